@@ -1,0 +1,31 @@
+# Every target sets up what it needs in .venv: Python 3.11 or later and a C++ compiler are all that must be there.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
+NATIVE := $(wildcard native/*.cpp native/*.h)
+
+.PHONY: demo setup check test clean
+
+demo: $(READY)
+	$(BIN)/gated demo forecast --out demo
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"make setup: expected Python 3.11 or later, got {v[0]}.{v[1]}. Name another: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --editable '.[dev]'
+	@touch $@
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/clang-format --dry-run --Werror $(NATIVE)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv build dist demo

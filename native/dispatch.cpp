@@ -1,0 +1,35 @@
+#include "dispatch.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <stdexcept>
+
+namespace gated {
+
+std::vector<std::string> isa_found() {
+    std::vector<std::string> found{"scalar"};
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+    __builtin_cpu_init();
+    // The builtin also asks the operating system whether it saves the wide registers.
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.emplace_back("avx2");
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        found.emplace_back("avx512");
+#elif defined(__aarch64__)
+    found.emplace_back("neon");  // part of the base architecture
+#endif
+    return found;
+}
+
+std::string isa() {
+    const std::vector<std::string> found = isa_found();
+    const char* asked = std::getenv("GATED_ISA");
+    if (asked == nullptr || *asked == '\0') return found.back();
+    if (std::find(found.begin(), found.end(), asked) != found.end()) return asked;
+    std::string names;
+    for (const std::string& name : found) names += (names.empty() ? "" : ", ") + name;
+    throw std::invalid_argument("GATED_ISA: expected one of " + names + ", got '" + asked +
+                                "'. Unset it to use " + found.back() + ".");
+}
+
+}  // namespace gated

@@ -1,0 +1,55 @@
+"""Errors, in one voice: `where: expected what, got what. What to do.`"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+
+class InputError(ValueError):
+    """A mistake in what was given, not in the library: the command line ends with status 2 on it."""
+
+
+def refuse(where: str, expected: str, got: object, todo: str = "") -> NoReturn:
+    """Raise `InputError` saying where, what was expected, what came, and what to do about it."""
+    raise InputError(f"{where}: expected {expected}, got {got}." + (f" {todo}" if todo else ""))
+
+
+def want(holds: bool, where: str, expected: str, got: object, todo: str = "") -> None:
+    """`refuse` unless the condition holds."""
+    if not holds:
+        refuse(where, expected, got, todo)
+
+
+def one_of(where: str, got: object, allowed: Iterable[object]) -> None:
+    """The value must be one of the allowed ones, which the error lists."""
+    allowed = list(allowed)
+    want(got in allowed, where, "one of " + ", ".join(map(repr, allowed)), repr(got))
+
+
+def within(where: str, got: float, low: float, high: float = float("inf")) -> None:
+    """The number must lie in [low, high]."""
+    span = f"a number of at least {low}" if high == float("inf") else f"a number from {low} to {high}"
+    is_number = isinstance(got, int | float) and not isinstance(got, bool)
+    want(is_number and low <= got <= high, where, span, repr(got))
+
+
+def shape(where: str, tensor: Any, *expected: int | str) -> None:
+    """The tensor must have these sizes; a string names an axis of any size.
+
+    shape("LSTM input", x, "T", "B", 32)  ->  LSTM input: expected shape (T, B, 32), got (100, 8, 16).
+    """
+    got = tuple(tensor.shape)
+    fits = len(got) == len(expected) and all(isinstance(e, str) or e == g for e, g in zip(expected, got, strict=True))
+    want(fits, where, f"shape ({', '.join(map(str, expected))})", f"({', '.join(map(str, got))})")
+
+
+def optional(module: str, extra: str) -> Any:
+    """Import a module that only an extra installs, or say which extra that is."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise
+        raise InputError(f"{module} is not installed. Install it with: pip install 'gated[{extra}]'") from None

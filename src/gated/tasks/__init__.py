@@ -1,0 +1,1 @@
+"""Whole jobs: each task offers `fit`, `predict`, `score` and one frozen `Config`."""

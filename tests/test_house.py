@@ -1,0 +1,86 @@
+"""The house: who may import whom, and what a room may hold."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "gated"
+ROOMS = sorted(path for path in SRC.rglob("*.py") if path != SRC / "__init__.py")
+
+# A room's floor, by the first part of its path; it imports from lower floors, or from its own folder.
+FLOORS = {
+    "_check": 0, "_native": 0,
+    "cells": 1,
+    "kernels": 2,
+    "layers": 3, "decode": 3, "data": 3, "problems": 3,
+    "checkpoint": 4, "train": 4,
+    "tasks": 5,
+    "probe": 6, "tune": 6, "export": 6, "serve": 6,
+    "cli": 7,
+}  # fmt: skip
+ONLY = {  # rooms that may see less than their floor would let them
+    "decode": {"_check"},
+    "data": {"_check"},
+    "problems": {"_check"},
+    "checkpoint": {"_check", "data"},
+    "train": {"_check", "data", "checkpoint"},
+}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(SRC).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """The gated rooms that a file names in its imports, `tasks` with the task's name."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = path.relative_to(SRC.parent).with_suffix("").parts[: -node.level] if node.level else ()
+            base = ".".join([*package, *([node.module] if node.module else [])])
+            names |= {f"{base}.{alias.name}" for alias in node.names} if base in {"gated", "gated.tasks"} else {base}
+    return {name.removeprefix("gated.") for name in names if name.startswith("gated.")}
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=lambda p: str(p.relative_to(SRC)))
+def test_a_room_imports_only_from_lower_floors(path):
+    """A room imports only from lower floors or its own folder, and never from another task."""
+    here = room(path)
+    for name in imports(path):
+        there = name.split(".")[0]
+        if there.startswith("__"):
+            continue
+        if here == there:
+            own = path.relative_to(SRC).with_suffix("").parts
+            assert here != "tasks" or name.split(".")[1:2] == [own[1]], f"{path.name} imports another task: {name}"
+        elif here in ONLY:
+            assert there in ONLY[here], f"{here} may import only {sorted(ONLY[here])}, not {there}"
+        else:
+            assert FLOORS[there] < FLOORS[here], f"{here} (floor {FLOORS[here]}) imports {there} ({FLOORS[there]})"
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=lambda p: str(p.relative_to(SRC)))
+def test_no_file_outgrows_its_room(path):
+    """No file passes 500 lines."""
+    assert len(path.read_text().splitlines()) <= 500
+
+
+def test_every_name_at_the_door_opens():
+    """Every name in __all__ can be reached, and an unknown one raises AttributeError."""
+    import gated
+
+    for name in gated.__all__:
+        assert getattr(gated, name) is not None
+    with pytest.raises(AttributeError, match="nothing_here"):
+        gated.nothing_here  # noqa: B018
+
+
+def test_import_gated_loads_neither_torch_nor_pandas():
+    """`import gated` alone imports nothing heavy."""
+    code = "import sys, gated; print(sorted({'torch', 'pandas', 'lightning_fabric'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

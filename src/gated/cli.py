@@ -56,20 +56,18 @@ def option(field: dataclasses.Field, hints: dict[str, Any]) -> click.Option:
     if optional:
         kind = next(arg for arg in typing.get_args(kind) if arg is not type(None))
     help, required = field.metadata.get("help", ""), default is dataclasses.MISSING
-    shown = None if default in (None, dataclasses.MISSING, ()) else default
     if typing.get_origin(kind) is tuple:
-        item = typing.get_args(kind)[0]
-        text = ",".join(map(str, default)) if default else None
-        return click.Option([flag], metavar="A,B,…", help=help, show_default=text or False, callback=commas(item))
+        text = ",".join(map(str, default)) if default else False
+        return click.Option(
+            [flag], metavar="A,B,…", help=help, show_default=text, callback=commas(typing.get_args(kind)[0])
+        )
     if kind is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}"], default=default, help=help, show_default=True)
     if "seconds" in field.metadata:
         return click.Option([flag], metavar="TIME", help=help, callback=seconds)
+    more = {"required": True} if required else {"default": default, "show_default": default is not None}
     choices = field.metadata.get("choices")
-    of_type = click.Choice(choices) if choices else kind
-    return click.Option(
-        [flag], type=of_type, default=None if required else default, required=required, help=help, show_default=shown is not None
-    )  # fmt: skip
+    return click.Option([flag], type=click.Choice(choices) if choices else kind, help=help, **more)
 
 
 def commas(item: type) -> typing.Callable:
@@ -194,7 +192,11 @@ def forecast(verb: str) -> click.Command:
             click.Option(["--out"], default="-", show_default=True, help="CSV or Parquet file; - is standard output."),
             click.Option(["--samples"], type=int, default=0, help="Sample paths instead of quantiles."),
         ],
-        "score": [run, data, click.Option(["--per"], callback=commas(str), metavar="step,series", help="Detail."), JSON],
+        "score": [
+            run, data,
+            click.Option(["--per"], callback=commas(str), metavar="step,series", help="Detail by step or series."),
+            JSON,
+        ],
         "backtest": [
             run, more,
             click.Option(["--windows"], type=int, default=3, show_default=True, help="Origins."),
@@ -228,7 +230,7 @@ def main(words: list[str] | None = None) -> None:
     gated = Lazy(
         "gated", COMMANDS, command, "Recurrent networks that are fast, show what happens inside, and do whole jobs."
     )
-    gated.params.append(click.version_option(package_name="gated")(lambda: None).__click_params__[0])  # type: ignore
+    click.version_option(package_name="gated")(gated)
     try:
         gated.main(words, prog_name="gated", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as help:

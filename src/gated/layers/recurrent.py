@@ -1,0 +1,262 @@
+"""A stack of recurrent layers over any cell."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch._C._functorch import peek_interpreter_stack  # whether vmap, jvp, grad … are at work
+
+from gated._check import want, within
+from gated.cells import Cell
+from gated.kernels import Choice, choose
+from gated.kernels.fused import fused
+from gated.kernels.loop import scan
+from gated.layers import door
+from gated.layers.door import Batch
+from gated.layers.initialise import check, initialise
+
+
+class Recurrent(nn.Module):
+    """Layers of one cell, over time, in one or two directions."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int | Sequence[int],
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        zoneout: float | Sequence[float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        residual: bool = False,
+        init: str = "torch",
+        forget_bias: float | None = None,
+        chrono: int | None = None,
+        path: str = "auto",
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        want(isinstance(cell, Cell), name, "a cell, made by gated.cells.cell", type(cell).__name__)
+        within(f"{name} input_size", input_size, 1)
+        within(f"{name} num_layers", num_layers, 1)
+        sizes = list(hidden_size) if isinstance(hidden_size, Sequence) else [hidden_size] * num_layers
+        want(len(sizes) > 0, f"{name} hidden_size", "at least one layer's width", "an empty list")
+        for size in sizes:
+            within(f"{name} hidden_size", size, 1)
+            want(isinstance(size, int), f"{name} hidden_size", "whole numbers", repr(size))
+        listed = isinstance(hidden_size, Sequence)
+        agree = not listed or num_layers in (1, len(sizes))
+        want(agree, f"{name} num_layers", f"{len(sizes)}, as hidden_size lists", num_layers, "Leave num_layers out.")
+        within(f"{name} dropout", dropout, 0, 1)
+        within(f"{name} recurrent_dropout", recurrent_dropout, 0, 1)
+        within(f"{name} proj_size", proj_size, 0)
+        if cell.project:
+            want(proj_size > 0, f"{name} proj_size", f"the width of {cell.name}'s projection", proj_size)
+        else:
+            want(proj_size == 0, f"{name} proj_size", f"0, for {cell.name} projects nothing", proj_size)
+        small = proj_size < min(sizes)
+        want(small, f"{name} proj_size", f"less than hidden_size = {min(sizes)}", proj_size, "A projection narrows h.")
+        rates = tuple(zoneout) if isinstance(zoneout, Sequence) else (zoneout,) * len(cell.states)
+        each = f"one number, or one each for {', '.join(cell.states)}"
+        want(len(rates) == len(cell.states), f"{name} zoneout", each, repr(zoneout))
+        for rate in rates:
+            within(f"{name} zoneout", rate, 0, 1)
+        check(name, cell, init, forget_bias, chrono, bias)
+        choose(path, cell, steps=1)
+        if dropout and len(sizes) == 1:
+            warnings.warn(f"{name} dropout={dropout} acts between layers, and there is one layer", stacklevel=3)
+
+        self.cell, self.input_size, self.hidden_size, self.num_layers = cell, input_size, hidden_size, len(sizes)
+        self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        self.zoneout, self.recurrent_dropout, self.residual = rates, float(recurrent_dropout), residual
+        self.init, self.forget_bias, self.chrono, self.path = init, forget_bias, chrono, path
+        self.sizes = sizes
+        self.widths = [{state: cell.width(state, size, proj_size) for state in cell.states} for size in sizes]
+        if residual:
+            same = len({width["h"] for width in self.widths}) == 1
+            want(same, f"{name} residual", "layers of one width, to add them up", sizes)
+
+        directions = len(self.suffixes)
+        self._names: list[list[dict[str, str]]] = []  # by layer and direction, the cell's names to the module's
+        for layer, size in enumerate(sizes):
+            width = input_size if layer == 0 else self.widths[layer - 1]["h"] * directions
+            self._names.append([])
+            for suffix in self.suffixes:
+                shapes = cell.shapes(width, size, proj_size, bias)
+                self._names[-1].append({key: f"{key}_l{layer}{suffix}" for key in shapes})
+                for key, value in shapes.items():
+                    empty = torch.empty(value, device=device, dtype=dtype)
+                    self.register_parameter(f"{key}_l{layer}{suffix}", nn.Parameter(empty))
+        self.flatten_parameters()
+        self.reset_parameters()
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """The parameters of every layer and direction, as torch.nn lists them."""
+        return [[getattr(self, name) for name in names.values()] for layer in self._names for names in layer]
+
+    def weights(self, layer: int, direction: int) -> dict[str, Tensor]:
+        """The parameters of one layer in one direction, by the cell's names for them."""
+        return {key: getattr(self, name) for key, name in self._names[layer][direction].items()}
+
+    def reset_parameters(self) -> None:
+        """Draw the initial values anew, from torch's generator."""
+        for layer, size in enumerate(self.sizes):
+            for direction in range(len(self.suffixes)):
+                weights = self.weights(layer, direction)
+                initialise(self.cell, weights, size, self.init, self.forget_bias, self.chrono)
+
+    def explain(self, input: Any, lengths: Any = None, trace: bool = False) -> str:
+        """Which path this input would take, and why."""
+        batch = self._enter(input, lengths)
+        choice = self._choose(batch, trace)
+        whole = " for the whole stack" if self._uniform else ", layer by layer"
+        packed = batch.packed is not None or batch.lengths is not None
+        if choice.path == "torch":
+            return f"{choice}{whole}" + (", over the steps that exist" if packed else "")
+        return str(choice)
+
+    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None, trace: bool = False) -> Any:
+        """Run the layers over a batch; see the class for shapes."""
+        batch = self._enter(input, lengths)
+        states = door.states_in(type(self).__name__, hx, self.cell.states, self.widths, len(self.suffixes), batch)
+        if self._choose(batch, trace).path == "torch":
+            y, states = self._torch(batch, states)
+            return batch.out(y), door.states_out(self.cell.states, states, batch)
+        y, states, seen = self._loop(batch, states)
+        result = batch.out(y), door.states_out(self.cell.states, states, batch)
+        if not trace:
+            return result
+        return *result, [[{k: batch.leave(v) for k, v in way.items()} for way in layer] for layer in seen]
+
+    def _enter(self, input: Any, lengths: Any) -> Batch:
+        first = getattr(self, self._names[0][0]["weight_ih"])
+        where = type(self).__name__
+        return door.enter(where, input, lengths, size=self.input_size, dtype=first.dtype, batch_first=self.batch_first)
+
+    def _choose(self, batch: Batch, trace: bool) -> Choice:
+        return choose(
+            self.path,
+            self.cell,
+            steps=batch.steps,
+            trace=trace,
+            zoneout=any(self.zoneout),
+            recurrent_dropout=self.training and self.recurrent_dropout > 0,
+            empty=batch.size == 0 or (batch.lengths is not None and not bool(batch.lengths.any())),
+            transformed=peek_interpreter_stack() is not None,
+        )
+
+    @property
+    def _uniform(self) -> bool:
+        return not self.residual and len(set(self.sizes)) == 1
+
+    def _torch(self, batch: Batch, states: list[dict[str, Tensor]]) -> tuple[Tensor, list[dict[str, Tensor]]]:
+        x, sizes, order = batch.compact()
+        names, many = self.cell.states, len(self.suffixes)
+        start = states
+        if order is not None:
+            start = [{name: state.index_select(1, order) for name, state in layer.items()} for layer in states]
+        options: dict[str, Any] = dict(
+            bias=self.bias, bidirectional=self.bidirectional, training=self.training, sizes=sizes
+        )
+        if self._uniform:
+            hx = tuple(torch.cat([layer[name] for layer in start]) for name in names)
+            flat = [weight for weights in self.all_weights for weight in weights]
+            operator, layers = self.cell.torch, self.num_layers
+            y, final = fused(operator, flat, x, hx, layers=layers, dropout=self.dropout, **options)
+            ends = [dict(zip(names, parts, strict=True)) for parts in zip(*(s.split(many) for s in final), strict=True)]
+        else:
+            y, ends = x, []
+            for layer, state in enumerate(start):
+                flat = [w for direction in range(many) for w in self.weights(layer, direction).values()]
+                hx = tuple(state[name] for name in names)
+                out, final = fused(self.cell.torch, flat, y, hx, layers=1, dropout=0.0, **options)
+                y = self._between(layer, y, out)
+                ends.append(dict(zip(names, final, strict=True)))
+        if order is not None:
+            ends = [
+                {name: state.index_copy(1, order, end[name]) for name, state in before.items()}
+                for before, end in zip(states, ends, strict=True)
+            ]
+        return batch.spread(y, sizes, order), ends
+
+    def _loop(self, batch: Batch, states: list[dict[str, Tensor]]) -> tuple[Tensor, list, list]:
+        x, lengths = batch.padded()
+        mask = None if lengths is None else door.live(lengths, batch.steps)
+        ends, seen = [], []
+        for layer, state in enumerate(states):
+            ways = []
+            for direction in range(len(self.suffixes)):
+                start = {name: value[direction] for name, value in state.items()}
+                drop, zone = self._noise(x, start)
+                weights = self.weights(layer, direction)
+                ways.append(scan(self.cell, weights, x, start, live=mask, reverse=direction == 1, drop=drop, zone=zone))
+            values = [v if mask is None else {k: u.where(mask, 0) for k, u in v.items()} for v, _ in ways]
+            seen.append(values)
+            ends.append({name: torch.stack([end[name] for _, end in ways]) for name in state})
+            if not batch.steps:
+                values = [{"h": x.new_zeros(0, batch.size, self.widths[layer]["h"])} for _ in ways]
+            x = self._between(layer, x, torch.cat([v["h"] for v in values], -1))
+        return x, ends, seen
+
+    def _noise(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor | None, dict[str, Tensor | float]]:
+        """The draws of one layer in one direction: recurrent dropout's mask and zoneout's."""
+        drop, zone = None, {}
+        if self.training and self.recurrent_dropout:
+            drop = F.dropout(torch.ones_like(state["h"]), self.recurrent_dropout)
+        for name, rate in zip(self.cell.states, self.zoneout, strict=True):
+            if rate:
+                mask = x.new_empty(len(x), *state[name].shape) if self.training else None
+                zone[name] = float(rate) if mask is None else mask.bernoulli_(rate)
+        return drop, zone
+
+    def _between(self, layer: int, x: Tensor, y: Tensor) -> Tensor:
+        """What a layer hands on: dropout except after the last, and from the second on its input added."""
+        if layer < self.num_layers - 1:
+            y = F.dropout(y, self.dropout, self.training)
+        return x + y if self.residual and layer > 0 else y
+
+    def flatten_parameters(self) -> None:
+        """Lay the weights out in one piece for cuDNN; nothing to do elsewhere, and never needed."""
+        flat = [weight for weights in self.all_weights for weight in weights]
+        fits = self.cell.torch and self._uniform and all(w.is_cuda and w.dtype == flat[0].dtype for w in flat)
+        if not fits or len({w.data_ptr() for w in flat}) < len(flat) or not torch.backends.cudnn.is_acceptable(flat[0]):
+            return
+        mode = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}[self.cell.torch]
+        sizes = (self.input_size, mode, self.sizes[0], self.proj_size, self.num_layers)
+        with torch.cuda.device_of(flat[0]), torch.no_grad():
+            each = len(flat) // len(self.all_weights)
+            torch.ops.aten._cudnn_rnn_flatten_weight(flat, each, *sizes, False, self.bidirectional)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        result = super()._apply(fn, recurse)
+        self.flatten_parameters()
+        return result
+
+    def extra_repr(self) -> str:
+        """The arguments that are not the defaults, as torch.nn writes them."""
+        default = dict(
+            proj_size=0, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False, zoneout=0.0,
+            recurrent_dropout=0.0, residual=False, init="torch", forget_bias=None, chrono=None, path="auto",
+        )  # fmt: skip
+        shown = {name: getattr(self, name) for name in default}
+        shown["zoneout"] = self.zoneout[0] if len(set(self.zoneout)) == 1 else self.zoneout
+        changed = [f"{name}={value!r}" for name, value in shown.items() if value != default[name]]
+        return ", ".join([str(self.input_size), str(self.hidden_size), *changed])

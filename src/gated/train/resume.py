@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,8 @@ def restore(run: Run, path: Path) -> None:
     fits = isinstance(outlines, list) and len(outlines) == slots
     todo = "Resume with the same number of processes."
     want(fits, f"{where}, carry", f"{slots} states", len(outlines) if isinstance(outlines, list) else "none", todo)
-    mine = range(run.fabric.global_rank, slots, ranks)
-    run.carry = [
-        each(_rebuilt(where, outlines[i], f"carry.{i}", state), lambda t: t.to(run.fabric.device)) for i in mine
-    ]
+    carried = [_rebuilt(where, outline, f"carry.{i}", state) for i, outline in enumerate(outlines)]
+    run.carry = [each(tree, lambda t: t.to(run.fabric.device)) for tree in carried[run.fabric.global_rank :: ranks]]
     run.rows = _rows(where, note.get("columns"), state.pop("rows", None))
     want(not state, where, "the tensors of a training", f"also {', '.join(sorted(state)[:3])}")
 
@@ -131,11 +130,13 @@ def each(tree: Any, do: Callable[[Tensor], Tensor]) -> Any:
 
 def _gathered(run: Run) -> list[Any]:
     """The states of all processes, in the order of their micro-batches."""
-    ranks, gather = run.fabric.world_size, run.fabric.all_gather if run.fabric.world_size > 1 else None
-    if gather is None:
+    ranks = run.fabric.world_size
+    if ranks == 1:
         return run.carry
-    all_ranks = [each(tree, gather) for tree in run.carry]  # every tensor with an axis of processes in front
-    return [each(tree, lambda t, r=r: t[r]) for tree in all_ranks for r in range(ranks)]
+    with warnings.catch_warnings():  # Fabric's gather warns of torch's plans with it
+        warnings.simplefilter("ignore")
+        stacked = [each(tree, run.fabric.all_gather) for tree in run.carry]  # with an axis of processes in front
+    return [each(tree, lambda t, r=r: t[r]) for tree in stacked for r in range(ranks)]
 
 
 def _outline(tree: Any, name: str, state: dict[str, Tensor]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,10 +185,14 @@ def _fabric(config: Config) -> Any:
         return _Alone()
     from lightning_fabric import Fabric
 
+    chatter = logging.getLogger("lightning_fabric")
+    level = chatter.level
+    chatter.setLevel(logging.WARNING)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
     precision = {"32": "32-true", "bf16-mixed": "bf16-mixed"}[config.precision]
     fabric = Fabric(accelerator=device, devices=here, num_nodes=processes // here, precision=precision)  # pyright: ignore[reportArgumentType]
     fabric.launch()
+    chatter.setLevel(level)
     return fabric
 
 

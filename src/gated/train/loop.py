@@ -134,16 +134,21 @@ def _clip(params: list[nn.Parameter], count: float, config: Config) -> tuple[flo
     want(count > 0, "loss", "a positive count", count)
     if count != 1:
         torch._foreach_mul_(grads, 1 / count)  # pyright: ignore
-    before = norm = get_total_norm(grads)
+    before = norm = _norm(grads)
     clipped = False
     if config.clip_value is not None and get_total_norm(grads, math.inf) > config.clip_value:
         clipped = True
         clip_grad_value_(params, config.clip_value)
-        norm = get_total_norm(grads)
+        norm = _norm(grads)
     if config.clip_norm is not None and norm > config.clip_norm:
         clipped = True
         clip_grads_with_norm_(params, config.clip_norm, norm)
     return float(before), clipped
+
+
+def _norm(grads: list[Tensor]) -> Tensor:
+    """The norm of all gradients together: torch.nn.utils.get_total_norm without its grouping by device and dtype."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))  # pyright: ignore
 
 
 def _agree(run: Run, total: Any, count: Any, clock: float, asked: bool) -> tuple[float, float, float, bool]:

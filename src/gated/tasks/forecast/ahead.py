@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gated._check import optional, refuse, want, within
+from gated._check import optional, refuse, want
 from gated.tasks.forecast import clock as clocks
 from gated.tasks.forecast.frame import Schema, encode, rows_of, span, want_columns
 from gated.tasks.forecast.panel import Panel
@@ -18,7 +18,7 @@ pd: Any = optional("pandas", "forecast")
 
 def future(panel: Panel, horizon: int) -> np.ndarray:
     """[N, h] the next times of each series."""
-    within("horizon", horizon, 1, 100_000)
+    want(0 < horizon <= 100_000, "horizon", "1 to 100,000 steps", horizon)
     return clocks.ahead(panel.times[panel.offsets[1:] - 1], panel.freq, horizon)
 
 

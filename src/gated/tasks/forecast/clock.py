@@ -162,13 +162,13 @@ def infer(times: np.ndarray, codes: np.ndarray, ids: np.ndarray, say: Callable[[
     )
     for candidate in _candidates(times, inside):
         u = units(times, candidate)
-        gaps = u[inside] - u[inside - 1]
+        gaps = _gaps(u, inside)
         step = _stride(gaps)
         if step is None:
             continue
         _same_step(gaps, codes[inside], ids, step, candidate)
         return name(Clock(candidate.unit, step, candidate.rule), times[0])
-    gaps = np.diff(times.astype(np.int64))[inside - 1]
+    gaps = _gaps(times.astype(np.int64), inside)
     values, counts = np.unique(gaps, return_counts=True)
     usual = int(values[np.argmax(counts)])
     odd = np.zeros(len(times), bool)
@@ -186,7 +186,7 @@ def _candidates(times: np.ndarray, inside: np.ndarray) -> list[Clock]:
     if times.dtype.kind != "M":
         return [Clock("integer", 1)]
     found = []
-    gaps = (times[inside] - times[inside - 1]).astype(np.int64)
+    gaps = _gaps(times.astype(np.int64), inside)
     if gaps.min() >= 28 * DAY:
         months = [Clock("month", 1, rule) for rule in RULES]
         found += [
@@ -198,6 +198,11 @@ def _candidates(times: np.ndarray, inside: np.ndarray) -> list[Clock]:
     if one_hour and gaps.min() == DAY and weekend.any() and bool(np.is_busday(days).all()):
         found.append(Clock("business", 1))
     return [*found, Clock("ns", 1)]
+
+
+def _gaps(u: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """u minus the u before it, unsigned: two times may be further apart than 63 bits of nanoseconds."""
+    return u[inside].astype(np.uint64) - u[inside - 1].astype(np.uint64)
 
 
 def _stride(gaps: np.ndarray) -> int | None:

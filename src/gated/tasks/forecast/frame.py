@@ -230,13 +230,13 @@ def _grid(
     clock = clocks.parse(freq)
     u, shift = clocks.units(moments, clock), clocks.shift(moments, clock)
     first = np.r_[0, np.flatnonzero(codes[1:] != codes[:-1]) + 1]
-    steps = u - np.minimum.reduceat(u, first)[codes]
-    off = (shift != shift[0]) | (steps % clock.step != 0)
+    start = np.minimum.reduceat(u, first)
+    p = u // clock.step - (start // clock.step)[codes]  # divided first: the difference may not fit 64 bits
+    off = (shift != shift[0]) | (u % clock.step != (start % clock.step)[codes]) | (p < 0)
     if off.any():
         refuse(
             "times", f"times on one clock of frequency {freq}", f"others in {name(off)}", "Correct or resample them."
         )
-    p = steps // clock.step
     lengths, seen = np.maximum.reduceat(p, first) + 1, np.bincount(codes, minlength=n)
     sparse = (lengths > LONGEST) & (seen < FULL * lengths)
     if sparse.any() or sum(map(int, lengths)) * (2 + width) > CELLS:
@@ -250,7 +250,7 @@ def _grid(
         )  # fmt: skip
     offsets = np.r_[0, np.cumsum(lengths)]
     here = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-    grid = clocks.at(np.repeat(np.minimum.reduceat(u, first), lengths) + clock.step * here, clock) + shift[0]
+    grid = clocks.at(np.repeat(start, lengths) + clock.step * here, clock) + shift[0]
     return offsets, offsets[codes] + p, grid
 
 

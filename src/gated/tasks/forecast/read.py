@@ -126,7 +126,7 @@ def _csv(path: Path, id: str, encoding: str, lines: list[str]) -> Any:
             refuse(str(path), "at least one row below the header", "none")
     frame = frame.set_axis(pd.RangeIndex(blank + 2, blank + 2 + len(frame), name="line"), axis=0).dropna(how="all")
     if id in frame:
-        plain = frame[id].str.fullmatch(r"(?:0|-?[1-9]\d{0,17})").fillna(False).all()
+        plain = frame[id].str.fullmatch(r"(?:0|-?[1-9]\d{0,17})", na=False).all()
         frame[id] = frame[id].astype("int64") if plain and len(frame) else frame[id]
     return frame
 
@@ -142,6 +142,7 @@ def say(frame: Any, mask: np.ndarray, values: Any = None) -> str:
     kind, first = frame.index.name or "row", [frame.index[r] for r in rows[:5]]
     more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
     if values is not None:
+        values = values.astype(object)  # Python's own numbers print as they are read
         return ", ".join(f"{values.iloc[r]!r} ({kind} {k})" for r, k in zip(rows, first, strict=False)) + more
     return kind + "s" * (len(rows) > 1) + " " + ", ".join(map(str, first)) + more
 
@@ -292,6 +293,7 @@ def _dates(frame: Any, words: Any, where: str, utc: bool = False) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         patterns = sorted({guess(words.iloc[0], dayfirst=day) for day in (False, True)} - {None})
+        patterns = [p for p in patterns if not p.startswith("%Y") or p.find("%m") < p.find("%d")]
     readings = [pd.to_datetime(words, format=p, errors="coerce", utc=utc) for p in patterns]
     whole = [r for r in readings if r.notna().all()]
     if len(whole) == 2 and not whole[0].equals(whole[1]):

@@ -5,7 +5,7 @@ READY := .venv/.ready
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
 NATIVE := $(wildcard native/*.cpp native/*.h)
 
-.PHONY: demo setup check test clean
+.PHONY: demo setup check test bench bench-forecast clean
 
 demo: $(READY)
 	$(BIN)/gated demo forecast --out demo
@@ -27,5 +27,19 @@ check: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
+# Benchmarks want a quiet machine. GATED_DATA names the folder of real data; a set that is not there is passed over, and said so.
+PEERS := .venv-peers/.ready
+
+bench: bench-forecast
+
+bench-forecast: $(READY) $(PEERS)
+	$(BIN)/python benchmarks/forecast.py --peer .venv-peers/bin/python
+
+$(PEERS): benchmarks/peers.txt
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet torch==2.13.0
+	.venv-peers/bin/pip install --quiet -r $<
+	@touch $@
+
 clean:
-	rm -rf .venv build dist demo
+	rm -rf .venv .venv-peers build dist demo

@@ -1,1 +1,5 @@
 """Whole jobs: each task offers `fit`, `predict`, `score` and one frozen `Config`."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

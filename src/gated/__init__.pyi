@@ -1,0 +1,3 @@
+from ._check import InputError as InputError
+
+__version__: str

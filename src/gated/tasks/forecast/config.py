@@ -1,0 +1,52 @@
+"""What a person may choose about a forecast; every default stands here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gated import _check
+
+
+def _opt(default: Any, help: str, **more: Any) -> Any:
+    return field(default=default, metadata={"help": help, **more})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything but the horizon has a default; None means that the value follows from the data (see `recipe`)."""
+
+    horizon: int = field(metadata={"help": "Steps to forecast."})
+    time: str = _opt("ds", "Column of times: dates or integers.")
+    target: str = _opt("y", "Column of the values to forecast.")
+    id: str = _opt("unique_id", "Column that names the series; without such a column all rows are one series.")
+    known: tuple[str, ...] = _opt((), "Columns known in the future as well (holidays, planned prices).")
+    past: tuple[str, ...] = _opt((), "Columns known only up to now.")
+    static: tuple[str, ...] = _opt((), "Columns that are one value a series.")
+    freq: str | None = _opt(None, "Step of the clock, as pandas names it (h, D, MS …); inferred.")
+    season: int | None = _opt(None, "Steps in a season; follows from the frequency.")
+    context: int | None = _opt(None, "Steps of history that the network reads.")
+    width: int | None = _opt(None, "Units of each LSTM.")
+    batch: int | None = _opt(None, "Windows in a batch.")
+    steps: int | None = _opt(None, "Updates of the weights.")
+    lr: float | None = _opt(None, "Peak learning rate.")
+    members: int = _opt(1, "Networks trained with different seeds and averaged.")
+    likelihood: str = _opt(
+        "quantiles", "What the network says of the future.", choices=("quantiles", "student-t", "negative-binomial")
+    )
+    quantiles: tuple[float, ...] = _opt((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), "Levels to forecast.")
+    calibrate: bool = _opt(True, "Widen or narrow the quantiles by what held-out windows show.")
+    time_limit: float | None = _opt(None, "Stop learning in time: 90s, 10m, 2h.", seconds=True)
+    device: str = _opt("auto", "auto, cpu or cuda.")
+    seed: int = _opt(0, "Two runs with one seed are equal.")
+
+    def __post_init__(self) -> None:
+        for name, low in (("horizon", 1), ("members", 1), ("seed", 0)):
+            _check.within(name, getattr(self, name), low)
+        for name in ("season", "context", "width", "batch", "steps"):
+            if getattr(self, name) is not None:
+                _check.within(name, getattr(self, name), 1)
+        _check.one_of("likelihood", self.likelihood, ("quantiles", "student-t", "negative-binomial"))
+        ordered = list(self.quantiles) == sorted(set(self.quantiles)) and all(0 < q < 1 for q in self.quantiles)
+        _check.want(ordered and 0.5 in self.quantiles, "quantiles", "rising levels between 0 and 1 with 0.5 among them",
+                    self.quantiles)  # fmt: skip

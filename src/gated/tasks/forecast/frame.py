@@ -61,7 +61,10 @@ class Report:
 
     def lines(self) -> list[str]:
         """The report in sentences, the first always the size of the data."""
-        some = lambda names: ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")  # noqa: E731
+
+        def some(names: Sequence[str]) -> str:
+            return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+
         size = f"{_count(self.series, 'series', 'series')}, {_count(self.rows, 'row')}"
         told = [f"{size}, frequency {self.freq}, {self.span[0]} to {self.span[1]}."]
         if self.unsorted:
@@ -99,8 +102,8 @@ def learn(
     Errors: an unknown column; one column in two roles; what `read.times` and `clock.infer` refuse; too many categories.
     """
     past, known, static = ([part] if isinstance(part, str) else list(part) for part in (past, known, static))
-    if id is None and "unique_id" in frame.columns:
-        id = "unique_id"
+    if id in (None, "unique_id"):
+        id = "unique_id" if "unique_id" in frame.columns else None
     roles = {"time": time or "ds", "target": target or "y", **({"id": id} if id is not None else {})}
     named = [
         *roles.items(),
@@ -304,7 +307,8 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, Repor
     told = lambda mask: tuple(map(str, rows.ids[mask]))  # noqa: E731
     return made, Report(
         n, len(frame), schema.freq, span(moments, schema), rows.unsorted, len(moments) - len(frame),
-        int(np.isnan(values).sum()), told(np.isnan(low)), told(low == high), told(made.lengths < context), context, unseen,
+        int(np.isnan(values).sum()), told(np.isnan(low)), told(low == high), told(made.lengths < context), context,
+        unseen,
     )  # fmt: skip
 
 

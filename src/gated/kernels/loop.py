@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +25,7 @@ def scan(
     reverse: bool = False,
     drop: Float[Tensor, "B _"] | None = None,
     zone: Mapping[str, Float[Tensor, "T B _"] | float] | None = None,
+    gradients: bool = False,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """One layer in one direction: z_t = W x_t + b + R (m ⊙ h_{t-1}) + b', then the cell, for every t.
 
@@ -34,6 +35,7 @@ def scan(
     live: steps (t, b) that exist; at the others the states stand still, and x must be finite there.
     drop: m, the recurrent dropout mask of the sequence, already scaled.
     zone: by state, k_t in s_t = k_t ⊙ s_{t-1} + (1 - k_t) ⊙ s'_t: a mask in training, its expectation in evaluation.
+    gradients: give ∂L/∂v_t of every value v as well, by the name dv: zeros that the backward pass fills.
     """
     zone = zone or {}
     p = own(cell, weights, drop)
@@ -55,7 +57,21 @@ def scan(
         steps.append(values)
     if reverse:
         steps.reverse()
-    return {name: torch.stack([step[name] for step in steps]) for name in steps[0]} if steps else {}, state
+    stacked = {name: torch.stack([step[name] for step in steps]) for name in steps[0]} if steps else {}
+    return stacked | (_watch(steps, stacked) if gradients else {}), state
+
+
+def _watch(steps: Sequence[Mapping[str, Tensor]], stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    found = {name: torch.zeros_like(value, requires_grad=False) for name, value in stacked.items()}
+    for t, values in enumerate(steps):
+        for name, value in values.items():
+            if value.requires_grad:  # the step's own tensor, through which the gradient of all that follows flows
+                value.register_hook(partial(_note, found[name][t]))
+    return {f"d{name}": value for name, value in found.items()}
+
+
+def _note(place: Tensor, gradient: Tensor) -> None:
+    place.copy_(gradient.detach())
 
 
 def preactivations(cell: Cell, x: Float[Tensor, "*B GH"], h: Float[Tensor, "*B RH"]) -> SimpleNamespace:

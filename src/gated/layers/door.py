@@ -150,6 +150,8 @@ def states_in(
         want(many, label, f"a list of {len(widths)} tensors, one per layer", type(state).__name__)
         for layer, (width, part) in enumerate(zip(widths, state, strict=True)):
             shape(f"{label}[{layer}]", part, directions, *rows, width[name])
+            casts = torch.is_autocast_enabled(x.device.type)
+            want(part.dtype == x.dtype or casts, label, f"{x.dtype}, as the input", part.dtype)
             layers[layer][name] = part if batch.batched else part.unsqueeze(1)
     return layers
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypedDict
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._C._functorch import peek_interpreter_stack  # whether vmap, jvp, grad … are at work
 
-from gated._check import want, within
+from gated._check import one_of, want, within
 from gated.cells import Cell
 from gated.kernels import Choice, choose
 from gated.kernels.fused import fused
@@ -21,8 +21,50 @@ from gated.layers.door import Batch
 from gated.layers.initialise import check, initialise
 
 
+class Options(TypedDict, total=False):
+    """The arguments that every layer has beyond torch's; `Recurrent` explains them."""
+
+    zoneout: float | Sequence[float]
+    recurrent_dropout: float
+    residual: bool
+    init: str
+    forget_bias: float | None
+    chrono: int | None
+    path: str
+
+
 class Recurrent(nn.Module):
-    """Layers of one cell, over time, in one or two directions."""
+    """Layers of one cell, over time, in one or two directions.
+
+        z_t = W x_t + b + R h_{t-1} + b'        s_t = cell(z_t, s_{t-1})        h_t is the output
+
+    input (T, B, I), (B, T, I) if batch_first, (T, I) for a single sequence, or a PackedSequence
+    hx    the states before the first step: (L·D, B, H), without B for a single sequence; a tuple of them if the cell
+          has more states than h; zeros if none are given. For layers of unlike widths a list of (D, B, H_k) each
+    gives the output (T, B, D·H) in the form of the input, and the states after the last step in the form of hx
+
+    L layers, D directions, H = hidden_size (proj_size for a projected h). In the second direction time runs backward
+    and parameters end in `_reverse`; the next layer sees both outputs side by side.
+
+    As in torch.nn: cell apart, the arguments up to dtype, the names, order and first values of plain parameters.
+
+    hidden_size may be a list, one width per layer.
+    zoneout, one rate or one per state, keeps each number of a state at its last value with this probability at each
+        step; in evaluation both are mixed in this proportion (Krueger et al. 2017, §3).
+    recurrent_dropout zeroes numbers of h_{t-1} where R multiplies it, the same ones at all steps of a sequence, and
+        scales the others by 1/(1-p); in training only (Gal & Ghahramani 2016, §4.2).
+    dropout, in training, acts on every layer's output but the last one's.
+    residual: from the second layer on a layer's input is added to its output, after dropout (Wu et al. 2016, eq. 6).
+    init: "torch", or "orthogonal" per gate; forget_bias and chrono set the biases of the gates that keep and write
+        memory, in every layer and direction. `gated.layers.initialise` gives the formulas and sources.
+    path: "torch", its own operator, which serves plain cells without zoneout, recurrent dropout or trace; "loop", the
+        definition, which serves all; "auto", the first of them that computes what is asked. `explain` says which.
+
+    Only torch's operator fuses the steps. Where it lacks a derivative (twice on cuDNN; vmap and jvp anywhere), the loop
+    has it.
+    """
+
+    _shown: ClassVar[Mapping[str, Any]] = {}  # a subclass's own arguments and their defaults, for repr
 
     def __init__(
         self,
@@ -133,14 +175,23 @@ class Recurrent(nn.Module):
             return f"{choice}{whole}" + (", over the steps that exist" if packed else "")
         return str(choice)
 
-    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None, trace: bool = False) -> Any:
-        """Run the layers over a batch; see the class for shapes."""
+    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None, trace: bool | str = False) -> Any:
+        """Run the layers over a batch; the class gives the shapes.
+
+        lengths (B,): how many steps of each sequence exist, 0 to T; whole numbers in any order, on any device. Outputs
+            past the end are zero, both directions start and end within the sequence, and what stands in the padding,
+            NaN included, reaches no value and no gradient. A sequence without a step keeps its first state.
+        trace: gives a third result, trace[layer][direction], a dict of every value of the cell at every step, padded
+            and with the axes of the input: i f g o c h of an LSTM, r z n h of a GRU, h of an RNN. With "gradients" it
+            also holds di, df … dh: zeros which the next backward pass turns into ∂L/∂i_t … ∂L/∂h_t.
+        """
+        one_of(f"{type(self).__name__} trace", trace, (False, True, "gradients"))
         batch = self._enter(input, lengths)
         states = door.states_in(type(self).__name__, hx, self.cell.states, self.widths, len(self.suffixes), batch)
-        if self._choose(batch, trace).path == "torch":
+        if self._choose(batch, bool(trace)).path == "torch":
             y, states = self._torch(batch, states)
             return batch.out(y), door.states_out(self.cell.states, states, batch)
-        y, states, seen = self._loop(batch, states)
+        y, states, seen = self._loop(batch, states, trace == "gradients")
         result = batch.out(y), door.states_out(self.cell.states, states, batch)
         if not trace:
             return result
@@ -197,7 +248,7 @@ class Recurrent(nn.Module):
             ]
         return batch.spread(y, sizes, order), ends
 
-    def _loop(self, batch: Batch, states: list[dict[str, Tensor]]) -> tuple[Tensor, list, list]:
+    def _loop(self, batch: Batch, states: list[dict[str, Tensor]], gradients: bool) -> tuple[Tensor, list, list]:
         x, lengths = batch.padded()
         mask = None if lengths is None else door.live(lengths, batch.steps)
         ends, seen = [], []
@@ -206,9 +257,9 @@ class Recurrent(nn.Module):
             for direction in range(len(self.suffixes)):
                 start = {name: value[direction] for name, value in state.items()}
                 drop, zone = self._noise(x, start)
-                weights = self.weights(layer, direction)
-                ways.append(scan(self.cell, weights, x, start, live=mask, reverse=direction == 1, drop=drop, zone=zone))
-            values = [v if mask is None else {k: u.where(mask, 0) for k, u in v.items()} for v, _ in ways]
+                how: dict[str, Any] = dict(live=mask, reverse=direction == 1, drop=drop, zone=zone)
+                ways.append(scan(self.cell, self.weights(layer, direction), x, start, **how, gradients=gradients))
+            values = [v if mask is None else _cut(v, mask) for v, _ in ways]
             seen.append(values)
             ends.append({name: torch.stack([end[name] for _, end in ways]) for name in state})
             if not batch.steps:
@@ -258,5 +309,13 @@ class Recurrent(nn.Module):
         )  # fmt: skip
         shown = {name: getattr(self, name) for name in default}
         shown["zoneout"] = self.zoneout[0] if len(set(self.zoneout)) == 1 else self.zoneout
+        shown |= {name: getattr(self, name) for name in self._shown}
+        default |= self._shown
         changed = [f"{name}={value!r}" for name, value in shown.items() if value != default[name]]
-        return ", ".join([str(self.input_size), str(self.hidden_size), *changed])
+        named = [self.cell.name] if type(self) is Recurrent else []
+        return ", ".join([*named, str(self.input_size), str(self.hidden_size), *changed])
+
+
+def _cut(values: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+    """Zeros past the ends; not for gradients, which are zero there and still to come."""
+    return {k: v if k.startswith("d") and k[1:] in values else v.where(mask, 0) for k, v in values.items()}

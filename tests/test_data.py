@@ -26,7 +26,7 @@ def test_passes_and_seeds_differ_in_their_order():
 
 
 def test_a_batch_is_a_function_of_its_number():
-    """Asked out of order, twice, or by another stream of the same seed, batch n is the same; changing it changes no other."""
+    """Asked out of order, twice, or by another stream of one seed, batch n is the same, and it is the caller's own."""
     a, b = data.shuffled(7, 3, 5), data.shuffled(7, 3, 5)
     late = a(40)
     for n in (0, 9, 2, 40):
@@ -51,7 +51,7 @@ def test_the_callers_generators_are_not_touched():
 
 @pytest.mark.parametrize("k", [1, 4, 7, 100])
 def test_streams_read_every_row_once_a_pass_in_order(k):
-    """The pieces of a pass, joined, are the rows of the cut sequence; y is x one step later; `first` marks each start."""
+    """The pieces of a pass, joined, are the rows of the sequence; y is x one step later; `first` marks each start."""
     sequence = torch.arange(47)
     chunk = data.streams(sequence, batch=3, k=k)
     length = 47 // 3

@@ -121,7 +121,7 @@ def claim(folder: str | os.PathLike[str]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     ours = {CONFIG, *PARTS, HISTORY, TRAINING, TENSORBOARD}
     ours |= {f"{name}.new" for name in ours}
-    foreign = sorted({entry.name for entry in folder.iterdir()} - ours)
+    foreign = sorted({entry.name for entry in folder.iterdir() if not entry.name.startswith(".")} - ours)
     shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
     todo = "Name a new or empty folder, so that nothing of yours is overwritten."
     want(not foreign, f"run folder {folder}", "only files of a run", shown, todo)

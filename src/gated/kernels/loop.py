@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -13,6 +12,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gated.cells import Cell
+
+
+class Names:
+    """z, s and p of a cell on tensors: a value by each name. (types.SimpleNamespace is closed to torch.compile.)"""
+
+    def __init__(self, **named: Any) -> None:
+        for name, value in named.items():
+            setattr(self, name, value)
 
 
 def scan(
@@ -45,7 +52,7 @@ def scan(
     for t in reversed(range(len(inputs))) if reverse else range(len(inputs)):
         h = state["h"] if drop is None else state["h"] * drop
         recurrent = F.linear(h, weights["weight_hh"], weights.get("bias_hh"))
-        values = cell(preactivations(cell, inputs[t], recurrent), SimpleNamespace(**state), p)
+        values = cell(preactivations(cell, inputs[t], recurrent), Names(**state), p)
         for name in cell.states:
             if name in zone:
                 k = zone[name]
@@ -74,17 +81,17 @@ def _note(place: Tensor, gradient: Tensor) -> None:
     place.copy_(gradient.detach())
 
 
-def preactivations(cell: Cell, x: Float[Tensor, "*B GH"], h: Float[Tensor, "*B RH"]) -> SimpleNamespace:
+def preactivations(cell: Cell, x: Float[Tensor, "*B GH"], h: Float[Tensor, "*B RH"]) -> Names:
     """z of one step from its two halves, by gate."""
     if not cell.split and not cell.input_only:
-        return SimpleNamespace(**dict(zip(cell.gates, (x + h).chunk(len(cell.gates), -1), strict=True)))
+        return Names(**dict(zip(cell.gates, (x + h).chunk(len(cell.gates), -1), strict=True)))
     xs = dict(zip(cell.gates, x.chunk(len(cell.gates), -1), strict=True))
     hs = dict(zip(cell.recurrent_gates, h.chunk(len(cell.recurrent_gates), -1), strict=True))
     whole = {gate: xs[gate] + hs[gate] if gate in hs else xs[gate] for gate in cell.gates if gate not in cell.split}
-    return SimpleNamespace(**whole, **{gate: SimpleNamespace(x=xs[gate], h=hs[gate]) for gate in cell.split})
+    return Names(**whole, **{gate: Names(x=xs[gate], h=hs[gate]) for gate in cell.split})
 
 
-def own(cell: Cell, weights: Mapping[str, Tensor], drop: Tensor | None = None) -> SimpleNamespace:
+def own(cell: Cell, weights: Mapping[str, Tensor], drop: Tensor | None = None) -> Names:
     """p of a cell: its vectors, its norms' gains and shifts, its maps."""
     p: dict[str, Any] = {name: weights[f"weight_{name}"] for name in cell.vectors}
     p |= {f"{kind}_{name}": weights[f"{kind}_{name}"] for name in cell.norms for kind in ("gain", "shift")}
@@ -93,4 +100,4 @@ def own(cell: Cell, weights: Mapping[str, Tensor], drop: Tensor | None = None) -
     if cell.recur:
         matrix = weights[f"weight_{cell.recur}"]
         p[cell.recur] = lambda a: F.linear(a if drop is None else a * drop, matrix)
-    return SimpleNamespace(**p)
+    return Names(**p)

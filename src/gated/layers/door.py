@@ -116,7 +116,7 @@ def _lengths(where: str, lengths: Any, steps: int, size: int) -> Tensor | None:
     want(whole or not lengths.numel(), where, "whole numbers", lengths.dtype)
     shape(where, lengths, size)
     lengths = lengths.to(torch.int64)
-    if size:
+    if size and not torch.compiler.is_compiling():  # there the numbers are not known yet
         low, high = int(lengths.min()), int(lengths.max())
         want(low >= 0 and high <= steps, where, f"numbers from 0 to T = {steps}", low if low < 0 else high)
     return lengths

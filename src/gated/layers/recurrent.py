@@ -203,6 +203,8 @@ class Recurrent(nn.Module):
         return door.enter(where, input, lengths, size=self.input_size, dtype=first.dtype, batch_first=self.batch_first)
 
     def _choose(self, batch: Batch, trace: bool) -> Choice:
+        traced = torch.compiler.is_compiling() or peek_interpreter_stack() is not None
+        void = batch.size == 0 or (not traced and batch.lengths is not None and not bool(batch.lengths.any()))
         return choose(
             self.path,
             self.cell,
@@ -210,8 +212,8 @@ class Recurrent(nn.Module):
             trace=trace,
             zoneout=any(self.zoneout),
             recurrent_dropout=self.training and self.recurrent_dropout > 0,
-            empty=batch.size == 0 or (batch.lengths is not None and not bool(batch.lengths.any())),
-            transformed=peek_interpreter_stack() is not None,
+            empty=void,
+            transformed=traced,
         )
 
     @property

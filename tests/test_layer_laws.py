@@ -41,6 +41,11 @@ def states(result):
     return [part for s in state for part in (s if isinstance(s, list) else [s])]
 
 
+def flat_map(change, state):
+    """A layer's states, each changed, in the form they had."""
+    return change(state) if isinstance(state, torch.Tensor) else type(state)(flat_map(change, s) for s in state)
+
+
 def close(a, b, tolerance=1e-12):
     torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
 
@@ -88,19 +93,21 @@ def test_a_padded_batch_equals_its_sequences_run_alone(kind, path):
     for b, n in enumerate(lengths):
         x[n:, b] = math.nan
     x.requires_grad_()
-    result = layer(x, lengths=lengths)
+    first = flat_map(lambda s: torch.randn_like(s).requires_grad_(), layer(torch.zeros_like(x))[1])
+    leaves = [x, *states((x, first)), *layer.parameters()]
+    result = layer(x, first, lengths=lengths)
     loss = result[0].sin().sum() + sum(s.cos().sum() for s in states(result))
-    together = torch.autograd.grad(loss, [x, *layer.parameters()])
+    together = torch.autograd.grad(loss, leaves)
 
     losses = []
     for b, n in enumerate(lengths.tolist()):
-        alone = layer(x[:n, b : b + 1])
+        alone = layer(x[:n, b : b + 1], flat_map(lambda s, b=b: s[:, b : b + 1], first))
         close(result[0][:n, b : b + 1], alone[0])
         assert not result[0][n:, b].any()
         for whole, one in zip(states(result), states(alone), strict=True):
             close(whole[:, b : b + 1], one)
         losses.append(alone[0].sin().sum() + sum(s.cos().sum() for s in states(alone)))
-    apart = torch.autograd.grad(sum(losses), [x, *layer.parameters()])
+    apart = torch.autograd.grad(sum(losses), leaves)
     for a, b in zip(together, apart, strict=True):
         close(a, b)
     assert together[0].isfinite().all()

@@ -32,17 +32,18 @@ def scan(
     reverse: bool = False,
     drop: Float[Tensor, "B _"] | None = None,
     zone: Mapping[str, Float[Tensor, "T B _"] | float] | None = None,
+    keep: Sequence[str] = ("h",),
     gradients: bool = False,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """One layer in one direction: z_t = W x_t + b + R (m ⊙ h_{t-1}) + b', then the cell, for every t.
 
-    Takes the parameters by the names of `Cell.shapes` and the states before the first step. Gives every value of the
-    cell at every step (T, B, ·), in the order of x even when reverse, and the states after the last step.
+    Takes the parameters by the names of `Cell.shapes` and the states before the first step. Gives the values named in
+    keep, all if none is, at every step (T, B, ·), in the order of x even when reverse, and the states after the last.
 
     live: steps (t, b) that exist; at the others the states stand still, and x must be finite there.
     drop: m, the recurrent dropout mask of the sequence, already scaled.
     zone: by state, k_t in s_t = k_t ⊙ s_{t-1} + (1 - k_t) ⊙ s'_t: a mask in training, its expectation in evaluation.
-    gradients: give ∂L/∂v_t of every value v as well, by the name dv: zeros that the backward pass fills.
+    gradients: give ∂L/∂v_t of every value v kept as well, by the name dv: zeros that the backward pass fills.
     """
     zone = zone or {}
     p = own(cell, weights, drop)
@@ -61,7 +62,7 @@ def scan(
             if live is not None:
                 values[name] = torch.where(live[t], values[name], state[name])
         state = {name: values[name] for name in cell.states}
-        steps.append(values)
+        steps.append({name: values[name] for name in keep or values})
     if reverse:
         steps.reverse()
     stacked = {name: torch.stack([step[name] for step in steps]) for name in steps[0]} if steps else {}

@@ -52,7 +52,7 @@ class Recurrent(nn.Module):
     zoneout, one rate or one per state, keeps each number of a state at its last value with this probability at each
         step; in evaluation both are mixed in this proportion (Krueger et al. 2017, §3).
     recurrent_dropout zeroes numbers of h_{t-1} where R multiplies it, the same ones at all steps of a sequence, and
-        scales the others by 1/(1-p); in training only (Gal & Ghahramani 2016, §4.2).
+        scales the others by 1/(1-p); in training only (Gal & Ghahramani 2016, §4.1).
     dropout, in training, acts on every layer's output but the last one's.
     residual: from the second layer on a layer's input is added to its output, after dropout (Wu et al. 2016, eq. 6).
     init: "torch", or "orthogonal" per gate; forget_bias and chrono set the biases of the gates that keep and write
@@ -182,8 +182,9 @@ class Recurrent(nn.Module):
             past the end are zero, both directions start and end within the sequence, and what stands in the padding,
             NaN included, reaches no value and no gradient. A sequence without a step keeps its first state.
         trace: gives a third result, trace[layer][direction], a dict of every value of the cell at every step, padded
-            and with the axes of the input: i f g o c h of an LSTM, r z n h of a GRU, h of an RNN. With "gradients" it
-            also holds di, df … dh: zeros which the next backward pass turns into ∂L/∂i_t … ∂L/∂h_t.
+            and with the axes of the input: i f g o c h of an LSTM, r z n h of a GRU, h of an RNN; before dropout and
+            residual sums. With "gradients" it also holds di, df … dh: zeros which the next backward pass turns into
+            ∂L/∂i_t … ∂L/∂h_t.
         """
         one_of(f"{type(self).__name__} trace", trace, (False, True, "gradients"))
         batch = self._enter(input, lengths)
@@ -191,7 +192,7 @@ class Recurrent(nn.Module):
         if self._choose(batch, bool(trace)).path == "torch":
             y, states = self._torch(batch, states)
             return batch.out(y), door.states_out(self.cell.states, states, batch)
-        y, states, seen = self._loop(batch, states, trace == "gradients")
+        y, states, seen = self._loop(batch, states, trace)
         result = batch.out(y), door.states_out(self.cell.states, states, batch)
         if not trace:
             return result
@@ -250,17 +251,18 @@ class Recurrent(nn.Module):
             ]
         return batch.spread(y, sizes, order), ends
 
-    def _loop(self, batch: Batch, states: list[dict[str, Tensor]], gradients: bool) -> tuple[Tensor, list, list]:
+    def _loop(self, batch: Batch, states: list[dict[str, Tensor]], trace: bool | str) -> tuple[Tensor, list, list]:
         x, lengths = batch.padded()
         mask = None if lengths is None else door.live(lengths, batch.steps)
         ends, seen = [], []
+        keep: dict[str, Any] = dict(keep=() if trace else ("h",), gradients=trace == "gradients")
         for layer, state in enumerate(states):
             ways = []
             for direction in range(len(self.suffixes)):
                 start = {name: value[direction] for name, value in state.items()}
                 drop, zone = self._noise(x, start)
                 how: dict[str, Any] = dict(live=mask, reverse=direction == 1, drop=drop, zone=zone)
-                ways.append(scan(self.cell, self.weights(layer, direction), x, start, **how, gradients=gradients))
+                ways.append(scan(self.cell, self.weights(layer, direction), x, start, **how, **keep))
             values = [v if mask is None else _cut(v, mask) for v, _ in ways]
             seen.append(values)
             ends.append({name: torch.stack([end[name] for _, end in ways]) for name in state})

@@ -73,7 +73,7 @@ def metrics(
             "coverage": {p: mean(inside) for p, inside in sorted(within.items(), key=lambda item: -int(item[0]))},
         }  # fmt: skip
 
-    def by_series(a: np.ndarray) -> np.ndarray:  # every series counts the same, however many of its steps are known
+    def by_series(a: np.ndarray) -> Any:  # every series counts the same, however many of its steps are known
         return _mean(_mean(a, 1), 0)
 
     out = _plain(told(by_series, np.nansum)) | {"unscaled": int((seen.any(1) & ~(scale > 0)).sum())}
@@ -88,12 +88,12 @@ def metrics(
     return out
 
 
-def _mean(a: np.ndarray, axis: int) -> np.ndarray:
+def _mean(a: np.ndarray, axis: int) -> Any:
     count = (~np.isnan(a)).sum(axis)
     return np.divide(np.nansum(a, axis), count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
-def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _ratio(a: Any, b: Any) -> Any:
     return np.divide(a, b, out=np.full(np.shape(b), np.nan), where=b > 0)
 
 

@@ -53,7 +53,8 @@ def fit(
     """
     want(bool(out) or not (resume or config.tensorboard), "train.fit", "out= for resume or tensorboard", repr(out))
     run = start(model, config, out)
-    if resume and out is not None and (Path(out) / checkpoint.TRAINING).exists():
+    begun = resume and out is not None and (Path(out) / checkpoint.TRAINING).exists()
+    if out is not None and (begun if run.fabric.world_size == 1 else run.fabric.broadcast(begun)):
         restore(run, Path(out) / checkpoint.TRAINING)
     elif run.folder is not None:
         for stale in (checkpoint.TRAINING, checkpoint.HISTORY):
@@ -88,7 +89,7 @@ def fit(
                 torch._foreach_lerp_(run.ema, run.params, 1 - decay)  # pyright: ignore
             stopped = _stopped(run, interrupted)
             valid = {}
-            if validate and stopped != "interrupted" and (stopped or run.step % config.eval_every == 0):
+            if validate and (run.step % config.eval_every == 0 or stopped in ("steps", "time")):
                 valid = evaluate(run, validate)
                 stopped = stopped or _stopped(run)
             tell(_record(run, lr, total / count, norm, clipped, valid, last=stopped not in ("", "interrupted")))
@@ -181,8 +182,8 @@ def _stopped(run: Run, interrupted: bool = False) -> str:
 
 
 def _record(
-    run: Run, lr: float, loss: float, norm: float, clipped: bool, valid: dict[str, float], last: bool
-) -> dict[str, float] | None:
+    run: Run, lr: float, loss: float, norm: float, clipped: bool, valid: dict[str, int | float], last: bool
+) -> dict[str, int | float] | None:
     """Add the step to the row to come; return the row when it is complete."""
     run.sums = [old + new for old, new in zip(run.sums, (1, loss, norm, clipped), strict=True)]
     if not (last or valid or run.step % run.config.log_every == 0):
@@ -195,7 +196,7 @@ def _record(
     return row
 
 
-def evaluate(run: Run, validate: Callable[[nn.Module], Any]) -> dict[str, float]:
+def evaluate(run: Run, validate: Callable[[nn.Module], Any]) -> dict[str, int | float]:
     """Ask `validate` about the averaged weights, always with the same seed, and keep them if among the best."""
     config, model, began = run.config, run.model, time.monotonic()
     raw = [p.detach().clone() for p in run.params] if run.ema else []

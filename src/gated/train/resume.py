@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,18 @@ def save(run: Run) -> None:
     columns = list(dict.fromkeys(name for row in run.rows for name in row))
     table = [[row.get(name, math.nan) for name in columns] for row in run.rows]
     state["rows"] = torch.tensor(table, dtype=torch.float64).reshape(len(run.rows), len(columns))
-    if run.folder is None:
-        return
+    if run.folder is not None:
+        _write(run, run.folder, state, outline, columns)
+    if run.fabric.world_size > 1:
+        run.fabric.barrier()  # none goes on to read what the first is still writing
+
+
+def _write(run: Run, folder: Path, state: dict[str, Tensor], outline: list[Any], columns: list[str]) -> None:
     note = {name: getattr(run, name) for name in COUNTS}
     note |= {"config": dataclasses.asdict(run.config), "sums": run.sums, "carry": outline, "columns": columns}
     note |= {"best": [[best.value, best.step] for best in run.best]}
-    checkpoint.write(run.folder / checkpoint.HISTORY, csv_of(run.rows))
-    checkpoint.write(run.folder / checkpoint.TRAINING, checkpoint.pack(state, note))
+    checkpoint.write(folder / checkpoint.HISTORY, csv_of(run.rows))
+    checkpoint.write(folder / checkpoint.TRAINING, checkpoint.pack(state, note))
 
 
 def restore(run: Run, path: Path) -> None:
@@ -81,9 +87,10 @@ def restore(run: Run, path: Path) -> None:
     fits = isinstance(outlines, list) and len(outlines) == slots
     todo = "Resume with the same number of processes."
     want(fits, f"{where}, carry", f"{slots} states", len(outlines) if isinstance(outlines, list) else "none", todo)
-    mine = range(run.fabric.global_rank, slots, ranks)
-    run.carry = [each(_rebuilt(outlines[i], f"carry.{i}", state), lambda t: t.to(run.fabric.device)) for i in mine]
-    run.rows = _rows(where, note.get("columns"), state.get("rows"))
+    carried = [_rebuilt(where, outline, f"carry.{i}", state) for i, outline in enumerate(outlines)]
+    run.carry = [each(tree, lambda t: t.to(run.fabric.device)) for tree in carried[run.fabric.global_rank :: ranks]]
+    run.rows = _rows(where, note.get("columns"), state.pop("rows", None))
+    want(not state, where, "the tensors of a training", f"also {', '.join(sorted(state)[:3])}")
 
 
 def _same_config(where: str, theirs: Any, ours: dict[str, Any]) -> None:
@@ -94,13 +101,13 @@ def _same_config(where: str, theirs: Any, ours: dict[str, Any]) -> None:
     want(not differ, f"resume from {where}", expected, got, "Resume with the run's own config, or start another run.")
 
 
-def _numbers(where: str, name: str, found: Any, count: int) -> list[float]:
+def _numbers(where: str, name: str, found: Any, count: int) -> list[int | float]:
     fits = isinstance(found, list) and len(found) == count and all(type(v) in (int, float) for v in found)
     want(fits, f"{where}, {name}", f"{count} numbers", repr(found)[:80])
     return found
 
 
-def _rows(where: str, columns: Any, table: Any) -> list[dict[str, float]]:
+def _rows(where: str, columns: Any, table: Any) -> list[dict[str, int | float]]:
     fits = isinstance(columns, list) and isinstance(table, Tensor) and table.shape[1:] == (len(columns),)
     want(fits, f"{where}, rows", "a table and its columns", repr(columns)[:80])
     rows = [{str(n): v for n, v in zip(columns, row, strict=True) if not math.isnan(v)} for row in table.tolist()]
@@ -123,11 +130,13 @@ def each(tree: Any, do: Callable[[Tensor], Tensor]) -> Any:
 
 def _gathered(run: Run) -> list[Any]:
     """The states of all processes, in the order of their micro-batches."""
-    ranks, gather = run.fabric.world_size, run.fabric.all_gather if run.fabric.world_size > 1 else None
-    if gather is None:
+    ranks = run.fabric.world_size
+    if ranks == 1:
         return run.carry
-    all_ranks = [each(tree, gather) for tree in run.carry]  # every tensor with an axis of processes in front
-    return [each(tree, lambda t, r=r: t[r]) for tree in all_ranks for r in range(ranks)]
+    with warnings.catch_warnings():  # Fabric's gather warns of torch's plans with it
+        warnings.simplefilter("ignore")
+        stacked = [each(tree, run.fabric.all_gather) for tree in run.carry]  # with an axis of processes in front
+    return [each(tree, lambda t, r=r: t[r]) for tree in stacked for r in range(ranks)]
 
 
 def _outline(tree: Any, name: str, state: dict[str, Tensor]) -> Any:
@@ -143,20 +152,20 @@ def _outline(tree: Any, name: str, state: dict[str, Tensor]) -> Any:
     return None
 
 
-def _rebuilt(outline: Any, name: str, state: dict[str, Tensor]) -> Any:
+def _rebuilt(where: str, outline: Any, name: str, state: dict[str, Tensor]) -> Any:
     if outline is None:
         return None
     if outline == "tensor" and name in state:
-        return state[name]
+        return state.pop(name)
     kind, inside = next(iter(outline.items())) if isinstance(outline, dict) and len(outline) == 1 else ("", ())
     if kind == "dict" and isinstance(inside, dict):
-        return {key: _rebuilt(value, f"{name}.{key}", state) for key, value in inside.items()}
-    want(kind in ("tuple", "list") and isinstance(inside, list), name, "a state's outline", repr(outline)[:80])
-    values = [_rebuilt(value, f"{name}.{i}", state) for i, value in enumerate(inside)]
+        return {key: _rebuilt(where, value, f"{name}.{key}", state) for key, value in inside.items()}
+    want(kind in ("tuple", "list") and isinstance(inside, list), f"{where}, {name}", "a state", repr(outline)[:80])
+    values = [_rebuilt(where, value, f"{name}.{i}", state) for i, value in enumerate(inside)]
     return tuple(values) if kind == "tuple" else values
 
 
-def csv_of(rows: list[dict[str, float]]) -> bytes:
+def csv_of(rows: list[dict[str, int | float]]) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +57,7 @@ class History:
     since the start; and what `validate` gave, as valid or valid_NAME.
     """
 
-    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    rows: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
     stopped: str = ""  # "steps", "patience", "time" or "interrupted"
@@ -98,10 +99,10 @@ class Run:
     best: list[Best] = dataclasses.field(default_factory=list)
     waited: int = 0  # evaluations since the best
     evaluated: int = 0  # step of the last evaluation
-    sums: list[float] = dataclasses.field(
+    sums: list[int | float] = dataclasses.field(
         default_factory=lambda: [0.0] * 4
     )  # of the row to come: steps, loss, norm, clips
-    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    rows: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
 
     def over(self) -> float:
         """The share of the run that is over: of its steps or of its time, whichever is further."""
@@ -147,8 +148,8 @@ def _check(config: Config) -> None:
         "weight_decay": 0.0,
     }
     at_least |= {"seed": 0, "checkpoint_every": 0.0}
-    at_least |= {name: 0.0 for name in ("clip_norm", "clip_value", "time_limit") if getattr(config, name) is not None}
-    at_least |= {"patience": 1} if config.patience is not None else {}
+    maybe = {"clip_norm": 0.0, "clip_value": 0.0, "time_limit": 1e-3, "patience": 1}
+    at_least |= {name: low for name, low in maybe.items() if getattr(config, name) is not None}
     for name, low in at_least.items():
         within(f"train.Config {name}", getattr(config, name), low)
     within("train.Config warmup", config.warmup, 0.0, 1.0)
@@ -184,10 +185,14 @@ def _fabric(config: Config) -> Any:
         return _Alone()
     from lightning_fabric import Fabric
 
+    chatter = logging.getLogger("lightning_fabric")
+    level = chatter.level
+    chatter.setLevel(logging.WARNING)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
     precision = {"32": "32-true", "bf16-mixed": "bf16-mixed"}[config.precision]
     fabric = Fabric(accelerator=device, devices=here, num_nodes=processes // here, precision=precision)  # pyright: ignore[reportArgumentType]
     fabric.launch()
+    chatter.setLevel(level)
     return fabric
 
 

@@ -13,7 +13,7 @@ from gated import checkpoint
 from gated._check import optional
 from gated.train.run import Run
 
-Tell = Callable[[dict[str, float] | None], None]  # called after every step, with a row where one is complete
+Tell = Callable[[dict[str, int | float] | None], None]  # called after every step, with a row where one is complete
 
 
 @contextlib.contextmanager
@@ -26,7 +26,7 @@ def show(run: Run, progress: bool) -> Iterator[Tell]:
         if run.config.tensorboard and run.folder is not None:
             tells.append(stack.enter_context(_board(run)))
 
-        def tell(row: dict[str, float] | None) -> None:
+        def tell(row: dict[str, int | float] | None) -> None:
             for one in tells:
                 one(row)
 
@@ -47,7 +47,7 @@ def _bar(run: Run) -> Iterator[Tell]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=1.0, step=run.step, said="")
 
-        def tell(row: dict[str, float] | None) -> None:
+        def tell(row: dict[str, int | float] | None) -> None:
             bar.update(task, completed=run.over(), step=run.step)
             if row is not None:
                 bar.update(task, said=_said(row))
@@ -55,7 +55,7 @@ def _bar(run: Run) -> Iterator[Tell]:
         yield tell
 
 
-def _said(row: dict[str, float]) -> str:
+def _said(row: dict[str, int | float]) -> str:
     names = [name for name in row if name == "loss" or name.startswith("valid")]
     return "  ".join(f"{name.removeprefix('valid_')} {row[name]:.4g}" for name in names)
 
@@ -67,7 +67,7 @@ def _board(run: Run) -> Iterator[Tell]:
 
     writer = SummaryWriter(f"{run.folder}/{checkpoint.TENSORBOARD}", purge_step=run.step + 1)
 
-    def tell(row: dict[str, float] | None) -> None:
+    def tell(row: dict[str, int | float] | None) -> None:
         for name, value in (row or {}).items():
             if name != "step":
                 writer.add_scalar(name, value, run.step)

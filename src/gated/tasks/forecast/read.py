@@ -21,6 +21,12 @@ pd: Any = optional("pandas", "forecast")
 MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "-", "NaT"]
 THOUSANDS = r"[+-]?\d{1,3}(?:[,'\u00a0\u202f ]\d{3})+(?:\.\d+)?"
 OFFSET = r"(?:Z|[+-]\d\d:?(?:\d\d)?)$"
+EUROPEAN = r"[+-]?\d{1,3}(?:\.\d{3})+,\d+"  # 1.234,5
+DAYS = "%d/%m/%Y %m/%d/%Y %d.%m.%Y %d-%m-%Y %m-%d-%Y %Y/%m/%d %d/%m/%y %m/%d/%y %d.%m.%y %d-%b-%Y %d-%b-%y %b-%Y %b-%y"
+HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+PATTERNS = [
+    d + h for d in [*DAYS.split(), "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%b %Y", "%d %B %Y", "%B %Y"] for h in HOURS
+]
 FIRST, LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # what 64 bits of nanoseconds hold
 ISO = "dates such as 2024-01-31 or 2024-01-31T13:30, years 1678 to 2261"
 
@@ -59,6 +65,9 @@ def _frame(source: Any) -> Any:
         frame = frame.reset_index()
     elif isinstance(frame.index, pd.DatetimeIndex | pd.PeriodIndex):
         frame = frame.rename_axis("ds").reset_index()
+    if any(isinstance(dtype, pd.ArrowDtype) for dtype in frame.dtypes):  # plain columns instead of Arrow's
+        arrow = optional("pyarrow", "forecast").Table.from_pandas(frame, preserve_index=False)
+        frame = arrow.replace_schema_metadata().to_pandas()
     frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
     return frame.set_axis(pd.RangeIndex(len(frame), name="row"), axis=0)
 
@@ -168,6 +177,8 @@ def parse(column: Any) -> tuple[np.ndarray, np.ndarray]:
     left = np.flatnonzero(np.isnan(numbers) & ~missing)
     words = values.iloc[left].astype(str).str.strip()
     bare = words.where(~words.str.fullmatch(THOUSANDS), words.str.replace(r"[,'\u00a0\u202f ]", "", regex=True))
+    turned = words.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+    bare = bare.where(~words.str.fullmatch(EUROPEAN), turned)
     numbers[left] = pd.to_numeric(bare, errors="coerce").to_numpy(np.float64)
     bad = np.zeros(len(column), bool)
     bad[left] = np.isnan(numbers[left]) & ~words.isin(MISSING).to_numpy(bool)
@@ -289,14 +300,9 @@ def _dates(frame: Any, words: Any, where: str, utc: bool = False) -> Any:
     failed = found.isna().to_numpy(bool)
     if not failed.any():
         return found
-    guess = pd.tseries.api.guess_datetime_format
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        patterns = sorted({guess(words.iloc[0], dayfirst=day) for day in (False, True)} - {None})
-        patterns = [p for p in patterns if not p.startswith("%Y") or p.find("%m") < p.find("%d")]
-    readings = [pd.to_datetime(words, format=p, errors="coerce", utc=utc) for p in patterns]
+    readings = [pd.to_datetime(words, format=p, errors="coerce", utc=utc) for p in PATTERNS if _fits(words.iloc[0], p)]
     whole = [r for r in readings if r.notna().all()]
-    if len(whole) == 2 and not whole[0].equals(whole[1]):
+    if not all(r.equals(whole[0]) for r in whole):
         refuse(where, "dates that can be read in one way", f"{words.iloc[0]!r}, day or month first", f"Write {ISO}.")
     if whole:
         return whole[0]
@@ -307,6 +313,13 @@ def _dates(frame: Any, words: Any, where: str, utc: bool = False) -> Any:
         say(frame, best.isna().to_numpy(bool), words),
         "Correct these rows, or name another column with time.",
     )
+
+
+def _fits(word: str, pattern: str) -> bool:
+    try:
+        return bool(datetime.strptime(word, pattern))
+    except ValueError:
+        return False
 
 
 def restore(moments: np.ndarray, kind: str, zone: str | None) -> Any:

@@ -240,7 +240,9 @@ def _comparison(result: Mapping[str, Any]) -> Plate | None:
         ax.set_ylim(-0.6, len(order) - 0.4)
         ax.grid(False)
 
-    return Plate(f"{word.upper()} of each method", "Lower is better; the best is in bold.", paint, left=_room(order))
+    return Plate(
+        f"{word.upper()} of each method", "Lower is better; the best is in bold.", paint, left=_room(order), right=0.3
+    )
 
 
 def _losses(rows: Sequence[Mapping[str, Any]]) -> Plate:
@@ -307,7 +309,8 @@ def _png(path: Path, plates: Sequence[Plate], sheet: Sheet) -> None:
         before, after = plate.left / width, plate.right / width
         ax = fig.add_axes((left + before, 1 - (top + 2.62) / height, own - before - after, 2.05 / height))
         _prepare(ax, plate)
-        write(left, top + 0.12, plate.title, 12.5, INK, "bold")
+        short = plate.title if len(plate.title) <= 48 else plate.title[:47] + "…"
+        write(left, top + 0.12, short, 12.5, INK, "bold")
         write(left, top + 0.36, plate.caption, 9.5, SOFT)
     fig.savefig(path, metadata={"Software": None})
 

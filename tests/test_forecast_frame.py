@@ -97,6 +97,17 @@ def test_csv_dialects_are_recognised(text, tmp_path):
     assert report.inserted == report.missing == 0
 
 
+def test_a_decimal_comma_survives_words_beside_it(tmp_path):
+    """In a `;` file 1.234 is a thousand beside 1,5, and an error names only what is no number."""
+    _, made, _ = whole(csv(tmp_path, "ds;y;c\n1;1,5;a\n2;1.234;b\n3;-2.345,5;1,5\n"), past=["c"])
+    assert made.y.tolist() == [1.5, 1234, -2345.5]
+    _, made, _ = whole(csv(tmp_path, "ds;y;lat\n1;1,5;0.25\n2;2,5;1.234\n"), known=["lat"])
+    assert made.y.tolist() == [1.5, 2.5]
+    assert made.known[:, 0].tolist() == [0.25, 1.234]
+    with pytest.raises(InputError, match=r"got 'x' \(line 3\)\."):
+        whole(csv(tmp_path, "ds;y\n1;1,5\n2;x\n"))
+
+
 def test_names_with_leading_zeros_and_na_stay_text(tmp_path):
     """Series "007" and "NA" keep their names; plain integers come back as integers."""
     _, made, _ = whole(csv(tmp_path, "unique_id,ds,y\n007,1,1\n007,2,2\nNA,1,1\nNA,2,3\n"))

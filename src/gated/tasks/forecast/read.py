@@ -21,7 +21,8 @@ pd: Any = optional("pandas", "forecast")
 MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "-", "NaT"]
 THOUSANDS = r"[+-]?\d{1,3}(?:[,'\u00a0\u202f ]\d{3})+(?:\.\d+)?"
 OFFSET = r"(?:Z|[+-]\d\d:?(?:\d\d)?)$"
-EUROPEAN = r"[+-]?\d{1,3}(?:\.\d{3})+,\d+"  # 1.234,5
+DOTS = r"[+-]?\d{1,3}(?:\.\d{3})+"  # 1.234, a thousand and more where the comma is decimal
+COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+"  # 1234,5 and 1.234,5
 DAYS = "%d/%m/%Y %m/%d/%Y %d.%m.%Y %d-%m-%Y %m-%d-%Y %Y/%m/%d %d/%m/%y %m/%d/%y %d.%m.%y %d-%b-%Y %d-%b-%y %b-%Y %b-%y"
 HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 PATTERNS = [
@@ -117,8 +118,8 @@ def _csv(path: Path, id: str, encoding: str, lines: list[str]) -> Any:
     rows = {d: list(csv.reader(lines[blank : blank + 100], delimiter=d, skipinitialspace=True)) for d in ",;\t|"}
     delimiter = max(rows, key=lambda d: len(rows[d][0]) if rows[d] else 0)
     cells = [cell for row in rows[delimiter][1:] for cell in row]
-    comma = delimiter != "," and any(re.fullmatch(r"[+-]?\d+,\d+", c) for c in cells)
-    point = any(re.fullmatch(r"[+-]?\d*\.\d+", c) for c in cells)
+    comma = delimiter != "," and any(re.fullmatch(COMMA, c) for c in cells)
+    point = any(re.fullmatch(r"[+-]?\d*\.\d+", c) and not re.fullmatch(DOTS, c) for c in cells)
     header = [name.strip() for name in rows[delimiter][0]] if rows[delimiter] else []
     options: dict[str, Any] = dict(
         sep=delimiter, encoding=encoding, header=None, skiprows=blank + 1, skip_blank_lines=False, index_col=False,
@@ -134,6 +135,10 @@ def _csv(path: Path, id: str, encoding: str, lines: list[str]) -> Any:
         except pd.errors.EmptyDataError:
             refuse(str(path), "at least one row below the header", "none")
     frame = frame.set_axis(pd.RangeIndex(blank + 2, blank + 2 + len(frame), name="line"), axis=0).dropna(how="all")
+    for name in [n for n in frame if comma and n != id and frame[n].dtype.kind == "O"]:  # among words or thousands
+        words = frame[name].astype(str)
+        turned = words.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+        frame[name] = frame[name].where(~words.str.fullmatch(COMMA if point else f"{COMMA}|{DOTS}"), turned)
     if id in frame:
         plain = frame[id].str.fullmatch(r"(?:0|-?[1-9]\d{0,17})", na=False).all()
         frame[id] = frame[id].astype("int64") if plain and len(frame) else frame[id]
@@ -177,8 +182,6 @@ def parse(column: Any) -> tuple[np.ndarray, np.ndarray]:
     left = np.flatnonzero(np.isnan(numbers) & ~missing)
     words = values.iloc[left].astype(str).str.strip()
     bare = words.where(~words.str.fullmatch(THOUSANDS), words.str.replace(r"[,'\u00a0\u202f ]", "", regex=True))
-    turned = words.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-    bare = bare.where(~words.str.fullmatch(EUROPEAN), turned)
     numbers[left] = pd.to_numeric(bare, errors="coerce").to_numpy(np.float64)
     bad = np.zeros(len(column), bool)
     bad[left] = np.isnan(numbers[left]) & ~words.isin(MISSING).to_numpy(bool)

@@ -36,7 +36,7 @@ def csv(tmp_path: Path, text: str | bytes, name: str = "data.csv") -> Path:
 # -- sources
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "csv.gz", "pandas", "polars", "lazy", "indexed"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "csv.gz", "pandas", "arrow", "polars", "lazy", "indexed"])
 def test_every_source_gives_the_same_panel(kind, tmp_path):
     """CSV, Parquet, gzip, pandas, polars and an indexed frame of the same data are the same panel."""
     frame = pd.concat([daily(5, unique_id="a"), daily(8, unique_id="b")], ignore_index=True)
@@ -49,6 +49,7 @@ def test_every_source_gives_the_same_panel(kind, tmp_path):
         source = pl.from_pandas(frame) if kind == "polars" else pl.from_pandas(frame).lazy()
     else:
         source = frame.set_index("ds") if kind == "indexed" else frame
+        source = frame.convert_dtypes(dtype_backend="pyarrow") if kind == "arrow" else source
     schema, made, report = whole(source)
     assert list(made.ids) == ["a", "b"]
     assert made.offsets.tolist() == [0, 5, 13]
@@ -67,6 +68,8 @@ def test_every_source_gives_the_same_panel(kind, tmp_path):
         'ds, y ,price\n2024-01-01, 1.5,1\n2024-01-02, 2.5,2\n2024-01-03, "1,003.5",3\n\n',
         "\n\nds|y|price\r\n2024-01-01|1.5|1\r\n\r\n2024-01-02|2.5|2\r\n2024-01-03|1003.5|3\r\n",
         "ds,y,price\n01/13/2024,1.5,1\n01/14/2024,2.5,2\n01/15/2024,1003.5,3\n",
+        "ds,y,price\n1/30/2024 1:00 PM,1.5,1\n1/31/2024 1:00 PM,2.5,2\n2/1/2024 1:00 PM,1003.5,3\n",
+        "ds;y;price\n30-Jan-24;1,5;1\n31-Jan-24;2,5;2\n1-Feb-24;1.003,5;3\n",
         "ds,y,price\n31.01.2024,1.5,1\n01.02.2024,2.5,2\n02.02.2024,1003.5,3\n",
         "ds,y,price\n20240130,1.5,1\n20240131,2.5,2\n20240201,1003.5,3\n",
         "ds\ty\tprice\n2024-01-01\t1.5\t1\n2024-01-02\t2.5\t2\n2024-01-03\t1003.5\t3\n".encode("utf-16"),
@@ -78,6 +81,8 @@ def test_every_source_gives_the_same_panel(kind, tmp_path):
         "spaces and thousands",
         "blank lines",
         "month first",
+        "of the clock",
+        "month names",
         "day first",
         "digits",
         "utf-16",
@@ -90,6 +95,17 @@ def test_csv_dialects_are_recognised(text, tmp_path):
     assert made.known[:, 0].tolist() == [1, 2, 3]
     assert made.freq == "D"
     assert report.inserted == report.missing == 0
+
+
+def test_a_decimal_comma_survives_words_beside_it(tmp_path):
+    """In a `;` file 1.234 is a thousand beside 1,5, and an error names only what is no number."""
+    _, made, _ = whole(csv(tmp_path, "ds;y;c\n1;1,5;a\n2;1.234;b\n3;-2.345,5;1,5\n"), past=["c"])
+    assert made.y.tolist() == [1.5, 1234, -2345.5]
+    _, made, _ = whole(csv(tmp_path, "ds;y;lat\n1;1,5;0.25\n2;2,5;1.234\n"), known=["lat"])
+    assert made.y.tolist() == [1.5, 2.5]
+    assert made.known[:, 0].tolist() == [0.25, 1.234]
+    with pytest.raises(InputError, match=r"got 'x' \(line 3\)\."):
+        whole(csv(tmp_path, "ds;y\n1;1,5\n2;x\n"))
 
 
 def test_names_with_leading_zeros_and_na_stay_text(tmp_path):
@@ -223,6 +239,16 @@ def test_gaps_missing_values_and_disorder_are_reported():
         "1 constant series: b.",
         "2 series shorter than the context of 10 steps: a, b.",
     ]
+
+
+def test_series_that_end_without_a_value_are_told():
+    """Rows at the end without a value are steps of the past: the forecast begins after them, and the report says so."""
+    frame = daily(5)
+    frame.loc[3:, "y"] = np.nan
+    _, made, report = whole(frame)
+    assert report.trailing == ("y",)
+    assert str(future(made, 1)[0, 0]).startswith("2024-01-06")
+    assert "The forecast begins after the last row." in " ".join(report.lines())
 
 
 def test_rows_interleaved_by_time_are_not_out_of_order():

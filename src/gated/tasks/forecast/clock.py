@@ -73,7 +73,7 @@ def _modern(freq: str) -> str:
 def _nanos(offset: Any) -> int:
     try:
         return int(pd.Timedelta(offset).value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0
 
 

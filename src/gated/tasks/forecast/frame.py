@@ -53,6 +53,7 @@ class Report:
     unsorted: int = 0  # rows that came before an earlier time of their series
     inserted: int = 0  # steps without a row
     missing: int = 0  # rows without a value
+    trailing: tuple[str, ...] = ()  # series whose last row has no value
     empty: tuple[str, ...] = ()  # series without any value
     constant: tuple[str, ...] = ()
     short: tuple[str, ...] = ()  # series with fewer steps than the context
@@ -73,6 +74,9 @@ class Report:
             told.append(f"{_count(self.inserted, 'step')} without a row: treated as missing.")
         if self.missing:
             told.append(f"{_count(self.missing, 'row')} without a value: treated as missing.")
+        if self.trailing:
+            ends = f"{_count(len(self.trailing), 'series ends', 'series end')} without a value"
+            told.append(f"{ends}: {some(self.trailing)}. The forecast begins after the last row.")
         if self.empty:
             told.append(f"{_count(len(self.empty), 'series', 'series')} without any value: {some(self.empty)}.")
         if self.constant:
@@ -306,9 +310,10 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, Repor
     low, high = np.fmin.reduceat(values, first), np.fmax.reduceat(values, first)
     told = lambda mask: tuple(map(str, rows.ids[mask]))  # noqa: E731
     return made, Report(
-        n, len(frame), schema.freq, span(moments, schema), rows.unsorted, len(moments) - len(frame),
-        int(np.isnan(values).sum()), told(np.isnan(low)), told(low == high), told(made.lengths < context), context,
-        unseen,
+        series=n, rows=len(frame), freq=schema.freq, span=span(moments, schema), unsorted=rows.unsorted,
+        inserted=len(moments) - len(frame), missing=int(np.isnan(values).sum()),
+        trailing=told(np.isnan(made.y[offsets[1:] - 1]) & ~np.isnan(low)), empty=told(np.isnan(low)),
+        constant=told(low == high), short=told(made.lengths < context), context=context, unseen=unseen,
     )  # fmt: skip
 
 

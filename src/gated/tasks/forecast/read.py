@@ -21,6 +21,13 @@ pd: Any = optional("pandas", "forecast")
 MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "-", "NaT"]
 THOUSANDS = r"[+-]?\d{1,3}(?:[,'\u00a0\u202f ]\d{3})+(?:\.\d+)?"
 OFFSET = r"(?:Z|[+-]\d\d:?(?:\d\d)?)$"
+DOTS = r"[+-]?\d{1,3}(?:\.\d{3})+"  # 1.234, a thousand and more where the comma is decimal
+COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+"  # 1234,5 and 1.234,5
+DAYS = "%d/%m/%Y %m/%d/%Y %d.%m.%Y %d-%m-%Y %m-%d-%Y %Y/%m/%d %d/%m/%y %m/%d/%y %d.%m.%y %d-%b-%Y %d-%b-%y %b-%Y %b-%y"
+HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+PATTERNS = [
+    d + h for d in [*DAYS.split(), "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%b %Y", "%d %B %Y", "%B %Y"] for h in HOURS
+]
 FIRST, LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # what 64 bits of nanoseconds hold
 ISO = "dates such as 2024-01-31 or 2024-01-31T13:30, years 1678 to 2261"
 
@@ -59,6 +66,9 @@ def _frame(source: Any) -> Any:
         frame = frame.reset_index()
     elif isinstance(frame.index, pd.DatetimeIndex | pd.PeriodIndex):
         frame = frame.rename_axis("ds").reset_index()
+    if any(isinstance(dtype, pd.ArrowDtype) for dtype in frame.dtypes):  # plain columns instead of Arrow's
+        arrow = optional("pyarrow", "forecast").Table.from_pandas(frame, preserve_index=False)
+        frame = arrow.replace_schema_metadata().to_pandas()
     frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
     return frame.set_axis(pd.RangeIndex(len(frame), name="row"), axis=0)
 
@@ -108,8 +118,8 @@ def _csv(path: Path, id: str, encoding: str, lines: list[str]) -> Any:
     rows = {d: list(csv.reader(lines[blank : blank + 100], delimiter=d, skipinitialspace=True)) for d in ",;\t|"}
     delimiter = max(rows, key=lambda d: len(rows[d][0]) if rows[d] else 0)
     cells = [cell for row in rows[delimiter][1:] for cell in row]
-    comma = delimiter != "," and any(re.fullmatch(r"[+-]?\d+,\d+", c) for c in cells)
-    point = any(re.fullmatch(r"[+-]?\d*\.\d+", c) for c in cells)
+    comma = delimiter != "," and any(re.fullmatch(COMMA, c) for c in cells)
+    point = any(re.fullmatch(r"[+-]?\d*\.\d+", c) and not re.fullmatch(DOTS, c) for c in cells)
     header = [name.strip() for name in rows[delimiter][0]] if rows[delimiter] else []
     options: dict[str, Any] = dict(
         sep=delimiter, encoding=encoding, header=None, skiprows=blank + 1, skip_blank_lines=False, index_col=False,
@@ -125,6 +135,10 @@ def _csv(path: Path, id: str, encoding: str, lines: list[str]) -> Any:
         except pd.errors.EmptyDataError:
             refuse(str(path), "at least one row below the header", "none")
     frame = frame.set_axis(pd.RangeIndex(blank + 2, blank + 2 + len(frame), name="line"), axis=0).dropna(how="all")
+    for name in [n for n in frame if comma and n != id and frame[n].dtype.kind == "O"]:  # among words or thousands
+        words = frame[name].astype(str)
+        turned = words.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+        frame[name] = frame[name].where(~words.str.fullmatch(COMMA if point else f"{COMMA}|{DOTS}"), turned)
     if id in frame:
         plain = frame[id].str.fullmatch(r"(?:0|-?[1-9]\d{0,17})", na=False).all()
         frame[id] = frame[id].astype("int64") if plain and len(frame) else frame[id]
@@ -289,14 +303,9 @@ def _dates(frame: Any, words: Any, where: str, utc: bool = False) -> Any:
     failed = found.isna().to_numpy(bool)
     if not failed.any():
         return found
-    guess = pd.tseries.api.guess_datetime_format
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        patterns = sorted({guess(words.iloc[0], dayfirst=day) for day in (False, True)} - {None})
-        patterns = [p for p in patterns if not p.startswith("%Y") or p.find("%m") < p.find("%d")]
-    readings = [pd.to_datetime(words, format=p, errors="coerce", utc=utc) for p in patterns]
+    readings = [pd.to_datetime(words, format=p, errors="coerce", utc=utc) for p in PATTERNS if _fits(words.iloc[0], p)]
     whole = [r for r in readings if r.notna().all()]
-    if len(whole) == 2 and not whole[0].equals(whole[1]):
+    if not all(r.equals(whole[0]) for r in whole):
         refuse(where, "dates that can be read in one way", f"{words.iloc[0]!r}, day or month first", f"Write {ISO}.")
     if whole:
         return whole[0]
@@ -307,6 +316,13 @@ def _dates(frame: Any, words: Any, where: str, utc: bool = False) -> Any:
         say(frame, best.isna().to_numpy(bool), words),
         "Correct these rows, or name another column with time.",
     )
+
+
+def _fits(word: str, pattern: str) -> bool:
+    try:
+        return bool(datetime.strptime(word, pattern))
+    except ValueError:
+        return False
 
 
 def restore(moments: np.ndarray, kind: str, zone: str | None) -> Any:

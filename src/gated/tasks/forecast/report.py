@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,34 +37,47 @@ class Plate:
     title: str
     caption: str
     paint: Callable[[Any], None]
+    left: float = 0.5  # inches beside the axes, for the labels there
+    right: float = 0.1
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What stands above the plates."""
+
+    title: str
+    said: str  # the verdict
+    what: str  # the target and where its forecast begins
+    bands: list[str]
 
 
 def draw(
     folder: str | Path, history: Panel, quantiles: Float[np.ndarray, "N h Q"], levels: Sequence[float], *,
     truth: Float[np.ndarray, "N h"] | None = None, result: Mapping[str, Any] | None = None,
-    losses: Sequence[Mapping[str, float]] = (), title: str = "Forecast", target: str = "y", series: int = 4,
+    losses: Sequence[Mapping[str, Any]] = (), title: str = "Forecast", target: str = "y", series: int = 4,
 ) -> list[Path]:  # fmt: skip
     """Write report.png and report.html into the folder and return their paths.
 
-    history, quantiles, levels: the forecast. truth: what came, NaN where it is not known. result: of `score.score`, with
-    per=("step", "series") to choose the series and to draw the error by step. losses: rows with `step`, `loss` and perhaps
-    `valid…`. target: what is forecast, with its unit. series: most series to show: the first, and where there is a result
-    the typical, the best and the worst.
+    history, quantiles, levels: the forecast. truth: what came, NaN where it is not known. result: of `score.score`,
+    with per=("step", "series") to choose the series and to draw the error by step. losses: rows with `step`, `loss` and
+    perhaps `valid…`. target: what is forecast, with its unit. series: most series to show: the typical, the best and
+    the worst where there is a result, and the first.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    span = _spans(levels)[0][0] if _spans(levels) else None
-    plates = [
-        _forecast(history, n, quantiles, levels, truth, title, target) for n, title in _choose(history, result, series)
-    ]
+    plates = [_forecast(history, n, quantiles, levels, truth, called) for n, called in _choose(history, result, series)]
     if result is not None:
         plates += [p for p in (_by_step(result), _comparison(result)) if p is not None]
     if losses:
         plates.append(_losses(losses))
-    said = verdict(dict(result)) if result is not None else ""
+    steps = f"{quantiles.shape[1]} step" + "s" * (quantiles.shape[1] > 1)
+    spans = [f"{p} % band" for p, *_ in _spans(levels)[:1]]
+    sheet = Sheet(
+        title, "" if result is None else verdict(dict(result)), f"{target}; {steps} from the dotted line on", spans
+    )
     paths = [folder / "report.png", folder / "report.html"]
-    _png(paths[0], plates, title, said, span)
-    paths[1].write_text(_html(plates, title, said, span, result), encoding="utf-8")
+    _png(paths[0], plates, sheet)
+    paths[1].write_text(_html(plates, sheet, result), encoding="utf-8")
     return paths
 
 
@@ -81,22 +94,19 @@ def _choose(history: Panel, result: Mapping[str, Any] | None, most: int) -> list
     errors = np.array([np.nan if v is None else v for v in detail.get(word, ())], float)
     order = [int(n) for n in np.argsort(errors)[: int((~np.isnan(errors)).sum())]]
     label = {"mase": "MASE", "smape": "sMAPE"}[word]
-    named = [(0, "the first")]
+    named = [(0, "The first series")]
     if len(order) > 1:
-        named = [(order[len(order) // 2], "typical"), (order[0], "the best"), (order[-1], "the worst"), *named]
+        ranked = ((order[len(order) // 2], "A typical series"), (order[0], "The best"), (order[-1], "The worst"))
+        named = [*ranked, *named]
     shown: dict[int, str] = {}
     for n, what in named:
-        shown.setdefault(n, what)
-    out = []
-    for n, what in list(shown.items())[:most]:
-        error = f"{label} {errors[n]:.2f}" if n < len(errors) and not np.isnan(errors[n]) else ""
-        words = [what if len(history) > 1 else "", error]
-        out.append((n, f"{history.ids[n]}" + "".join(f" · {w}" for w in words if w)))
-    return out
+        shown.setdefault(n, what if len(history) > 1 else "")
+    errors = {n: f"{label} {errors[n]:.2f}" for n in order}
+    return [(n, ", ".join(w for w in (what, errors.get(n, "")) if w)) for n, what in list(shown.items())[:most]]
 
 
 def _forecast(
-    history: Panel, n: int, quantiles: np.ndarray, levels: Sequence[float], truth: np.ndarray | None, title: str, target: str
+    history: Panel, n: int, quantiles: np.ndarray, levels: Sequence[float], truth: np.ndarray | None, called: str
 ) -> Plate:  # fmt: skip
     h = quantiles.shape[1]
     rows = history.series(n)
@@ -128,10 +138,11 @@ def _forecast(
             ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
             ax.xaxis.get_offset_text().set(color=SOFT, fontsize=9)
 
-    return Plate(title, f"{target}. The dotted line is where the forecast of {h} steps begins.", paint)
+    return Plate(str(history.ids[n]), called + "." * bool(called), paint)
 
 
 def _lines(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Each method's metrics, ours last."""
     return {**result["baselines"], result["model"]: result}
 
 
@@ -168,14 +179,19 @@ def _by_step(result: Mapping[str, Any]) -> Plate | None:
         low, high = ax.get_ylim()
         for method, y in _apart(ends, 0.085 * (high - low), low, high).items():
             weight = "bold" if method == result["model"] else "normal"
-            ax.annotate(
-                method, (1, y), xycoords=("axes fraction", "data"), xytext=(5, 0), textcoords="offset points", va="center",
-                color=_colour(method, result), fontsize=9.5, fontweight=weight, annotation_clip=False, parse_math=False,
-            )  # fmt: skip
+            _label(ax, method, y, _colour(method, result), weight)
 
     label = {"mase": "MASE", "smape": "sMAPE"}[word]
-    scale = "1 is the error of the seasonal naive method within the history" if word == "mase" else "from 0 to 200"
-    return Plate(f"{label} by step ahead", f"Mean over {result['series']:,} series; lower is better; {scale}.", paint)
+    caption = f"Mean of {result['series']:,} series; lower is better." if result["series"] > 1 else "Lower is better."
+    return Plate(f"{label} by step ahead", caption, paint, right=_room(curves))
+
+
+def _label(ax: Any, name: str, y: float, colour: str, weight: str = "normal") -> None:
+    """A curve's name at its right end."""
+    ax.annotate(
+        name, (1, y), xycoords=("axes fraction", "data"), xytext=(5, 0), textcoords="offset points", va="center",
+        color=colour, fontsize=9.5, fontweight=weight, annotation_clip=False, parse_math=False,
+    )  # fmt: skip
 
 
 def _apart(ends: Mapping[str, float], least: float, low: float, high: float) -> dict[str, float]:
@@ -189,6 +205,11 @@ def _apart(ends: Mapping[str, float], least: float, low: float, high: float) -> 
     for k in range(len(places) - 2, -1, -1):
         places[k] = min(places[k], places[k + 1] - least)
     return dict(zip(order, map(float, places), strict=True))
+
+
+def _room(names: Iterable[str]) -> float:
+    """Inches that labels of 10 points need."""
+    return 0.15 + 0.086 * max(map(len, names))
 
 
 def _comparison(result: Mapping[str, Any]) -> Plate | None:
@@ -219,10 +240,12 @@ def _comparison(result: Mapping[str, Any]) -> Plate | None:
         ax.set_ylim(-0.6, len(order) - 0.4)
         ax.grid(False)
 
-    return Plate(f"{word.upper()} of each method", "Lower is better; the best is in bold.", paint)
+    return Plate(
+        f"{word.upper()} of each method", "Lower is better; the best is in bold.", paint, left=_room(order), right=0.3
+    )
 
 
-def _losses(rows: Sequence[Mapping[str, float]]) -> Plate:
+def _losses(rows: Sequence[Mapping[str, Any]]) -> Plate:
     key = next((k for row in rows for k in row if k.startswith("valid")), None)
     curves = {"training": [(r["step"], r["loss"]) for r in rows if np.isfinite(r.get("loss", np.nan))]}
     if key:
@@ -239,10 +262,7 @@ def _losses(rows: Sequence[Mapping[str, float]]) -> Plate:
         low, high = ax.get_ylim()
         for name, y in _apart({k: c[-1, 1] for k, c in curves.items()}, 0.085 * (high - low), low, high).items():
             colour = OURS if name == "validation" or "validation" not in curves else SOFT
-            ax.annotate(
-                name, (1, y), xycoords=("axes fraction", "data"), xytext=(5, 0), textcoords="offset points", va="center",
-                color=colour, fontsize=9.5, annotation_clip=False,
-            )  # fmt: skip
+            _label(ax, name, y, colour)
         ax.margins(x=0)
         ax.set_xlabel("updates", color=SOFT, fontsize=9.5, loc="left")
 
@@ -251,7 +271,7 @@ def _losses(rows: Sequence[Mapping[str, float]]) -> Plate:
         if best is not None
         else "On the training windows."
     )
-    return Plate("Loss while learning", words, paint)
+    return Plate("Loss while learning", words, paint, right=_room(curves))
 
 
 # -- sheets
@@ -271,42 +291,40 @@ def _prepare(ax: Any, plate: Plate) -> None:
     plate.paint(ax)
 
 
-def _png(path: Path, plates: Sequence[Plate], title: str, said: str, span: int | None) -> None:
+def _png(path: Path, plates: Sequence[Plate], sheet: Sheet) -> None:
     figure = optional("matplotlib.figure", "forecast").Figure
-    rows = -(-len(plates) // 2)
-    height = 1.15 + 3.35 * rows
-    fig = figure(figsize=(11.5, height), dpi=150, facecolor=PAPER[0])
-    inch = lambda y: 1 - y / height  # noqa: E731  from the top
-    fig.text(0.05, inch(0.5), title, fontsize=19, fontweight="bold", color=INK, va="baseline", parse_math=False)
-    fig.text(0.05, inch(0.82), said or "Forecast", fontsize=12, color=SOFT, va="baseline", parse_math=False)
-    _key(fig, inch(0.82), span)
+    width, head, row = 11.5, 1.75, 3.2
+    height = head + row * -(-len(plates) // 2)
+    fig = figure(figsize=(width, height), dpi=150, facecolor=PAPER[0])
+
+    def write(x: float, y: float, text: str, size: float, colour: str, weight: str = "normal") -> None:
+        fig.text(x, 1 - y / height, text, fontsize=size, color=colour, fontweight=weight, parse_math=False)
+
+    write(0.05, 0.55, sheet.title, 19.0, INK, "bold")
+    write(0.05, 0.9, sheet.said, 12.0, INK)
+    _key(fig, 1 - (1.22 if sheet.said else 0.9) / height, sheet)
     for k, plate in enumerate(plates):
-        row, column = divmod(k, 2)
-        wide = k == len(plates) - 1 and column == 0
-        left, top = 0.05 + 0.49 * column, 1.2 + 3.35 * row
-        label = 0.065 if plate.title.endswith("method") else 0.028
-        right = 0.075 if "step ahead" in plate.title or "Loss" in plate.title else 0.0
-        width = (0.91 if wide else 0.42) - label - right
-        ax = fig.add_axes((left + label, inch(top + 2.72), width, 2.05 / height))
+        wide = k == len(plates) - 1 and k % 2 == 0
+        left, top, own = 0.05 + 0.49 * (k % 2), head + row * (k // 2), 0.91 if wide else 0.42
+        before, after = plate.left / width, plate.right / width
+        ax = fig.add_axes((left + before, 1 - (top + 2.62) / height, own - before - after, 2.05 / height))
         _prepare(ax, plate)
-        fig.text(left, inch(top + 0.2), plate.title, fontsize=12.5, fontweight="bold", color=INK, parse_math=False)
-        fig.text(left, inch(top + 0.44), plate.caption, fontsize=9.5, color=SOFT, parse_math=False)
+        short = plate.title if len(plate.title) <= 48 else plate.title[:47] + "…"
+        write(left, top + 0.12, short, 12.5, INK, "bold")
+        write(left, top + 0.36, plate.caption, 9.5, SOFT)
     fig.savefig(path, metadata={"Software": None})
 
 
-def _key(fig: Any, y: float, span: int | None) -> None:
-    """The colours' names, in their colours, at the right of a line."""
+def _key(fig: Any, y: float, sheet: Sheet) -> None:
+    """The colours' names, in their colours, and what is shown."""
     offsetbox = optional("matplotlib.offsetbox", "forecast")
-    words = [("observed", INK), ("forecast", OURS), *([(f"{span} % band", OURS)] if span else [])]
-    areas = [
-        offsetbox.TextArea(
-            w, textprops={"color": c, "fontsize": 11, "fontweight": "bold", "alpha": 0.55 if "band" in w else 1}
-        )
-        for w, c in words
-    ]
-    packed = offsetbox.HPacker(children=areas, align="baseline", pad=0, sep=12)
+    words = [("observed", INK, 1.0), ("forecast", OURS, 1.0), *((band, OURS, 0.55) for band in sheet.bands)]
+    looks = [(w, {"color": c, "alpha": a, "fontsize": 10.5, "fontweight": "bold"}) for w, c, a in words]
+    looks.append((sheet.what, {"color": SOFT, "fontsize": 10.5, "parse_math": False}))
+    packed = offsetbox.HPacker(children=[offsetbox.TextArea(w, textprops=p) for w, p in looks], pad=0, sep=12)
     box = offsetbox.AnchoredOffsetbox(
-        "lower right", child=packed, frameon=False, bbox_to_anchor=(0.96, y), bbox_transform=fig.transFigure, pad=0, borderpad=0
+        "lower left", child=packed, frameon=False, bbox_to_anchor=(0.05, y), bbox_transform=fig.transFigure,
+        pad=0, borderpad=0,
     )  # fmt: skip
     fig.add_artist(box)
 
@@ -315,10 +333,8 @@ def _svg(plate: Plate) -> str:
     """A plate as inline SVG: text stays text, colours become the page's."""
     matplotlib = optional("matplotlib", "forecast")
     figure = optional("matplotlib.figure", "forecast").Figure
-    fig = figure(figsize=(5.0, 2.75), facecolor="none")
-    label = 0.25 if plate.title.endswith("method") else 0.115
-    right = 0.21 if "step ahead" in plate.title or "Loss" in plate.title else 0.02
-    ax = fig.add_axes((label, 0.17, 1 - label - right, 0.79))
+    fig = figure(figsize=(4.5, 2.6), facecolor="none")
+    ax = fig.add_axes((plate.left / 4.5, 0.18, 1 - (plate.left + plate.right) / 4.5, 0.78))
     _prepare(ax, plate)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": plate.title}):
@@ -349,39 +365,44 @@ STYLE = """
 body { margin: 0; padding: clamp(16px, 4vw, 56px); background: var(--paper); color: var(--c0);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif }
 main { max-width: 1500px; margin: auto }
-h1 { font-size: clamp(24px, 3vw, 34px); line-height: 1.15; margin: 0 0 8px; letter-spacing: -.015em; text-wrap: balance }
+h1 { font-size: clamp(24px, 3vw, 34px); line-height: 1.15; margin: 0 0 8px; letter-spacing: -.015em;
+  text-wrap: balance }
 .said { font-size: clamp(17px, 1.6vw, 20px); margin: 0 0 4px; max-width: 60ch }
 .key { color: var(--c1); margin: 0 }
 .key b { font-weight: 600 } .ours { color: var(--c3) } .seen { color: var(--c0) }
-.band { background: color-mix(in srgb, var(--c3) 25%%, transparent); padding: 0 .35em; border-radius: 3px; color: var(--c0) }
-.plates { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%%, 420px), 1fr)); gap: 40px 48px;
+.band { background: color-mix(in srgb, var(--c3) 25%%, transparent); padding: 0 .35em; border-radius: 3px;
+  color: var(--c0) }
+.plates { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%%, 340px), 1fr)); gap: 40px 48px;
   margin: 36px 0 44px }
 figure { margin: 0; min-width: 0 }
 h2 { font-size: 17px; margin: 0; line-height: 1.3; overflow-wrap: anywhere }
 figcaption p { margin: 2px 0 8px; color: var(--c1); font-size: 14px }
 svg { display: block; width: 100%%; height: auto; overflow: visible; font-family: inherit; stroke-linejoin: round }
 .numbers { overflow-x: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 15px }
-th, td { text-align: right; padding: 6px 0 6px 28px; border-bottom: 1px solid var(--c2); white-space: nowrap }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: clamp(13px, 3.4vw, 15px) }
+th, td { text-align: right; padding: 6px 0 6px clamp(9px, 2vw, 28px); border-bottom: 1px solid var(--c2);
+  white-space: nowrap }
 th { color: var(--c1); font-weight: 400 } th:first-child, td:first-child { text-align: left; padding-left: 0 }
 tr.best td { font-weight: 650 }
 .note { color: var(--c1); font-size: 14px; max-width: 75ch }
 """
 
 
-def _html(plates: Sequence[Plate], title: str, said: str, span: int | None, result: Mapping[str, Any] | None) -> str:
+def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | None) -> str:
     light = " ".join(f"--c{k}: {colour};" for k, colour in enumerate(DARK))
     dark = " ".join(f"--c{k}: {colour};" for k, colour in enumerate(DARK.values()))
-    band = f', <b class="band">{span} % band</b>' if span else ""
+    title, bands = html.escape(sheet.title), "".join(f', <b class="band">{band}</b>' for band in sheet.bands)
     figures = "\n".join(
-        f"<figure><figcaption><h2>{html.escape(p.title)}</h2><p>{html.escape(p.caption)}</p></figcaption>{_svg(p)}</figure>"
+        f"<figure><figcaption><h2>{html.escape(p.title)}</h2><p>{html.escape(p.caption)}</p></figcaption>\n{_svg(p)}"
+        "</figure>"
         for p in plates
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title><style>{STYLE % (PAPER[0], light, PAPER[1], dark)}</style></head>
-<body><main><header><h1>{html.escape(title)}</h1><p class="said">{html.escape(said)}</p>
-<p class="key"><b class="seen">Observed</b>, <b class="ours">forecast</b>{band}.</p></header>
+<title>{title}</title><style>{STYLE % (PAPER[0], light, PAPER[1], dark)}</style></head>
+<body><main><header><h1>{title}</h1><p class="said">{html.escape(sheet.said)}</p>
+<p class="key"><b class="seen">Observed</b>, <b class="ours">forecast</b>{bands}. {html.escape(sheet.what)}.</p>
+</header>
 <section class="plates">
 {figures}
 </section>
@@ -406,5 +427,8 @@ def _numbers(result: Mapping[str, Any]) -> str:
         mark = ' class="best"' if method == result["best"] else ""
         rows.append(f"<tr{mark}><td>{html.escape(method)}</td>" + "".join(f"<td>{w}</td>" for w in words) + "</tr>")
     told = " ".join(html.escape(note.strip()) for note in notes)
-    what = "MASE and OWA: 1 is the seasonal naive error of the history, and Naive2. sMAPE: 0 to 200. WQL: loss of all quantiles over the sum of the truth."
+    what = (
+        "MASE: 1 is the error of the seasonal naive method within the history. OWA: 1 is Naive2. sMAPE: from 0 to 200. "
+        "WQL: the loss of all quantiles over the sum of the truth. Lower is better in all four."
+    )
     return f'<section class="numbers"><table>{"".join(rows)}</table></section><p class="note">{told} {what}</p>'

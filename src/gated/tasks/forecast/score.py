@@ -152,7 +152,7 @@ def score(
         found.pop("per")
         found |= {"per": detail} if detail else {}
     measure = "mase" if told[name]["mase"] is not None else "wql"
-    order = sorted([*made, name], key=lambda k: math.inf if told[k][measure] is None else told[k][measure])
+    order = sorted([*made, name], key=lambda k: _last(told[k][measure]))
     return {
         "model": name, **told[name], "series": int(np.isfinite(truth).any(1).sum()), "season": season,
         "unobserved": int((~seen).sum()), "baselines": {method: told[method] for method in made}, "best": order[0],
@@ -182,15 +182,21 @@ def verdict(result: dict[str, Any]) -> str:
     word = measure.upper()
     if not result["baselines"]:
         return f"{name}: {word} {_figure(result[measure])}."
+    rival = min(result["baselines"], key=lambda k: _last(result["baselines"][k][measure]))
+    theirs = result["baselines"][rival][measure]
+    if _figure(result[measure]) == _figure(theirs):
+        return f"{name} and {rival}: {_figure(theirs)} {word}, a tie."
     if best == name:
-        rival = min(result["baselines"], key=lambda k: result["baselines"][k][measure])
-        theirs = result["baselines"][rival][measure]
         better = f", {100 * (1 - result[measure] / theirs):.0f} % better" if theirs else ""
         share = result["baselines"][rival]["beaten"]
         wins = f", on {100 * share:.0f} % of the series" if share is not None and result["series"] > 1 else ""
         return f"{name} {_figure(result[measure])}, {rival} {_figure(theirs)} {word}: {name} wins{better}{wins}."
-    theirs = result["baselines"][best][measure]
     return f"{name} {_figure(result[measure])}, {best} {_figure(theirs)} {word}: {best} wins on this data."
+
+
+def _last(value: float | None) -> float:
+    """A key that sorts what is not known behind all numbers."""
+    return math.inf if value is None else value
 
 
 def _figure(value: float | None, digits: int = 3) -> str:
@@ -209,8 +215,7 @@ def table(result: dict[str, Any]) -> str:
     for k, head in enumerate(["", *heads]):
         grid.add_column(head, justify="right" if k else "left")
     rows = {**result["baselines"], result["model"]: {**result, "seconds": None}}
-    last = lambda value: math.inf if value is None else value  # noqa: E731
-    for method in sorted(rows, key=lambda k: (last(rows[k]["mase"]), last(rows[k]["wql"]), k == result["model"])):
+    for method in sorted(rows, key=lambda k: (_last(rows[k]["mase"]), _last(rows[k]["wql"]), k == result["model"])):
         r = rows[method]
         covered = r["coverage"].get(span) if span else None
         cover = [] if not span else ["–" if covered is None else f"{100 * covered:.0f} %"]

@@ -371,6 +371,16 @@ def test_noise_comes_from_torchs_generator():
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("how", [dict(path="torch"), dict(path="loop"), dict(residual=True)], ids=str)
+def test_dropout_acts_between_layers_only(how):
+    """At dropout=1 the second layer hears nothing, and its own output is whole; in evaluation there is none."""
+    layer, last = LSTM(3, 4, 2, dropout=1.0, **how), LSTM(4, 4)
+    last.load_state_dict({k.replace("l1", "l0"): v for k, v in layer.state_dict().items() if "l1" in k})
+    x = torch.randn(5, 2, 3)
+    close(layer(x)[0], last(torch.zeros(5, 2, 4))[0], 1e-6)
+    assert not torch.allclose(layer.eval()(x)[0], last(torch.zeros(5, 2, 4))[0])
+
+
 def test_residual_layers_add_their_input():
     """From the second layer on the output is the layer's plus its input; with later layers at zero nothing is lost."""
     for layer in (LSTM(3, 4, 3, residual=True), LSTM(3, 4, 3, residual=True, path="loop")):

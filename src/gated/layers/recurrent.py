@@ -327,5 +327,5 @@ def _count(where: str, value: object, low: int) -> None:
 
 
 def _cut(values: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
-    """Zeros past the ends; not for gradients, which are zero there and still to come."""
+    """Zeros past the ends; not for gradients, which are still to come into the very tensors given here."""
     return {k: v if k.startswith("d") and k[1:] in values else v.where(mask, 0) for k, v in values.items()}

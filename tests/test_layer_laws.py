@@ -246,6 +246,22 @@ def test_a_trace_of_gradients_is_the_derivative_at_each_step():
         close(way["dc"][t], dc[0] + dh[0] * way["o"][t] * (1 - way["c"][t].tanh() ** 2))
 
 
+def test_gradients_in_a_trace_stop_at_the_ends_of_the_sequences():
+    """With lengths and both directions, dc of a padded batch is that of its sequences run alone, zero past the ends."""
+    layer = LSTM(3, 4, bidirectional=True, batch_first=True, dtype=torch.float64)
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+
+    def gradients(x, **how):
+        y, state, trace = layer(x, trace="gradients", **how)
+        (y.sin().sum() + sum(s.cos().sum() for s in state)).backward()
+        return [way["dc"] for way in trace[0]]
+
+    for direction, whole in enumerate(gradients(x, lengths=[5, 3])):
+        close(whole[:1], gradients(x[:1])[direction])
+        close(whole[1:, :3], gradients(x[1:, :3])[direction])
+        assert not whole[1, 3:].any()
+
+
 def test_peepholes_of_zero_are_the_plain_lstm():
     """A peephole LSTM whose vectors are zero is the LSTM."""
     plain, peephole = LSTM(3, 4, **TWO), LSTM(3, 4, peephole=True, **TWO)
@@ -369,6 +385,16 @@ def test_noise_comes_from_torchs_generator():
     before = torch.get_rng_state()
     layer.eval()(x)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("how", [dict(path="torch"), dict(path="loop"), dict(residual=True)], ids=str)
+def test_dropout_acts_between_layers_only(how):
+    """At dropout=1 the second layer hears nothing, and its own output is whole; in evaluation there is none."""
+    layer, last = LSTM(3, 4, 2, dropout=1.0, **how), LSTM(4, 4)
+    last.load_state_dict({k.replace("l1", "l0"): v for k, v in layer.state_dict().items() if "l1" in k})
+    x = torch.randn(5, 2, 3)
+    close(layer(x)[0], last(torch.zeros(5, 2, 4))[0], 1e-6)
+    assert not torch.allclose(layer.eval()(x)[0], last(torch.zeros(5, 2, 4))[0])
 
 
 def test_residual_layers_add_their_input():

@@ -66,20 +66,22 @@ def scan(
     if reverse:
         steps.reverse()
     stacked = {name: torch.stack([step[name] for step in steps]) for name in steps[0]} if steps else {}
-    return stacked | (_watch(steps, stacked) if gradients else {}), state
+    return stacked | (_watch(steps, stacked, live) if gradients else {}), state
 
 
-def _watch(steps: Sequence[Mapping[str, Tensor]], stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _watch(
+    steps: Sequence[Mapping[str, Tensor]], stacked: Mapping[str, Tensor], live: Tensor | None
+) -> dict[str, Tensor]:
     found = {name: torch.zeros_like(value, requires_grad=False) for name, value in stacked.items()}
     for t, values in enumerate(steps):
         for name, value in values.items():
             if value.requires_grad:  # the step's own tensor, through which the gradient of all that follows flows
-                value.register_hook(partial(_note, found[name][t]))
+                value.register_hook(partial(_note, found[name][t], live[t] if live is not None else None))
     return {f"d{name}": value for name, value in found.items()}
 
 
-def _note(place: Tensor, gradient: Tensor) -> None:
-    place.copy_(gradient.detach())
+def _note(place: Tensor, live: Tensor | None, gradient: Tensor) -> None:
+    place.copy_(gradient.detach() if live is None else gradient.detach().where(live, 0))
 
 
 def preactivations(cell: Cell, x: Float[Tensor, "*B GH"], h: Float[Tensor, "*B RH"]) -> Names:

@@ -91,19 +91,18 @@ class Recurrent(nn.Module):
         super().__init__()
         name = type(self).__name__
         want(isinstance(cell, Cell), name, "a cell, made by gated.cells.cell", type(cell).__name__)
-        within(f"{name} input_size", input_size, 1)
-        within(f"{name} num_layers", num_layers, 1)
+        _count(f"{name} input_size", input_size, 1)
+        _count(f"{name} num_layers", num_layers, 1)
         sizes = list(hidden_size) if isinstance(hidden_size, Sequence) else [hidden_size] * num_layers
         want(len(sizes) > 0, f"{name} hidden_size", "at least one layer's width", "an empty list")
         for size in sizes:
-            within(f"{name} hidden_size", size, 1)
-            want(isinstance(size, int), f"{name} hidden_size", "whole numbers", repr(size))
+            _count(f"{name} hidden_size", size, 1)
         listed = isinstance(hidden_size, Sequence)
         agree = not listed or num_layers in (1, len(sizes))
         want(agree, f"{name} num_layers", f"{len(sizes)}, as hidden_size lists", num_layers, "Leave num_layers out.")
         within(f"{name} dropout", dropout, 0, 1)
         within(f"{name} recurrent_dropout", recurrent_dropout, 0, 1)
-        within(f"{name} proj_size", proj_size, 0)
+        _count(f"{name} proj_size", proj_size, 0)
         if cell.project:
             want(proj_size > 0, f"{name} proj_size", f"the width of {cell.name}'s projection", proj_size)
         else:
@@ -165,11 +164,11 @@ class Recurrent(nn.Module):
                 weights = self.weights(layer, direction)
                 initialise(self.cell, weights, size, self.init, self.forget_bias, self.chrono)
 
-    def explain(self, input: Any, lengths: Any = None, trace: bool = False) -> str:
+    def explain(self, input: Any, lengths: Any = None, trace: bool | str = False) -> str:
         """Which path this input would take, and why."""
         batch = self._enter(input, lengths)
-        choice = self._choose(batch, trace)
-        whole = " for the whole stack" if self._uniform else ", layer by layer"
+        choice = self._choose(batch, bool(trace))
+        whole = " for the whole stack" if len(self._stacks) == 1 else ", layer by layer"
         packed = batch.packed is not None or batch.lengths is not None
         if choice.path == "torch":
             return f"{choice}{whole}" + (", over the steps that exist" if packed else "")
@@ -218,8 +217,10 @@ class Recurrent(nn.Module):
         )
 
     @property
-    def _uniform(self) -> bool:
-        return not self.residual and len(set(self.sizes)) == 1
+    def _stacks(self) -> list[range]:
+        """The layers that one call of torch's operator can run: all, or one by one."""
+        L = self.num_layers
+        return [range(L)] if not self.residual and len(set(self.sizes)) == 1 else [range(k, k + 1) for k in range(L)]
 
     def _torch(self, batch: Batch, states: list[dict[str, Tensor]]) -> tuple[Tensor, list[dict[str, Tensor]]]:
         x, sizes, order = batch.compact()
@@ -230,20 +231,16 @@ class Recurrent(nn.Module):
         options: dict[str, Any] = dict(
             bias=self.bias, bidirectional=self.bidirectional, training=self.training, sizes=sizes
         )
-        if self._uniform:
-            hx = tuple(torch.cat([layer[name] for layer in start]) for name in names)
-            flat = [weight for weights in self.all_weights for weight in weights]
-            operator, layers = self.cell.torch, self.num_layers
-            y, final = fused(operator, flat, x, hx, layers=layers, dropout=self.dropout, **options)
-            ends = [dict(zip(names, parts, strict=True)) for parts in zip(*(s.split(many) for s in final), strict=True)]
-        else:
-            y, ends = x, []
-            for layer, state in enumerate(start):
-                flat = [w for direction in range(many) for w in self.weights(layer, direction).values()]
-                hx = tuple(state[name] for name in names)
-                out, final = fused(self.cell.torch, flat, y, hx, layers=1, dropout=0.0, **options)
-                y = self._between(layer, y, out)
-                ends.append(dict(zip(names, final, strict=True)))
+        y, ends = x, []
+        for stack in self._stacks:
+            flat = [w for k in stack for direction in range(many) for w in self.weights(k, direction).values()]
+            hx = tuple(torch.cat([start[k][name] for k in stack]) for name in names)
+            dropout = self.dropout if len(stack) > 1 else 0.0
+            out, final = fused(self.cell.torch, flat, y, hx, layers=len(stack), dropout=dropout, **options)
+            y = self._between(stack[-1], y, out)
+            ends += [
+                dict(zip(names, parts, strict=True)) for parts in zip(*(s.split(many) for s in final), strict=True)
+            ]
         if order is not None:
             ends = [
                 {name: state.index_copy(1, order, end[name]) for name, state in before.items()}
@@ -290,15 +287,19 @@ class Recurrent(nn.Module):
 
     def flatten_parameters(self) -> None:
         """Lay the weights out in one piece for cuDNN; nothing to do elsewhere, and never needed."""
-        flat = [weight for weights in self.all_weights for weight in weights]
-        fits = self.cell.torch and self._uniform and all(w.is_cuda and w.dtype == flat[0].dtype for w in flat)
-        if not fits or len({w.data_ptr() for w in flat}) < len(flat) or not torch.backends.cudnn.is_acceptable(flat[0]):
+        if not self.cell.torch:
             return
-        mode = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}[self.cell.torch]
-        sizes = (self.input_size, mode, self.sizes[0], self.proj_size, self.num_layers)
-        with torch.cuda.device_of(flat[0]), torch.no_grad():
-            each = len(flat) // len(self.all_weights)
-            torch.ops.aten._cudnn_rnn_flatten_weight(flat, each, *sizes, False, self.bidirectional)
+        mode, many = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}[self.cell.torch], len(self.suffixes)
+        for stack in self._stacks:
+            ways = [list(self.weights(k, direction).values()) for k in stack for direction in range(many)]
+            flat = [w for way in ways for w in way]
+            alike = all(w.is_cuda and w.dtype == flat[0].dtype for w in flat) and len(set(map(id, flat))) == len(flat)
+            if not alike or not torch.backends.cudnn.is_acceptable(flat[0]):
+                continue
+            width = self.input_size if stack[0] == 0 else self.widths[stack[0] - 1]["h"] * many
+            sizes = (width, mode, self.sizes[stack[0]], self.proj_size, len(stack))
+            with torch.cuda.device_of(flat[0]), torch.no_grad():
+                torch.ops.aten._cudnn_rnn_flatten_weight(flat, len(ways[0]), *sizes, False, self.bidirectional)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         result = super()._apply(fn, recurse)
@@ -320,6 +321,11 @@ class Recurrent(nn.Module):
         return ", ".join([*named, str(self.input_size), str(self.hidden_size), *changed])
 
 
+def _count(where: str, value: object, low: int) -> None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
+    want(fits, where, f"a whole number of at least {low}", repr(value))
+
+
 def _cut(values: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
-    """Zeros past the ends; not for gradients, which are zero there and still to come."""
+    """Zeros past the ends; not for gradients, which are still to come into the very tensors given here."""
     return {k: v if k.startswith("d") and k[1:] in values else v.where(mask, 0) for k, v in values.items()}

@@ -49,8 +49,9 @@ class Run:
         known = ahead.known_future(coming, self.schema, panel, self.config.horizon)
         if samples:
             paths = learn.sample(self.learnt, panel, known, samples, self.config.seed)
-            return ahead.to_frame(self.schema, panel, paths, names=[f"s{k + 1}" for k in range(samples)])
-        return ahead.to_frame(self.schema, panel, learn.quantiles(self.learnt, panel, known), self.config.quantiles)
+            return ahead.to_frame(self.schema, panel, {f"s{k + 1}": paths[..., k] for k in range(samples)})
+        told = learn.quantiles(self.learnt, panel, known)
+        return ahead.to_frame(self.schema, panel, ahead.columns(told, self.config.quantiles))
 
     def score(self, source: Any, *, per: Sequence[str] = (), baselines: Sequence[str] = BASELINES) -> dict[str, Any]:
         """Measure on data that hold the truth, beside the classical methods: see `score.score` for what is in it.

@@ -271,7 +271,7 @@ def test_the_carried_state_is_that_of_an_unbroken_run():
     history = fit(model, carried, data.streams(WAVE, 2, 8), carry=True, lr=0.0, steps=8)
     rows_ = WAVE[:64].unflatten(0, (2, 32)).transpose(0, 1)
     y, _ = model(rows_[:-1])
-    whole = (y - rows_[1:]).square().mean((1, 2))
+    whole = (y - rows_[1:]).square().mean((1, 2)).detach()
     pieces = [float(whole[i : i + 8].mean()) for i in range(0, 31, 8)]
     assert [row["loss"] for row in history.rows] == pytest.approx(pieces * 2, rel=1e-5)
 
@@ -424,15 +424,16 @@ def test_ctrl_c_stops_at_a_step_and_can_be_resumed(tmp_path):
 
     handler = signal.getsignal(signal.SIGINT)
     whole, parts, twice = net(0.2), net(0.2), net(0.2)
-    options = {"ema": 0.9, "log_every": 4, "eval_every": 3}
-    unbroken = fit(whole, validate=Scripted(4, 3, 5, 6), **options)
-    values = Scripted(4, 3, 5, 6)
+    options = {"ema": 0.9, "log_every": 4, "eval_every": 3, "patience": 2}
+    unbroken = fit(whole, validate=Scripted(3, 4, 5), **options)
+    values = Scripted(3, 4, 5)
     first = fit(parts, batches=pressed, out=tmp_path, validate=values, **options)
     assert (first.stopped, first.steps) == ("interrupted", 6)
-    assert equal(parts, values.seen[1])
+    assert equal(parts, values.seen[0])
     second = fit(twice, out=tmp_path, resume=True, validate=values, **options)
     assert equal(whole, twice)
     assert timeless(second) == timeless(unbroken)
+    assert (second.stopped, second.steps) == (unbroken.stopped, unbroken.steps) == ("patience", 9)
     assert signal.getsignal(signal.SIGINT) is handler
 
 
@@ -486,20 +487,20 @@ KILLED = """
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     folder = sys.argv[1]
+    t.fit(t.net(0.1), steps=2)  # what torch imports at its first step is imported before the fork
     began = time.monotonic()
     assert attempt(folder + "/whole", None) == 0
     took = time.monotonic() - began
     whole, kills, chance = open(folder + "/whole.said").read(), 0, random.Random(int(sys.argv[2]))
     assert len(whole) > 1000
-    for run in range(2):
+    for run in range(3):
         out = f"{{folder}}/run{{run}}"
-        delays = [took * chance.uniform(0.02, 0.4) for _ in range(6)] + [None]
-        for delay in delays:
+        for delay in [took * chance.uniform(0.1, 0.5) for _ in range(4)] + [None]:
             code = attempt(out, delay)
             if code == 0:
                 break
             assert code == -signal.SIGKILL, code
-            kills += 1
+            kills += os.path.exists(out + "/training.safetensors")
         assert open(out + ".said").read() == whole
     print(kills)
 """
@@ -511,7 +512,7 @@ def test_killed_at_any_moment_and_resumed_it_ends_the_same(tmp_path):
     script = textwrap.dedent(KILLED.format(tests=os.path.dirname(__file__)))
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path), seed], capture_output=True, text=True)
     assert done.returncode == 0, f"seed {seed}\n{done.stderr}"
-    assert int(done.stdout) >= 3, f"seed {seed}: killed only {done.stdout} times"
+    assert int(done.stdout) >= 3, f"seed {seed}: only {done.stdout} kills found something to resume"
 
 
 def test_resuming_a_finished_run_gives_its_weights(tmp_path):

@@ -101,18 +101,15 @@ class Run:
     evaluated: int = 0  # step of the last evaluation
     sums: list[int | float] = dataclasses.field(
         default_factory=lambda: [0.0] * 4
-    )  # of the row to come: steps, loss, norm, clips
+    )  # steps, loss, norm, clips since a row
     rows: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
 
     def over(self) -> float:
         """The share of the run that is over: of its steps or of its time, whichever is further."""
-        share = self.step / self.config.steps
-        limit = self.config.time_limit
-        return (
-            share
-            if limit is None
-            else max(share, min(1.0, self.clock / max(limit - self.pace - self.evaluating, 1e-9)))
-        )
+        share, limit = self.step / self.config.steps, self.config.time_limit
+        if limit is None:
+            return share
+        return max(share, min(1.0, self.clock / max(limit - self.pace - self.evaluating, 1e-9)))
 
 
 def start(model: nn.Module, config: Config, out: str | os.PathLike[str] | None) -> Run:
@@ -121,33 +118,19 @@ def start(model: nn.Module, config: Config, out: str | os.PathLike[str] | None) 
     fabric = _fabric(config)
     model.to(fabric.device).train()
     params = [p for p in model.parameters() if p.requires_grad]
-    want(
-        bool(params),
-        "train.fit",
-        "a model with weights to train",
-        "none",
-        "Does every weight have requires_grad=False?",
-    )
+    todo = "Does every weight have requires_grad=False?"
+    want(bool(params), "train.fit", "a model with weights to train", "none", todo)
     decay = [p for p in params if p.ndim > 1], [p for p in params if p.ndim <= 1]
     groups = [{"params": decay[0]}, {"params": decay[1], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, config.lr, config.betas, weight_decay=config.weight_decay, fused=True)
     folder = Path(out) if out is not None and fabric.global_rank == 0 else None
     ema = [p.detach().clone() for p in params] if config.ema else []
-    run = Run(config, model, params, optimizer, fabric, folder, [None] * config.accumulate, ema)
-    return run
+    return Run(config, model, params, optimizer, fabric, folder, [None] * config.accumulate, ema)
 
 
 def _check(config: Config) -> None:
-    at_least = {
-        "steps": 1,
-        "accumulate": 1,
-        "best_k": 1,
-        "eval_every": 1,
-        "log_every": 1,
-        "lr": 0.0,
-        "weight_decay": 0.0,
-    }
-    at_least |= {"seed": 0, "checkpoint_every": 0.0}
+    at_least = {"steps": 1, "accumulate": 1, "best_k": 1, "eval_every": 1, "log_every": 1, "seed": 0}
+    at_least |= {"lr": 0.0, "weight_decay": 0.0, "checkpoint_every": 0.0}
     maybe = {"clip_norm": 0.0, "clip_value": 0.0, "time_limit": 1e-3, "patience": 1}
     at_least |= {name: low for name, low in maybe.items() if getattr(config, name) is not None}
     for name, low in at_least.items():
@@ -157,13 +140,8 @@ def _check(config: Config) -> None:
     one_of("train.Config schedule", config.schedule, ("cosine", "linear", "onecycle", "constant"))
     one_of("train.Config device", config.device, ("auto", "cpu", "cuda"))
     one_of("train.Config precision", config.precision, ("32", "bf16-mixed"))
-    want(
-        config.device != "cuda" or torch.cuda.is_available(),
-        "train.Config device",
-        "a CUDA device",
-        "none",
-        "Use 'cpu'.",
-    )
+    found = config.device != "cuda" or torch.cuda.is_available()
+    want(found, "train.Config device", "a CUDA device", "none", "Use 'cpu'.")
 
 
 class _Alone:

@@ -1,3 +1,9 @@
 from ._check import InputError as InputError
+from .cells import cell as cell
+from .layers import GRU as GRU
+from .layers import LSTM as LSTM
+from .layers import RNN as RNN
+from .layers import Recurrent as Recurrent
+from .tasks import forecast as forecast
 
 __version__: str

@@ -28,11 +28,11 @@ def one_of(where: str, got: object, allowed: Iterable[object]) -> None:
     want(got in allowed, where, "one of " + ", ".join(map(repr, allowed)), repr(got))
 
 
-def within(where: str, got: float, low: float, high: float = float("inf")) -> None:
+def within(where: str, got: object, low: float | int, high: float | int = float("inf")) -> None:
     """The number must lie in [low, high]."""
     span = f"a number of at least {low}" if high == float("inf") else f"a number from {low} to {high}"
-    is_number = isinstance(got, int | float) and not isinstance(got, bool)
-    want(is_number and low <= got <= high, where, span, repr(got))
+    fits = isinstance(got, int | float) and not isinstance(got, bool) and low <= got <= high
+    want(fits, where, span, repr(got))
 
 
 def shape(where: str, tensor: Any, *expected: int | str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,11 @@ def _ahead(frame: Any, schema: Schema, panel: Panel, horizon: int) -> tuple[Any,
     return rows.frame[inside], n[inside], k[inside]
 
 
-def known_future(frame: Any, schema: Schema, panel: Panel, horizon: int) -> np.ndarray:
+def known_future(frame: Any, schema: Schema, panel: Panel, horizon: int, *, partial: bool = False) -> np.ndarray:
     """[N, h, K] the known covariates of the steps after the panel, from a frame that has a row for each of them.
 
-    Errors: no frame though the schema has known covariates; the series and times that lack a row.
+    partial: steps without a row are NaN. Errors: no frame though the schema has known covariates; and unless partial,
+    the series and times that lack a row.
     """
     ahead = future(panel, horizon)
     if not schema.known:
@@ -55,7 +56,7 @@ def known_future(frame: Any, schema: Schema, panel: Panel, horizon: int) -> np.n
     found, n, k = _ahead(frame, schema, panel, horizon)
     lacking = np.ones(ahead.shape, bool)
     lacking[n, k] = False
-    if lacking.any():
+    if lacking.any() and not partial:
         spots = [
             f"{panel.ids[i]} at {restore(ahead[i, j : j + 1], schema.kind, schema.zone)[0]}"
             for i, j in np.argwhere(lacking)[:5]
@@ -88,20 +89,18 @@ def truth(frame: Any, schema: Schema, panel: Panel, horizon: int) -> np.ndarray:
     return out
 
 
-def to_frame(
-    schema: Schema, panel: Panel, quantiles: np.ndarray, levels: Sequence[float], mean: np.ndarray | None = None
-) -> Any:
-    """The forecast as a pandas frame, a row for each series and step, under the data's own column names.
+def to_frame(schema: Schema, panel: Panel, columns: Mapping[str, np.ndarray]) -> Any:
+    """What is said of the steps after the panel as a pandas frame, a row for each series and step.
 
-    quantiles: [N, h, Q] at the levels, columns `q0.1` …, and `median` where 0.5 is among them. mean: [N, h].
+    columns: [N, h] by name. The series and the time stand before them, under the data's own names and as it had them.
     """
-    n, h, _ = quantiles.shape
-    ahead = future(panel, h)
-    columns: dict[str, Any] = {} if schema.id is None else {schema.id: np.repeat(panel.ids, h)}
-    columns[schema.time] = restore(ahead.reshape(-1), schema.kind, schema.zone)
-    if mean is not None:
-        columns["mean"] = mean.reshape(n * h)
-    if 0.5 in levels:
-        columns["median"] = quantiles[..., list(levels).index(0.5)].reshape(n * h)
-    columns |= {f"q{level:g}": quantiles[..., k].reshape(n * h) for k, level in enumerate(levels)}
-    return pd.DataFrame(columns)
+    horizon = next(iter(columns.values())).shape[1]
+    table: dict[str, Any] = {} if schema.id is None else {schema.id: np.repeat(panel.ids, horizon)}
+    table[schema.time] = restore(future(panel, horizon).reshape(-1), schema.kind, schema.zone)
+    return pd.DataFrame(table | {name: values.reshape(-1) for name, values in columns.items()})
+
+
+def columns(quantiles: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndarray]:
+    """[N, h, Q] at the levels as columns `q0.1` …, after the `median` where 0.5 is among them."""
+    named = {f"q{level:g}": quantiles[..., k] for k, level in enumerate(levels)}
+    return {"median": named["q0.5"], **named} if "q0.5" in named else named

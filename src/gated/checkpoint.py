@@ -1,0 +1,359 @@
+"""A run folder: weights, config, metrics and what preprocessing learnt, in safetensors and JSON, never pickle.
+
+    runs/sales/
+    ├── config.json            {"format": 1, "gated": "0.1.0", "task": "forecast", "config": {…}, "files": {…}}
+    ├── model.safetensors      the weights
+    ├── metrics.json           what was measured
+    ├── learnt.json            what preprocessing learnt, if anything: names, levels, a vocabulary
+    ├── arrays.safetensors     the same where it is numbers in bulk
+    ├── history.csv            the curve of the training
+    └── training.safetensors   what `train.fit` needs to go on
+
+`config.json` names every other file of the run with its size and SHA-256, and is replaced in one step, so it decides
+which run the folder holds: a save that was killed leaves the old run or the new one, and files that do not belong
+together do not load. A folder from a stranger is safe to load: nothing is executed, no link is followed, and every size
+is checked against what lies on the disk, and against a limit, before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from gated._check import one_of, refuse, want
+
+__all__ = ["FORMAT", "Run", "claim", "fill", "load", "save", "tensors"]
+
+FORMAT = 1
+CONFIG, MODEL, METRICS, LEARNT, ARRAYS = (
+    "config.json",
+    "model.safetensors",
+    "metrics.json",
+    "learnt.json",
+    "arrays.safetensors",
+)
+HISTORY, TRAINING, TENSORBOARD = "history.csv", "training.safetensors", "tensorboard"
+PARTS = (MODEL, METRICS, LEARNT, ARRAYS)  # the files that config.json answers for
+JSON_LIMIT = 16 << 20  # bytes of one JSON file
+HEADER_LIMIT = 16 << 20  # bytes of one safetensors header
+DEPTH_LIMIT = 64  # JSON inside JSON
+LIMIT = 16 << 30  # bytes of one file of weights, unless the caller says otherwise
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run folder holds. `state` are the weights, for `fill`; `arrays` are NumPy's."""
+
+    task: str
+    config: dict[str, Any]
+    state: dict[str, Tensor]
+    metrics: dict[str, Any]
+    learnt: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    gated: str  # the version that wrote it
+
+
+# ---- saving
+
+
+def save(
+    folder: str | os.PathLike[str],
+    config: Mapping[str, Any],
+    model: nn.Module | Mapping[str, Tensor],
+    *,
+    task: str = "",
+    metrics: Mapping[str, Any] | None = None,
+    learnt: Mapping[str, Any] | None = None,
+    arrays: Mapping[str, np.ndarray | Tensor] | None = None,
+) -> None:
+    """Write a run, over an older one if the folder holds one.
+
+    Killed at any moment it leaves the older run or this one, whole. `config`, `metrics` and `learnt` are JSON; a metric
+    that is NaN or infinite is written as null. Weights that are tied are written once.
+
+    Raises `InputError` where the folder holds files that are no part of a run, or where something is not JSON.
+    """
+    folder = claim(folder)
+    state = tensors(model) if isinstance(model, nn.Module) else dict(model)
+    parts = {MODEL: pack(state), METRICS: _dump(METRICS, _null_where_not_finite(dict(metrics or {})))}
+    if learnt is not None:
+        parts[LEARNT] = _dump(LEARNT, dict(learnt))
+    if arrays is not None:
+        parts[ARRAYS] = pack({name: torch.as_tensor(array) for name, array in arrays.items()})
+    head = {
+        "format": FORMAT,
+        "gated": version("gated"),
+        "task": task,
+        "config": dict(config),
+        "files": {name: {"bytes": len(data), "sha256": _digest(data)} for name, data in parts.items()},
+    }
+    data = _dump(CONFIG, head)
+    for name, part in parts.items():
+        _put(folder / f"{name}.new", part)
+    write(folder / CONFIG, data)  # from here on the folder holds this run, whose files `load` also finds under name.new
+    for name in parts:
+        os.replace(folder / f"{name}.new", folder / name)
+    for name in set(PARTS) - set(parts):
+        for stale in (name, f"{name}.new"):
+            (folder / stale).unlink(missing_ok=True)
+    _sync(folder)
+
+
+def claim(folder: str | os.PathLike[str]) -> Path:
+    """Make the folder, or refuse one that holds anything but a run."""
+    folder = Path(folder)
+    want(not folder.exists() or folder.is_dir(), f"run folder {folder}", "a folder", "a file", "Name another place.")
+    folder.mkdir(parents=True, exist_ok=True)
+    ours = {CONFIG, *PARTS, HISTORY, TRAINING, TENSORBOARD}
+    ours |= {f"{name}.new" for name in ours}
+    foreign = sorted({entry.name for entry in folder.iterdir() if not entry.name.startswith(".")} - ours)
+    shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+    todo = "Name a new or empty folder, so that nothing of yours is overwritten."
+    want(not foreign, f"run folder {folder}", "only files of a run", shown, todo)
+    return folder
+
+
+def write(path: Path, data: bytes) -> None:
+    """Replace a file's content in one step: readers and a crash see the old content or the new, whole."""
+    new = path.with_name(f"{path.name}.new")
+    _put(new, data)
+    os.replace(new, path)
+    _sync(path.parent)
+
+
+def _put(path: Path, data: bytes) -> None:
+    path.unlink(missing_ok=True)  # never through a link that someone left under this name
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Make renames in the folder outlast a power cut, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The model's parameters and buffers by name, tied ones once, under their first name."""
+    found: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        todo = "Keep extra state in the config."
+        want(isinstance(tensor, Tensor), f"weights {name}", "a tensor", type(tensor).__name__, todo)
+        found.setdefault(id(tensor), (name, tensor.detach()))
+    return dict(found.values())
+
+
+def pack(state: Mapping[str, Tensor], note: Mapping[str, Any] | None = None) -> bytes:
+    """Tensors, and a note in JSON, as the bytes of one safetensors file."""
+    copies = {name: tensor.detach().to("cpu").contiguous() for name, tensor in state.items()}
+    seen: set[int] = set()
+    for name, tensor in copies.items():  # two names for one memory are two tensors in a file
+        if tensor.untyped_storage().data_ptr() in seen:
+            copies[name] = tensor.clone()
+        seen.add(tensor.untyped_storage().data_ptr())
+    metadata = None if note is None else {"note": _dump("note", dict(note)).decode()}
+    return safetensors.torch.save(copies, metadata)
+
+
+def _dump(where: str, content: Any) -> bytes:
+    try:
+        data = (json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        refuse(where, "JSON (strings, finite numbers, lists, dicts)", str(error))
+    want(len(data) <= JSON_LIMIT, where, f"at most {JSON_LIMIT} bytes of JSON", len(data), "Keep bulk in arrays=.")
+    return data
+
+
+def _null_where_not_finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _null_where_not_finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_null_where_not_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+# ---- loading
+
+
+def load(folder: str | os.PathLike[str], *, task: str | None = None, limit: int = LIMIT) -> Run:
+    """Read a run that `save` wrote.
+
+    `task`, when given, must be the run's. `limit` is the largest file of weights taken, in bytes.
+
+    Raises `InputError` where the folder is no run, or a damaged, foreign or newer one, and says which.
+    """
+    folder = Path(folder)
+    want(folder.is_dir(), f"run folder {folder}", "a folder", "a file" if folder.exists() else "nothing there")
+    head = _parse(folder / CONFIG, _read(folder / CONFIG, JSON_LIMIT))
+    where = str(folder / CONFIG)
+    made_by, found = head.get("gated"), head.get("format", "")
+    want(type(found) is int and "files" in head, where, "a run's config", "another JSON file")
+    want(found <= FORMAT, where, f"format {FORMAT} or older", f"format {found} from gated {made_by}", "Upgrade gated.")
+    want(found == FORMAT, where, f"format {FORMAT}", f"format {found}")
+    kinds = {"gated": str, "task": str, "config": dict, "files": dict}
+    for name, kind in kinds.items():
+        want(isinstance(head.get(name), kind), f"{where}, {name}", f"a {kind.__name__}", repr(head.get(name))[:80])
+    if task is not None:
+        want(head["task"] == task, where, f"a run of {task}", f"a run of {head['task']!r}")
+    want({MODEL, METRICS} <= set(head["files"]), f"{where}, files", f"{MODEL} and {METRICS}", sorted(head["files"])[:5])
+    parts = {name: _part(folder, name, entry, limit) for name, entry in head["files"].items()}
+    state, _ = unpack(folder / MODEL, parts[MODEL])
+    arrays = unpack(folder / ARRAYS, parts[ARRAYS])[0] if ARRAYS in parts else {}
+    return Run(
+        task=head["task"],
+        config=head["config"],
+        state=state,
+        metrics=_parse(folder / METRICS, parts[METRICS]),
+        learnt=_parse(folder / LEARNT, parts[LEARNT]) if LEARNT in parts else {},
+        arrays={name: array.numpy() for name, array in arrays.items()},
+        gated=head["gated"],
+    )
+
+
+def fill(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy weights into the model; names, shapes and dtypes must be the model's own, and every number finite."""
+    own = tensors(model)
+    missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    want(
+        not missing,
+        "weights",
+        f"{len(own)} tensors",
+        f"none for {', '.join(missing[:3])}",
+        "Is the config the run's own?",
+    )
+    want(not extra, "weights", f"{len(own)} tensors", f"also {', '.join(extra[:3])}", "Is the config the run's own?")
+    for name, mine in own.items():
+        theirs = state[name]
+        want(mine.shape == theirs.shape, f"weights {name}", f"shape {tuple(mine.shape)}", tuple(theirs.shape))
+        want(mine.dtype == theirs.dtype, f"weights {name}", str(mine.dtype), theirs.dtype)
+        whole = not theirs.is_floating_point() or bool(torch.isfinite(theirs).all())
+        want(whole, f"weights {name}", "finite numbers", "NaN or infinity")
+    with torch.no_grad():
+        for name, mine in own.items():
+            mine.copy_(state[name])
+
+
+def _part(folder: Path, name: str, entry: Any, limit: int) -> bytes:
+    """A file that config.json names, from where the save got to: under its name, or still under name.new."""
+    one_of(f"{folder / CONFIG}, files", name, PARTS)
+    size, digest = (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
+    fits = isinstance(size, int) and isinstance(digest, str)
+    want(fits, f"{folder / CONFIG}, files, {name}", "bytes and sha256", repr(entry)[:80])
+    limit = JSON_LIMIT if name.endswith(".json") else limit
+    got = []
+    for path in (folder / name, folder / f"{name}.new"):
+        if not os.path.lexists(path):
+            continue
+        if _size(path, limit) == size:
+            data = _read(path, limit)
+            if _digest(data) == digest:
+                return data
+            got.append(f"other content in {path.name}")
+        else:
+            got.append(f"{path.stat().st_size} bytes in {path.name}")
+    todo = "The file was cut short, damaged, or belongs to another run."
+    refuse(str(folder / name), f"the {size} bytes that {CONFIG} lists", " and ".join(got) or "no file", todo)
+
+
+def _size(path: Path, limit: int) -> int:
+    """The size of a regular file, no link, of at most `limit` bytes."""
+    want(os.path.lexists(path), str(path), "a file", "nothing there", "Is this a run folder?")
+    found = path.lstat()
+    want(stat.S_ISREG(found.st_mode), str(path), "a regular file", "a link" if path.is_symlink() else "something else")
+    want(found.st_size <= limit, str(path), f"at most {limit} bytes", f"{found.st_size}")
+    return found.st_size
+
+
+def _read(path: Path, limit: int) -> bytes:
+    size = _size(path, limit)
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        data = file.read(size + 1)
+    want(len(data) == size, str(path), f"{size} bytes", f"{len(data)}", "Is something writing to it?")
+    return data
+
+
+def unpack(path: Path, data: bytes | None = None, limit: int = LIMIT) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the note of a safetensors file."""
+    data = _read(path, limit) if data is None else data
+    length = int.from_bytes(data[:8], "little")
+    todo = "The file was cut short or damaged."
+    fits = len(data) >= 8 and 2 <= length <= min(len(data) - 8, HEADER_LIMIT)
+    want(fits, str(path), f"a header of 2 to {max(2, min(len(data) - 8, HEADER_LIMIT))} bytes", length, todo)
+    header = _parse(path, data[8 : 8 + length])
+    try:
+        state = safetensors.torch.load(data)
+    except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        refuse(str(path), "a safetensors file", str(error), todo)
+    metadata = header.get("__metadata__", {})
+    return state, _parse(path, metadata["note"].encode()) if "note" in metadata else {}
+
+
+def _parse(path: Path, data: bytes) -> dict[str, Any]:
+    """JSON from a stranger: one object, no name twice, finite numbers of 64 bits, not too deep."""
+    where = str(path)
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+        want(twice is None, where, "every name once", f"{twice!r} twice")
+        return dict(pairs)
+
+    def whole(text: str) -> int:
+        fits = len(text) <= 20 and -(2**63) <= int(text) < 2**63
+        want(fits, where, "integers of 64 bits", f"one of {len(text)} characters")
+        return int(text)
+
+    def real(text: str) -> float:
+        want(math.isfinite(float(text)), where, "finite numbers", text[:40])
+        return float(text)
+
+    def absurd(text: str) -> NoReturn:
+        refuse(where, "finite numbers", text)
+
+    try:
+        content = json.loads(
+            data.decode(), object_pairs_hook=once, parse_int=whole, parse_float=real, parse_constant=absurd
+        )
+    except RecursionError:
+        refuse(where, f"JSON of at most {DEPTH_LIMIT} levels", "a deeper one")
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        refuse(where, "JSON", str(error)[:120], "The file was cut short, damaged, or is not part of a run.")
+    want(isinstance(content, dict), where, "a JSON object", type(content).__name__)
+    want(_depth([content]) <= DEPTH_LIMIT, where, f"JSON of at most {DEPTH_LIMIT} levels", "a deeper one")
+    return content
+
+
+def _depth(level: Iterable[Any]) -> int:
+    depth = 0
+    while level := [
+        v for c in level for v in (c.values() if isinstance(c, dict) else c if isinstance(c, list) else ())
+    ]:
+        depth += 1
+    return depth

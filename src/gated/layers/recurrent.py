@@ -1,0 +1,331 @@
+"""A stack of recurrent layers over any cell."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch._C._functorch import peek_interpreter_stack  # whether vmap, jvp, grad … are at work
+
+from gated._check import one_of, want, within
+from gated.cells import Cell
+from gated.kernels import Choice, choose
+from gated.kernels.fused import fused
+from gated.kernels.loop import scan
+from gated.layers import door
+from gated.layers.door import Batch
+from gated.layers.initialise import check, initialise
+
+
+class Options(TypedDict, total=False):
+    """The arguments that every layer has beyond torch's; `Recurrent` explains them."""
+
+    zoneout: float | Sequence[float]
+    recurrent_dropout: float
+    residual: bool
+    init: str
+    forget_bias: float | None
+    chrono: int | None
+    path: str
+
+
+class Recurrent(nn.Module):
+    """Layers of one cell, over time, in one or two directions.
+
+        z_t = W x_t + b + R h_{t-1} + b'        s_t = cell(z_t, s_{t-1})        h_t is the output
+
+    input (T, B, I), (B, T, I) if batch_first, (T, I) for a single sequence, or a PackedSequence
+    hx    the states before the first step: (L·D, B, H), without B for a single sequence; a tuple of them if the cell
+          has more states than h; zeros if none are given. For layers of unlike widths a list of (D, B, H_k) each
+    gives the output (T, B, D·H) in the form of the input, and the states after the last step in the form of hx
+
+    L layers, D directions, H = hidden_size (proj_size for a projected h). In the second direction time runs backward
+    and parameters end in `_reverse`; the next layer sees both outputs side by side.
+
+    As in torch.nn: cell apart, the arguments up to dtype, the names, order and first values of plain parameters.
+
+    hidden_size may be a list, one width per layer.
+    zoneout, one rate or one per state, keeps each number of a state at its last value with this probability at each
+        step; in evaluation both are mixed in this proportion (Krueger et al. 2017, §3).
+    recurrent_dropout zeroes numbers of h_{t-1} where R multiplies it, the same ones at all steps of a sequence, and
+        scales the others by 1/(1-p); in training only (Gal & Ghahramani 2016, §4.1).
+    dropout, in training, acts on every layer's output but the last one's.
+    residual: from the second layer on a layer's input is added to its output, after dropout (Wu et al. 2016, eq. 6).
+    init: "torch", or "orthogonal" per gate; forget_bias and chrono set the biases of the gates that keep and write
+        memory, in every layer and direction. `gated.layers.initialise` gives the formulas and sources.
+    path: "torch", its own operator, which serves plain cells without zoneout, recurrent dropout or trace; "loop", the
+        definition, which serves all; "auto", the first of them that computes what is asked. `explain` says which.
+
+    Only torch's operator fuses the steps. Where it lacks a derivative (twice on cuDNN; vmap and jvp anywhere), the loop
+    has it.
+    """
+
+    _shown: ClassVar[Mapping[str, Any]] = {}  # a subclass's own arguments and their defaults, for repr
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int | Sequence[int],
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        zoneout: float | Sequence[float] = 0.0,
+        recurrent_dropout: float = 0.0,
+        residual: bool = False,
+        init: str = "torch",
+        forget_bias: float | None = None,
+        chrono: int | None = None,
+        path: str = "auto",
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        want(isinstance(cell, Cell), name, "a cell, made by gated.cells.cell", type(cell).__name__)
+        _count(f"{name} input_size", input_size, 1)
+        _count(f"{name} num_layers", num_layers, 1)
+        sizes = list(hidden_size) if isinstance(hidden_size, Sequence) else [hidden_size] * num_layers
+        want(len(sizes) > 0, f"{name} hidden_size", "at least one layer's width", "an empty list")
+        for size in sizes:
+            _count(f"{name} hidden_size", size, 1)
+        listed = isinstance(hidden_size, Sequence)
+        agree = not listed or num_layers in (1, len(sizes))
+        want(agree, f"{name} num_layers", f"{len(sizes)}, as hidden_size lists", num_layers, "Leave num_layers out.")
+        within(f"{name} dropout", dropout, 0, 1)
+        within(f"{name} recurrent_dropout", recurrent_dropout, 0, 1)
+        _count(f"{name} proj_size", proj_size, 0)
+        if cell.project:
+            want(proj_size > 0, f"{name} proj_size", f"the width of {cell.name}'s projection", proj_size)
+        else:
+            want(proj_size == 0, f"{name} proj_size", f"0, for {cell.name} projects nothing", proj_size)
+        small = proj_size < min(sizes)
+        want(small, f"{name} proj_size", f"less than hidden_size = {min(sizes)}", proj_size, "A projection narrows h.")
+        rates = tuple(zoneout) if isinstance(zoneout, Sequence) else (zoneout,) * len(cell.states)
+        each = f"one number, or one each for {', '.join(cell.states)}"
+        want(len(rates) == len(cell.states), f"{name} zoneout", each, repr(zoneout))
+        for rate in rates:
+            within(f"{name} zoneout", rate, 0, 1)
+        check(name, cell, init, forget_bias, chrono, bias)
+        choose(path, cell, steps=1)
+        if dropout and len(sizes) == 1:
+            warnings.warn(f"{name} dropout={dropout} acts between layers, and there is one layer", stacklevel=3)
+
+        self.cell, self.input_size, self.hidden_size, self.num_layers = cell, input_size, hidden_size, len(sizes)
+        self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        self.zoneout, self.recurrent_dropout, self.residual = rates, float(recurrent_dropout), residual
+        self.init, self.forget_bias, self.chrono, self.path = init, forget_bias, chrono, path
+        self.sizes = sizes
+        self.widths = [{state: cell.width(state, size, proj_size) for state in cell.states} for size in sizes]
+        if residual:
+            same = len({width["h"] for width in self.widths}) == 1
+            want(same, f"{name} residual", "layers of one width, to add them up", sizes)
+
+        directions = len(self.suffixes)
+        self._names: list[list[dict[str, str]]] = []  # by layer and direction, the cell's names to the module's
+        for layer, size in enumerate(sizes):
+            width = input_size if layer == 0 else self.widths[layer - 1]["h"] * directions
+            self._names.append([])
+            for suffix in self.suffixes:
+                shapes = cell.shapes(width, size, proj_size, bias)
+                self._names[-1].append({key: f"{key}_l{layer}{suffix}" for key in shapes})
+                for key, value in shapes.items():
+                    empty = torch.empty(value, device=device, dtype=dtype)
+                    self.register_parameter(f"{key}_l{layer}{suffix}", nn.Parameter(empty))
+        self.flatten_parameters()
+        self.reset_parameters()
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """The parameters of every layer and direction, as torch.nn lists them."""
+        return [[getattr(self, name) for name in names.values()] for layer in self._names for names in layer]
+
+    def weights(self, layer: int, direction: int) -> dict[str, Tensor]:
+        """The parameters of one layer in one direction, by the cell's names for them."""
+        return {key: getattr(self, name) for key, name in self._names[layer][direction].items()}
+
+    def reset_parameters(self) -> None:
+        """Draw the initial values anew, from torch's generator."""
+        for layer, size in enumerate(self.sizes):
+            for direction in range(len(self.suffixes)):
+                weights = self.weights(layer, direction)
+                initialise(self.cell, weights, size, self.init, self.forget_bias, self.chrono)
+
+    def explain(self, input: Any, lengths: Any = None, trace: bool | str = False) -> str:
+        """Which path this input would take, and why."""
+        batch = self._enter(input, lengths)
+        choice = self._choose(batch, bool(trace))
+        whole = " for the whole stack" if len(self._stacks) == 1 else ", layer by layer"
+        packed = batch.packed is not None or batch.lengths is not None
+        if choice.path == "torch":
+            return f"{choice}{whole}" + (", over the steps that exist" if packed else "")
+        return str(choice)
+
+    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None, trace: bool | str = False) -> Any:
+        """Run the layers over a batch; the class gives the shapes.
+
+        lengths (B,): how many steps of each sequence exist, 0 to T; whole numbers in any order, on any device. Outputs
+            past the end are zero, both directions start and end within the sequence, and what stands in the padding,
+            NaN included, reaches no value and no gradient. A sequence without a step keeps its first state.
+        trace: gives a third result, trace[layer][direction], a dict of every value of the cell at every step, padded
+            and with the axes of the input: i f g o c h of an LSTM, r z n h of a GRU, h of an RNN; before dropout and
+            residual sums. With "gradients" it also holds di, df … dh: zeros which the next backward pass turns into
+            ∂L/∂i_t … ∂L/∂h_t.
+        """
+        one_of(f"{type(self).__name__} trace", trace, (False, True, "gradients"))
+        batch = self._enter(input, lengths)
+        states = door.states_in(type(self).__name__, hx, self.cell.states, self.widths, len(self.suffixes), batch)
+        if self._choose(batch, bool(trace)).path == "torch":
+            y, states = self._torch(batch, states)
+            return batch.out(y), door.states_out(self.cell.states, states, batch)
+        y, states, seen = self._loop(batch, states, trace)
+        result = batch.out(y), door.states_out(self.cell.states, states, batch)
+        if not trace:
+            return result
+        return *result, [[{k: batch.leave(v) for k, v in way.items()} for way in layer] for layer in seen]
+
+    def _enter(self, input: Any, lengths: Any) -> Batch:
+        first = getattr(self, self._names[0][0]["weight_ih"])
+        where = type(self).__name__
+        return door.enter(where, input, lengths, size=self.input_size, dtype=first.dtype, batch_first=self.batch_first)
+
+    def _choose(self, batch: Batch, trace: bool) -> Choice:
+        traced = torch.compiler.is_compiling() or peek_interpreter_stack() is not None
+        void = batch.size == 0 or (not traced and batch.lengths is not None and not bool(batch.lengths.any()))
+        return choose(
+            self.path,
+            self.cell,
+            steps=batch.steps,
+            trace=trace,
+            zoneout=any(self.zoneout),
+            recurrent_dropout=self.training and self.recurrent_dropout > 0,
+            empty=void,
+            transformed=traced,
+        )
+
+    @property
+    def _stacks(self) -> list[range]:
+        """The layers that one call of torch's operator can run: all, or one by one."""
+        L = self.num_layers
+        return [range(L)] if not self.residual and len(set(self.sizes)) == 1 else [range(k, k + 1) for k in range(L)]
+
+    def _torch(self, batch: Batch, states: list[dict[str, Tensor]]) -> tuple[Tensor, list[dict[str, Tensor]]]:
+        x, sizes, order = batch.compact()
+        names, many = self.cell.states, len(self.suffixes)
+        start = states
+        if order is not None:
+            start = [{name: state.index_select(1, order) for name, state in layer.items()} for layer in states]
+        options: dict[str, Any] = dict(
+            bias=self.bias, bidirectional=self.bidirectional, training=self.training, sizes=sizes
+        )
+        y, ends = x, []
+        for stack in self._stacks:
+            flat = [w for k in stack for direction in range(many) for w in self.weights(k, direction).values()]
+            hx = tuple(torch.cat([start[k][name] for k in stack]) for name in names)
+            dropout = self.dropout if len(stack) > 1 else 0.0
+            out, final = fused(self.cell.torch, flat, y, hx, layers=len(stack), dropout=dropout, **options)
+            y = self._between(stack[-1], y, out)
+            ends += [
+                dict(zip(names, parts, strict=True)) for parts in zip(*(s.split(many) for s in final), strict=True)
+            ]
+        if order is not None:
+            ends = [
+                {name: state.index_copy(1, order, end[name]) for name, state in before.items()}
+                for before, end in zip(states, ends, strict=True)
+            ]
+        return batch.spread(y, sizes, order), ends
+
+    def _loop(self, batch: Batch, states: list[dict[str, Tensor]], trace: bool | str) -> tuple[Tensor, list, list]:
+        x, lengths = batch.padded()
+        mask = None if lengths is None else door.live(lengths, batch.steps)
+        ends, seen = [], []
+        keep: dict[str, Any] = dict(keep=() if trace else ("h",), gradients=trace == "gradients")
+        for layer, state in enumerate(states):
+            ways = []
+            for direction in range(len(self.suffixes)):
+                start = {name: value[direction] for name, value in state.items()}
+                drop, zone = self._noise(x, start)
+                how: dict[str, Any] = dict(live=mask, reverse=direction == 1, drop=drop, zone=zone)
+                ways.append(scan(self.cell, self.weights(layer, direction), x, start, **how, **keep))
+            values = [v if mask is None else _cut(v, mask) for v, _ in ways]
+            seen.append(values)
+            ends.append({name: torch.stack([end[name] for _, end in ways]) for name in state})
+            if not batch.steps:
+                values = [{"h": x.new_zeros(0, batch.size, self.widths[layer]["h"])} for _ in ways]
+            x = self._between(layer, x, torch.cat([v["h"] for v in values], -1))
+        return x, ends, seen
+
+    def _noise(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor | None, dict[str, Tensor | float]]:
+        """The draws of one layer in one direction: recurrent dropout's mask and zoneout's."""
+        drop, zone = None, {}
+        if self.training and self.recurrent_dropout:
+            drop = F.dropout(torch.ones_like(state["h"]), self.recurrent_dropout)
+        for name, rate in zip(self.cell.states, self.zoneout, strict=True):
+            if rate:
+                mask = x.new_empty(len(x), *state[name].shape) if self.training else None
+                zone[name] = float(rate) if mask is None else mask.bernoulli_(rate)
+        return drop, zone
+
+    def _between(self, layer: int, x: Tensor, y: Tensor) -> Tensor:
+        """What a layer hands on: dropout except after the last, and from the second on its input added."""
+        if layer < self.num_layers - 1:
+            y = F.dropout(y, self.dropout, self.training)
+        return x + y if self.residual and layer > 0 else y
+
+    def flatten_parameters(self) -> None:
+        """Lay the weights out in one piece for cuDNN; nothing to do elsewhere, and never needed."""
+        if not self.cell.torch:
+            return
+        mode, many = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}[self.cell.torch], len(self.suffixes)
+        for stack in self._stacks:
+            ways = [list(self.weights(k, direction).values()) for k in stack for direction in range(many)]
+            flat = [w for way in ways for w in way]
+            alike = all(w.is_cuda and w.dtype == flat[0].dtype for w in flat) and len(set(map(id, flat))) == len(flat)
+            if not alike or not torch.backends.cudnn.is_acceptable(flat[0]):
+                continue
+            width = self.input_size if stack[0] == 0 else self.widths[stack[0] - 1]["h"] * many
+            sizes = (width, mode, self.sizes[stack[0]], self.proj_size, len(stack))
+            with torch.cuda.device_of(flat[0]), torch.no_grad():
+                torch.ops.aten._cudnn_rnn_flatten_weight(flat, len(ways[0]), *sizes, False, self.bidirectional)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        result = super()._apply(fn, recurse)
+        self.flatten_parameters()
+        return result
+
+    def extra_repr(self) -> str:
+        """The arguments that are not the defaults, as torch.nn writes them."""
+        default = dict(
+            proj_size=0, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False, zoneout=0.0,
+            recurrent_dropout=0.0, residual=False, init="torch", forget_bias=None, chrono=None, path="auto",
+        )  # fmt: skip
+        shown = {name: getattr(self, name) for name in default}
+        shown["zoneout"] = self.zoneout[0] if len(set(self.zoneout)) == 1 else self.zoneout
+        shown |= {name: getattr(self, name) for name in self._shown}
+        default |= self._shown
+        changed = [f"{name}={value!r}" for name, value in shown.items() if value != default[name]]
+        named = [self.cell.name] if type(self) is Recurrent else []
+        return ", ".join([*named, str(self.input_size), str(self.hidden_size), *changed])
+
+
+def _count(where: str, value: object, low: int) -> None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
+    want(fits, where, f"a whole number of at least {low}", repr(value))
+
+
+def _cut(values: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+    """Zeros past the ends; not for gradients, which are still to come into the very tensors given here."""
+    return {k: v if k.startswith("d") and k[1:] in values else v.where(mask, 0) for k, v in values.items()}

@@ -1,0 +1,173 @@
+"""What outlasts the process: the whole state of a run as one file."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gated import checkpoint
+from gated._check import want, within
+from gated.train.run import Best, Run
+
+COUNTS = ("step", "clock", "pace", "evaluating", "waited", "evaluated")
+
+
+def save(run: Run) -> None:
+    """Write all that changes as one file, so that it is always of one step; only the first process writes."""
+    names = {id(p): name for name, p in run.model.named_parameters()}
+    state = {f"model.{name}": tensor for name, tensor in checkpoint.tensors(run.model).items()}
+    state |= {f"{key}.{names[id(p)]}": t for p, moments in run.optimizer.state.items() for key, t in moments.items()}
+    state |= {f"ema.{names[id(p)]}": average for p, average in zip(run.params, run.ema, strict=False)}
+    state |= {f"best.{i}.{name}": t for i, best in enumerate(run.best) for name, t in best.weights.items()}
+    outline = [_outline(tree, f"carry.{a}", state) for a, tree in enumerate(_gathered(run))]
+    columns = list(dict.fromkeys(name for row in run.rows for name in row))
+    table = [[row.get(name, math.nan) for name in columns] for row in run.rows]
+    state["rows"] = torch.tensor(table, dtype=torch.float64).reshape(len(run.rows), len(columns))
+    if run.folder is not None:
+        _write(run, run.folder, state, outline, columns)
+    if run.fabric.world_size > 1:
+        run.fabric.barrier()  # none goes on to read what the first is still writing
+
+
+def _write(run: Run, folder: Path, state: dict[str, Tensor], outline: list[Any], columns: list[str]) -> None:
+    note = {name: getattr(run, name) for name in COUNTS}
+    note |= {"config": dataclasses.asdict(run.config), "sums": run.sums, "carry": outline, "columns": columns}
+    note |= {"best": [[best.value, best.step] for best in run.best]}
+    checkpoint.write(folder / checkpoint.HISTORY, csv_of(run.rows))
+    checkpoint.write(folder / checkpoint.TRAINING, checkpoint.pack(state, note))
+
+
+def restore(run: Run, path: Path) -> None:
+    """Go back to where `save` was; nothing in the file is trusted."""
+    state, note = checkpoint.unpack(path)
+    where, names = str(path), {name: p for name, p in run.model.named_parameters() if p.requires_grad}
+    _same_config(where, note.get("config"), json.loads(json.dumps(dataclasses.asdict(run.config))))
+
+    def take(name: str, like: Tensor) -> Tensor:
+        got = state.pop(name, None)
+        found = "none" if got is None else f"{got.dtype} of shape {tuple(got.shape)}"
+        fits = got is not None and got.shape == like.shape and got.dtype == like.dtype
+        want(
+            fits, f"{where}, {name}", f"{like.dtype} of shape {tuple(like.shape)}", found, "Is it another model's run?"
+        )
+        return got.to(like.device)  # pyright: ignore[reportOptionalMemberAccess]
+
+    own = checkpoint.tensors(run.model)
+    checkpoint.fill(run.model, {name: take(f"model.{name}", tensor) for name, tensor in own.items()})
+    for name, p in names.items():
+        if f"exp_avg.{name}" in state:
+            step = take(f"step.{name}", torch.zeros((), device=p.device))
+            run.optimizer.state[p] = {
+                "step": step,
+                **{key: take(f"{key}.{name}", p) for key in ("exp_avg", "exp_avg_sq")},
+            }
+    run.ema = [take(f"ema.{name}", p) for name, p in names.items()] if run.config.ema else []
+    for name in COUNTS:
+        within(f"{where}, {name}", note.get(name, -1), 0, 2**53)
+        setattr(run, name, note[name])
+    run.sums = _numbers(where, "sums", note.get("sums"), 4)
+    bests = note.get("best", ())
+    want(isinstance(bests, list) and len(bests) <= run.config.best_k, f"{where}, best", "a list", repr(bests)[:80])
+    for i, best in enumerate(bests):
+        value, step = _numbers(where, "best", best, 2)
+        weights = {name: take(f"best.{i}.{name}", tensor) for name, tensor in own.items()}
+        run.best.append(Best(value, int(step), weights))
+    outlines, ranks = note.get("carry", ()), run.fabric.world_size
+    slots = len(run.carry) * ranks
+    fits = isinstance(outlines, list) and len(outlines) == slots
+    todo = "Resume with the same number of processes."
+    want(fits, f"{where}, carry", f"{slots} states", len(outlines) if isinstance(outlines, list) else "none", todo)
+    carried = [_rebuilt(where, outline, f"carry.{i}", state) for i, outline in enumerate(outlines)]
+    run.carry = [each(tree, lambda t: t.to(run.fabric.device)) for tree in carried[run.fabric.global_rank :: ranks]]
+    run.rows = _rows(where, note.get("columns"), state.pop("rows", None))
+    want(not state, where, "the tensors of a training", f"also {', '.join(sorted(state)[:3])}")
+
+
+def _same_config(where: str, theirs: Any, ours: dict[str, Any]) -> None:
+    want(isinstance(theirs, dict), where, "a training's config", repr(theirs)[:80])
+    free = {"time_limit", "checkpoint_every", "tensorboard"}  # these do not change what a step does
+    differ = [name for name in ours if name not in free and theirs.get(name) != ours[name]]
+    expected, got = (", ".join(f"{name} {c.get(name)!r}" for name in differ) for c in (theirs, ours))
+    want(not differ, f"resume from {where}", expected, got, "Resume with the run's own config, or start another run.")
+
+
+def _numbers(where: str, name: str, found: Any, count: int) -> list[int | float]:
+    fits = isinstance(found, list) and len(found) == count and all(type(v) in (int, float) for v in found)
+    want(fits, f"{where}, {name}", f"{count} numbers", repr(found)[:80])
+    return found
+
+
+def _rows(where: str, columns: Any, table: Any) -> list[dict[str, int | float]]:
+    fits = isinstance(columns, list) and isinstance(table, Tensor) and table.shape[1:] == (len(columns),)
+    want(fits, f"{where}, rows", "a table and its columns", repr(columns)[:80])
+    rows = [{str(n): v for n, v in zip(columns, row, strict=True) if not math.isnan(v)} for row in table.tolist()]
+    return [{**row, "step": int(row.get("step", 0))} for row in rows]
+
+
+# ---- the carried state: tensors in tuples, lists and dicts
+
+
+def each(tree: Any, do: Callable[[Tensor], Tensor]) -> Any:
+    """The same tree with every tensor changed."""
+    if isinstance(tree, Tensor):
+        return do(tree)
+    if isinstance(tree, dict):
+        return {name: each(value, do) for name, value in tree.items()}
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(each(value, do) for value in tree))
+    return type(tree)(each(value, do) for value in tree) if isinstance(tree, tuple | list) else tree
+
+
+def _gathered(run: Run) -> list[Any]:
+    """The states of all processes, in the order of their micro-batches."""
+    ranks = run.fabric.world_size
+    if ranks == 1:
+        return run.carry
+    with warnings.catch_warnings():  # Fabric's gather warns of torch's plans with it
+        warnings.simplefilter("ignore")
+        stacked = [each(tree, run.fabric.all_gather) for tree in run.carry]  # with an axis of processes in front
+    return [each(tree, lambda t, r=r: t[r]) for tree in stacked for r in range(ranks)]
+
+
+def _outline(tree: Any, name: str, state: dict[str, Tensor]) -> Any:
+    """Put the tree's tensors into `state`, and say in JSON how they hang together."""
+    if isinstance(tree, Tensor):
+        state[name] = tree
+        return "tensor"
+    if isinstance(tree, dict):
+        return {"dict": {key: _outline(value, f"{name}.{key}", state) for key, value in tree.items()}}
+    if type(tree) in (tuple, list):
+        return {type(tree).__name__: [_outline(value, f"{name}.{i}", state) for i, value in enumerate(tree)]}
+    want(tree is None, "loss with carry, its state", "tensors in tuples, lists and dicts", type(tree).__name__)
+    return None
+
+
+def _rebuilt(where: str, outline: Any, name: str, state: dict[str, Tensor]) -> Any:
+    if outline is None:
+        return None
+    if outline == "tensor" and name in state:
+        return state.pop(name)
+    kind, inside = next(iter(outline.items())) if isinstance(outline, dict) and len(outline) == 1 else ("", ())
+    if kind == "dict" and isinstance(inside, dict):
+        return {key: _rebuilt(where, value, f"{name}.{key}", state) for key, value in inside.items()}
+    want(kind in ("tuple", "list") and isinstance(inside, list), f"{where}, {name}", "a state", repr(outline)[:80])
+    values = [_rebuilt(where, value, f"{name}.{i}", state) for i, value in enumerate(inside)]
+    return tuple(values) if kind == "tuple" else values
+
+
+def csv_of(rows: list[dict[str, int | float]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()

@@ -1,0 +1,244 @@
+"""What a run is given, what changes while it goes, and what it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gated import checkpoint
+from gated._check import InputError, one_of, want, within
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How to train. The defaults suit LSTMs of up to some millions of weights.
+
+    The optimizer is AdamW (Loshchilov & Hutter 2019), fused. Its weight decay acts on matrices only: on a bias it would
+    pull the forget gate, which is the memory, towards forgetting.
+    """
+
+    steps: int = 1000  # optimizer steps
+    lr: float = 1e-3  # the highest rate
+    schedule: str = "cosine"  # "cosine", "linear", "onecycle" (Smith & Topin 2018), "constant"
+    warmup: float = 0.1  # share of the run, not of its steps: with a time limit the two differ
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip_norm: float | None = 1.0  # of the gradient of all weights together
+    clip_value: float | None = None  # of each number of the gradient, before clip_norm
+    accumulate: int = 1  # micro-batches a step
+    carry: bool = False  # truncated BPTT: loss(model, batch, state) returns (loss, state)
+    ema: float = 0.0  # decay of the averaged weights that are evaluated and kept; 0 is off
+    best_k: int = 1  # keep the mean of the k best evaluations' weights
+    monitor: str | None = None  # which of validate's numbers is best when lowest; None is the first
+    eval_every: int = 100  # steps
+    patience: int | None = None  # evaluations without a new best before stopping; None never stops
+    time_limit: float | None = None  # seconds; the schedule then ends when the first of steps and time does
+    seed: int = 0
+    device: str = "auto"  # "auto", "cpu", "cuda"
+    precision: str = "32"  # "32", "bf16-mixed"
+    log_every: int = 10  # steps a row of the history
+    checkpoint_every: float = 30.0  # seconds between two saves for resuming
+    tensorboard: bool = False  # write out/tensorboard as well
+
+
+@dataclasses.dataclass
+class History:
+    """What happened. A row covers the steps since the row before it.
+
+    `rows` hold: step; loss, the mean; lr; grad_norm, the mean before clipping; clipped, the share of steps; seconds
+    since the start; and what `validate` gave, as valid or valid_NAME.
+    """
+
+    rows: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
+    steps: int = 0
+    seconds: float = 0.0
+    stopped: str = ""  # "steps", "patience", "time" or "interrupted"
+    best: float | None = None  # the lowest monitored value
+    best_step: int | None = None
+
+
+class Diverged(InputError):
+    """The loss or its gradient became NaN or infinite. The model holds the last good weights."""
+
+    def __init__(self, message: str, history: History) -> None:
+        super().__init__(message)
+        self.history = history
+
+
+@dataclasses.dataclass
+class Best:
+    value: float
+    step: int
+    weights: dict[str, Tensor]
+
+
+@dataclasses.dataclass
+class Run:
+    """A run under way: what it was given, and below, all that changes and is saved for resuming."""
+
+    config: Config
+    model: nn.Module
+    params: list[nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    fabric: Any  # who alone knows of devices and processes
+    folder: Path | None
+    carry: list[Any]
+    ema: list[Tensor]
+    step: int = 0
+    clock: float = 0.0  # seconds of training, as the first process counts them
+    pace: float = 0.0  # seconds of the last step
+    evaluating: float = 0.0  # and of the last evaluation: the time that must be left for going on
+    best: list[Best] = dataclasses.field(default_factory=list)
+    waited: int = 0  # evaluations since the best
+    evaluated: int = 0  # step of the last evaluation
+    sums: list[int | float] = dataclasses.field(
+        default_factory=lambda: [0.0] * 4
+    )  # of the row to come: steps, loss, norm, clips
+    rows: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
+
+    def over(self) -> float:
+        """The share of the run that is over: of its steps or of its time, whichever is further."""
+        share = self.step / self.config.steps
+        limit = self.config.time_limit
+        return (
+            share
+            if limit is None
+            else max(share, min(1.0, self.clock / max(limit - self.pace - self.evaluating, 1e-9)))
+        )
+
+
+def start(model: nn.Module, config: Config, out: str | os.PathLike[str] | None) -> Run:
+    """A run at its first step."""
+    _check(config)
+    fabric = _fabric(config)
+    model.to(fabric.device).train()
+    params = [p for p in model.parameters() if p.requires_grad]
+    want(
+        bool(params),
+        "train.fit",
+        "a model with weights to train",
+        "none",
+        "Does every weight have requires_grad=False?",
+    )
+    decay = [p for p in params if p.ndim > 1], [p for p in params if p.ndim <= 1]
+    groups = [{"params": decay[0]}, {"params": decay[1], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, config.lr, config.betas, weight_decay=config.weight_decay, fused=True)
+    folder = Path(out) if out is not None and fabric.global_rank == 0 else None
+    ema = [p.detach().clone() for p in params] if config.ema else []
+    run = Run(config, model, params, optimizer, fabric, folder, [None] * config.accumulate, ema)
+    return run
+
+
+def _check(config: Config) -> None:
+    at_least = {
+        "steps": 1,
+        "accumulate": 1,
+        "best_k": 1,
+        "eval_every": 1,
+        "log_every": 1,
+        "lr": 0.0,
+        "weight_decay": 0.0,
+    }
+    at_least |= {"seed": 0, "checkpoint_every": 0.0}
+    maybe = {"clip_norm": 0.0, "clip_value": 0.0, "time_limit": 1e-3, "patience": 1}
+    at_least |= {name: low for name, low in maybe.items() if getattr(config, name) is not None}
+    for name, low in at_least.items():
+        within(f"train.Config {name}", getattr(config, name), low)
+    within("train.Config warmup", config.warmup, 0.0, 1.0)
+    within("train.Config ema", config.ema, 0.0, 1.0)
+    one_of("train.Config schedule", config.schedule, ("cosine", "linear", "onecycle", "constant"))
+    one_of("train.Config device", config.device, ("auto", "cpu", "cuda"))
+    one_of("train.Config precision", config.precision, ("32", "bf16-mixed"))
+    want(
+        config.device != "cuda" or torch.cuda.is_available(),
+        "train.Config device",
+        "a CUDA device",
+        "none",
+        "Use 'cpu'.",
+    )
+
+
+class _Alone:
+    """What a run in one process, on the CPU, in float32 asks of Fabric, whose import would double its start."""
+
+    device, world_size, global_rank = torch.device("cpu"), 1, 0
+
+    def to_device(self, batch: Any) -> Any:
+        return batch
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+def _fabric(config: Config) -> Any:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    if processes == 1 and device == "cpu" and config.precision == "32":
+        return _Alone()
+    from lightning_fabric import Fabric
+
+    chatter = logging.getLogger("lightning_fabric")
+    level = chatter.level
+    chatter.setLevel(logging.WARNING)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    precision = {"32": "32-true", "bf16-mixed": "bf16-mixed"}[config.precision]
+    fabric = Fabric(accelerator=device, devices=here, num_nodes=processes // here, precision=precision)  # pyright: ignore[reportArgumentType]
+    fabric.launch()
+    chatter.setLevel(level)
+    return fabric
+
+
+def seed_all(seed: int, n: int) -> None:
+    """Seed torch's generators for micro-batch n: both numbers' bits mixed (SplitMix64; Steele et al. 2014, fig. 12)."""
+    z = (seed * 0x9E3779B97F4A7C15 + (n + 1) * 0xD1342543DE82EF95) % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    z ^= z >> 31
+    torch.default_generator.manual_seed(z)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(z)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within it torch's generators are seeded, after it they are as before: for initial weights, say."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=list(devices)):
+        seed_all(seed, -1)
+        yield
+
+
+# ---- weights
+
+
+def put(params: list[nn.Parameter], values: list[Tensor]) -> None:
+    if values:
+        with torch.no_grad():
+            for p, value in zip(params, values, strict=True):
+                p.copy_(value)
+
+
+def keep(run: Run) -> None:
+    """Give the model the mean of the best weights, or their running average, or leave it the last."""
+    put(run.params, run.ema)
+    if run.best:
+        weights = dict(run.best[0].weights)
+        for name, tensor in weights.items():
+            if tensor.is_floating_point() and len(run.best) > 1:
+                weights[name] = torch.stack([best.weights[name] for best in run.best]).mean(0)
+        checkpoint.fill(run.model, weights)
+    run.model.zero_grad()
+    run.model.eval()
+
+
+def history(run: Run, stopped: str) -> History:
+    best = run.best[0] if run.best else None
+    return History(run.rows, run.step, run.clock, stopped, best and best.value, best and best.step)

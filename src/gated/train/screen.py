@@ -1,0 +1,99 @@
+"""Towards the person: progress on standard error, curves for TensorBoard, and Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gated import checkpoint
+from gated._check import optional
+from gated.train.run import Run
+
+Tell = Callable[[dict[str, int | float] | None], None]  # called after every step, with a row where one is complete
+
+
+@contextlib.contextmanager
+def show(run: Run, progress: bool) -> Iterator[Tell]:
+    """A progress bar if standard error is a terminal, TensorBoard's file if asked for; in the first process only."""
+    with contextlib.ExitStack() as stack:
+        tells: list[Tell] = []
+        if progress and run.fabric.global_rank == 0 and sys.stderr.isatty():
+            tells.append(stack.enter_context(_bar(run)))
+        if run.config.tensorboard and run.folder is not None:
+            tells.append(stack.enter_context(_board(run)))
+
+        def tell(row: dict[str, int | float] | None) -> None:
+            for one in tells:
+                one(row)
+
+        yield tell
+
+
+@contextlib.contextmanager
+def _bar(run: Run) -> Iterator[Tell]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("step {task.fields[step]}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[said]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=1.0, step=run.step, said="")
+
+        def tell(row: dict[str, int | float] | None) -> None:
+            bar.update(task, completed=run.over(), step=run.step)
+            if row is not None:
+                bar.update(task, said=_said(row))
+
+        yield tell
+
+
+def _said(row: dict[str, int | float]) -> str:
+    names = [name for name in row if name == "loss" or name.startswith("valid")]
+    return "  ".join(f"{name.removeprefix('valid_')} {row[name]:.4g}" for name in names)
+
+
+@contextlib.contextmanager
+def _board(run: Run) -> Iterator[Tell]:
+    optional("tensorboard", "tensorboard")
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    writer = SummaryWriter(f"{run.folder}/{checkpoint.TENSORBOARD}", purge_step=run.step + 1)
+
+    def tell(row: dict[str, int | float] | None) -> None:
+        for name, value in (row or {}).items():
+            if name != "step":
+                writer.add_scalar(name, value, run.step)
+
+    try:
+        yield tell
+    finally:
+        writer.close()
+
+
+@contextlib.contextmanager
+def interrupt() -> Iterator[list[int]]:
+    """The first Ctrl-C fills the list, a second one raises KeyboardInterrupt at once."""
+    asked: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before in (signal.SIG_IGN, None):
+        yield asked
+        return
+
+    def hear(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    signal.signal(signal.SIGINT, hear)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

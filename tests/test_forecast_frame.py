@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pd = pytest.importorskip("pandas")
 
@@ -239,6 +241,33 @@ def test_gaps_missing_values_and_disorder_are_reported():
         "1 constant series: b.",
         "2 series shorter than the context of 10 steps: a, b.",
     ]
+
+
+@given(
+    freq=st.sampled_from(["D", "B", "30min", "W-THU", "ME", "QS", "1", "5"]),
+    lengths=st.lists(st.integers(12, 30), min_size=1, max_size=4),
+    seed=st.integers(0, 10**6),
+)
+@settings(max_examples=30, deadline=None)
+def test_rows_lost_and_shuffled_leave_the_same_clock(freq, lengths, seed):
+    """Whatever rows are missing and in whatever order, each value lies at its time and the rest are NaN."""
+    rng = np.random.default_rng(seed)
+    parts, kept = [], []
+    for k, n in enumerate(lengths):
+        times = np.arange(n) * int(freq) if freq.isdigit() else pd.date_range("2023-01-05", periods=n, freq=freq)
+        parts.append(pd.DataFrame({"unique_id": f"s{k}", "ds": times, "y": rng.standard_normal(n)}))
+        lost = rng.permutation(np.arange(1, n - 1))[: n // 4]
+        kept.append(~np.isin(np.arange(n), lost))
+    full, mask = pd.concat(parts, ignore_index=True), np.concatenate(kept)
+    schema = learn(read(full))
+    assert schema.freq == freq
+    some = full[mask].sample(frac=1, random_state=seed)
+    made, report = panel(read(some), schema)
+    assert report.inserted == int((~mask).sum())
+    for n, name in enumerate(made.ids):
+        rows = (full.unique_id == name).to_numpy()
+        assert (made.times[made.series(n)] == full.ds[rows].to_numpy()).all()
+        np.testing.assert_array_equal(made.y[made.series(n)], np.where(mask, full.y, np.nan)[rows])
 
 
 def test_series_that_end_without_a_value_are_told():

@@ -208,6 +208,7 @@ def test_score_says_who_won_also_when_it_is_not_us(cases):
     assert lost["best"] == "SeasonalNaive"
     assert verdict(lost).endswith("SeasonalNaive wins on this data.")
     assert "SeasonalNaive ◂ best" in table(lost)
+    assert table(won).startswith("3 series, season 12")
     naive = baselines(history, 12, 12, LEVELS, ["SeasonalNaive"])["SeasonalNaive"].quantiles
     assert score(history, truth, naive, LEVELS, 12, beside=["SeasonalNaive"])["best"] == "SeasonalNaive"
     keys = {"mase", "smape", "owa", "wql", "coverage", "baselines", "best", "seconds"}
@@ -225,6 +226,16 @@ def test_score_refuses_what_it_cannot_measure(cases):
         score(history, truth, quantiles, [0.1, 0.2, 0.3, 0.4, 0.6], 12)
     with pytest.raises(InputError, match="shape"):
         score(history, truth, quantiles[..., :2], LEVELS, 12)
+
+
+def test_several_origins_are_told_from_several_series():
+    """Six forecasts of two series are not called six series."""
+    rolled = roll(panel_of(seasonal(60, 4, 0), seasonal(50, 4, 1)), 4, 3)
+    result = score(
+        rolled.history, rolled.truth, np.repeat(rolled.truth[..., None], 5, -1), LEVELS, 4, beside=["SeasonalNaive"]
+    )
+    assert (result["series"], result["forecasts"]) == (2, 6)
+    assert table(result).startswith("6 forecasts of 2 series")
 
 
 # -- rolling origins

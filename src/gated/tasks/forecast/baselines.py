@@ -8,6 +8,7 @@ They see at most the last `HISTORY` steps, or ten seasons where that is more.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -162,7 +163,7 @@ def _classical(
     try:
         for k, process in enumerate(started):
             if process.stdin is not None:
-                with process.stdin as pipe:
+                with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its share counts as failed
                     pipe.write(_pack(np.concatenate(ys[k::jobs]), np.array([len(y) for y in ys[k::jobs]])))
         for k, process in enumerate(started):
             told = process.stdout.read() if process.stdout is not None else b""

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from gated._check import optional
 from gated.tasks.forecast.ahead import future
 from gated.tasks.forecast.panel import Panel
-from gated.tasks.forecast.score import table, verdict
+from gated.tasks.forecast.score import counted, table, verdict
 
 INK, SOFT, LINE, OURS = "#1d2733", "#5f6b7a", "#dde2e8", "#1f6fb2"
 OTHERS = {"SeasonalNaive": "#6b7686", "AutoETS": "#c2500d", "Theta": "#2b7f56", "": "#7a4fa3"}
@@ -182,7 +182,7 @@ def _by_step(result: Mapping[str, Any]) -> Plate | None:
             _label(ax, method, y, _colour(method, result), weight)
 
     label = {"mase": "MASE", "smape": "sMAPE"}[word]
-    caption = f"Mean of {result['series']:,} series; lower is better." if result["series"] > 1 else "Lower is better."
+    caption = f"Mean of {counted(result)}; lower is better." if result["forecasts"] > 1 else "Lower is better."
     return Plate(f"{label} by step ahead", caption, paint, right=_room(curves))
 
 

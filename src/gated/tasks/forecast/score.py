@@ -16,7 +16,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -113,7 +113,8 @@ def score(
 ) -> dict[str, Any]:  # fmt: skip
     """The metrics of a forecast, of the classical methods on the same history, and the name of the best.
 
-    {"model": name, "mase", "smape", "owa", "wql", "coverage": {"80": …}, "unscaled", "series", "season", "best",
+    {"model": name, "mase", "smape", "owa", "wql", "coverage": {"80": …}, "unscaled", "series", "forecasts", "season",
+    "best",
     "baselines": {method: the same, "seconds", "failed", "beaten": share of series on which `name` has the lower MASE},
     "seconds"}. best is by MASE, or by WQL where no series has a scale; equal methods count for the classical one.
 
@@ -151,10 +152,11 @@ def score(
         detail = {word: found["per"][word] for word in per}
         found.pop("per")
         found |= {"per": detail} if detail else {}
+    scored = np.isfinite(truth).any(1)
     measure = "mase" if told[name]["mase"] is not None else "wql"
     order = sorted([*made, name], key=lambda k: _last(told[k][measure]))
     return {
-        "model": name, **told[name], "series": int(np.isfinite(truth).any(1).sum()), "season": season,
+        "model": name, **told[name], "series": len(set(history.ids[scored])), "forecasts": int(scored.sum()), "season": season,
         "unobserved": int((~seen).sum()), "baselines": {method: told[method] for method in made}, "best": order[0],
         "seconds": time.perf_counter() - start,
     }  # fmt: skip
@@ -189,9 +191,15 @@ def verdict(result: dict[str, Any]) -> str:
     if best == name:
         better = f", {100 * (1 - result[measure] / theirs):.0f} % better" if theirs else ""
         share = result["baselines"][rival]["beaten"]
-        wins = f", on {100 * share:.0f} % of the series" if share is not None and result["series"] > 1 else ""
+        wins = f", on {100 * share:.0f} % of {counted(result)}" if share is not None and result["forecasts"] > 1 else ""
         return f"{name} {_figure(result[measure])}, {rival} {_figure(theirs)} {word}: {name} wins{better}{wins}."
     return f"{name} {_figure(result[measure])}, {best} {_figure(theirs)} {word}: {best} wins on this data."
+
+
+def counted(result: Mapping[str, Any]) -> str:
+    """What was scored: "414 series", or "12 forecasts of 3 series" where there were several origins."""
+    series, forecasts = result["series"], result["forecasts"]
+    return f"{series:,} series" if series == forecasts else f"{forecasts:,} forecasts of {series:,} series"
 
 
 def _last(value: float | None) -> float:
@@ -239,5 +247,5 @@ def table(result: dict[str, Any]) -> str:
     for method, r in result["baselines"].items():
         if r["failed"]:
             notes.append(f"{method} failed on {r['failed']} series; SeasonalNaive stands in for it there.")
-    head = f"{result['series']:,} series, season {result['season']}"
+    head = f"{counted(result)}, season {result['season']}"
     return head + "\n" + console.file.getvalue() + "\n".join(notes)  # pyright: ignore[reportAttributeAccessIssue]

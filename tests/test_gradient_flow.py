@@ -10,14 +10,13 @@ def close(a, b, tolerance=1e-12):
     torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
 
 
-def put(layer, gate, bias, weights=True):
+def put(layer, gate, bias):
     """Hold a gate at σ(bias) or tanh(bias): zero weights, the whole bias in bias_ih."""
     H, gates = layer.sizes[0], layer.cell.gates
     rows = slice(gates.index(gate) * H, (gates.index(gate) + 1) * H)
     with torch.no_grad():
         for name in ("weight_ih_l0", "weight_hh_l0", "bias_hh_l0"):
-            if weights:
-                getattr(layer, name)[rows] = 0
+            getattr(layer, name)[rows] = 0
         layer.bias_ih_l0[rows] = bias
 
 
@@ -52,7 +51,7 @@ def test_gradients_of_an_expanding_rnn_explode():
 
 
 def test_the_constant_error_carousel_keeps_the_gradient():
-    """f = 1, and R = 0 so that c is the only way back: ∂L/∂c_t is one at all steps (Hochreiter & Schmidhuber 1997)."""
+    """f = 1, and R = 0: c is the only way back, and ∂L/∂c_t the same at all steps (Hochreiter & Schmidhuber 1997)."""
     layer = LSTM(1, 4, dtype=torch.float64)
     with torch.no_grad():
         layer.weight_hh_l0.zero_()

@@ -50,14 +50,13 @@ def close(a, b, tolerance=1e-12):
     torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
 
 
-def put(layer, gate, bias, weights=True):
+def put(layer, gate, bias):
     """Hold a gate at σ(bias) or tanh(bias): zero weights, the whole bias in bias_ih."""
     H, gates = layer.sizes[0], layer.cell.gates
     rows = slice(gates.index(gate) * H, (gates.index(gate) + 1) * H)
     with torch.no_grad():
         for name in ("weight_ih_l0", "weight_hh_l0", "bias_hh_l0"):
-            if weights:
-                getattr(layer, name)[rows] = 0
+            getattr(layer, name)[rows] = 0
         layer.bias_ih_l0[rows] = bias
 
 

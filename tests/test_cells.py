@@ -173,6 +173,8 @@ def three(z, s, p):
         (dict(gates="a", states="h", input_only="a"), two, "a gate that sees h"),
         (dict(gates="a", states="h", keep="f"), two, "keep and write among the gates 'a', got 'f'"),
         (dict(gates="a", states="h", vectors="k"), two, "a function of \\(z, s, p\\), got one of 2 arguments"),
+        (dict(gates="a", states="h", vectors="k", recur="k"), three, "one name for each parameter"),
+        (dict(gates="a", states="h", project="hh"), three, "other than ih and hh, got hh"),
         (dict(gates="a", states="h"), lambda z: z, "a function of \\(z, s\\), got one of 1 arguments"),
     ],
 )

@@ -50,14 +50,13 @@ def close(a, b, tolerance=1e-12):
     torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
 
 
-def put(layer, gate, bias, weights=True):
+def put(layer, gate, bias):
     """Hold a gate at σ(bias) or tanh(bias): zero weights, the whole bias in bias_ih."""
     H, gates = layer.sizes[0], layer.cell.gates
     rows = slice(gates.index(gate) * H, (gates.index(gate) + 1) * H)
     with torch.no_grad():
         for name in ("weight_ih_l0", "weight_hh_l0", "bias_hh_l0"):
-            if weights:
-                getattr(layer, name)[rows] = 0
+            getattr(layer, name)[rows] = 0
         layer.bias_ih_l0[rows] = bias
 
 
@@ -408,121 +407,6 @@ def test_residual_layers_add_their_input():
             for name, parameter in layer.named_parameters():
                 parameter.mul_(name.endswith("_l0"))
         close(layer(x, lengths=[5, 3])[0], first(x, lengths=[5, 3])[0], 1e-6)
-
-
-DEEP = dict(num_layers=3, bidirectional=True)
-
-
-def biases(layer, gate):
-    """The whole bias of a gate, one row for every layer and direction."""
-    index, rows = layer.cell.gates.index(gate), []
-    for k in range(layer.num_layers):
-        for direction in range(2):
-            w = layer.weights(k, direction)
-            if gate in layer.cell.norms:
-                rows.append(w[f"shift_{gate}"])
-            else:
-                rows.append((w["bias_ih"] + w["bias_hh"]).chunk(len(layer.cell.gates))[index])
-    return torch.stack(rows)
-
-
-def test_a_forget_bias_reaches_every_layer_and_direction():
-    """The gate that keeps memory starts at the bias, everywhere, in every variant."""
-    assert (biases(LSTM(3, 4, **DEEP, forget_bias=1.5), "f") == 1.5).all()
-    assert (biases(LSTM(3, 4, **DEEP, forget_bias=1.5, layer_norm=True), "f") == 1.5).all()
-    assert (biases(LSTM(3, 4, **DEEP, forget_bias=1.5, init="orthogonal", peephole=True), "f") == 1.5).all()
-    assert (biases(LSTM(3, 4, **DEEP, forget_bias=1.5, coupled=True), "i") == -1.5).all()
-    assert (biases(GRU(3, 4, **DEEP, forget_bias=1.5), "z") == 1.5).all()
-    before = GRU(3, 4, **DEEP, forget_bias=1.5, reset="before")
-    assert (before.weights(2, 1)["bias_ih"].chunk(3)[1] == 1.5).all()
-
-
-def test_chrono_spreads_time_constants_up_to_the_longest_dependency():
-    """b_f = log u with u in [1, T - 1], b_i = -b_f, everywhere; the time constants reach to both ends."""
-    layer = LSTM(3, 200, **DEEP, chrono=100)
-    f, i = biases(layer, "f"), biases(layer, "i")
-    assert torch.equal(f, -i)
-    assert f.exp().min() >= 1 - 1e-5
-    assert f.exp().max() <= 99 + 1e-3
-    assert all(abs(row.exp().mean() - 50) < 10 and row.exp().std() > 20 for row in f)
-    assert (biases(GRU(3, 4, **DEEP, chrono=100), "z") >= 0).all()
-    assert (biases(LSTM(3, 4, **DEEP, chrono=100, coupled=True), "i") <= 0).all()
-
-
-def test_orthogonal_means_each_gate_in_every_layer_and_direction():
-    """Every gate's R is orthogonal by itself, and every bias zero."""
-    for layer in (LSTM(3, 4, **DEEP, init="orthogonal"), GRU(3, 4, **DEEP, init="orthogonal", reset="before")):
-        for k in range(3):
-            for direction in range(2):
-                w = layer.weights(k, direction)
-                blocks = [*w["weight_hh"].split(4), *([w["weight_hn"]] if "weight_hn" in w else [])]
-                assert len(blocks) == len(layer.cell.gates)
-                for R in blocks:
-                    close(R @ R.T, torch.eye(4), 1e-5)
-                assert not w["bias_ih"].any()
-
-
-def test_each_layer_of_a_list_starts_within_its_own_bound():
-    """torch's uniform has the bound 1/√H of each layer's own H."""
-    layer = LSTM(3, [100, 4])
-    assert layer.weight_hh_l0.abs().max() <= 0.1
-    assert 0.1 < layer.weight_hh_l1.abs().max() <= 0.5
-
-
-def flow(layer, steps, rows=1):
-    """‖∂L/∂h_t‖ at every step t, for a loss at the last one."""
-    y, _, trace = layer(torch.zeros(steps, rows, layer.input_size, dtype=torch.float64), trace="gradients")
-    y[-1].sum().backward()
-    return trace[0][0]["dh"].flatten(1).norm(dim=1), trace[0][0]
-
-
-def orthogonal(scale, relu=False, size=8):
-    layer = RNN(1, size, nonlinearity="relu" if relu else "tanh", init="orthogonal", dtype=torch.float64)
-    with torch.no_grad():
-        layer.weight_hh_l0.mul_(scale)
-    return layer
-
-
-@pytest.mark.parametrize("gamma", [0.5, 0.9])
-def test_gradients_of_a_contracting_rnn_vanish_at_least_geometrically(gamma):
-    """‖R‖ = γ < 1 and |tanh'| <= 1 bound it after k steps by γ^k (Hochreiter 1991; Pascanu et al. 2013, §2.1)."""
-    norms, _ = flow(orthogonal(gamma), 100)
-    bound = norms[-1] * gamma ** torch.arange(99, -1, -1, dtype=torch.float64)
-    assert (norms <= bound * (1 + 1e-9)).all()
-    assert norms[0] > 0
-
-
-def test_gradients_of_an_expanding_rnn_explode():
-    """In its linear regime (relu, all units on) an orthogonal R times 1.1 lets the gradient grow as 1.1^k."""
-    layer = RNN(1, 8, nonlinearity="relu", dtype=torch.float64)
-    with torch.no_grad():
-        layer.weight_hh_l0.copy_(1.1 * torch.eye(8, dtype=torch.float64).roll(1, 0))
-        layer.bias_ih_l0.fill_(1.0)
-        layer.bias_hh_l0.zero_()
-    norms, _ = flow(layer, 200)
-    close(norms / norms[-1], 1.1 ** torch.arange(199, -1, -1, dtype=torch.float64), 1e-9)
-
-
-def test_the_constant_error_carousel_keeps_the_gradient():
-    """f = 1, and R = 0 so that c is the only way back: ∂L/∂c_t is one at all steps (Hochreiter & Schmidhuber 1997)."""
-    layer = LSTM(1, 4, dtype=torch.float64)
-    with torch.no_grad():
-        layer.weight_hh_l0.zero_()
-    put(layer, "f", 100.0)
-    put(layer, "g", 0.001)  # so little is written that no tanh saturates
-    _, way = flow(layer, 200)
-    close(way["dc"][:-1], way["dc"][-1:].expand(199, -1, -1), 1e-9)
-    assert way["dc"].abs().min() > 0
-
-
-@pytest.mark.parametrize("layer", [LSTM(3, 4), GRU(3, 4), LSTM(3, 4, peephole=True)], ids=lambda m: m.cell.name)
-def test_gradients_through_a_thousand_steps_are_finite(layer):
-    """With torch's first values, LSTM and GRU have finite gradients after 1,000 steps, and reach the first."""
-    x = torch.randn(1000, 2, 3, requires_grad=True)
-    layer(x)[0].sum().backward()
-    assert x.grad.isfinite().all()
-    assert x.grad[0].any()
-    assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
 COMPILE = """

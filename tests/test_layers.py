@@ -240,6 +240,7 @@ MISTAKES = {
         lambda: LSTM(3, 4)(x(), lengths=[5.0, 1.0]),
         "LSTM lengths: expected whole numbers, got torch.float32",
     ),
+    "words": (lambda: LSTM(3, 4)(x(), lengths=["a", "b"]), r"LSTM lengths: expected whole numbers, got \['a', 'b'\]"),
     "single": (lambda: LSTM(3, 4)(x(5, 3), lengths=[5]), "expected no lengths with a single sequence"),
     "both": (
         lambda: LSTM(3, 4)(pack_padded_sequence(x(), [5, 2]), lengths=[5, 2]),

@@ -158,11 +158,14 @@ def cell(
         last = made.gates[len(made.gates) - len(made.input_only) :]
         want(set(last) == set(made.input_only), where, "input_only gates to stand last", repr(gates))
         want(len(last) < len(made.gates), where, "a gate that sees h", "input_only gates alone")
+        own = [*made.vectors, *(word for word in (project, recur) if word)]
+        clash = [word for word in own if word in ("ih", "hh") or own.count(word) > 1]
+        want(not clash, where, "one name for each parameter, other than ih and hh", ", ".join(clash))
         for gate in (made.keep.removeprefix("-"), made.write):
             want(gate in ("", *made.gates), where, f"keep and write among the gates {gates!r}", repr(gate))
-        own = bool(made.vectors or made.norms or made.project or made.recur)
-        fits = arity == 3 or (arity == 2 and not own)
-        want(fits, where, "a function of (z, s, p)" if own else "a function of (z, s)", f"one of {arity} arguments")
+        wanted = "a function of (z, s, p)" if own or made.norms else "a function of (z, s)"
+        fits = arity == 3 or (arity == 2 and not own and not made.norms)
+        want(fits, where, wanted, f"one of {arity} arguments")
         return made
 
     return make

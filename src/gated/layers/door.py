@@ -110,8 +110,11 @@ def enter(where: str, given: Any, lengths: Any, *, size: int, dtype: torch.dtype
 def _lengths(where: str, lengths: Any, steps: int, size: int) -> Tensor | None:
     if lengths is None:
         return None
-    lengths = torch.as_tensor(lengths)
     where = f"{where} lengths"
+    try:
+        lengths = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError):
+        refuse(where, "whole numbers", repr(lengths))
     whole = not (lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool)
     want(whole or not lengths.numel(), where, "whole numbers", lengths.dtype)
     shape(where, lengths, size)

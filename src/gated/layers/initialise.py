@@ -22,7 +22,8 @@ def check(where: str, cell: Cell, init: str, forget_bias: float | None, chrono: 
     want(forget_bias is None or chrono is None, where, "forget_bias or chrono", "both", "Both set the same bias.")
     asked = "forget_bias" if chrono is None else "chrono"
     want(bool(cell.keep), f"{where} {asked}", "a cell with a gate that keeps its memory", cell.name)
-    want(bias or bool(cell.norms), f"{where} {asked}", "a layer with biases", "bias=False")
+    normed = {cell.keep.removeprefix("-"), cell.write} <= {"", *cell.norms}
+    want(bias or normed, f"{where} {asked}", "a layer with biases", "bias=False")
     want(chrono is None or chrono >= 2, f"{where} chrono", "the longest dependency, at least 2 steps", chrono)
 
 

@@ -58,30 +58,34 @@ class Cell:
     """One step's equations and what they need to know; made by `cell`.
 
     A gate's pre-activation is z.k = W_k x + b_k + R_k h + b'_k. Of a gate in `split` the equations see the two halves,
-    z.k.x = W_k x + b_k and z.k.h = R_k h + b'_k; a gate in `input_only` has the first half alone.
+    z.k.x = W_k x + b_k and z.k.h = R_k h + b'_k; a gate in `input_only` has the first half only. `cell` has more.
     """
 
     equations: Callable[..., dict[str, Any]]
     name: str
     gates: tuple[str, ...]  # in the order of their blocks in weight_ih
-    states: tuple[str, ...]  # carried from step to step; h, the output, among them
+    states: tuple[str, ...]
     split: tuple[str, ...] = ()
-    input_only: tuple[str, ...] = ()  # gates without rows in weight_hh; the last ones
-    vectors: tuple[str, ...] = ()  # p.k, H numbers: weight_k_l0
-    norms: tuple[str, ...] = ()  # p.gain_k and p.shift_k, H numbers each: gain_k_l0, shift_k_l0
-    project: str = ""  # p.k(a): a map from H to the width of h, which is then proj_size: weight_k_l0
-    recur: str = ""  # p.k(a): a map of something made of h, which sees recurrent dropout: weight_k_l0
-    keep: str = ""  # the gate that keeps memory when open; "-i" when shut
-    write: str = ""  # the gate that writes when open, apart from `keep`
-    torch: str = ""  # torch's operator for exactly these equations
-    arity: int = 3  # whether the function takes p
+    input_only: tuple[str, ...] = ()  # without rows in weight_hh
+    vectors: tuple[str, ...] = ()  # parameter weight_k
+    norms: tuple[str, ...] = ()  # parameters gain_k, shift_k
+    project: str = ""  # parameter weight_k (proj_size, H)
+    recur: str = ""  # parameter weight_k (H, H)
+    keep: str = ""
+    write: str = ""
+    torch: str = ""
+    arity: int = 3  # of `equations`
 
     def __call__(self, z: Any, s: Any, p: Any = None) -> dict[str, Any]:
         """One step: values by name, the new states among them."""
         values = self.equations(z, s, p) if self.arity == 3 else self.equations(z, s)
-        missing = [name for name in self.states if not isinstance(values, dict) or name not in values]
-        want(not missing, f"cell {self.name}", f"a dict with {', '.join(self.states)}", f"no {', '.join(missing)}")
+        expected = f"a dict with {' and '.join(self.states)}"
+        want(isinstance(values, dict), f"cell {self.name}", expected, type(values).__name__)
+        want(values.keys() >= set(self.states), f"cell {self.name}", expected, f"only {', '.join(values)}")
         return values
+
+    def __deepcopy__(self, memo: dict) -> Cell:
+        return self  # nothing in it changes, and whoever keeps something by cell finds it again
 
     @property
     def recurrent_gates(self) -> tuple[str, ...]:
@@ -112,20 +116,37 @@ def cell(
     input_only: str = "",
     vectors: str = "",
     norms: str = "",
+    project: str = "",
+    recur: str = "",
+    keep: str = "",
+    write: str = "",
+    torch: str = "",
     name: str = "",
-    **more: str,
 ) -> Callable[[Callable[..., dict[str, Any]]], Cell]:
-    """Make a function of one step a `Cell`. Names stand in one string, apart by spaces; `Cell` says what each means.
+    """Make a function of one step a `Cell`.
 
-    The function takes (z, s), and p as well if it declares `vectors`, `norms`, `project` or `recur`.
+    The function takes (z, s), or (z, s, p) if it has parameters of its own, and returns a dict: every state's new
+    value, and whatever else a trace shall show. Names stand in one string, apart by spaces.
+
+    gates       the pre-activations: z.i, z.f … for gates="i f"
+    states      what is carried from step to step: s.h, s.c … for states="h c"; h is the output, and what R multiplies
+    split       gates that the equations want as two halves, z.k.x and z.k.h
+    input_only  the last gates, if they do not see h: z.k = W_k x + b_k
+    vectors     p.k, H numbers each
+    norms       p.gain_k and p.shift_k for `layer_norm`, H numbers each; a gate's bias presets go to its shift
+    project     p.k(a), a map from H to proj_size, for the h of a projection
+    recur       p.k(a), a map from H to H for something made of h; sees the recurrent dropout that h sees
+    keep        the gate that keeps memory when it is open ("-k": when shut), for forget_bias and chrono
+    write       the gate that writes memory, if it is another one, for chrono
+    torch       torch's operator that computes exactly this, if there is one
     """
     words = dict(gates=gates, states=states, split=split, input_only=input_only, vectors=vectors, norms=norms)
     lists = {key: tuple(value.split()) for key, value in words.items()}
 
     def make(equations: Callable[..., dict[str, Any]]) -> Cell:
         arity = sum(a.kind is not a.KEYWORD_ONLY for a in signature(equations).parameters.values())
-        kinds: dict[str, Any] = {**lists, **more}
-        made = Cell(equations, name or equations.__name__, **kinds, arity=arity)
+        kinds: dict[str, Any] = dict(project=project, recur=recur, keep=keep, write=write, torch=torch, arity=arity)
+        made = Cell(equations, name or equations.__name__, **lists, **kinds)
         where = f"cell {made.name}"
         for key, value in lists.items():
             bad = [word for word in value if not word.isidentifier() or value.count(word) > 1]
@@ -137,55 +158,58 @@ def cell(
         last = made.gates[len(made.gates) - len(made.input_only) :]
         want(set(last) == set(made.input_only), where, "input_only gates to stand last", repr(gates))
         want(len(last) < len(made.gates), where, "a gate that sees h", "input_only gates alone")
+        own = [*made.vectors, *(word for word in (project, recur) if word)]
+        clash = [word for word in own if word in ("ih", "hh") or own.count(word) > 1]
+        want(not clash, where, "one name for each parameter, other than ih and hh", ", ".join(clash))
         for gate in (made.keep.removeprefix("-"), made.write):
             want(gate in ("", *made.gates), where, f"keep and write among the gates {gates!r}", repr(gate))
-        own = bool(made.vectors or made.norms or made.project or made.recur)
-        fits = arity == 3 or (arity == 2 and not own)
-        want(fits, where, "a function of (z, s, p)" if own else "a function of (z, s)", f"one of {arity} arguments")
+        wanted = "a function of (z, s, p)" if own or made.norms else "a function of (z, s)"
+        fits = arity == 3 or (arity == 2 and not own and not made.norms)
+        want(fits, where, wanted, f"one of {arity} arguments")
         return made
 
     return make
 
 
+# The variants of a cell are one function, so that what they share stands once; each keyword is fixed when it is made.
+
+
+def _norm(p: Any, name: str, a: Any, norm: bool) -> Any:
+    return layer_norm(a, getattr(p, f"gain_{name}"), getattr(p, f"shift_{name}")) if norm else a
+
+
 def _rnn(z: Any, s: Any, p: Any = None, *, squash: Callable, norm: bool) -> dict[str, Any]:
-    return dict(h=squash(layer_norm(z.h, p.gain_h, p.shift_h) if norm else z.h))
+    return dict(h=squash(_norm(p, "h", z.h, norm)))
 
 
-def _lstm(z: Any, s: Any, p: Any = None, *, forget: bool, peephole: bool, coupled: bool, project: bool, norm: bool):
-    def before(gate: str, c: Any = None) -> Any:
-        a = getattr(z, gate)
-        if peephole and c is not None:
-            a = a + getattr(p, f"c{gate}") * c
-        return layer_norm(a, getattr(p, f"gain_{gate}"), getattr(p, f"shift_{gate}")) if norm else a
+def _lstm(
+    z: Any, s: Any, p: Any = None, *, forget: bool, peephole: bool, coupled: bool, project: bool, norm: bool
+) -> dict[str, Any]:
+    def gate(name: str, a: Any, c: Any) -> Any:
+        return sigmoid(_norm(p, name, a + getattr(p, f"c{name}") * c if peephole else a, norm))
 
-    i, g = sigmoid(before("i", s.c)), tanh(before("g"))
+    i, g = gate("i", z.i, s.c), tanh(_norm(p, "g", z.g, norm))
     if coupled:
         f = 1 - i
-        c = f * s.c + i * g
     elif forget:
-        f = sigmoid(before("f", s.c))
-        c = f * s.c + i * g
+        f = gate("f", z.f, s.c)
     else:
         f = None
-        c = s.c + i * g
-    o = sigmoid(before("o", c))
-    h = o * tanh(layer_norm(c, p.gain_c, p.shift_c) if norm else c)
-    if project:
-        h = p.hr(h)
-    return dict(h=h, c=c, i=i, g=g, o=o) | ({} if f is None else dict(f=f))
+    c = (s.c if f is None else f * s.c) + i * g
+    o = gate("o", z.o, c)
+    h = o * tanh(_norm(p, "c", c, norm))
+    seen = dict(i=i, g=g, o=o) if f is None else dict(i=i, f=f, g=g, o=o)
+    return dict(h=p.hr(h) if project else h, c=c, **seen)
 
 
 def _gru(z: Any, s: Any, p: Any = None, *, before: bool, norm: bool) -> dict[str, Any]:
-    def normed(a: Any, gate: str) -> Any:
-        return layer_norm(a, getattr(p, f"gain_{gate}"), getattr(p, f"shift_{gate}")) if norm else a
-
-    r, u = sigmoid(normed(z.r, "r")), sigmoid(normed(z.z, "z"))
-    n = tanh(normed(z.n + p.hn(r * s.h) if before else z.n.x + r * z.n.h, "n"))
+    r, u = sigmoid(_norm(p, "r", z.r, norm)), sigmoid(_norm(p, "z", z.z, norm))
+    n = tanh(_norm(p, "n", z.n + p.hn(r * s.h) if before else z.n.x + r * z.n.h, norm))
     return dict(h=(1 - u) * n + u * s.h, r=r, z=u, n=n)
 
 
-def _named(plain: str, **variants: bool) -> str:
-    return " ".join([*(word.replace("_", " ") for word, on in variants.items() if on), plain])
+def _named(plain: str, *variants: tuple[str, bool]) -> str:
+    return " ".join([*(word for word, on in variants if on), plain])
 
 
 @cache
@@ -196,7 +220,7 @@ def rnn(nonlinearity: str = "tanh", norm: bool = False) -> Cell:
         gates="h",
         states="h",
         norms="h" if norm else "",
-        name=_named(f"{nonlinearity} RNN", layer_norm=norm),
+        name=_named(f"{nonlinearity} RNN", ("layer-norm", norm)),
         torch="" if norm else f"rnn_{nonlinearity}",
     )(partial(_rnn, squash=tanh if nonlinearity == "tanh" else relu, norm=norm))
 
@@ -214,7 +238,11 @@ def lstm(
         vectors=" ".join(f"c{gate}" for gate in gates.split() if gate != "g") if peephole else "",
         norms=f"{gates} c" if norm else "",
         name=_named(
-            "LSTM", layer_norm=norm, peephole=peephole, coupled=coupled, no_forget_gate=not forget, projected=project
+            "LSTM" if forget else "LSTM without forget gate",
+            ("layer-norm", norm),
+            ("peephole", peephole),
+            ("coupled", coupled),
+            ("projected", project),
         ),
         project="hr" if project else "",
         keep="-i" if coupled else "f" if forget else "",
@@ -235,7 +263,7 @@ def gru(reset: str = "after", norm: bool = False) -> Cell:
         input_only="n" if before else "",
         recur="hn" if before else "",
         norms="r z n" if norm else "",
-        name=_named("GRU", layer_norm=norm, reset_before=before),
+        name=_named("GRU", ("layer-norm", norm), ("reset-before", before)),
         keep="z",
         torch="" if norm or before else "gru",
     )(partial(_gru, before=before, norm=norm))

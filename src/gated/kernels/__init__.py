@@ -39,7 +39,7 @@ def choose(
         "zoneout acts at every step": zoneout,
         "recurrent dropout acts at every step": recurrent_dropout,
         "no sequence has a step to run": steps == 0 or empty,
-        "torch's operator is not defined under functorch transforms": transformed,
+        "torch.compile, vmap, jvp and their like want the steps one by one": transformed,
     }
     reasons = "; ".join(reason for reason, holds in against.items() if holds)
     if asked == "loop":

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -13,6 +12,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gated.cells import Cell
+
+
+class Names:
+    """z, s and p of a cell on tensors: a value by each name. (types.SimpleNamespace is closed to torch.compile.)"""
+
+    def __init__(self, **named: Any) -> None:
+        for name, value in named.items():
+            setattr(self, name, value)
 
 
 def scan(
@@ -25,50 +32,69 @@ def scan(
     reverse: bool = False,
     drop: Float[Tensor, "B _"] | None = None,
     zone: Mapping[str, Float[Tensor, "T B _"] | float] | None = None,
+    keep: Sequence[str] = ("h",),
+    gradients: bool = False,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """One layer in one direction: z_t = W x_t + b + R (m ⊙ h_{t-1}) + b', then the cell, for every t.
 
-    Takes the parameters by the names of `Cell.shapes` and the states before the first step. Gives every value of the
-    cell at every step (T, B, ·), in the order of x even when reverse, and the states after the last step.
+    Takes the parameters by the names of `Cell.shapes` and the states before the first step. Gives the values named in
+    keep, all if none is, at every step (T, B, ·), in the order of x even when reverse, and the states after the last.
 
     live: steps (t, b) that exist; at the others the states stand still, and x must be finite there.
     drop: m, the recurrent dropout mask of the sequence, already scaled.
     zone: by state, k_t in s_t = k_t ⊙ s_{t-1} + (1 - k_t) ⊙ s'_t: a mask in training, its expectation in evaluation.
+    gradients: give ∂L/∂v_t of every value v kept as well, by the name dv: zeros that the backward pass fills.
     """
     zone = zone or {}
     p = own(cell, weights, drop)
     # W x needs no h: all steps at once. unbind, for indexing would cost a T-long gradient at each step.
     inputs = F.linear(x, weights["weight_ih"], weights.get("bias_ih")).unbind(0)
-    state, steps = dict(state), []
+    state, steps, watched = dict(state), [], []
     for t in reversed(range(len(inputs))) if reverse else range(len(inputs)):
         h = state["h"] if drop is None else state["h"] * drop
         recurrent = F.linear(h, weights["weight_hh"], weights.get("bias_hh"))
-        values = cell(preactivations(cell, inputs[t], recurrent), SimpleNamespace(**state), p)
-        for name in cell.states:
-            if name in zone:
-                k = zone[name]
-                k = k[t] if isinstance(k, Tensor) else k
-                values[name] = k * state[name] + (1 - k) * values[name]
-            if live is not None:
-                values[name] = torch.where(live[t], values[name], state[name])
+        values = cell(preactivations(cell, inputs[t], recurrent), Names(**state), p)
+        for name in zone:
+            k = zone[name]
+            k = k[t] if isinstance(k, Tensor) else k
+            values[name] = k * state[name] + (1 - k) * values[name]
+        if gradients:  # before states stand still: h_t sees c_t here, and what does not exist sees nothing
+            watched.append({name: values[name] for name in keep or values})
+        if live is not None:
+            values |= {name: torch.where(live[t], values[name], state[name]) for name in cell.states}
         state = {name: values[name] for name in cell.states}
-        steps.append(values)
+        steps.append({name: values[name] for name in keep or values})
     if reverse:
         steps.reverse()
-    return {name: torch.stack([step[name] for step in steps]) for name in steps[0]} if steps else {}, state
+        watched.reverse()
+    stacked = {name: torch.stack([step[name] for step in steps]) for name in steps[0]} if steps else {}
+    return stacked | (_watch(watched, stacked) if gradients else {}), state
 
 
-def preactivations(cell: Cell, x: Float[Tensor, "*B GH"], h: Float[Tensor, "*B RH"]) -> SimpleNamespace:
+def _watch(steps: Sequence[Mapping[str, Tensor]], stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    found = {name: torch.zeros_like(value, requires_grad=False) for name, value in stacked.items()}
+    for t, values in enumerate(steps):
+        for name, value in values.items():
+            if value.requires_grad:  # the step's own tensor, through which the gradient of all that follows flows
+                value.register_hook(partial(_note, found[name][t]))
+    return {f"d{name}": value for name, value in found.items()}
+
+
+def _note(place: Tensor, gradient: Tensor) -> None:
+    place.copy_(gradient.detach())
+
+
+def preactivations(cell: Cell, x: Float[Tensor, "*B GH"], h: Float[Tensor, "*B RH"]) -> Names:
     """z of one step from its two halves, by gate."""
     if not cell.split and not cell.input_only:
-        return SimpleNamespace(**dict(zip(cell.gates, (x + h).chunk(len(cell.gates), -1), strict=True)))
+        return Names(**dict(zip(cell.gates, (x + h).chunk(len(cell.gates), -1), strict=True)))
     xs = dict(zip(cell.gates, x.chunk(len(cell.gates), -1), strict=True))
     hs = dict(zip(cell.recurrent_gates, h.chunk(len(cell.recurrent_gates), -1), strict=True))
     whole = {gate: xs[gate] + hs[gate] if gate in hs else xs[gate] for gate in cell.gates if gate not in cell.split}
-    return SimpleNamespace(**whole, **{gate: SimpleNamespace(x=xs[gate], h=hs[gate]) for gate in cell.split})
+    return Names(**whole, **{gate: Names(x=xs[gate], h=hs[gate]) for gate in cell.split})
 
 
-def own(cell: Cell, weights: Mapping[str, Tensor], drop: Tensor | None = None) -> SimpleNamespace:
+def own(cell: Cell, weights: Mapping[str, Tensor], drop: Tensor | None = None) -> Names:
     """p of a cell: its vectors, its norms' gains and shifts, its maps."""
     p: dict[str, Any] = {name: weights[f"weight_{name}"] for name in cell.vectors}
     p |= {f"{kind}_{name}": weights[f"{kind}_{name}"] for name in cell.norms for kind in ("gain", "shift")}
@@ -77,4 +103,4 @@ def own(cell: Cell, weights: Mapping[str, Tensor], drop: Tensor | None = None) -
     if cell.recur:
         matrix = weights[f"weight_{cell.recur}"]
         p[cell.recur] = lambda a: F.linear(a if drop is None else a * drop, matrix)
-    return SimpleNamespace(**p)
+    return Names(**p)

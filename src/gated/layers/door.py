@@ -110,13 +110,16 @@ def enter(where: str, given: Any, lengths: Any, *, size: int, dtype: torch.dtype
 def _lengths(where: str, lengths: Any, steps: int, size: int) -> Tensor | None:
     if lengths is None:
         return None
-    lengths = torch.as_tensor(lengths)
     where = f"{where} lengths"
+    try:
+        lengths = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError):
+        refuse(where, "whole numbers", repr(lengths))
     whole = not (lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool)
     want(whole or not lengths.numel(), where, "whole numbers", lengths.dtype)
     shape(where, lengths, size)
     lengths = lengths.to(torch.int64)
-    if size:
+    if size and not torch.compiler.is_compiling():  # there the numbers are not known yet
         low, high = int(lengths.min()), int(lengths.max())
         want(low >= 0 and high <= steps, where, f"numbers from 0 to T = {steps}", low if low < 0 else high)
     return lengths
@@ -150,6 +153,8 @@ def states_in(
         want(many, label, f"a list of {len(widths)} tensors, one per layer", type(state).__name__)
         for layer, (width, part) in enumerate(zip(widths, state, strict=True)):
             shape(f"{label}[{layer}]", part, directions, *rows, width[name])
+            casts = torch.is_autocast_enabled(x.device.type)
+            want(part.dtype == x.dtype or casts, label, f"{x.dtype}, as the input", part.dtype)
             layers[layer][name] = part if batch.batched else part.unsqueeze(1)
     return layers
 

@@ -22,7 +22,8 @@ def check(where: str, cell: Cell, init: str, forget_bias: float | None, chrono: 
     want(forget_bias is None or chrono is None, where, "forget_bias or chrono", "both", "Both set the same bias.")
     asked = "forget_bias" if chrono is None else "chrono"
     want(bool(cell.keep), f"{where} {asked}", "a cell with a gate that keeps its memory", cell.name)
-    want(bias or bool(cell.norms), f"{where} {asked}", "a layer with biases", "bias=False")
+    normed = {cell.keep.removeprefix("-"), cell.write} <= {"", *cell.norms}
+    want(bias or normed, f"{where} {asked}", "a layer with biases", "bias=False")
     want(chrono is None or chrono >= 2, f"{where} chrono", "the longest dependency, at least 2 steps", chrono)
 
 
@@ -38,9 +39,9 @@ def initialise(
     """Set the parameters of one layer in one direction, in place, from torch's generator.
 
     torch        every number from U(-1/√H, 1/√H), in the order of the parameters, as torch.nn draws them
-    orthogonal   each gate's block of R orthogonal (Saxe et al. 2014, §3), of W from Glorot's uniform; the rest zero
-    forget_bias  the bias of the gate that keeps memory (Gers et al. 2000, §4; Jozefowicz et al. 2015, §2.2)
-    chrono       b_f = log u, b_i = -b_f, u ~ U(1, T - 1), T the longest dependency (Tallec & Ollivier 2018, eq. 16)
+    orthogonal   each gate's block of R orthogonal (Saxe et al. 2014), of W from Glorot's uniform; the rest zero
+    forget_bias  the bias of the gate that keeps memory (Gers et al. 2000; Jozefowicz et al. 2015)
+    chrono       b_f = log u, b_i = -b_f, u ~ U(1, T - 1), T the longest dependency (Tallec & Ollivier 2018)
 
     Layer norm's gains start at one and its shifts at zero. A gate's bias is all in the first of its two vectors, or in
     the shift if the gate is normalised, where a bias that is alike for all units would vanish.

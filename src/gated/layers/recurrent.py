@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypedDict
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._C._functorch import peek_interpreter_stack  # whether vmap, jvp, grad … are at work
 
-from gated._check import want, within
+from gated._check import one_of, want, within
 from gated.cells import Cell
 from gated.kernels import Choice, choose
 from gated.kernels.fused import fused
@@ -21,8 +21,50 @@ from gated.layers.door import Batch
 from gated.layers.initialise import check, initialise
 
 
+class Options(TypedDict, total=False):
+    """The arguments that every layer has beyond torch's; `Recurrent` explains them."""
+
+    zoneout: float | Sequence[float]
+    recurrent_dropout: float
+    residual: bool
+    init: str
+    forget_bias: float | None
+    chrono: int | None
+    path: str
+
+
 class Recurrent(nn.Module):
-    """Layers of one cell, over time, in one or two directions."""
+    """Layers of one cell, over time, in one or two directions.
+
+        z_t = W x_t + b + R h_{t-1} + b'        s_t = cell(z_t, s_{t-1})        h_t is the output
+
+    input (T, B, I), (B, T, I) if batch_first, (T, I) for a single sequence, or a PackedSequence
+    hx    the states before the first step: (L·D, B, H), without B for a single sequence; a tuple of them if the cell
+          has more states than h; zeros if none are given. For layers of unlike widths a list of (D, B, H_k) each
+    gives the output (T, B, D·H) in the form of the input, and the states after the last step in the form of hx
+
+    L layers, D directions, H = hidden_size (proj_size for a projected h). In the second direction time runs backward
+    and parameters end in `_reverse`; the next layer sees both outputs side by side.
+
+    As in torch.nn: cell apart, the arguments up to dtype, the names, order and first values of plain parameters.
+
+    hidden_size may be a list, one width per layer.
+    zoneout, one rate or one per state, keeps each number of a state at its last value with this probability at each
+        step; in evaluation both are mixed in this proportion (Krueger et al. 2017, §3).
+    recurrent_dropout zeroes numbers of h_{t-1} where R multiplies it, the same ones at all steps of a sequence, and
+        scales the others by 1/(1-p); in training only (Gal & Ghahramani 2016, §4.1).
+    dropout, in training, acts on every layer's output but the last one's.
+    residual: from the second layer on a layer's input is added to its output, after dropout (Wu et al. 2016, eq. 6).
+    init: "torch", or "orthogonal" per gate; forget_bias and chrono set the biases of the gates that keep and write
+        memory, in every layer and direction. `gated.layers.initialise` gives the formulas and sources.
+    path: "torch", its own operator, which serves plain cells without zoneout, recurrent dropout or trace; "loop", the
+        definition, which serves all; "auto", the first of them that computes what is asked. `explain` says which.
+
+    Only torch's operator fuses the steps. Where it lacks a derivative (twice on cuDNN; vmap and jvp anywhere), the loop
+    has it.
+    """
+
+    _shown: ClassVar[Mapping[str, Any]] = {}  # a subclass's own arguments and their defaults, for repr
 
     def __init__(
         self,
@@ -49,19 +91,18 @@ class Recurrent(nn.Module):
         super().__init__()
         name = type(self).__name__
         want(isinstance(cell, Cell), name, "a cell, made by gated.cells.cell", type(cell).__name__)
-        within(f"{name} input_size", input_size, 1)
-        within(f"{name} num_layers", num_layers, 1)
+        _count(f"{name} input_size", input_size, 1)
+        _count(f"{name} num_layers", num_layers, 1)
         sizes = list(hidden_size) if isinstance(hidden_size, Sequence) else [hidden_size] * num_layers
         want(len(sizes) > 0, f"{name} hidden_size", "at least one layer's width", "an empty list")
         for size in sizes:
-            within(f"{name} hidden_size", size, 1)
-            want(isinstance(size, int), f"{name} hidden_size", "whole numbers", repr(size))
+            _count(f"{name} hidden_size", size, 1)
         listed = isinstance(hidden_size, Sequence)
         agree = not listed or num_layers in (1, len(sizes))
         want(agree, f"{name} num_layers", f"{len(sizes)}, as hidden_size lists", num_layers, "Leave num_layers out.")
         within(f"{name} dropout", dropout, 0, 1)
         within(f"{name} recurrent_dropout", recurrent_dropout, 0, 1)
-        within(f"{name} proj_size", proj_size, 0)
+        _count(f"{name} proj_size", proj_size, 0)
         if cell.project:
             want(proj_size > 0, f"{name} proj_size", f"the width of {cell.name}'s projection", proj_size)
         else:
@@ -123,24 +164,34 @@ class Recurrent(nn.Module):
                 weights = self.weights(layer, direction)
                 initialise(self.cell, weights, size, self.init, self.forget_bias, self.chrono)
 
-    def explain(self, input: Any, lengths: Any = None, trace: bool = False) -> str:
+    def explain(self, input: Any, lengths: Any = None, trace: bool | str = False) -> str:
         """Which path this input would take, and why."""
         batch = self._enter(input, lengths)
-        choice = self._choose(batch, trace)
-        whole = " for the whole stack" if self._uniform else ", layer by layer"
+        choice = self._choose(batch, bool(trace))
+        whole = " for the whole stack" if len(self._stacks) == 1 else ", layer by layer"
         packed = batch.packed is not None or batch.lengths is not None
         if choice.path == "torch":
             return f"{choice}{whole}" + (", over the steps that exist" if packed else "")
         return str(choice)
 
-    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None, trace: bool = False) -> Any:
-        """Run the layers over a batch; see the class for shapes."""
+    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None, trace: bool | str = False) -> Any:
+        """Run the layers over a batch; the class gives the shapes.
+
+        lengths (B,): how many steps of each sequence exist, 0 to T; whole numbers in any order, on any device. Outputs
+            past the end are zero, both directions start and end within the sequence, and what stands in the padding,
+            NaN included, reaches no value and no gradient. A sequence without a step keeps its first state.
+        trace: gives a third result, trace[layer][direction], a dict of every value of the cell at every step, padded
+            and with the axes of the input: i f g o c h of an LSTM, r z n h of a GRU, h of an RNN; before dropout and
+            residual sums. With "gradients" it also holds di, df … dh: zeros which the next backward pass turns into
+            ∂L/∂i_t … ∂L/∂h_t.
+        """
+        one_of(f"{type(self).__name__} trace", trace, (False, True, "gradients"))
         batch = self._enter(input, lengths)
         states = door.states_in(type(self).__name__, hx, self.cell.states, self.widths, len(self.suffixes), batch)
-        if self._choose(batch, trace).path == "torch":
+        if self._choose(batch, bool(trace)).path == "torch":
             y, states = self._torch(batch, states)
             return batch.out(y), door.states_out(self.cell.states, states, batch)
-        y, states, seen = self._loop(batch, states)
+        y, states, seen = self._loop(batch, states, trace)
         result = batch.out(y), door.states_out(self.cell.states, states, batch)
         if not trace:
             return result
@@ -152,6 +203,8 @@ class Recurrent(nn.Module):
         return door.enter(where, input, lengths, size=self.input_size, dtype=first.dtype, batch_first=self.batch_first)
 
     def _choose(self, batch: Batch, trace: bool) -> Choice:
+        traced = torch.compiler.is_compiling() or peek_interpreter_stack() is not None
+        void = batch.size == 0 or (not traced and batch.lengths is not None and not bool(batch.lengths.any()))
         return choose(
             self.path,
             self.cell,
@@ -159,13 +212,15 @@ class Recurrent(nn.Module):
             trace=trace,
             zoneout=any(self.zoneout),
             recurrent_dropout=self.training and self.recurrent_dropout > 0,
-            empty=batch.size == 0 or (batch.lengths is not None and not bool(batch.lengths.any())),
-            transformed=peek_interpreter_stack() is not None,
+            empty=void,
+            transformed=traced,
         )
 
     @property
-    def _uniform(self) -> bool:
-        return not self.residual and len(set(self.sizes)) == 1
+    def _stacks(self) -> list[range]:
+        """The layers that one call of torch's operator can run: all, or one by one."""
+        L = self.num_layers
+        return [range(L)] if not self.residual and len(set(self.sizes)) == 1 else [range(k, k + 1) for k in range(L)]
 
     def _torch(self, batch: Batch, states: list[dict[str, Tensor]]) -> tuple[Tensor, list[dict[str, Tensor]]]:
         x, sizes, order = batch.compact()
@@ -176,20 +231,16 @@ class Recurrent(nn.Module):
         options: dict[str, Any] = dict(
             bias=self.bias, bidirectional=self.bidirectional, training=self.training, sizes=sizes
         )
-        if self._uniform:
-            hx = tuple(torch.cat([layer[name] for layer in start]) for name in names)
-            flat = [weight for weights in self.all_weights for weight in weights]
-            operator, layers = self.cell.torch, self.num_layers
-            y, final = fused(operator, flat, x, hx, layers=layers, dropout=self.dropout, **options)
-            ends = [dict(zip(names, parts, strict=True)) for parts in zip(*(s.split(many) for s in final), strict=True)]
-        else:
-            y, ends = x, []
-            for layer, state in enumerate(start):
-                flat = [w for direction in range(many) for w in self.weights(layer, direction).values()]
-                hx = tuple(state[name] for name in names)
-                out, final = fused(self.cell.torch, flat, y, hx, layers=1, dropout=0.0, **options)
-                y = self._between(layer, y, out)
-                ends.append(dict(zip(names, final, strict=True)))
+        y, ends = x, []
+        for stack in self._stacks:
+            flat = [w for k in stack for direction in range(many) for w in self.weights(k, direction).values()]
+            hx = tuple(torch.cat([start[k][name] for k in stack]) for name in names)
+            dropout = self.dropout if len(stack) > 1 else 0.0
+            out, final = fused(self.cell.torch, flat, y, hx, layers=len(stack), dropout=dropout, **options)
+            y = self._between(stack[-1], y, out)
+            ends += [
+                dict(zip(names, parts, strict=True)) for parts in zip(*(s.split(many) for s in final), strict=True)
+            ]
         if order is not None:
             ends = [
                 {name: state.index_copy(1, order, end[name]) for name, state in before.items()}
@@ -197,18 +248,19 @@ class Recurrent(nn.Module):
             ]
         return batch.spread(y, sizes, order), ends
 
-    def _loop(self, batch: Batch, states: list[dict[str, Tensor]]) -> tuple[Tensor, list, list]:
+    def _loop(self, batch: Batch, states: list[dict[str, Tensor]], trace: bool | str) -> tuple[Tensor, list, list]:
         x, lengths = batch.padded()
         mask = None if lengths is None else door.live(lengths, batch.steps)
         ends, seen = [], []
+        keep: dict[str, Any] = dict(keep=() if trace else ("h",), gradients=trace == "gradients")
         for layer, state in enumerate(states):
             ways = []
             for direction in range(len(self.suffixes)):
                 start = {name: value[direction] for name, value in state.items()}
                 drop, zone = self._noise(x, start)
-                weights = self.weights(layer, direction)
-                ways.append(scan(self.cell, weights, x, start, live=mask, reverse=direction == 1, drop=drop, zone=zone))
-            values = [v if mask is None else {k: u.where(mask, 0) for k, u in v.items()} for v, _ in ways]
+                how: dict[str, Any] = dict(live=mask, reverse=direction == 1, drop=drop, zone=zone)
+                ways.append(scan(self.cell, self.weights(layer, direction), x, start, **how, **keep))
+            values = [v if mask is None else _cut(v, mask) for v, _ in ways]
             seen.append(values)
             ends.append({name: torch.stack([end[name] for _, end in ways]) for name in state})
             if not batch.steps:
@@ -235,15 +287,19 @@ class Recurrent(nn.Module):
 
     def flatten_parameters(self) -> None:
         """Lay the weights out in one piece for cuDNN; nothing to do elsewhere, and never needed."""
-        flat = [weight for weights in self.all_weights for weight in weights]
-        fits = self.cell.torch and self._uniform and all(w.is_cuda and w.dtype == flat[0].dtype for w in flat)
-        if not fits or len({w.data_ptr() for w in flat}) < len(flat) or not torch.backends.cudnn.is_acceptable(flat[0]):
+        if not self.cell.torch:
             return
-        mode = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}[self.cell.torch]
-        sizes = (self.input_size, mode, self.sizes[0], self.proj_size, self.num_layers)
-        with torch.cuda.device_of(flat[0]), torch.no_grad():
-            each = len(flat) // len(self.all_weights)
-            torch.ops.aten._cudnn_rnn_flatten_weight(flat, each, *sizes, False, self.bidirectional)
+        mode, many = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}[self.cell.torch], len(self.suffixes)
+        for stack in self._stacks:
+            ways = [list(self.weights(k, direction).values()) for k in stack for direction in range(many)]
+            flat = [w for way in ways for w in way]
+            alike = all(w.is_cuda and w.dtype == flat[0].dtype for w in flat) and len(set(map(id, flat))) == len(flat)
+            if not alike or not torch.backends.cudnn.is_acceptable(flat[0]):
+                continue
+            width = self.input_size if stack[0] == 0 else self.widths[stack[0] - 1]["h"] * many
+            sizes = (width, mode, self.sizes[stack[0]], self.proj_size, len(stack))
+            with torch.cuda.device_of(flat[0]), torch.no_grad():
+                torch.ops.aten._cudnn_rnn_flatten_weight(flat, len(ways[0]), *sizes, False, self.bidirectional)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         result = super()._apply(fn, recurse)
@@ -258,5 +314,18 @@ class Recurrent(nn.Module):
         )  # fmt: skip
         shown = {name: getattr(self, name) for name in default}
         shown["zoneout"] = self.zoneout[0] if len(set(self.zoneout)) == 1 else self.zoneout
+        shown |= {name: getattr(self, name) for name in self._shown}
+        default |= self._shown
         changed = [f"{name}={value!r}" for name, value in shown.items() if value != default[name]]
-        return ", ".join([str(self.input_size), str(self.hidden_size), *changed])
+        named = [self.cell.name] if type(self) is Recurrent else []
+        return ", ".join([*named, str(self.input_size), str(self.hidden_size), *changed])
+
+
+def _count(where: str, value: object, low: int) -> None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
+    want(fits, where, f"a whole number of at least {low}", repr(value))
+
+
+def _cut(values: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+    """Zeros past the ends; not for gradients, which are still to come into the very tensors given here."""
+    return {k: v if k.startswith("d") and k[1:] in values else v.where(mask, 0) for k, v in values.items()}

@@ -19,7 +19,9 @@ class Config:
     horizon: int = field(metadata={"help": "Steps to forecast."})
     time: str = _opt("ds", "Column of times: dates or integers.")
     target: str = _opt("y", "Column of the values to forecast.")
-    id: str = _opt("unique_id", "Column that names the series; without such a column all rows are one series.")
+    id: str | None = _opt(
+        None, "Column that names the series: unique_id, and where there is none all rows are one series."
+    )
     known: tuple[str, ...] = _opt((), "Columns known in the future as well (holidays, planned prices).")
     past: tuple[str, ...] = _opt((), "Columns known only up to now.")
     static: tuple[str, ...] = _opt((), "Columns that are one value a series.")

@@ -1,0 +1,239 @@
+"""The clock of a panel: which steps there are between two times, and which come next.
+
+A time t lies on a clock as  t = at(u) + shift,  u = u_0 + step · p,  with p its row in the series: u counts
+nanoseconds, business days or months since 1970, or is the integer itself, and the shift (an hour of the day, a day of
+the month) is the same for all rows.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gated._check import optional, refuse, want
+
+pd: Any = optional("pandas", "forecast")
+
+DAY = 86_400_000_000_000  # nanoseconds, as are the next
+TICKS = {"D": DAY, "h": DAY // 24, "min": DAY // 1440, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+RULES = {"S": "first day", "E": "last day", "BE": "last business day", "BS": "first business day"}
+EXAMPLES = "'D', 'B', 'h', '15min', 'W', 'MS', 'ME', 'QS', 'YS', or a whole number for integer times"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A unit of time and how many of it make one step."""
+
+    unit: str  # "integer", "ns", "business" or "month"
+    step: int
+    rule: str = ""  # months only: a key of RULES, the day from which the shift is counted
+
+
+def parse(freq: str) -> Clock:
+    """The clock of a frequency: pandas' alias (older ones, "H" or "M", as well), or the step of integer times."""
+    if freq.strip().isdecimal() and 0 < int(freq) < 2**61:
+        return Clock("integer", int(freq))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            offset = pd.tseries.frequencies.to_offset(_modern(freq))
+    except (ValueError, TypeError):
+        offset = None
+    name = type(offset).__name__
+    n = getattr(offset, "n", 0)
+    want(n > 0, "freq", f"a frequency such as {EXAMPLES}", repr(freq))
+    if name == "Week":
+        return Clock("ns", 7 * n * DAY)
+    if name == "BusinessDay":
+        return Clock("business", n)
+    calendar = re.fullmatch(r"(B?)(?:Business)?(Month|Quarter|Year)(Begin|End)", name)
+    if calendar:
+        months = {"Month": 1, "Quarter": 3, "Year": 12}[calendar[2]]
+        business = "B" if name.startswith("B") else ""
+        return Clock("month", n * months, business + calendar[3][0].replace("B", "S"))
+    nanos = _nanos(offset)
+    want(nanos > 0, "freq", f"a frequency such as {EXAMPLES}", repr(freq))
+    return Clock("ns", nanos)
+
+
+def _modern(freq: str) -> str:
+    """Aliases as pandas spells them from 2.2 on."""
+    old = {"H": "h", "T": "min", "S": "s", "M": "ME", "Q": "QE", "Y": "YE", "A": "YE", "AS": "YS", "BM": "BME"}
+    found = re.fullmatch(r"(\d*)([A-Za-z]+)(-[A-Za-z]{3})?", freq.strip())
+    return f"{found[1]}{old.get(found[2], found[2])}{found[3] or ''}" if found else freq
+
+
+def _nanos(offset: Any) -> int:
+    try:
+        return int(pd.Timedelta(offset).value)
+    except (ValueError, TypeError, OverflowError):
+        return 0
+
+
+def name(clock: Clock, time: Any) -> str:
+    """The alias of a clock on which this time lies: months and weeks take their anchor from it."""
+    count = lambda k, alias: alias if k == 1 else f"{k}{alias}"  # noqa: E731
+    if clock.unit == "integer":
+        return str(clock.step)
+    if clock.unit == "business":
+        return count(clock.step, "B")
+    if clock.unit == "ns":
+        if clock.step % (7 * DAY) == 0:
+            return count(clock.step // (7 * DAY), "W") + "-" + WEEKDAYS[pd.Timestamp(time).weekday()]
+        alias = next(a for a, nanos in TICKS.items() if clock.step % nanos == 0)
+        return count(clock.step // TICKS[alias], alias)
+    month = int(units(np.array([time], "datetime64[ns]"), clock)[0]) % 12
+    business, edge = clock.rule[:-1], clock.rule[-1]
+    if clock.step % 12 == 0:
+        anchor = "" if month == (0 if edge == "S" else 11) else "-" + MONTHS[month]
+        return count(clock.step // 12, f"{business}Y{edge}") + anchor
+    if clock.step == 3:
+        first = month % 3 if edge == "S" else (month % 3) + 9
+        anchor = "" if first == (0 if edge == "S" else 11) else "-" + MONTHS[first]
+        return f"{business}Q{edge}{anchor}"
+    return count(clock.step, f"{business}M{edge}")
+
+
+def units(times: np.ndarray, clock: Clock) -> np.ndarray:
+    """u of each time, of the same shape."""
+    if clock.unit in ("integer", "ns"):
+        return times.astype(np.int64)
+    if clock.unit == "month":
+        return times.astype("datetime64[M]").astype(np.int64)
+    return np.busday_count(np.datetime64("1970-01-01"), times.astype("datetime64[D]")).astype(np.int64)
+
+
+def at(u: np.ndarray, clock: Clock) -> np.ndarray:
+    """The times of u, before the shift: the inverse of `units` up to it."""
+    if clock.unit == "integer":
+        return u
+    if clock.unit == "ns":
+        return u.astype("datetime64[ns]")
+    if clock.unit == "business":
+        days = np.busday_offset(np.datetime64("1970-01-01"), u, roll="forward")
+    else:
+        start = u.astype("datetime64[M]").astype("datetime64[D]")
+        end = (u + 1).astype("datetime64[M]").astype("datetime64[D]") - 1
+        if clock.rule[0] == "B":
+            start, end = np.busday_offset(start, 0, roll="forward"), np.busday_offset(end, 0, roll="backward")
+        days = start if clock.rule[-1] == "S" else end
+    return days.astype("datetime64[ns]")
+
+
+def shift(times: np.ndarray, clock: Clock) -> np.ndarray:
+    """What lies between each time and the clock's own day: zero for integers and plain durations."""
+    return times - at(units(times, clock), clock)
+
+
+def ahead(last: np.ndarray, freq: str, horizon: int) -> np.ndarray:
+    """The next steps after these times, [N] -> [N, h]. Errors: a time past what 64 bits hold (the year 2262)."""
+    clock = parse(freq)
+    u = units(last, clock)[:, None] + clock.step * np.arange(1, horizon + 1)
+    limit = {"integer": 2**61, "ns": 2**63 - DAY, "business": 76_000, "month": 292 * 12}[clock.unit]
+    want(
+        bool((u[:, -1:] < limit).all() and (u[:, -1:] > -limit).all()),
+        "horizon",
+        "times before 2262",
+        f"{horizon} steps of {freq}",
+    )
+    return at(u, clock) + shift(last, clock)[:, None]
+
+
+def infer(times: np.ndarray, codes: np.ndarray, ids: np.ndarray, say: Callable[[np.ndarray], str]) -> str:
+    """The frequency that all series share.
+
+    Dates at least 28 days apart are tried as months (on the same day, the last day, the first or last business day),
+    dates without a weekend as business days; the rest is a whole number of days or parts of a day.
+
+    times: [R] sorted by series and time. codes: [R] which series a row is of. ids: names of the series. say: names rows
+    for errors, from a mask over R. Errors: times that do not lie on one clock; series with different steps.
+    """
+    inside = np.flatnonzero(codes[1:] == codes[:-1]) + 1  # rows that follow another of their series
+    todo = "Say it with freq, for example " + EXAMPLES + "."
+    want(
+        len(inside) > 0, "frequency", "a series of at least two times to infer it from", "one time in each series", todo
+    )
+    for candidate in _candidates(times, inside):
+        u = units(times, candidate)
+        gaps = _gaps(u, inside)
+        step = _stride(gaps)
+        if step is None:
+            continue
+        _same_step(gaps, codes[inside], ids, step, candidate)
+        return name(Clock(candidate.unit, step, candidate.rule), times[0])
+    gaps = _gaps(times.astype(np.int64), inside)
+    values, counts = np.unique(gaps, return_counts=True)
+    usual = int(values[np.argmax(counts)])
+    odd = np.zeros(len(times), bool)
+    odd[inside[gaps % usual != 0]] = True
+    words = str(usual) if times.dtype.kind == "i" else length(usual)
+    refuse(
+        "frequency",
+        f"times on one regular clock (the most frequent step is {words})",
+        f"other steps before {say(odd)}",
+        "Correct or resample these times, or say the step with freq if the gaps are meant.",
+    )
+
+
+def _candidates(times: np.ndarray, inside: np.ndarray) -> list[Clock]:
+    if times.dtype.kind != "M":
+        return [Clock("integer", 1)]
+    found = []
+    gaps = _gaps(times.astype(np.int64), inside)
+    if gaps.min() >= 28 * DAY:
+        months = [Clock("month", 1, rule) for rule in RULES]
+        found += [
+            c for c in months if len(set(s := np.unique(shift(times, c)))) == 1 and 0 <= s[0].astype(int) < 28 * DAY
+        ]
+    days = times.astype("datetime64[D]")
+    one_hour = len(np.unique(times - days)) == 1
+    weekend = (gaps == 3 * DAY) & (np.is_busday(days[inside]) & (days[inside].astype(int) % 7 == 4))  # to a Monday
+    if one_hour and gaps.min() == DAY and weekend.any() and bool(np.is_busday(days).all()):
+        found.append(Clock("business", 1))
+    return [*found, Clock("ns", 1)]
+
+
+def _gaps(u: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """u minus the u before it, unsigned: two times may be further apart than 63 bits of nanoseconds."""
+    return u[inside].astype(np.uint64) - u[inside - 1].astype(np.uint64)
+
+
+def _stride(gaps: np.ndarray) -> int | None:
+    """The step of which all gaps are multiples, if it is itself a gap and no longer one is more than half of them."""
+    values, counts = np.unique(gaps, return_counts=True)
+    step = int(np.gcd.reduce(values))
+    usual = int(np.argmax(counts))
+    regular = step == values[0] and (usual == 0 or 2 * counts[usual] <= counts.sum())
+    return step if regular else None
+
+
+def _same_step(gaps: np.ndarray, codes: np.ndarray, ids: np.ndarray, step: int, clock: Clock) -> None:
+    """No series of five times or more may keep to a longer step of its own."""
+    by = pd.Series(gaps).groupby(codes).agg(["min", "median", "size"])
+    own = by[(by["min"] > step) & (by["median"] == by["min"]) & (by["size"] >= 4)]
+    if len(own):
+        other = by[by["min"] == step].index[0]
+        words = (
+            length if clock.unit == "ns" else (lambda k: f"{k} {clock.unit.replace('integer', 'unit')}" + "s" * (k > 1))
+        )
+        refuse(
+            "frequency", "the same step in all series",
+            f"{words(step)} in {ids[other]!r} and {words(int(own['min'].iloc[0]))} in {ids[own.index[0]]!r}"
+            + (f" (and {len(own) - 1} more)" if len(own) > 1 else ""),
+            "Fit them apart, resample them, or say the step with freq if the gaps are meant.",
+        )  # fmt: skip
+
+
+def length(nanos: int) -> str:
+    """A duration in words: '30 minutes'."""
+    words = {"D": "day", "h": "hour", "min": "minute", "s": "second", "ms": "millisecond", "us": "microsecond"}
+    alias = next(a for a, size in TICKS.items() if nanos % size == 0)
+    count = nanos // TICKS[alias]
+    return f"{count} {words.get(alias, 'nanosecond')}" + "s" * (count != 1)

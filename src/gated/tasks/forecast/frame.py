@@ -1,0 +1,389 @@
+"""Data frames to panels and back: what a column means is learnt once, kept as plain JSON, and applied to new data."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from gated._check import optional, refuse, want
+from gated.tasks.forecast import clock as clocks
+from gated.tasks.forecast.panel import Panel
+from gated.tasks.forecast.read import clean, numbers, parse, restore, say, text, times
+
+pd: Any = optional("pandas", "forecast")
+
+CATEGORIES = 256  # most values of a category: more is a name or free text, and its columns would fill the memory
+CELLS = 250_000_000  # most numbers in a panel: 2 GB
+LONGEST, FULL = 10_000, 0.01  # a series longer than this with fewer of its steps observed is a wrong date, not a series
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the columns are. `Schema(**dataclasses.asdict(schema))` is the same, also through JSON."""
+
+    time: str
+    target: str
+    id: str | None  # None: one series
+    freq: str
+    kind: str  # what a time is: see `read.times`
+    zone: str | None
+    ids: str  # "integer" or "text"
+    past: dict[str, list[str] | None] = field(default_factory=dict)  # a column's categories, or None for a number
+    known: dict[str, list[str] | None] = field(default_factory=dict)
+    static: dict[str, list[str] | None] = field(default_factory=dict)
+
+    def names(self, part: str) -> list[str]:
+        """The columns of the panel's `past`, `known` or `static`: 'price', 'holiday=yes', 'holiday=no'."""
+        columns: dict[str, list[str] | None] = getattr(self, part)
+        return [n if c is None else f"{n}={v}" for n, c in columns.items() for v in ([None] if c is None else c)]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found in the data and how it was met."""
+
+    series: int
+    rows: int
+    freq: str
+    span: tuple[str, str]  # the first and the last time
+    unsorted: int = 0  # rows that came before an earlier time of their series
+    inserted: int = 0  # steps without a row
+    missing: int = 0  # rows without a value
+    trailing: tuple[str, ...] = ()  # series whose last row has no value
+    empty: tuple[str, ...] = ()  # series without any value
+    constant: tuple[str, ...] = ()
+    short: tuple[str, ...] = ()  # series with fewer steps than the context
+    context: int = 0
+    unseen: dict[str, list[str]] = field(default_factory=dict)  # categories that were not there when it was learnt
+
+    def lines(self) -> list[str]:
+        """The report in sentences, the first always the size of the data."""
+
+        def some(names: Sequence[str]) -> str:
+            return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+
+        size = f"{_count(self.series, 'series', 'series')}, {_count(self.rows, 'row')}"
+        told = [f"{size}, frequency {self.freq}, {self.span[0]} to {self.span[1]}."]
+        if self.unsorted:
+            told.append(f"{_count(self.unsorted, 'row')} out of order: sorted by time.")
+        if self.inserted:
+            told.append(f"{_count(self.inserted, 'step')} without a row: treated as missing.")
+        if self.missing:
+            told.append(f"{_count(self.missing, 'row')} without a value: treated as missing.")
+        if self.trailing:
+            ends = f"{_count(len(self.trailing), 'series ends', 'series end')} without a value"
+            told.append(f"{ends}: {some(self.trailing)}. The forecast begins after the last row.")
+        if self.empty:
+            told.append(f"{_count(len(self.empty), 'series', 'series')} without any value: {some(self.empty)}.")
+        if self.constant:
+            told.append(f"{_count(len(self.constant), 'constant series', 'constant series')}: {some(self.constant)}.")
+        if self.short:
+            short = f"{_count(len(self.short), 'series', 'series')} shorter than the context of {self.context:,} steps"
+            told.append(f"{short}: {some(self.short)}.")
+        for name, values in self.unseen.items():
+            told.append(f"Column {name!r} has values unseen when it was learnt, taken as none of them: {some(values)}.")
+        return told
+
+
+def _count(n: int, one: str, many: str = "") -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def learn(
+    frame: Any, *, time: str | None = None, target: str | None = None, id: str | None = None, past: Sequence[str] = (),
+    known: Sequence[str] = (), static: Sequence[str] = (), freq: str | None = None,
+) -> Schema:  # fmt: skip
+    """What the columns of a frame (from `read.read`) are, the frequency inferred from all series.
+
+    time, target, id default to `ds`, `y`, `unique_id`; without an id column the frame is one series. past: covariates
+    known up to now; known: in the future as well; static: one value a series. A covariate is a number, or a category of
+    at most 256 values when it holds text or has pandas' category type.
+
+    Errors: an unknown column; one column in two roles; what `read.times` and `clock.infer` refuse; too many categories.
+    """
+    past, known, static = ([part] if isinstance(part, str) else list(part) for part in (past, known, static))
+    if id in (None, "unique_id"):
+        id = "unique_id" if "unique_id" in frame.columns else None
+    roles = {"time": time or "ds", "target": target or "y", **({"id": id} if id is not None else {})}
+    named = [
+        *roles.items(),
+        *(("past", c) for c in past),
+        *(("known", c) for c in known),
+        *(("static", c) for c in static),
+    ]
+    for role, name in named:
+        want_column(frame, name, role)
+    for k, (role, name) in enumerate(named):
+        clash = next((r for r, n in named[:k] if n == name), None)
+        want(clash is None, role, f"a column of its own, for {name!r} is the {clash} column already", repr(name))
+    ids_kind = "integer" if id is not None and frame[id].dtype.kind in "iu" else "text"
+    draft = Schema(roles["time"], roles["target"], id, freq or "", "", None, ids_kind)
+    rows = rows_of(frame, draft)
+    if freq is None:
+        freq = clocks.infer(rows.times, rows.codes, rows.ids, lambda mask: say(rows.frame, mask))
+    else:
+        clock = clocks.parse(freq)
+        integer = rows.times.dtype.kind == "i"
+        want(
+            (clock.unit == "integer") == integer,
+            "freq",
+            "a whole number" if integer else "a frequency of dates",
+            repr(freq),
+        )
+        freq = clocks.name(clock, rows.times[0])
+    parts = [{name: _categories(frame, name) for name in part} for part in (past, known, static)]
+    return replace(draft, freq=freq, kind=rows.kind, zone=rows.zone, past=parts[0], known=parts[1], static=parts[2])
+
+
+def want_column(frame: Any, name: str, role: str) -> None:
+    columns = list(frame.columns)
+    if name in columns:
+        return
+    lower = {c.lower(): c for c in columns}
+    alike = {"time": ("date", "time", "datetime", "timestamp", "ds"), "id": ("id", "series_id", "item_id", "series")}
+    near = [lower[m] for m in difflib.get_close_matches(name.lower(), lower, 1)] or [
+        lower[a] for a in alike.get(role, ()) if a in lower
+    ]
+    listed = ", ".join(map(repr, columns[:30])) + (f" and {len(columns) - 30} more" if len(columns) > 30 else "")
+    todo = f"Did you mean {near[0]!r}?" if near else f"Name the column with {role}."
+    if any(c.replace(".", "", 1).lstrip("-").isdecimal() for c in columns):
+        todo += " The file seems to lack a header line."
+    refuse(role, f"one of the columns {listed}", repr(name), todo)
+
+
+def want_columns(frame: Any, schema: Schema, *roles: str) -> None:
+    """The frame must have the columns of time, id and these roles."""
+    for role in ("time", "id", *roles):
+        names = getattr(schema, role)
+        for name in [names] if isinstance(names, str) else names or ():
+            want_column(frame, name, role)
+
+
+def _categories(frame: Any, name: str) -> list[str] | None:
+    column = frame[name]
+    _, bad = parse(column)
+    if not isinstance(column.dtype, pd.CategoricalDtype) and not bad.any():
+        return None
+    want(column.dtype.kind not in "cmM", f"column {name!r}", "numbers or categories", str(column.dtype))
+    found = sorted(text(column).dropna().unique())
+    todo = f"Numbers may hold no text: {say(frame, bad, column)}." if bad.any() else ""
+    want(
+        len(found) <= CATEGORIES,
+        f"column {name!r}",
+        f"numbers, or at most {CATEGORIES} categories",
+        f"{len(found):,} different values",
+        todo,
+    )
+    return found
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a frame by series and time."""
+
+    frame: Any
+    codes: np.ndarray  # [R] which series
+    ids: np.ndarray  # [N]
+    times: np.ndarray  # [R]
+    kind: str
+    zone: str | None
+    unsorted: int
+
+
+def rows_of(frame: Any, schema: Schema) -> _Rows:
+    moments, kind, zone = times(frame, schema.time, schema.kind or None)
+    if schema.id is None:
+        codes, ids = np.zeros(len(frame), np.int64), np.array([schema.target], object)
+    else:
+        column = frame[schema.id]
+        missing = column.isna().to_numpy(bool)
+        clean(frame, missing, f"column {schema.id!r}", "a series in every row")
+        column = column if schema.ids == "integer" and column.dtype.kind in "iu" else text(column)
+        codes, found = pd.factorize(column)
+        ids = np.asarray(found, None if column.dtype.kind in "iu" else object)
+    order = np.argsort(codes, kind="stable")
+    codes, moments = codes[order], moments[order]
+    same = codes[1:] == codes[:-1]
+    backwards = int((same & (moments[1:] < moments[:-1])).sum())
+    if backwards:
+        again = np.lexsort((moments, codes))
+        order, moments = order[again], moments[again]
+    frame = frame.iloc[order]
+    twice = np.r_[False, (codes[1:] == codes[:-1]) & (moments[1:] == moments[:-1])]
+    if twice.any():
+        k = int(np.flatnonzero(twice)[0])
+        todo = "Name the column that tells series apart with id." if schema.id is None else "Keep one of them."
+        first = f"{frame[schema.time].iloc[k]} in {say(frame, np.isin(np.arange(len(frame)), [k - 1, k]))}"
+        refuse(
+            f"column {schema.time!r}",
+            "each time once in a series",
+            f"{_count(int(twice.sum()), 'repeated row')}, the first {first}",
+            todo,
+        )
+    return _Rows(frame, codes, ids, moments, kind, zone, backwards)
+
+
+def _grid(
+    codes: np.ndarray, moments: np.ndarray, freq: str, n: int, width: int, name: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Offsets [N + 1], the row of each moment [R] and the times of all rows [L] of the panel that holds these moments.
+
+    name(mask) tells which moments a mask over R means. Errors: moments beside the clock; more rows than may be held.
+    """
+    clock = clocks.parse(freq)
+    u, shift = clocks.units(moments, clock), clocks.shift(moments, clock)
+    first = np.r_[0, np.flatnonzero(codes[1:] != codes[:-1]) + 1]
+    start = np.minimum.reduceat(u, first)
+    p = u // clock.step - (start // clock.step)[codes]  # divided first: the difference may not fit 64 bits
+    off = (shift != shift[0]) | (u % clock.step != (start % clock.step)[codes]) | (p < 0)
+    if off.any():
+        refuse(
+            "times", f"times on one clock of frequency {freq}", f"others in {name(off)}", "Correct or resample them."
+        )
+    lengths, seen = np.maximum.reduceat(p, first) + 1, np.bincount(codes, minlength=n)
+    sparse = (lengths > LONGEST) & (seen < FULL * lengths)
+    if sparse.any() or sum(map(int, lengths)) * (2 + width) > CELLS:
+        k = int(np.argmax(np.where(sparse, lengths, 0) if sparse.any() else lengths))
+        mine = np.flatnonzero(codes == k)
+        ends = np.isin(np.arange(len(codes)), mine[np.argmax(np.diff(p[mine], append=p[mine][-1]))] + np.array([0, 1]))
+        refuse(
+            "times", f"series without gaps of many thousand steps, at most {CELLS:,} numbers in all",
+            f"{int(lengths[k]):,} steps of {freq} for {int(seen[k]):,} rows, the longest gap between {name(ends)}",
+            "Correct these times, or choose a longer step with freq.",
+        )  # fmt: skip
+    offsets = np.r_[0, np.cumsum(lengths)]
+    here = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+    grid = clocks.at(np.repeat(start, lengths) + clock.step * here, clock) + shift[0]
+    return offsets, offsets[codes] + p, grid
+
+
+def encode(frame: Any, columns: dict[str, list[str] | None], unseen: dict[str, list[str]]) -> np.ndarray:
+    """[R, K] the columns as numbers: a category is one column a value, all 0 for an unseen, NaN for a missing one."""
+    parts = []
+    for name, categories in columns.items():
+        if categories is None:
+            parts.append(numbers(frame, name)[:, None])
+            continue
+        words = text(frame[name])
+        where = pd.Index(categories, dtype=object).get_indexer(words)
+        hot = (where[:, None] == np.arange(len(categories))).astype(np.float64)
+        hot[words.isna().to_numpy(bool)] = np.nan
+        strange = sorted(set(words[(where < 0) & words.notna()]))
+        if strange:
+            unseen[name] = strange
+        parts.append(hot)
+    return np.concatenate([np.zeros((len(frame), 0)), *parts], 1)
+
+
+def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, Report]:
+    """The frame's series on the schema's clock, and a report of what was met on the way.
+
+    Rows are sorted by time, steps without a row are inserted as NaN, a missing value is NaN. context: series with fewer
+    steps are reported as short. Errors name the rows: unknown columns, times and ids that are missing or twice, times
+    beside the clock, text or infinities in numbers, a static column that changes within a series, no value at all.
+    """
+    want_columns(frame, schema, "target", "past", "known", "static")
+    rows = rows_of(frame, schema)
+    frame, codes, n = rows.frame, rows.codes, len(rows.ids)
+    values, unseen = numbers(frame, schema.target), {}
+    want(not np.isnan(values).all(), f"column {schema.target!r}", "at least one number", "no value in any row")
+    width = len(schema.names("past")) + len(schema.names("known"))
+    want(
+        len(frame) * width <= CELLS,
+        "covariates",
+        f"at most {CELLS:,} numbers",
+        f"{len(frame) * width:,}",
+        "Leave some out.",
+    )
+    offsets, place, moments = _grid(codes, rows.times, schema.freq, n, width, lambda mask: say(frame, mask))
+    first = np.r_[0, np.flatnonzero(codes[1:] != codes[:-1]) + 1]
+    made = Panel(
+        rows.ids, offsets, _scatter(values, place, len(moments)), moments, schema.freq,
+        _scatter(encode(frame, schema.past, unseen), place, len(moments)),
+        _scatter(encode(frame, schema.known, unseen), place, len(moments)),
+        _static(frame, schema, codes, rows.ids, first, unseen),
+    )  # fmt: skip
+    low, high = np.fmin.reduceat(values, first), np.fmax.reduceat(values, first)
+    told = lambda mask: tuple(map(str, rows.ids[mask]))  # noqa: E731
+    return made, Report(
+        series=n, rows=len(frame), freq=schema.freq, span=span(moments, schema), unsorted=rows.unsorted,
+        inserted=len(moments) - len(frame), missing=int(np.isnan(values).sum()),
+        trailing=told(np.isnan(made.y[offsets[1:] - 1]) & ~np.isnan(low)), empty=told(np.isnan(low)),
+        constant=told(low == high), short=told(made.lengths < context), context=context, unseen=unseen,
+    )  # fmt: skip
+
+
+def _scatter(values: np.ndarray, place: np.ndarray, length: int) -> np.ndarray:
+    wide = np.full((length, *values.shape[1:]), np.nan)
+    wide[place] = values
+    return wide
+
+
+def _static(
+    frame: Any, schema: Schema, codes: np.ndarray, ids: np.ndarray, first: np.ndarray, unseen: dict[str, list[str]]
+) -> np.ndarray:
+    values = encode(frame, schema.static, unseen)
+    low, high = np.fmin.reduceat(values, first, 0), np.fmax.reduceat(values, first, 0)
+    changing = np.argwhere(low < high)
+    if len(changing):
+        n, name = int(changing[0, 0]), schema.names("static")[changing[0, 1]].partition("=")[0]
+        column = text(frame[name])
+        odd = (codes == n) & (column != column.iloc[first[n]]).to_numpy(bool)
+        refuse(
+            f"static column {name!r}",
+            f"one value in the series {ids[n]!r}",
+            say(frame, odd, column),
+            "Name it under past or known.",
+        )
+    return low
+
+
+def span(moments: np.ndarray, schema: Schema) -> tuple[str, str]:
+    ends = restore(np.array([moments.min(), moments.max()]), schema.kind, schema.zone)
+    return str(ends[0]).removesuffix(" 00:00:00"), str(ends[1]).removesuffix(" 00:00:00")
+
+
+def join(panel: Panel, later: Panel) -> Panel:
+    """Both panels in one: series of the same name are continued, new ones appended; where both observed, later wins."""
+    want(panel.freq == later.freq, "later data", f"frequency {panel.freq}", later.freq)
+    known = pd.Index(panel.ids).append(pd.Index(later.ids)).unique()
+    ids = np.asarray(known, object if known.dtype == object else None)
+    codes = np.concatenate([np.repeat(known.get_indexer(pd.Index(p.ids)), p.lengths) for p in (panel, later)])
+    moments = np.concatenate([panel.times, later.times])
+    order = np.argsort(codes, kind="stable")
+    width = panel.past.shape[1] + panel.known.shape[1]
+    offsets, place, grid = _grid(
+        codes[order], moments[order], panel.freq, len(ids), width, lambda mask: _moments(moments[order], mask)
+    )
+    where = np.empty_like(place)
+    where[order] = place
+
+    def both(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        out = _scatter(a, where[: len(a)], len(grid))
+        spot = where[len(a) :]
+        out[spot] = np.where(np.isnan(b), out[spot], b)
+        return out
+
+    static = np.full((len(ids), panel.static.shape[1]), np.nan)
+    static[: len(panel)] = panel.static
+    spot = known.get_indexer(pd.Index(later.ids))
+    static[spot] = np.where(np.isnan(later.static), static[spot], later.static)
+    return Panel(
+        ids,
+        offsets,
+        both(panel.y, later.y),
+        grid,
+        panel.freq,
+        both(panel.past, later.past),
+        both(panel.known, later.known),
+        static,
+    )
+
+
+def _moments(moments: np.ndarray, mask: np.ndarray) -> str:
+    listed = [str(t).removesuffix(".000000000") for t in moments[mask][:3]]
+    return ", ".join(listed) + (f" and {int(mask.sum()) - 3} more" if mask.sum() > 3 else "")

@@ -1,0 +1,339 @@
+"""Files and data frames into columns that can be trusted: numbers, times, text; each error names its rows."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import lzma
+import re
+import warnings
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gated._check import optional, refuse, want
+
+pd: Any = optional("pandas", "forecast")
+
+MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "-", "NaT"]
+THOUSANDS = r"[+-]?\d{1,3}(?:[,'\u00a0\u202f ]\d{3})+(?:\.\d+)?"
+OFFSET = r"(?:Z|[+-]\d\d:?(?:\d\d)?)$"
+DOTS = r"[+-]?\d{1,3}(?:\.\d{3})+"  # 1.234, a thousand and more where the comma is decimal
+COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+"  # 1234,5 and 1.234,5
+DAYS = "%d/%m/%Y %m/%d/%Y %d.%m.%Y %d-%m-%Y %m-%d-%Y %Y/%m/%d %d/%m/%y %m/%d/%y %d.%m.%y %d-%b-%Y %d-%b-%y %b-%Y %b-%y"
+HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+PATTERNS = [
+    d + h for d in [*DAYS.split(), "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%b %Y", "%d %B %Y", "%B %Y"] for h in HOURS
+]
+FIRST, LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # what 64 bits of nanoseconds hold
+ISO = "dates such as 2024-01-31 or 2024-01-31T13:30, years 1678 to 2261"
+
+
+def read(source: Any, *, id: str | None = None) -> Any:
+    """A pandas frame of a CSV or Parquet file, or of a pandas or polars frame (or anything with `to_pandas`).
+
+    Its index is named "line" and counts the file's lines from 1 (CSV), or "row" and counts rows from 0. In a CSV the
+    delimiter (`,` `;` tab `|`), a byte order mark, UTF-16, gzip and the decimal comma of a `;` file are recognised. The
+    column `id` (default `unique_id`) is kept as text unless every name in it is a plain integer: "007" stays "007".
+
+    Errors: no such file; another kind of file; an empty one; rows with more fields than the header; not UTF-8.
+    """
+    if isinstance(source, str | Path):
+        frame = _file(Path(source), id or "unique_id")
+    else:
+        frame = _frame(source)
+    want(
+        frame.columns.is_unique,
+        "columns",
+        "different names",
+        f"{list(frame.columns[frame.columns.duplicated()])} twice",
+    )
+    want(len(frame) > 0, str(source) if isinstance(source, str | Path) else "the data", "at least one row", "none")
+    return frame
+
+
+def _frame(source: Any) -> Any:
+    source = source.collect() if hasattr(source, "collect") else source  # a lazy frame
+    if isinstance(source, pd.Series):
+        source = source.rename(source.name or "y").to_frame()
+    frame = source if isinstance(source, pd.DataFrame) else source.to_pandas() if hasattr(source, "to_pandas") else None
+    if frame is None:
+        refuse("the data", "a path to a CSV or Parquet file, or a pandas or polars frame", type(source).__name__)
+    if any(level is not None for level in frame.index.names):
+        frame = frame.reset_index()
+    elif isinstance(frame.index, pd.DatetimeIndex | pd.PeriodIndex):
+        frame = frame.rename_axis("ds").reset_index()
+    if any(isinstance(dtype, pd.ArrowDtype) for dtype in frame.dtypes):  # plain columns instead of Arrow's
+        arrow = optional("pyarrow", "forecast").Table.from_pandas(frame, preserve_index=False)
+        frame = arrow.replace_schema_metadata().to_pandas()
+    frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
+    return frame.set_axis(pd.RangeIndex(len(frame), name="row"), axis=0)
+
+
+def _file(path: Path, id: str) -> Any:
+    where = str(path)
+    want(path.exists(), where, "a CSV or Parquet file", "no such file", _siblings(path))
+    want(path.is_file(), where, "a CSV or Parquet file", "a folder")
+    want(
+        path.suffix.lower() not in {".xlsx", ".xls", ".ods"},
+        where,
+        "a CSV or Parquet file",
+        "a spreadsheet",
+        "Save it as CSV.",
+    )
+    with path.open("rb") as file:
+        start = file.read(4)
+    want(len(start) > 0, where, "a file with a header line and rows", "an empty file")
+    if start == b"PAR1":
+        try:
+            return _frame(pd.read_parquet(path))
+        except (OSError, ValueError) as error:
+            refuse(where, "a Parquet file", f"one that cannot be read ({error})")
+    opener: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix.lower(), open)
+    try:
+        with opener(path, "rb") as file:
+            head = file.read(1 << 16)
+        encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        want(encoding == "utf-16" or b"\0" not in head, where, "a CSV or Parquet file", "binary data")
+        lines = head.decode(encoding, "ignore").splitlines()
+        frame = _csv(path, id, encoding, lines[: len(lines) - (len(head) == 1 << 16)])
+    except UnicodeDecodeError as error:
+        refuse(where, "text in UTF-8", f"the byte {error.object[error.start]:#x}", "Save the file in UTF-8.")
+    except pd.errors.EmptyDataError:
+        refuse(where, "a file with a header line and rows", "an empty file")
+    except (pd.errors.ParserError, pd.errors.ParserWarning, OSError, EOFError) as error:
+        refuse(
+            where,
+            "rows with as many fields as the header",
+            str(error).strip().removeprefix("Error tokenizing data. C error: "),
+        )
+    return frame
+
+
+def _csv(path: Path, id: str, encoding: str, lines: list[str]) -> Any:
+    blank = next((k for k, line in enumerate(lines) if line.strip()), 0)  # lines before the header
+    rows = {d: list(csv.reader(lines[blank : blank + 100], delimiter=d, skipinitialspace=True)) for d in ",;\t|"}
+    delimiter = max(rows, key=lambda d: len(rows[d][0]) if rows[d] else 0)
+    cells = [cell for row in rows[delimiter][1:] for cell in row]
+    comma = delimiter != "," and any(re.fullmatch(COMMA, c) for c in cells)
+    point = any(re.fullmatch(r"[+-]?\d*\.\d+", c) and not re.fullmatch(DOTS, c) for c in cells)
+    header = [name.strip() for name in rows[delimiter][0]] if rows[delimiter] else []
+    options: dict[str, Any] = dict(
+        sep=delimiter, encoding=encoding, header=None, skiprows=blank + 1, skip_blank_lines=False, index_col=False,
+        skipinitialspace=True, low_memory=False, decimal="," if comma and not point else ".",
+        keep_default_na=False, na_values={name: [""] if name == id else MISSING for name in header},
+        dtype={id: str} if id in header else None,
+    )  # fmt: skip
+    want(len(header) == len(set(header)), str(path), "a header of different names", ", ".join(map(repr, header)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            frame = pd.read_csv(path, names=header, **options)
+        except pd.errors.EmptyDataError:
+            refuse(str(path), "at least one row below the header", "none")
+    frame = frame.set_axis(pd.RangeIndex(blank + 2, blank + 2 + len(frame), name="line"), axis=0).dropna(how="all")
+    for name in [n for n in frame if comma and n != id and frame[n].dtype.kind == "O"]:  # among words or thousands
+        words = frame[name].astype(str)
+        turned = words.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+        frame[name] = frame[name].where(~words.str.fullmatch(COMMA if point else f"{COMMA}|{DOTS}"), turned)
+    if id in frame:
+        plain = frame[id].str.fullmatch(r"(?:0|-?[1-9]\d{0,17})", na=False).all()
+        frame[id] = frame[id].astype("int64") if plain and len(frame) else frame[id]
+    return frame
+
+
+def _siblings(path: Path) -> str:
+    near = sorted(p.name for p in path.parent.glob("*") if p.suffix == path.suffix) if path.parent.is_dir() else []
+    return f"In that folder are: {', '.join(near[:5])}." if near and path.suffix else ""
+
+
+def say(frame: Any, mask: np.ndarray, values: Any = None) -> str:
+    """The rows of a mask in words: "lines 7, 9, 12 and 3 more", or each value with its line."""
+    rows = np.flatnonzero(mask)
+    kind, first = frame.index.name or "row", [frame.index[r] for r in rows[:5]]
+    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    if values is not None:
+        values = values.astype(object)  # Python's own numbers print as they are read
+        return ", ".join(f"{values.iloc[r]!r} ({kind} {k})" for r, k in zip(rows, first, strict=False)) + more
+    return kind + "s" * (len(rows) > 1) + " " + ", ".join(map(str, first)) + more
+
+
+def clean(frame: Any, bad: np.ndarray, where: str, expected: str, values: Any = None, todo: str = "") -> None:
+    """Refuse a column with the rows of the mask, and with their values where they are given."""
+    if bad.any():
+        refuse(where, expected, ("" if values is not None else "none in ") + say(frame, bad, values), todo)
+
+
+def parse(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """A column's numbers, NaN where there is none, and a mask of the values that are neither a number nor missing.
+
+    Separators of thousands ("1,234.5") are taken out. Booleans are 0 and 1.
+    """
+    missing = column.isna().to_numpy(bool)
+    if column.dtype.kind in "biuf":
+        return column.to_numpy(np.float64, na_value=np.nan), np.zeros(len(column), bool)
+    if column.dtype.kind in "cmM" or isinstance(column.dtype, pd.PeriodDtype | pd.DatetimeTZDtype):
+        return np.full(len(column), np.nan), ~missing
+    values = column.astype(object)
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    left = np.flatnonzero(np.isnan(numbers) & ~missing)
+    words = values.iloc[left].astype(str).str.strip()
+    bare = words.where(~words.str.fullmatch(THOUSANDS), words.str.replace(r"[,'\u00a0\u202f ]", "", regex=True))
+    numbers[left] = pd.to_numeric(bare, errors="coerce").to_numpy(np.float64)
+    bad = np.zeros(len(column), bool)
+    bad[left] = np.isnan(numbers[left]) & ~words.isin(MISSING).to_numpy(bool)
+    return numbers, bad
+
+
+def numbers(frame: Any, name: str) -> np.ndarray:
+    """A column as float64, NaN where it is missing. Errors: text, infinities; both with their rows."""
+    values, bad = parse(frame[name])
+    todo = "Correct them, or leave them empty where the value is unknown."
+    clean(frame, bad, f"column {name!r}", "numbers", frame[name], todo)
+    wild = np.isinf(values)
+    clean(frame, wild, f"column {name!r}", "finite numbers", frame[name], todo)
+    return values
+
+
+def text(column: Any) -> Any:
+    """A column as text, None where it is missing; 1.0 (an integer in a column with gaps) is "1"."""
+    if column.dtype.kind == "f" and bool((column.dropna() % 1 == 0).all()):
+        column = column.astype("Int64")
+    return column.astype(object).where(column.notna(), None).map(str, na_action="ignore")
+
+
+def times(frame: Any, name: str, kind: str | None = None) -> tuple[np.ndarray, str, str | None]:
+    """A column of times as datetime64[ns] or int64, with the kind of time it held and its zone.
+
+    kind: "integer"; "datetime" (no zone); "date" (Python dates); "%Y%m%d" or "%Y%m" (integers such as 20240131);
+    "utc" (with a zone; held in UTC); "local" (with a zone and every time at midnight; held as calendar days). A kind
+    that is given is asked for. Times with a zone are instants: a step of one hour stays one when the clocks change.
+
+    Errors, with their rows: missing; not to be read; outside 1678–2261; dates such as 01/02/2024 that could be the 1st
+    of February and the 2nd of January alike.
+    """
+    column, where = frame[name], f"column {name!r}"
+    missing = column.isna().to_numpy(bool)
+    clean(frame, missing, where, "a time in every row")
+    if isinstance(column.dtype, pd.PeriodDtype):
+        column = column.dt.to_timestamp()
+    if column.dtype.kind not in "iufM" and not isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = _words(frame, column.astype(object), where)
+    local = zone = None
+    if isinstance(column, tuple):
+        column, local, zone = column
+    if column.dtype.kind in "iuf":
+        found, got = _integers(frame, column, where, kind)
+    elif isinstance(column.dtype, pd.DatetimeTZDtype):
+        zone = zone or str(column.dt.tz)
+        local = column.dt.tz_localize(None) if local is None else local
+        got = kind if kind in ("utc", "local") else "local" if (local == local.dt.normalize()).all() else "utc"
+        found = local if got == "local" else column.dt.tz_convert("UTC").dt.tz_localize(None)
+    else:
+        found, got = column, "date" if column.attrs.get("dates") else "datetime"
+    if kind is not None and got != kind and {got, kind} != {"date", "datetime"}:
+        refuse(
+            where,
+            f"times as they were when fitted ({kind})",
+            f"{got}: {say(frame, np.arange(len(frame)) < 1, frame[name])}",
+        )
+    values = found.to_numpy()
+    if values.dtype.kind == "M":
+        wild = (values < FIRST) | (values >= LAST) | np.isnat(values)
+        clean(frame, wild, where, "years 1678 to 2261", frame[name].astype(str))
+        values = values.astype("datetime64[ns]")
+    return values, kind or got, None if zone is None or zone == "offset" else zone
+
+
+def _integers(frame: Any, column: Any, where: str, kind: str | None) -> tuple[Any, str]:
+    broken = (column % 1 != 0).to_numpy(bool) | (column.abs() >= 2**53).to_numpy(bool) * (column.dtype.kind == "f")
+    clean(frame, broken, where, "dates or whole numbers", column)
+    wild = (column >= 2**61).to_numpy(bool) | (column <= -(2**61)).to_numpy(bool)
+    clean(frame, wild, where, "whole numbers below 2**61", column)
+    column = column.astype("int64")
+    for pattern, low, high in (("%Y%m%d", 18000101, 22001231), ("%Y%m", 180001, 220012)):
+        # Thirteen months in a row cannot be a plain count: it would have passed through month 13.
+        several = pattern == "%Y%m%d" or column.nunique() > 12
+        if kind == pattern or (kind is None and several and column.between(low, high).all()):
+            days = pd.to_datetime(column.astype(str), format=pattern, errors="coerce")
+            bad = days.isna().to_numpy(bool)
+            if not bad.any():
+                return days, pattern
+            want(kind is None, where, f"dates written as {pattern}", say(frame, bad, column))
+    return column, "integer"
+
+
+def _words(frame: Any, column: Any, where: str) -> Any:
+    """Objects and text: integers, dates, or (times, local times, zone)."""
+    first = column.iloc[0]
+    if isinstance(first, date) and not isinstance(first, datetime):
+        days = pd.to_datetime(column, errors="coerce")
+        days.attrs["dates"] = True
+        return days
+    if isinstance(first, int | float | np.integer | np.floating) and not isinstance(first, bool):
+        values, bad = parse(column)
+        clean(frame, bad, where, "whole numbers", column)
+        return pd.Series(values, column.index)
+    if isinstance(first, datetime | np.datetime64):
+        aware = getattr(first, "tzinfo", None) is not None
+        return pd.to_datetime(column, errors="coerce", utc=aware)
+    words = column.astype(str).str.strip()
+    if words.str.fullmatch(r"[+-]?\d{1,18}").all():
+        return words.astype("int64")
+    if words.str.fullmatch(r"\d{4}-?[Qq][1-4]").all():
+        return pd.Series(pd.PeriodIndex(words.str.replace("-", ""), freq="Q").to_timestamp(), words.index)
+    zoned = words.str.contains(r"\d\d:\d\d.*" + OFFSET)
+    if zoned.any():
+        bare = ~zoned.to_numpy(bool)
+        clean(frame, bare, where, "a zone in every time or in none")
+        zone = "UTC" if words.str.contains(r"(?:Z|[+-]00:?(?:00)?)$").all() else "offset"
+        return (
+            _dates(frame, words, where, utc=True),
+            _dates(frame, words.str.replace(OFFSET, "", regex=True), where),
+            zone,
+        )
+    return _dates(frame, words, where)
+
+
+def _dates(frame: Any, words: Any, where: str, utc: bool = False) -> Any:
+    found = pd.to_datetime(words, format="ISO8601", errors="coerce", utc=utc)
+    failed = found.isna().to_numpy(bool)
+    if not failed.any():
+        return found
+    readings = [pd.to_datetime(words, format=p, errors="coerce", utc=utc) for p in PATTERNS if _fits(words.iloc[0], p)]
+    whole = [r for r in readings if r.notna().all()]
+    if not all(r.equals(whole[0]) for r in whole):
+        refuse(where, "dates that can be read in one way", f"{words.iloc[0]!r}, day or month first", f"Write {ISO}.")
+    if whole:
+        return whole[0]
+    best = min([found, *readings], key=lambda r: int(r.isna().sum()))
+    refuse(
+        where,
+        ISO,
+        say(frame, best.isna().to_numpy(bool), words),
+        "Correct these rows, or name another column with time.",
+    )
+
+
+def _fits(word: str, pattern: str) -> bool:
+    try:
+        return bool(datetime.strptime(word, pattern))
+    except ValueError:
+        return False
+
+
+def restore(moments: np.ndarray, kind: str, zone: str | None) -> Any:
+    """Times as the data had them: the same zone, Python dates, integers such as 20240131."""
+    flat = pd.Series(moments)
+    if kind.startswith("%"):
+        return flat.dt.strftime(kind).astype("int64")
+    if kind == "date":
+        return flat.dt.date
+    if kind == "utc":
+        return flat.dt.tz_localize("UTC").dt.tz_convert(zone or "UTC")
+    if kind == "local" and zone:
+        return flat.dt.tz_localize(zone, ambiguous=np.ones(len(flat), bool), nonexistent="shift_forward")
+    return flat

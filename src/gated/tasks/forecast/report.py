@@ -1,0 +1,434 @@
+"""A forecast in pictures: one PNG, and one HTML page that holds everything it shows.
+
+Both are made of the same plates. The page inlines them as SVG whose colours follow the reader's light or dark scheme.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from gated._check import optional
+from gated.tasks.forecast.ahead import future
+from gated.tasks.forecast.panel import Panel
+from gated.tasks.forecast.score import counted, table, verdict
+
+INK, SOFT, LINE, OURS = "#1d2733", "#5f6b7a", "#dde2e8", "#1f6fb2"
+OTHERS = {"SeasonalNaive": "#6b7686", "AutoETS": "#c2500d", "Theta": "#2b7f56", "": "#7a4fa3"}
+DARK = {
+    INK: "#e8ecf1", SOFT: "#9fabb9", LINE: "#313c49", OURS: "#6cb3f5",
+    "#6b7686": "#93a0b1", "#c2500d": "#f5945b", "#2b7f56": "#62c394", "#7a4fa3": "#bd9be4",
+}  # fmt: skip
+PAPER = ("#ffffff", "#141a21")
+
+
+@dataclass(frozen=True)
+class Plate:
+    """One picture: what it shows, in words a reader needs no other to understand, and how to paint it."""
+
+    title: str
+    caption: str
+    paint: Callable[[Any], None]
+    left: float = 0.5  # inches beside the axes, for the labels there
+    right: float = 0.1
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What stands above the plates."""
+
+    title: str
+    said: str  # the verdict
+    what: str  # the target and where its forecast begins
+    bands: list[str]
+
+
+def draw(
+    folder: str | Path, history: Panel, quantiles: Float[np.ndarray, "N h Q"], levels: Sequence[float], *,
+    truth: Float[np.ndarray, "N h"] | None = None, result: Mapping[str, Any] | None = None,
+    losses: Sequence[Mapping[str, Any]] = (), title: str = "Forecast", target: str = "y", series: int = 4,
+) -> list[Path]:  # fmt: skip
+    """Write report.png and report.html into the folder and return their paths.
+
+    history, quantiles, levels: the forecast. truth: what came, NaN where it is not known. result: of `score.score`,
+    with per=("step", "series") to choose the series and to draw the error by step. losses: rows with `step`, `loss` and
+    perhaps `valid…`. target: what is forecast, with its unit. series: most series to show: the typical, the best and
+    the worst where there is a result, and the first.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    plates = [_forecast(history, n, quantiles, levels, truth, called) for n, called in _choose(history, result, series)]
+    if result is not None:
+        plates += [p for p in (_by_step(result), _comparison(result)) if p is not None]
+    if losses:
+        plates.append(_losses(losses))
+    steps = f"{quantiles.shape[1]} step" + "s" * (quantiles.shape[1] > 1)
+    spans = [f"{p} % band" for p, *_ in _spans(levels)[:1]]
+    sheet = Sheet(
+        title, "" if result is None else verdict(dict(result)), f"{target}; {steps} from the dotted line on", spans
+    )
+    paths = [folder / "report.png", folder / "report.html"]
+    _png(paths[0], plates, sheet)
+    paths[1].write_text(_html(plates, sheet, result), encoding="utf-8")
+    return paths
+
+
+def _spans(levels: Sequence[float]) -> list[tuple[int, int, int]]:
+    """(percent, lower, upper) of the central intervals, widest first."""
+    pairs = [(k, [i for i, r in enumerate(levels) if abs(q + r - 1) < 1e-9]) for k, q in enumerate(levels) if q < 0.5]
+    return sorted(((round(100 * (1 - 2 * levels[k])), k, u[0]) for k, u in pairs if u), reverse=True)
+
+
+def _choose(history: Panel, result: Mapping[str, Any] | None, most: int) -> list[tuple[int, str]]:
+    """Which series to show, and what each is called."""
+    detail = (result or {}).get("per", {}).get("series", {})
+    word = "mase" if any(v is not None for v in detail.get("mase", ())) else "smape"
+    errors = np.array([np.nan if v is None else v for v in detail.get(word, ())], float)
+    order = [int(n) for n in np.argsort(errors)[: int((~np.isnan(errors)).sum())]]
+    label = {"mase": "MASE", "smape": "sMAPE"}[word]
+    named = [(0, "The first series")]
+    if len(order) > 1:
+        ranked = ((order[len(order) // 2], "A typical series"), (order[0], "The best"), (order[-1], "The worst"))
+        named = [*ranked, *named]
+    shown: dict[int, str] = {}
+    for n, what in named:
+        shown.setdefault(n, what if len(history) > 1 else "")
+    errors = {n: f"{label} {errors[n]:.2f}" for n in order}
+    return [(n, ", ".join(w for w in (what, errors.get(n, "")) if w)) for n, what in list(shown.items())[:most]]
+
+
+def _forecast(
+    history: Panel, n: int, quantiles: np.ndarray, levels: Sequence[float], truth: np.ndarray | None, called: str
+) -> Plate:  # fmt: skip
+    h = quantiles.shape[1]
+    rows = history.series(n)
+    start = max(rows.start, rows.stop - max(2 * h, 24))
+    past, y = history.times[start : rows.stop], history.y[start : rows.stop]
+    ahead = future(history, h)[n]
+    spans = _spans(levels)
+    inner = min(spans[1:], key=lambda s: abs(s[0] - 50), default=None)
+
+    def paint(ax: Any) -> None:
+        one = h == 1
+        for band, alpha in ((spans[:1], 0.18), ([inner] if inner else [], 0.25)):
+            for _, low, high in band:
+                if one:
+                    ax.vlines(ahead, quantiles[n, :, low], quantiles[n, :, high], color=OURS, alpha=alpha, lw=6)
+                else:
+                    ax.fill_between(ahead, quantiles[n, :, low], quantiles[n, :, high], color=OURS, alpha=alpha, lw=0)
+        line: dict[str, Any] = {"lw": 1.3, "solid_capstyle": "round", "marker": "o" if one else None, "ms": 3}
+        ax.plot(past, y, color=INK, **{**line, "marker": None})
+        if truth is not None:
+            ax.plot(np.r_[past[-1:], ahead], np.r_[y[-1:], truth[n]], color=INK, **line)
+        ax.plot(ahead, quantiles[n, :, list(levels).index(0.5)], color=OURS, **{**line, "lw": 1.8})
+        ax.axvline(past[-1], color=SOFT, lw=0.7, ls=(0, (2, 3)))
+        ax.margins(x=0.01)
+        if history.times.dtype.kind == "M":
+            dates = optional("matplotlib.dates", "forecast")
+            locator = dates.AutoDateLocator(minticks=3, maxticks=6)
+            ax.xaxis.set_major_locator(locator)
+            ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+            ax.xaxis.get_offset_text().set(color=SOFT, fontsize=9)
+
+    return Plate(str(history.ids[n]), called + "." * bool(called), paint)
+
+
+def _lines(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Each method's metrics, ours last."""
+    return {**result["baselines"], result["model"]: result}
+
+
+def _colour(method: str, result: Mapping[str, Any]) -> str:
+    return OURS if method == result["model"] else OTHERS.get(method, OTHERS[""])
+
+
+def _by_step(result: Mapping[str, Any]) -> Plate | None:
+    if "step" not in result.get("per", {}):
+        return None
+    steps = {k: r["per"]["step"] for k, r in _lines(result).items()}
+    word = "mase" if any(v is not None for v in steps[result["model"]]["mase"]) else "smape"
+    curves = {k: np.array([np.nan if v is None else v for v in s[word]]) for k, s in steps.items()}
+    h = len(next(iter(curves.values())))
+    if h < 2:
+        return None
+
+    def paint(ax: Any) -> None:
+        ends = {}
+        for method, curve in curves.items():
+            ours = method == result["model"]
+            ax.plot(
+                np.arange(1, h + 1),
+                curve,
+                color=_colour(method, result),
+                lw=2.2 if ours else 1.2,
+                zorder=3 if ours else 2,
+            )
+            known = curve[~np.isnan(curve)]
+            ends[method] = float(known[-1]) if len(known) else 0.0
+        ax.set_ylim(bottom=0)
+        ax.set_xlim(1, h)
+        ax.set_xlabel("steps ahead", color=SOFT, fontsize=9.5, loc="left")
+        low, high = ax.get_ylim()
+        for method, y in _apart(ends, 0.085 * (high - low), low, high).items():
+            weight = "bold" if method == result["model"] else "normal"
+            _label(ax, method, y, _colour(method, result), weight)
+
+    label = {"mase": "MASE", "smape": "sMAPE"}[word]
+    caption = f"Mean of {counted(result)}; lower is better." if result["forecasts"] > 1 else "Lower is better."
+    return Plate(f"{label} by step ahead", caption, paint, right=_room(curves))
+
+
+def _label(ax: Any, name: str, y: float, colour: str, weight: str = "normal") -> None:
+    """A curve's name at its right end."""
+    ax.annotate(
+        name, (1, y), xycoords=("axes fraction", "data"), xytext=(5, 0), textcoords="offset points", va="center",
+        color=colour, fontsize=9.5, fontweight=weight, annotation_clip=False, parse_math=False,
+    )  # fmt: skip
+
+
+def _apart(ends: Mapping[str, float], least: float, low: float, high: float) -> dict[str, float]:
+    """The labels' heights, at least so far apart, in their order, moved as little as that needs."""
+    order = sorted(ends, key=lambda k: ends[k])
+    places = np.clip([ends[k] for k in order], low, high)
+    for k in range(1, len(places)):
+        places[k] = max(places[k], places[k - 1] + least)
+    over = max(0.0, places[-1] - high)
+    places[-1] -= over
+    for k in range(len(places) - 2, -1, -1):
+        places[k] = min(places[k], places[k + 1] - least)
+    return dict(zip(order, map(float, places), strict=True))
+
+
+def _room(names: Iterable[str]) -> float:
+    """Inches that labels of 10 points need."""
+    return 0.15 + 0.086 * max(map(len, names))
+
+
+def _comparison(result: Mapping[str, Any]) -> Plate | None:
+    word = "mase" if result["mase"] is not None else "wql"
+    values = {k: r[word] for k, r in _lines(result).items() if r[word] is not None}
+    if len(values) < 2:
+        return None
+    order = sorted(values, key=lambda k: (-values[k], k == result["best"]))
+
+    def paint(ax: Any) -> None:
+        for y, method in enumerate(order):
+            colour = _colour(method, result)
+            weight = "bold" if method == result["best"] else "normal"
+            ax.plot([0, values[method]], [y, y], color=LINE, lw=2, zorder=1, solid_capstyle="round")
+            ax.plot(values[method], y, "o", color=colour, ms=8)
+            ax.annotate(
+                f"{values[method]:.3f}", (values[method], y), xytext=(9, 0), textcoords="offset points", va="center",
+                color=colour, fontsize=10.5, fontweight=weight,
+            )  # fmt: skip
+        ax.set_yticks(range(len(order)), order)
+        for tick, method in zip(ax.get_yticklabels(), order, strict=True):
+            tick.set(
+                color=_colour(method, result),
+                fontsize=10.5,
+                fontweight="bold" if method == result["best"] else "normal",
+            )
+        ax.set_xlim(0, 1.18 * max(values.values()))
+        ax.set_ylim(-0.6, len(order) - 0.4)
+        ax.grid(False)
+
+    return Plate(
+        f"{word.upper()} of each method", "Lower is better; the best is in bold.", paint, left=_room(order), right=0.3
+    )
+
+
+def _losses(rows: Sequence[Mapping[str, Any]]) -> Plate:
+    key = next((k for row in rows for k in row if k.startswith("valid")), None)
+    curves = {"training": [(r["step"], r["loss"]) for r in rows if np.isfinite(r.get("loss", np.nan))]}
+    if key:
+        curves["validation"] = [(r["step"], r[key]) for r in rows if np.isfinite(r.get(key, np.nan))]
+    curves = {name: np.array(points, float) for name, points in curves.items() if points}
+    best = curves["validation"][np.argmin(curves["validation"][:, 1])] if "validation" in curves else None
+
+    def paint(ax: Any) -> None:
+        for name, c in curves.items():
+            main = name == "validation" or "validation" not in curves
+            ax.plot(c[:, 0], c[:, 1], color=OURS if main else SOFT, lw=1.8 if main else 1.0)
+        if best is not None:
+            ax.plot(*best, "o", color=OURS, ms=5)
+        low, high = ax.get_ylim()
+        for name, y in _apart({k: c[-1, 1] for k, c in curves.items()}, 0.085 * (high - low), low, high).items():
+            colour = OURS if name == "validation" or "validation" not in curves else SOFT
+            _label(ax, name, y, colour)
+        ax.margins(x=0)
+        ax.set_xlabel("updates", color=SOFT, fontsize=9.5, loc="left")
+
+    words = (
+        f"Lowest on validation at step {int(best[0]):,}: {best[1]:.4g}."
+        if best is not None
+        else "On the training windows."
+    )
+    return Plate("Loss while learning", words, paint, right=_room(curves))
+
+
+# -- sheets
+
+
+def _prepare(ax: Any, plate: Plate) -> None:
+    ticker = optional("matplotlib.ticker", "forecast")
+    ax.set_facecolor("none")
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
+    ax.spines["bottom"].set(color=LINE)
+    ax.tick_params(colors=SOFT, labelsize=9.5, length=0, pad=5)
+    ax.set_axisbelow(True)
+    ax.grid(axis="y", color=LINE, lw=0.7)
+    ax.yaxis.set_major_locator(ticker.MaxNLocator(4))
+    ax.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.10g}"))
+    plate.paint(ax)
+
+
+def _png(path: Path, plates: Sequence[Plate], sheet: Sheet) -> None:
+    figure = optional("matplotlib.figure", "forecast").Figure
+    width, head, row = 11.5, 1.75, 3.2
+    height = head + row * -(-len(plates) // 2)
+    fig = figure(figsize=(width, height), dpi=150, facecolor=PAPER[0])
+
+    def write(x: float, y: float, text: str, size: float, colour: str, weight: str = "normal") -> None:
+        fig.text(x, 1 - y / height, text, fontsize=size, color=colour, fontweight=weight, parse_math=False)
+
+    write(0.05, 0.55, sheet.title, 19.0, INK, "bold")
+    write(0.05, 0.9, sheet.said, 12.0, INK)
+    _key(fig, 1 - (1.22 if sheet.said else 0.9) / height, sheet)
+    for k, plate in enumerate(plates):
+        wide = k == len(plates) - 1 and k % 2 == 0
+        left, top, own = 0.05 + 0.49 * (k % 2), head + row * (k // 2), 0.91 if wide else 0.42
+        before, after = plate.left / width, plate.right / width
+        ax = fig.add_axes((left + before, 1 - (top + 2.62) / height, own - before - after, 2.05 / height))
+        _prepare(ax, plate)
+        short = plate.title if len(plate.title) <= 48 else plate.title[:47] + "…"
+        write(left, top + 0.12, short, 12.5, INK, "bold")
+        write(left, top + 0.36, plate.caption, 9.5, SOFT)
+    fig.savefig(path, metadata={"Software": None})
+
+
+def _key(fig: Any, y: float, sheet: Sheet) -> None:
+    """The colours' names, in their colours, and what is shown."""
+    offsetbox = optional("matplotlib.offsetbox", "forecast")
+    words = [("observed", INK, 1.0), ("forecast", OURS, 1.0), *((band, OURS, 0.55) for band in sheet.bands)]
+    looks = [(w, {"color": c, "alpha": a, "fontsize": 10.5, "fontweight": "bold"}) for w, c, a in words]
+    looks.append((sheet.what, {"color": SOFT, "fontsize": 10.5, "parse_math": False}))
+    packed = offsetbox.HPacker(children=[offsetbox.TextArea(w, textprops=p) for w, p in looks], pad=0, sep=12)
+    box = offsetbox.AnchoredOffsetbox(
+        "lower left", child=packed, frameon=False, bbox_to_anchor=(0.05, y), bbox_transform=fig.transFigure,
+        pad=0, borderpad=0,
+    )  # fmt: skip
+    fig.add_artist(box)
+
+
+def _svg(plate: Plate) -> str:
+    """A plate as inline SVG: text stays text, colours become the page's."""
+    matplotlib = optional("matplotlib", "forecast")
+    figure = optional("matplotlib.figure", "forecast").Figure
+    fig = figure(figsize=(4.5, 2.6), facecolor="none")
+    ax = fig.add_axes((plate.left / 4.5, 0.18, 1 - (plate.left + plate.right) / 4.5, 0.78))
+    _prepare(ax, plate)
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": plate.title}):
+        fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.S)
+    text = re.sub(
+        r'<svg [^>]*viewBox="([^"]*)"[^>]*>',
+        rf'<svg viewBox="\1" role="img" aria-label="{html.escape(plate.title)}">',
+        text,
+        count=1,
+    )
+    text = re.sub(
+        r"font: ((?:bold |\d+ )?)([\d.]+)px [^;\"]*",
+        lambda m: f"font-size:{m[2]}px;font-weight:{m[1].strip() or 400}",
+        text,
+    )
+    for k, colour in enumerate(DARK):
+        text = text.replace(colour, f"var(--c{k})")
+    return re.sub(r"\n\s*", "\n", text)
+
+
+STYLE = """
+:root { color-scheme: light dark; --paper: %s; %s }
+@media (prefers-color-scheme: dark) { :root { --paper: %s; %s } }
+* { box-sizing: border-box }
+body { margin: 0; padding: clamp(16px, 4vw, 56px); background: var(--paper); color: var(--c0);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif }
+main { max-width: 1500px; margin: auto }
+h1 { font-size: clamp(24px, 3vw, 34px); line-height: 1.15; margin: 0 0 8px; letter-spacing: -.015em;
+  text-wrap: balance }
+.said { font-size: clamp(17px, 1.6vw, 20px); margin: 0 0 4px; max-width: 60ch }
+.key { color: var(--c1); margin: 0 }
+.key b { font-weight: 600 } .ours { color: var(--c3) } .seen { color: var(--c0) }
+.band { background: color-mix(in srgb, var(--c3) 25%%, transparent); padding: 0 .35em; border-radius: 3px;
+  color: var(--c0) }
+.plates { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%%, 340px), 1fr)); gap: 40px 48px;
+  margin: 36px 0 44px }
+figure { margin: 0; min-width: 0 }
+h2 { font-size: 17px; margin: 0; line-height: 1.3; overflow-wrap: anywhere }
+figcaption p { margin: 2px 0 8px; color: var(--c1); font-size: 14px }
+svg { display: block; width: 100%%; height: auto; overflow: visible; font-family: inherit; stroke-linejoin: round }
+.numbers { overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: clamp(13px, 3.4vw, 15px) }
+th, td { text-align: right; padding: 6px 0 6px clamp(9px, 2vw, 28px); border-bottom: 1px solid var(--c2);
+  white-space: nowrap }
+th { color: var(--c1); font-weight: 400 } th:first-child, td:first-child { text-align: left; padding-left: 0 }
+tr.best td { font-weight: 650 }
+.note { color: var(--c1); font-size: 14px; max-width: 75ch }
+"""
+
+
+def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | None) -> str:
+    light = " ".join(f"--c{k}: {colour};" for k, colour in enumerate(DARK))
+    dark = " ".join(f"--c{k}: {colour};" for k, colour in enumerate(DARK.values()))
+    title, bands = html.escape(sheet.title), "".join(f', <b class="band">{band}</b>' for band in sheet.bands)
+    figures = "\n".join(
+        f"<figure><figcaption><h2>{html.escape(p.title)}</h2><p>{html.escape(p.caption)}</p></figcaption>\n{_svg(p)}"
+        "</figure>"
+        for p in plates
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>{STYLE % (PAPER[0], light, PAPER[1], dark)}</style></head>
+<body><main><header><h1>{title}</h1><p class="said">{html.escape(sheet.said)}</p>
+<p class="key"><b class="seen">Observed</b>, <b class="ours">forecast</b>{bands}. {html.escape(sheet.what)}.</p>
+</header>
+<section class="plates">
+{figures}
+</section>
+{_numbers(result) if result is not None else ""}
+</main></body></html>
+"""
+
+
+def _numbers(result: Mapping[str, Any]) -> str:
+    """The result as an HTML table, best first, with what it leaves out."""
+    lines = [line for line in table(dict(result)).splitlines() if line.strip()]
+    notes = lines[len(_lines(result)) + 4 :]
+    spans = list(result["coverage"])[:1]
+    heads = ["", "MASE", "sMAPE", "OWA", "WQL", *(f"in {s} %" for s in spans)]
+    order = sorted(_lines(result), key=lambda k: (k != result["best"], _lines(result)[k]["mase"] or np.inf))
+    rows = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
+    for method in order:
+        r = _lines(result)[method]
+        cells = [(r["mase"], 3), (r["smape"], 2), (r["owa"], 3), (r["wql"], 3)]
+        words = ["–" if v is None else f"{v:.{d}f}" for v, d in cells]
+        words += ["–" if r["coverage"].get(s) is None else f"{100 * r['coverage'][s]:.0f} %" for s in spans]
+        mark = ' class="best"' if method == result["best"] else ""
+        rows.append(f"<tr{mark}><td>{html.escape(method)}</td>" + "".join(f"<td>{w}</td>" for w in words) + "</tr>")
+    told = " ".join(html.escape(note.strip()) for note in notes)
+    what = (
+        "MASE: 1 is the error of the seasonal naive method within the history. OWA: 1 is Naive2. sMAPE: from 0 to 200. "
+        "WQL: the loss of all quantiles over the sum of the truth. Lower is better in all four."
+    )
+    return f'<section class="numbers"><table>{"".join(rows)}</table></section><p class="note">{told} {what}</p>'

@@ -1,0 +1,251 @@
+"""How good a forecast is, beside the classical methods, and who won.
+
+MASE   mean over series of  mean_t |y_t − ŷ_t| / s,  s = mean |y_t − y_{t−m}| over the series' own history
+sMAPE  mean over series of  200 mean_t |y_t − ŷ_t| / (|y_t| + |ŷ_t|),  from 0 to 200 as in the M competitions
+OWA    ½ (MASE / MASE of Naive2 + sMAPE / sMAPE of Naive2)
+WQL    mean over levels q of  2 Σ ρ_q(y − ŷ_q) / Σ |y|  over all series and steps,  ρ_q(e) = max(q e, (q − 1) e)
+coverage of p %: the share of y within the quantiles (1 ∓ p/100) / 2, ends included
+
+ŷ is the median. m is the season. What was not observed is left out. A series whose s is zero (a constant history) or
+cannot be had (no two values a season apart) has no MASE and is left out of its mean; `unscaled` counts them.
+Hyndman & Koehler 2006; Makridakis, Spiliotis & Assimakopoulos 2020; Gasthaus et al. 2019, section 4.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from gated._check import one_of, refuse, shape, want
+from gated.tasks.forecast.baselines import BASELINES, baselines, naive2
+from gated.tasks.forecast.panel import Panel
+
+
+def scales(history: Panel, season: int) -> Float[np.ndarray, " N"]:
+    """s of each series: the mean seasonal difference where both values were observed, NaN where there is none."""
+    out = np.full(len(history), np.nan)
+    for n in range(len(history)):
+        y = history.y[history.series(n)]
+        differences = np.abs(y[season:] - y[:-season])
+        observed = ~np.isnan(differences)
+        if observed.any():
+            out[n] = differences[observed].mean()
+    return out
+
+
+def metrics(
+    truth: Float[np.ndarray, "N h"], quantiles: Float[np.ndarray, "N h Q"], levels: Sequence[float],
+    scale: Float[np.ndarray, " N"], per: Sequence[str] = (), ids: np.ndarray | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """MASE, sMAPE, WQL and coverage of one forecast; under "per", the same by step and by series where asked.
+
+    A metric that nothing can be said of (no scale, no truth) is None.
+    """
+    seen = ~np.isnan(truth)
+    want(not np.isnan(quantiles[seen]).any(), "forecast", "numbers wherever the truth is known", "NaN")
+    point = quantiles[..., list(levels).index(0.5)]
+    error = np.abs(truth - point)
+    total = np.abs(truth) + np.abs(point)
+    scaled = error / np.where(scale > 0, scale, np.nan)[:, None]
+    percent = 200 * np.divide(error, total, out=np.where(seen, 0.0, np.nan), where=seen & (total > 0))
+    q = np.asarray(levels)
+    over = truth[..., None] - quantiles
+    pinball = 2 * np.maximum(q * over, (q - 1) * over).mean(-1)
+    spans = [
+        (round(100 * (1 - 2 * q)), k, list(levels).index(r))
+        for k, q in enumerate(levels)
+        for r in levels
+        if q < 0.5 and math.isclose(q + r, 1)
+    ]
+    within = {
+        str(p): np.where(seen, (truth >= quantiles[..., a]) & (truth <= quantiles[..., b]), np.nan) for p, a, b in spans
+    }
+
+    def told(mean: Any, sums: Any) -> dict[str, Any]:
+        return {
+            "mase": mean(scaled), "smape": mean(percent), "wql": _ratio(sums(pinball), sums(np.abs(truth))),
+            "coverage": {p: mean(inside) for p, inside in sorted(within.items(), key=lambda item: -int(item[0]))},
+        }  # fmt: skip
+
+    def by_series(a: np.ndarray) -> Any:  # every series counts the same, however many of its steps are known
+        return _mean(_mean(a, 1), 0)
+
+    out = _plain(told(by_series, np.nansum)) | {"unscaled": int((seen.any(1) & ~(scale > 0)).sum())}
+    if per:
+        axes = {"step": 0, "series": 1}
+        found = {
+            word: told(lambda a, x=axes[word]: _mean(a, x), lambda a, x=axes[word]: np.nansum(a, x)) for word in per
+        }
+        out["per"] = {word: _plain(values) for word, values in found.items()}
+        if "series" in out["per"] and ids is not None:
+            out["per"]["series"]["id"] = [i.item() if hasattr(i, "item") else i for i in ids]
+    return out
+
+
+def _mean(a: np.ndarray, axis: int) -> Any:
+    count = (~np.isnan(a)).sum(axis)
+    return np.divide(np.nansum(a, axis), count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def _ratio(a: Any, b: Any) -> Any:
+    return np.divide(a, b, out=np.full(np.shape(b), np.nan), where=b > 0)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JSON has them: lists and floats, None for what is not a number."""
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if np.ndim(value):
+        return [_plain(v) for v in value]
+    return float(value) if np.isfinite(value) else None
+
+
+def score(
+    history: Panel, truth: Float[np.ndarray, "N h"], quantiles: Float[np.ndarray, "N h Q"], levels: Sequence[float],
+    season: int, *, name: str = "LSTM", beside: Sequence[str] = BASELINES, per: Sequence[str] = (),
+    jobs: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The metrics of a forecast, of the classical methods on the same history, and the name of the best.
+
+    {"model": name, "mase", "smape", "owa", "wql", "coverage": {"80": …}, "unscaled", "series", "forecasts", "season",
+    "best",
+    "baselines": {method: the same, "seconds", "failed", "beaten": share of series on which `name` has the lower MASE},
+    "seconds"}. best is by MASE, or by WQL where no series has a scale; equal methods count for the classical one.
+
+    truth: NaN where nothing was observed. per: "step", "series" for the same in detail. beside: see `baselines`.
+    """
+    start = time.perf_counter()
+    n, h = truth.shape
+    shape("score: quantiles", quantiles, n, h, len(levels))
+    want(len(history) == n, "score", f"a history of each of the {n} series", len(history))
+    want(0.5 in levels, "score", "0.5 among the levels", list(levels))
+    for word in per:
+        one_of("per", word, ("step", "series"))
+    seen = ~np.isnan(truth)
+    known = np.array([not np.isnan(history.y[history.series(k)]).all() for k in range(n)])
+    truth = np.where(known[:, None], truth, np.nan)  # nothing can be forecast from nothing
+    if not seen.any():
+        refuse("score", "some truth to compare with", "none in any series")
+    if not np.isfinite(truth).any():
+        refuse("score", "a series with both history and truth", "none")
+    scale = scales(history, season)
+    yard = metrics(truth, naive2(history, h, season)[..., None], [0.5], scale)
+    told = {name: metrics(truth, quantiles, levels, scale, ["series", *per], history.ids)}
+    made = baselines(history, h, season, levels, beside, jobs)
+    for method, forecast in made.items():
+        told[method] = metrics(truth, forecast.quantiles, levels, scale, ["series", *per], history.ids)
+    for method, found in told.items():
+        found["owa"] = _owa(found, yard)
+        if method != name:
+            found |= {
+                "seconds": made[method].seconds,
+                "failed": made[method].failed,
+                "beaten": _beaten(told[name], found),
+            }
+    for found in told.values():
+        detail = {word: found["per"][word] for word in per}
+        found.pop("per")
+        found |= {"per": detail} if detail else {}
+    scored = np.isfinite(truth).any(1)
+    measure = "mase" if told[name]["mase"] is not None else "wql"
+    order = sorted([*made, name], key=lambda k: _last(told[k][measure]))
+    return {
+        "model": name, **told[name], "series": len(set(history.ids[scored])), "forecasts": int(scored.sum()), "season": season,
+        "unobserved": int((~seen).sum()), "baselines": {method: told[method] for method in made}, "best": order[0],
+        "seconds": time.perf_counter() - start,
+    }  # fmt: skip
+
+
+def _owa(found: dict[str, Any], yard: dict[str, Any]) -> float | None:
+    if not yard["mase"] or not yard["smape"] or found["mase"] is None:
+        return None
+    return 0.5 * (found["mase"] / yard["mase"] + found["smape"] / yard["smape"])
+
+
+def _beaten(ours: dict[str, Any], theirs: dict[str, Any]) -> float | None:
+    pairs = [
+        (a, b)
+        for a, b in zip(ours["per"]["series"]["mase"], theirs["per"]["series"]["mase"], strict=True)
+        if a is not None
+    ]
+    return sum(a < b for a, b in pairs) / len(pairs) if pairs else None
+
+
+def verdict(result: dict[str, Any]) -> str:
+    """Who won, in a sentence that is as plain when a classical method did."""
+    name, best = result["model"], result["best"]
+    measure = "mase" if result["mase"] is not None else "wql"
+    word = measure.upper()
+    if not result["baselines"]:
+        return f"{name}: {word} {_figure(result[measure])}."
+    rival = min(result["baselines"], key=lambda k: _last(result["baselines"][k][measure]))
+    theirs = result["baselines"][rival][measure]
+    if _figure(result[measure]) == _figure(theirs):
+        return f"{name} and {rival}: {_figure(theirs)} {word}, a tie."
+    if best == name:
+        better = f", {100 * (1 - result[measure] / theirs):.0f} % better" if theirs else ""
+        share = result["baselines"][rival]["beaten"]
+        wins = f", on {100 * share:.0f} % of {counted(result)}" if share is not None and result["forecasts"] > 1 else ""
+        return f"{name} {_figure(result[measure])}, {rival} {_figure(theirs)} {word}: {name} wins{better}{wins}."
+    return f"{name} {_figure(result[measure])}, {best} {_figure(theirs)} {word}: {best} wins on this data."
+
+
+def counted(result: Mapping[str, Any]) -> str:
+    """What was scored: "414 series", or "12 forecasts of 3 series" where there were several origins."""
+    series, forecasts = result["series"], result["forecasts"]
+    return f"{series:,} series" if series == forecasts else f"{forecasts:,} forecasts of {series:,} series"
+
+
+def _last(value: float | None) -> float:
+    """A key that sorts what is not known behind all numbers."""
+    return math.inf if value is None else value
+
+
+def _figure(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as text for people, best first, with the verdict beneath."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    span = "80" if "80" in result["coverage"] else next(iter(result["coverage"]), None)
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    heads = ["MASE", "sMAPE", "OWA", "WQL", *([f"in {span} %"] if span else []), "seconds"]
+    for k, head in enumerate(["", *heads]):
+        grid.add_column(head, justify="right" if k else "left")
+    rows = {**result["baselines"], result["model"]: {**result, "seconds": None}}
+    for method in sorted(rows, key=lambda k: (_last(rows[k]["mase"]), _last(rows[k]["wql"]), k == result["model"])):
+        r = rows[method]
+        covered = r["coverage"].get(span) if span else None
+        cover = [] if not span else ["–" if covered is None else f"{100 * covered:.0f} %"]
+        mark = " ◂ best" if method == result["best"] else ""
+        grid.add_row(
+            method + mark,
+            _figure(r["mase"]),
+            _figure(r["smape"], 2),
+            _figure(r["owa"]),
+            _figure(r["wql"]),
+            *cover,
+            _figure(r["seconds"], 1),
+        )
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    console.print(grid)
+    notes = [verdict(result)]
+    if result["unscaled"]:
+        notes.append(
+            f"{result['unscaled']} series with a constant or too short history have no MASE and are left out of it."
+        )
+    for method, r in result["baselines"].items():
+        if r["failed"]:
+            notes.append(f"{method} failed on {r['failed']} series; SeasonalNaive stands in for it there.")
+    head = f"{counted(result)}, season {result['season']}"
+    return head + "\n" + console.file.getvalue() + "\n".join(notes)  # pyright: ignore[reportAttributeAccessIssue]

@@ -48,6 +48,7 @@ CONFIG, MODEL, METRICS, LEARNT, ARRAYS = (
     "arrays.safetensors",
 )
 HISTORY, TRAINING, TENSORBOARD = "history.csv", "training.safetensors", "tensorboard"
+BESIDE = ("held", "report.html", "report.png")  # what tasks add: a training without the held-out data, and pictures
 PARTS = (MODEL, METRICS, LEARNT, ARRAYS)  # the files that config.json answers for
 JSON_LIMIT = 16 << 20  # bytes of one JSON file
 HEADER_LIMIT = 16 << 20  # bytes of one safetensors header
@@ -119,7 +120,7 @@ def claim(folder: str | os.PathLike[str]) -> Path:
     folder = Path(folder)
     want(not folder.exists() or folder.is_dir(), f"run folder {folder}", "a folder", "a file", "Name another place.")
     folder.mkdir(parents=True, exist_ok=True)
-    ours = {CONFIG, *PARTS, HISTORY, TRAINING, TENSORBOARD}
+    ours = {CONFIG, *PARTS, HISTORY, TRAINING, TENSORBOARD, *BESIDE}
     ours |= {f"{name}.new" for name in ours}
     foreign = sorted({entry.name for entry in folder.iterdir() if not entry.name.startswith(".")} - ours)
     shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")

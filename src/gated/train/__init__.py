@@ -15,6 +15,7 @@ so two micro-batches of b rows, two processes of b rows and one batch of 2b rows
 from __future__ import annotations
 
 from gated.train.loop import fit
+from gated.train.resume import csv_of
 from gated.train.run import Config, Diverged, History, seeded
 
-__all__ = ["Config", "Diverged", "History", "fit", "seeded"]
+__all__ = ["Config", "Diverged", "History", "csv_of", "fit", "seeded"]

@@ -1,14 +1,15 @@
-"""Teaching a network, in two halves: without the last horizon, to see how it does there, then with everything.
+"""Teaching networks, in two parts: without the last horizon, to see how they do there, then with everything.
 
-The first half learns from all but the last `horizon` steps of every series, stops early on them, and what its forecasts
-of them miss by calibrates the quantiles. The second half goes on from its weights with all the data. So the held-out
-figures and pictures are honest, the forecasts know the newest values, and both together cost one training.
+The first part learns from all but the last `horizon` steps of every series and stops early on them; what its forecasts
+of them miss by calibrates the quantiles. The second goes on from its weights with all the data. So the held-out figures
+and pictures are honest, the forecasts know the newest values, and both together cost one training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +18,175 @@ import torch
 from torch import nn
 
 from gated import checkpoint, train
-from gated._check import refuse
-from gated.tasks.forecast import likelihood, recipe, roll, score
+from gated._check import want
+from gated.tasks.forecast import likelihood, model, roll, score
 from gated.tasks.forecast.config import Config
-from gated.tasks.forecast.model import Network
 from gated.tasks.forecast.panel import Panel
-from gated.tasks.forecast.recipe import Recipe
+from gated.tasks.forecast.recipe import Recipe, recipe
 from gated.tasks.forecast.windows import Windows
 
 CHUNK = 512  # windows at once where nothing is learnt
-
-
-@dataclass(frozen=True)
-class Held:
-    """The forecast of the horizon that the first half did not see."""
-
-    series: np.ndarray  # [C] which series of the panel were long enough
-    quantiles: np.ndarray  # [C, h, Q] float32, before calibration
+FIRST = "held"  # where in the run folder the first part goes on from
+LOOKS = 10  # evaluations in the first part,
+PATIENCE = 4  # of which so many may bring nothing
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """What a fit leaves besides the data."""
+    """What a fit leaves: networks, and what the horizon that they had not seen taught about them."""
 
     recipe: Recipe
-    network: nn.ModuleList  # the members
-    widths: np.ndarray  # [h, Q] the calibration
-    held: Held | None
+    networks: nn.ModuleList  # the members, whose quantiles are averaged
+    widths: np.ndarray  # [h, Q] factors of the quantiles' distance from the median
+    persistence: float  # how alike the ranks of two steps in a row are
+    held: np.ndarray  # [N, h, Q] float32 calibrated forecasts of the last horizon; NaN where a series is too short
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is no weight, for a run folder."""
+        return {"widths": self.widths, "persistence": np.array(self.persistence), "held": self.held}
+
+
+def learn(
+    panel: Panel, config: Config, *, start: Learnt | None = None, steps: int | None = None, out: Any = None,
+    resume: bool = False, progress: bool = True,
+) -> tuple[Learnt, dict[str, Any], list[dict[str, float]]]:  # fmt: skip
+    """Networks for a panel, their metrics on the held-out horizon, and the history of the training.
+
+    With `start`, its networks go on with all the data for `steps` updates (a fifth of a fit's) at a third of the rate.
+    """
+    began = time.monotonic()
+    if start is not None:
+        rule = replace(start.recipe, second=steps or max(1, (start.recipe.first + start.recipe.second) // 5))
+        networks = start.networks
+        rows = _fit(networks, Windows(panel, rule), config, rule.second, rule.lr / 3, began, out, resume, progress).rows
+        return replace(start, networks=networks.cpu()), {}, rows
+    rule = recipe(panel, config)
+    windows = Windows(panel, rule, held=rule.horizon)
+    with train.seeded(config.seed):
+        networks = nn.ModuleList([model.Network(windows) for _ in range(config.members)])
+    shape = (len(panel), rule.horizon, len(rule.levels))
+    learnt = Learnt(rule, networks, np.ones(shape[1:]), 0.5, np.full(shape, np.nan, np.float32))
+    rows, metrics, updates = [], {}, rule.first + rule.second
+    if len(windows.last(rule.horizon)[0]):
+        first = None if out is None else Path(out) / FIRST
+        rows = _fit(networks, windows, config, rule.first, rule.lr, began, first, resume, progress, share=0.6).rows
+        learnt, metrics = _look_back(learnt, windows, panel, config.calibrate)
+        updates = rule.second
+    more = _fit(networks, Windows(panel, rule), config, updates, rule.lr, began, out, resume, progress).rows
+    past = rows[-1] if rows else {"step": 0, "seconds": 0.0}
+    rows += [{**row, **{key: row[key] + past[key] for key in ("step", "seconds")}} for row in more]
+    networks.cpu()
+    return learnt, metrics, rows
+
+
+def _fit(
+    networks: nn.ModuleList, windows: Windows, config: Config, steps: int, lr: float, began: float, out: Any,
+    resume: bool, progress: bool, share: float = 1.0,
+) -> train.History:  # fmt: skip
+    """One part of the training, in `share` of the time that is left; it stops early on what the windows hold back."""
+    members = len(networks)
+    left = None if config.time_limit is None else max(1.0, share * (config.time_limit - (time.monotonic() - began)))
+    series, seen = windows.last(windows.held)
+    chosen = torch.linspace(0, len(series) - 1, min(len(series), CHUNK)).long()
+    held = windows.at(series[chosen], seen[chosen]) if windows.held else None
+
+    def loss(networks: nn.Module, batches: tuple) -> torch.Tensor:
+        return sum(likelihood.loss(n, b) for n, b in zip(networks.children(), batches, strict=True))  # pyright: ignore
+
+    def validate(networks: nn.Module) -> float:
+        device = next(networks.parameters()).device
+        return float(loss(networks, (likelihood.to(held, device),) * members)) / members
+
+    return train.fit(
+        networks, loss, lambda n: tuple(windows.batch(n * members + k) for k in range(members)),
+        config=train.Config(
+            steps=steps, lr=lr, schedule="onecycle", ema=0.99, clip_norm=members**0.5, patience=PATIENCE,
+            eval_every=max(1, steps // LOOKS), time_limit=left, seed=config.seed, device=config.device,
+        ),
+        validate=validate if held is not None else None, out=out, resume=resume, progress=progress,
+    )  # fmt: skip
+
+
+def _look_back(learnt: Learnt, windows: Windows, panel: Panel, calibrate: bool) -> tuple[Learnt, dict[str, Any]]:
+    """What the held-out horizon says of networks that have not seen it: lean, widths, persistence; their metrics."""
+    rule, levels = learnt.recipe, learnt.recipe.levels
+    for network in learnt.networks:
+        model.lean(network, windows)  # pyright: ignore
+    series, seen = windows.last(rule.horizon)
+    q = _told(learnt.networks, windows, series, seen)
+    n, ends = series.numpy(), seen.numpy()
+    truth = panel.y[(panel.offsets[:-1][n] + ends)[:, None] + np.arange(rule.horizon)]
+    metrics = score.metrics(truth, q, levels, score.scales(roll.cut(panel, n, ends), rule.season))
+    widths = likelihood.calibrate(q, truth, levels) if calibrate else learnt.widths
+    held = learnt.held.copy()
+    held[n] = likelihood.widen(q, widths, levels)
+    told = replace(learnt, widths=widths, persistence=likelihood.persistence(q, truth, levels), held=held)
+    return told, {"held_out": metrics}
+
+
+@torch.no_grad()
+def _told(networks: nn.ModuleList, windows: Windows, series: torch.Tensor, seen: torch.Tensor) -> np.ndarray:
+    """[C, h, Q] the members' quantiles averaged, before calibration."""
+    networks.eval()
+    device = next(networks.parameters()).device
+    parts = []
+    for s, o in zip(series.split(CHUNK), seen.split(CHUNK), strict=True):
+        batch = likelihood.to(windows.at(s, o), device)
+        parts.append(torch.stack([likelihood.quantiles(n, batch) for n in networks]).mean(0).cpu())
+    return torch.cat(parts).numpy()
+
+
+def quantiles(learnt: Learnt, panel: Panel, known: np.ndarray | None = None) -> np.ndarray:
+    """[N, h, Q] calibrated quantiles of the steps after the panel; NaN for a series that was never observed.
+
+    known: [N, h, K] the covariates of these steps that are known.
+    """
+    rule = learnt.recipe
+    windows = Windows(panel, rule, known)
+    observed = np.add.reduceat(~np.isnan(panel.y), panel.offsets[:-1]) > 0
+    n = np.flatnonzero(observed & (panel.lengths > 0))
+    series = torch.from_numpy(n)
+    out = np.full((len(panel), rule.horizon, len(rule.levels)), np.nan)
+    out[n] = likelihood.widen(
+        _told(learnt.networks, windows, series, windows.lengths[series]), learnt.widths, rule.levels
+    )
+    return out
+
+
+def sample(learnt: Learnt, panel: Panel, known: np.ndarray | None, count: int, seed: int) -> np.ndarray:
+    """[N, h, count] paths whose steps rise and fall together as the held-out ones did."""
+    q = quantiles(learnt, panel, known)
+    whole = learnt.recipe.likelihood == "negative-binomial"
+    return likelihood.paths(q, learnt.recipe.levels, learnt.persistence, count, seed, whole)
+
+
+def restore(words: dict[str, Any], members: int, panel: Panel, arrays: Mapping[str, np.ndarray], state: Any) -> Learnt:
+    """What a run folder holds, as it was learnt."""
+    rule = Recipe(**{key: tuple(value) if isinstance(value, list) else value for key, value in words.items()})
+    little = roll.cut(panel, np.array([0]), np.minimum(panel.lengths[:1], 2))  # enough to know how wide everything is
+    with train.seeded(0):
+        networks = nn.ModuleList([model.Network(Windows(little, rule)) for _ in range(members)])
+    checkpoint.fill(networks, state)
+    shape = (rule.horizon, len(rule.levels))
+    want(arrays["widths"].shape == shape, "run folder", f"widths of shape {shape}", arrays["widths"].shape)
+    held = arrays["held"]
+    want(held.shape == (len(panel), *shape), "run folder", f"held of shape {(len(panel), *shape)}", held.shape)
+    return Learnt(rule, networks.eval(), arrays["widths"], float(arrays["persistence"]), held)
+
+
+def describe(learnt: Learnt, metrics: Mapping[str, Any]) -> list[str]:
+    """The network and its held-out figures in sentences."""
+    rule, held = learnt.recipe, metrics.get("held_out", {})
+    size = sum(p.numel() for p in learnt.networks.parameters())
+    many = f"{len(learnt.networks)} networks of together" if len(learnt.networks) > 1 else "A network of"
+    reads = f"{rule.context} seasons of {rule.season}" if rule.season > 1 else f"{rule.context} steps"
+    told = [f"{many} {size:,} weights reads {reads} and forecasts {rule.horizon} steps ahead."]
+    if held.get("mase") is not None:
+        told.append(
+            f"Last {rule.horizon} steps, held out while it learnt: MASE {held['mase']:.3f}, sMAPE {held['smape']:.2f}."
+        )
+    elif not held:
+        told.append("The series are too short to hold a horizon out: nothing says how good the forecasts are.")
+    if "fit_seconds" in metrics:
+        told.append(f"Fit in {metrics['fit_seconds']:.1f} s.")
+    return told

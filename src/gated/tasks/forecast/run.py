@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gated import checkpoint
+from gated import checkpoint, train
 from gated._check import optional, refuse, want, within
 from gated.tasks.forecast import ahead, frame, learn, roll, score
 from gated.tasks.forecast.baselines import BASELINES
@@ -94,7 +95,7 @@ class Run:
                 continue
             history = roll.cut(rolled.history, mine, rolled.history.lengths[mine])
             if (fresh and not told[rolled.window < w].size) or refit:
-                learnt, _ = learn.learn(history, self.config, progress=progress)
+                learnt, _, _ = learn.learn(history, self.config, progress=progress)
             told[mine] = learn.quantiles(learnt, history, rolled.known[mine])
         result = self._measured(rolled.history, rolled.truth, told, ["series", *per], baselines)
         for found in (result, *result["baselines"].values()):
@@ -111,8 +112,10 @@ class Run:
         start = time.perf_counter()
         new, report = frame.panel(read(source, id=self.schema.id), self.schema)
         panel = frame.join(self.panel, new)
-        learnt, history = learn.learn(panel, self.config, start=self.learnt, steps=steps, out=out, progress=progress)
-        metrics = {**learnt.held, "fit_seconds": time.perf_counter() - start, "updated": True}
+        learnt, _, history = learn.learn(
+            panel, self.config, start=copy.deepcopy(self.learnt), steps=steps, out=out, progress=progress
+        )
+        metrics = {"fit_seconds": time.perf_counter() - start, "updated": True}
         run = replace(self, learnt=learnt, panel=panel, metrics=metrics, history=history, notes=tuple(report.lines()))
         if out is not None:
             run.save(out)
@@ -127,12 +130,14 @@ class Run:
             "ids": self.panel.ids.tolist(),
             "notes": list(self.notes),
             "recipe": asdict(self.learnt.recipe),
+            "history": self.history,
         }
         arrays = panel | {f"learnt.{name}": value for name, value in self.learnt.arrays().items()}
         checkpoint.save(
-            folder, asdict(self.config), self.learnt.network, task="forecast", metrics=self.metrics, learnt=learnt,
+            folder, asdict(self.config), self.learnt.networks, task="forecast", metrics=self.metrics, learnt=learnt,
             arrays=arrays,
         )  # fmt: skip
+        checkpoint.write(Path(folder) / checkpoint.HISTORY, train.csv_of(self.history))
 
     def summary(self) -> str:
         """What was learnt, in a few lines for people."""
@@ -176,8 +181,8 @@ def fit(
         static=config.static, freq=config.freq,
     )  # fmt: skip
     panel, report = frame.panel(data, schema, context=config.context or 0)
-    learnt, history = learn.learn(panel, config, out=out, resume=resume, progress=progress)
-    metrics = {**learnt.held, "fit_seconds": time.perf_counter() - start}
+    learnt, metrics, history = learn.learn(panel, config, out=out, resume=resume, progress=progress)
+    metrics["fit_seconds"] = time.perf_counter() - start
     run = Run(config, schema, learnt, panel, metrics, history, tuple(report.lines()))
     if out is not None:
         run.save(out)
@@ -197,7 +202,7 @@ def load(folder: str | os.PathLike[str]) -> Run:
         clock = times if schema.freq.isdecimal() else times.view("datetime64[ns]")
         panel = Panel(ids=ids, times=clock, freq=schema.freq, **arrays)
         rest = {k.removeprefix("learnt."): v for k, v in found.arrays.items() if k.startswith("learnt.")}
-        learnt = learn.restore(found.learnt["recipe"], config, rest, found.state)
+        learnt = learn.restore(found.learnt["recipe"], config.members, panel, rest, found.state)
         notes = tuple(map(str, found.learnt["notes"]))
     except (KeyError, TypeError) as error:
         refuse(where, "a forecast run as this version writes it", f"{type(error).__name__}: {error}")
@@ -209,4 +214,4 @@ def load(folder: str | os.PathLike[str]) -> Run:
         and panel.static.shape[:1] == (n,)
     )  # fmt: skip
     want(fits, where, "a panel whose parts agree", "parts of other sizes")
-    return Run(config, schema, learnt, panel, found.metrics, checkpoint.history(folder), notes)
+    return Run(config, schema, learnt, panel, found.metrics, list(found.learnt["history"]), notes)

@@ -2,6 +2,5 @@ from .config import Config as Config
 from .run import Run as Run
 from .run import fit as fit
 from .run import load as load
-from .run import predict as predict
-from .run import score as score
+from .score import measure as measure
 from .score import table as table

@@ -194,7 +194,7 @@ def load(folder: str | os.PathLike[str]) -> Run:
     found = checkpoint.load(folder, task="forecast")
     where = f"run folder {Path(folder)}"
     try:
-        words = {k: tuple(v) if isinstance(v, list) else v for k, v in found.config.items()}
+        words: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.config.items()}
         config, schema = Config(**words), frame.Schema(**found.learnt["schema"])
         arrays = {k.removeprefix("panel."): v for k, v in found.arrays.items() if k.startswith("panel.")}
         times = arrays.pop("times").astype(np.int64)

@@ -13,7 +13,7 @@ pd = pytest.importorskip("pandas")
 
 from gated._check import InputError  # noqa: E402
 from gated.tasks.forecast import clock  # noqa: E402
-from gated.tasks.forecast.ahead import future, known_future, to_frame, truth  # noqa: E402
+from gated.tasks.forecast.ahead import columns, future, known_future, to_frame, truth  # noqa: E402
 from gated.tasks.forecast.frame import Schema, join, learn, panel  # noqa: E402
 from gated.tasks.forecast.read import read  # noqa: E402
 
@@ -201,8 +201,8 @@ def test_times_come_back_as_they_came(times):
     first, rest = frame[:4], frame[4:]
     schema, made, report = whole(first, time="when", target="v", id="who")
     assert report.inserted == 0
-    got = to_frame(schema, made, np.ones((1, 2, 3)), [0.1, 0.5, 0.9], np.ones((1, 2)))
-    assert list(got) == ["who", "when", "mean", "median", "q0.1", "q0.5", "q0.9"]
+    got = to_frame(schema, made, columns(np.ones((1, 2, 3)), [0.1, 0.5, 0.9]))
+    assert list(got) == ["who", "when", "median", "q0.1", "q0.5", "q0.9"]
     assert got["when"].tolist() == rest["when"].tolist()
     assert got["who"].tolist() == [3, 3]
     assert truth(read(rest), schema, made, 3).tolist()[0][:2] == [1, 1]
@@ -326,6 +326,25 @@ def test_a_schema_survives_json():
     again = Schema(**json.loads(json.dumps(dataclasses.asdict(schema))))
     assert again == schema
     np.testing.assert_array_equal(panel(frame, again)[0].known, panel(frame, schema)[0].known)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"freq": 5},
+        {"freq": "fortnight"},
+        {"time": None},
+        {"kind": "sundial"},
+        {"ids": "float"},
+        {"past": {"a": "b"}},
+        {"zone": 1},
+    ],
+)
+def test_a_damaged_schema_is_refused(damage):
+    """A schema read from a file is checked before it is used: one error, whatever is wrong in it."""
+    good = dataclasses.asdict(learn(read(daily(5))))
+    with pytest.raises((InputError, TypeError), match="chema"):  # TypeError: shapes and types are checked in tests
+        Schema(**{**good, **damage})
 
 
 def test_join_continues_series_and_adds_new_ones():

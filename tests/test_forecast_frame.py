@@ -328,6 +328,25 @@ def test_a_schema_survives_json():
     np.testing.assert_array_equal(panel(frame, again)[0].known, panel(frame, schema)[0].known)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"freq": 5},
+        {"freq": "fortnight"},
+        {"time": None},
+        {"kind": "sundial"},
+        {"ids": "float"},
+        {"past": {"a": "b"}},
+        {"zone": 1},
+    ],
+)
+def test_a_damaged_schema_is_refused(damage):
+    """A schema read from a file is checked before it is used: one error, whatever is wrong in it."""
+    good = dataclasses.asdict(learn(read(daily(5))))
+    with pytest.raises((InputError, TypeError), match="chema"):  # TypeError: shapes and types are checked in tests
+        Schema(**{**good, **damage})
+
+
 def test_join_continues_series_and_adds_new_ones():
     """A panel cut in two and joined is the whole again; later values replace earlier ones, but NaN replaces nothing."""
     frame = pd.concat([daily(9, unique_id="a", p=1.0), daily(7, unique_id="b", p=2.0)], ignore_index=True)

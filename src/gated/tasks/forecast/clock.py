@@ -36,7 +36,7 @@ class Clock:
     rule: str = ""  # months only: a key of RULES, the day from which the shift is counted
 
 
-def parse(freq: str) -> Clock:
+def parse(freq: str, where: str = "freq") -> Clock:
     """The clock of a frequency: pandas' alias (older ones, "H" or "M", as well), or the step of integer times."""
     if freq.strip().isdecimal() and 0 < int(freq) < 2**61:
         return Clock("integer", int(freq))
@@ -48,7 +48,7 @@ def parse(freq: str) -> Clock:
         offset = None
     name = type(offset).__name__
     n = getattr(offset, "n", 0)
-    want(n > 0, "freq", f"a frequency such as {EXAMPLES}", repr(freq))
+    want(n > 0, where, f"a frequency such as {EXAMPLES}", repr(freq))
     if name == "Week":
         return Clock("ns", 7 * n * DAY)
     if name == "BusinessDay":
@@ -59,7 +59,7 @@ def parse(freq: str) -> Clock:
         business = "B" if name.startswith("B") else ""
         return Clock("month", n * months, business + calendar[3][0].replace("B", "S"))
     nanos = _nanos(offset)
-    want(nanos > 0, "freq", f"a frequency such as {EXAMPLES}", repr(freq))
+    want(nanos > 0, where, f"a frequency such as {EXAMPLES}", repr(freq))
     return Clock("ns", nanos)
 
 

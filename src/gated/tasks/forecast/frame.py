@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from gated._check import optional, refuse, want
+from gated._check import one_of, optional, refuse, want
 from gated.tasks.forecast import clock as clocks
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.read import clean, numbers, parse, restore, say, text, times
@@ -35,6 +35,18 @@ class Schema:
     past: dict[str, list[str] | None] = field(default_factory=dict)  # a column's categories, or None for a number
     known: dict[str, list[str] | None] = field(default_factory=dict)
     static: dict[str, list[str] | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:  # it may come from a file
+        words = all(isinstance(w, str) for w in (self.time, self.target, self.id or "", self.zone or "", self.freq))
+        parts = all(
+            isinstance(part, dict) and all(c is None or (isinstance(c, list) and set(map(type, c)) <= {str})
+                                           for c in part.values())
+            for part in (self.past, self.known, self.static)
+        )  # fmt: skip
+        want(words and parts, "schema", "names of columns and lists of categories", "something else")
+        one_of("schema: kind", self.kind, ("integer", "datetime", "date", "%Y%m%d", "%Y%m", "utc", "local"))
+        one_of("schema: ids", self.ids, ("integer", "text"))
+        clocks.parse(self.freq, "schema: freq")
 
     def names(self, part: str) -> list[str]:
         """The columns of the panel's `past`, `known` or `static`: 'price', 'holiday=yes', 'holiday=no'."""
@@ -121,8 +133,7 @@ def learn(
         clash = next((r for r, n in named[:k] if n == name), None)
         want(clash is None, role, f"a column of its own, for {name!r} is the {clash} column already", repr(name))
     ids_kind = "integer" if id is not None and frame[id].dtype.kind in "iu" else "text"
-    draft = Schema(roles["time"], roles["target"], id, freq or "", "", None, ids_kind)
-    rows = rows_of(frame, draft)
+    rows = _rows(frame, roles["time"], roles["target"], id, ids_kind)
     if freq is None:
         freq = clocks.infer(rows.times, rows.codes, rows.ids, lambda mask: say(rows.frame, mask))
     else:
@@ -136,7 +147,7 @@ def learn(
         )
         freq = clocks.name(clock, rows.times[0])
     parts = [{name: _categories(frame, name) for name in part} for part in (past, known, static)]
-    return replace(draft, freq=freq, kind=rows.kind, zone=rows.zone, past=parts[0], known=parts[1], static=parts[2])
+    return Schema(roles["time"], roles["target"], id, freq, rows.kind, rows.zone, ids_kind, *parts)
 
 
 def want_column(frame: Any, name: str, role: str) -> None:
@@ -195,14 +206,19 @@ class _Rows:
 
 
 def rows_of(frame: Any, schema: Schema) -> _Rows:
-    moments, kind, zone = times(frame, schema.time, schema.kind or None)
-    if schema.id is None:
-        codes, ids = np.zeros(len(frame), np.int64), np.array([schema.target], object)
+    """The rows of new data, read as the schema says."""
+    return _rows(frame, schema.time, schema.target, schema.id, schema.ids, schema.kind)
+
+
+def _rows(frame: Any, time: str, target: str, id: str | None, ids_kind: str, kind: str | None = None) -> _Rows:
+    moments, kind, zone = times(frame, time, kind)
+    if id is None:
+        codes, ids = np.zeros(len(frame), np.int64), np.array([target], object)
     else:
-        column = frame[schema.id]
+        column = frame[id]
         missing = column.isna().to_numpy(bool)
-        clean(frame, missing, f"column {schema.id!r}", "a series in every row")
-        column = column if schema.ids == "integer" and column.dtype.kind in "iu" else text(column)
+        clean(frame, missing, f"column {id!r}", "a series in every row")
+        column = column if ids_kind == "integer" and column.dtype.kind in "iu" else text(column)
         codes, found = pd.factorize(column)
         ids = np.asarray(found, None if column.dtype.kind in "iu" else object)
     order = np.argsort(codes, kind="stable")
@@ -216,10 +232,10 @@ def rows_of(frame: Any, schema: Schema) -> _Rows:
     twice = np.r_[False, (codes[1:] == codes[:-1]) & (moments[1:] == moments[:-1])]
     if twice.any():
         k = int(np.flatnonzero(twice)[0])
-        todo = "Name the column that tells series apart with id." if schema.id is None else "Keep one of them."
-        first = f"{frame[schema.time].iloc[k]} in {say(frame, np.isin(np.arange(len(frame)), [k - 1, k]))}"
+        todo = "Name the column that tells series apart with id." if id is None else "Keep one of them."
+        first = f"{frame[time].iloc[k]} in {say(frame, np.isin(np.arange(len(frame)), [k - 1, k]))}"
         refuse(
-            f"column {schema.time!r}",
+            f"column {time!r}",
             "each time once in a series",
             f"{_count(int(twice.sum()), 'repeated row')}, the first {first}",
             todo,

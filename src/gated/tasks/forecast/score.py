@@ -156,7 +156,8 @@ def score(
     measure = "mase" if told[name]["mase"] is not None else "wql"
     order = sorted([*made, name], key=lambda k: _last(told[k][measure]))
     return {
-        "model": name, **told[name], "series": len(set(history.ids[scored])), "forecasts": int(scored.sum()), "season": season,
+        "model": name, **told[name], "series": len(set(history.ids[scored])),
+        "forecasts": int(scored.sum()), "season": season,
         "unobserved": int((~seen).sum()), "baselines": {method: told[method] for method in made}, "best": order[0],
         "seconds": time.perf_counter() - start,
     }  # fmt: skip

@@ -1,0 +1,201 @@
+"""What the network is told of a series: its season, its calendar, its values on a smooth scale, its levels and drift.
+
+Everything is causal but two constants of a series, its unit and whether it is read on a log scale: the features at a
+time are functions of the values up to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from gated.tasks.forecast import clock as clocks
+
+ALPHAS = np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 0.99])  # rates of exponential smoothing
+CENTRE = 3  # which of them gives the centre of a window
+SHOWN = (1, 4, 7, 9)  # and which the network sees
+SHARPNESS = 8  # power of the errors by which rates are weighed
+GAMMA = 0.2  # slowest rate of the seasonal index
+SMALL = 0.01  # in the log of values, so that zeros have one
+STEADY = 0.02  # values that vary less than this about their mean need no log
+
+
+def seasons(freq: str) -> tuple[int, int]:
+    """Steps in the shortest season m of a frequency, and in the next longer one (0: none).
+
+    A day for what is finer than a day, and then a week; else a week, or a year. Integer times have no season (m = 1).
+    """
+    clock = clocks.parse(freq)
+    if clock.unit == "integer":
+        return 1, 0
+    if clock.unit == "business":
+        return (5 // clock.step, 0) if 5 % clock.step == 0 else (1, 0)
+    if clock.unit == "month":
+        return (12 // clock.step, 0) if 12 % clock.step == 0 else (1, 0)
+    day = clocks.DAY
+    if clock.step < day:
+        per = day // clock.step
+        hour = per // 24  # where a day is too many steps, the hour comes first
+        return (per, 7 * per) if per <= 192 else (hour, per) if hour > 1 else (per, 0)
+    weeks = clock.step // (7 * day)
+    if weeks:
+        return (52 // weeks, 0) if weeks <= 26 else (1, 0)
+    return (7 * day // clock.step, 0) if clock.step in (day,) else (1, 0)
+
+
+def calendar(times: np.ndarray, freq: str) -> Float[np.ndarray, "L c"]:
+    """Hour of the day and day of the week on circles: what matters to people and no season index can know.
+
+    Months and longer steps have none: their season says it all, and the year itself would be learnt by heart.
+    """
+    clock = clocks.parse(freq)
+    if clock.unit in ("integer", "month") or (clock.unit == "ns" and clock.step > clocks.DAY):
+        return np.zeros((len(times), 0))
+    day = times.astype("datetime64[ns]").astype(np.int64) / clocks.DAY
+    angles = [2 * np.pi * (np.floor(day) + 3) / 7 * k for k in (1, 2, 3)]
+    if clock.unit == "ns" and clock.step < clocks.DAY:
+        angles.append(2 * np.pi * day)
+    return np.stack([f(a) for a in angles for f in (np.sin, np.cos)], -1)
+
+
+# ---- a smooth scale
+
+
+@dataclass(frozen=True)
+class Scale:
+    """x = log(max(y, 0) / unit + SMALL) where log, else (y - origin) / unit; [N] each."""
+
+    unit: np.ndarray
+    origin: np.ndarray
+    log: np.ndarray
+
+    def forward(self, y: np.ndarray) -> np.ndarray:
+        """[N, …] -> [N, …]"""
+        wide = (slice(None), *[None] * (y.ndim - 1))
+        unit, origin, log = self.unit[wide], self.origin[wide], self.log[wide]
+        return np.where(log, np.log(np.maximum(y, 0) / unit + SMALL), (y - origin) / unit)
+
+
+def scale(Y: Float[np.ndarray, "N T"], m: int) -> Scale:
+    """The scale of each series; its unit and origin follow from its first max(2 m, 8) observations.
+
+    Log for series without negative values and with at most one zero in twenty that move by more than `STEADY` of their
+    mean. The unit is the mean of those first values, or, without log, their mean distance from their mean.
+    """
+    seen = ~np.isnan(Y)
+    count = seen.sum(1)
+    head = seen & (np.cumsum(seen, 1) <= max(2 * m, 8))
+    mean = lambda a, where: np.where(where, a, 0.0).sum(1) / np.maximum(where.sum(1), 1)  # noqa: E731
+    zero_filled = np.where(seen, Y, 0.0)
+    first, overall = mean(zero_filled, head), mean(zero_filled, seen)
+    moves = mean(np.abs(zero_filled - overall[:, None]), seen) > STEADY * np.abs(overall)
+    log = (zero_filled >= 0).all(1) & ((seen & (Y == 0)).sum(1) <= 0.05 * count) & moves & (first > 0)
+    distance = np.where(seen, np.abs(zero_filled - first[:, None]), 0.0)
+    spread = mean(distance, head)
+    flat = spread <= 1e-9 * np.abs(first)  # the first value that differs then sets the unit, and in a constant its size
+    later = np.take_along_axis(distance, (distance > 1e-9 * np.abs(first)[:, None]).argmax(1)[:, None], 1)[:, 0]
+    spread = np.where(flat, np.where(later > 1e-9 * np.abs(first), later, np.where(first == 0, 1.0, np.abs(first))), spread)
+    return Scale(np.where(log, first, spread), np.where(log, 0.0, first), log)
+
+
+# ---- one pass over time
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """What is known after each time; T times, N series."""
+
+    fill: Float[np.ndarray, "T N"]  # the value, or in a gap what was expected of it
+    level: Float[np.ndarray, "T N 5"]  # levels at the `CENTRE` and `SHOWN` rates
+    error: Float[np.ndarray, "T N 4"]  # mean one-step errors at the `SHOWN` rates
+    best: Float[np.ndarray, "T N 3"]  # level, error and rate, weighed by how well each rate did
+    drift: Float[np.ndarray, "T N 2"]  # slope a step: over all history, and over the latest seasons
+    seasonal: Float[np.ndarray, "T N"]  # index of time t's phase, known m // 2 steps later
+    trust: Float[np.ndarray, "T N"]  # share of the index that is no noise
+    naive: Float[np.ndarray, "T N"]  # mean change over a season
+
+
+def smooth(X: Float[np.ndarray, "N T"], m: int) -> Smooth:
+    """Seasonal index, levels, drift and errors of all series by one recursion over time.
+
+        d_τ = x_τ - mean of the season around τ,   s_τ = s_{τ-m} + γ (d_τ - s_{τ-m})            known at τ + m // 2
+        v_t = x_t - ρ s_{t-m}                                                                the deseasonalised series
+        l_t = l_{t-1} + α (v_t - l_{t-1})                                                    for each α of `ALPHAS`
+        b_t = the least-squares slope of v_1 … v_t                                  (and discounted by 1 - 1 / 3m a step)
+        l*_t = Σ w_α l_t,  w ∝ (mean |v - l_{-1}|)^-8
+
+    γ = max(GAMMA, 1/cycles) and α likewise at least 1/n, so that beginnings are plain means; ρ = 1 - noise / signal of
+    the index, at least 0 (James-Stein). l* + b k / 2 is the Theta method's forecast of v (Hyndman & Billah 2003, eq. 5),
+    with α chosen by errors discounted over two seasons in place of one maximum likelihood.
+    """
+    N, T = X.shape
+    X, J, half = np.ascontiguousarray(X.T), len(ALPHAS), m // 2
+    forget, local = 1 / max(2 * m, 10), 1 - 1 / max(3 * m, 10)
+    zero = np.zeros(N)
+    fill, season, trust, naive = (np.zeros((T, N)) for _ in range(4))
+    level, error, best, drift = np.zeros((T, N, 1 + len(SHOWN))), np.zeros((T, N, len(SHOWN))), np.zeros((T, N, 3)), np.zeros((T, N, 2))
+    kept = [CENTRE, *SHOWN]
+    cycles = np.zeros((T, N))
+    sums = np.zeros((T + 1, N))
+    l, e = np.zeros((N, J)), np.zeros((N, J))
+    n, pairs, change, signal, noise, judged = zero, zero, zero, zero, zero, zero
+    g0 = g1 = g2 = gx = gtx = zero  # sums over all history: 1, t, t², v, t v
+    r0 = r1 = r2 = rx = rtx = zero  # the same discounted, with time counted back from now
+    seen = np.zeros(N, bool)
+    for t in range(T):
+        o = ~np.isnan(X[t])
+        of = o.astype(float)
+        index = season[t - m] * trust[t - 1] if m > 1 and t >= m else zero
+        x = np.where(o, X[t], np.where(seen, l[:, CENTRE] + index, 0.0))
+        fill[t] = x
+        v = x - index
+        fresh = o & ~seen
+        if fresh.any():
+            l[fresh] = v[fresh, None]
+        off = (v[:, None] - l) * of[:, None]
+        l = l + np.maximum(ALPHAS, 1 / (n + 1)[:, None]) * off
+        again = of * seen
+        e = e + (again * np.maximum(forget, 1 / np.maximum(n, 1)))[:, None] * (np.abs(off) - e)
+        seen = seen | o
+        if t >= m:
+            pairs = pairs + of
+            change = change + of * np.maximum(forget, 1 / np.maximum(pairs, 1)) * (np.abs(x - fill[t - m]) - change)
+        n = n + of
+        g0, g1, g2, gx, gtx = g0 + of, g1 + of * t, g2 + of * t * t, gx + of * v, gtx + of * v * t
+        r2, rtx, r1 = local * (r2 - 2 * r1 + r0), local * (rtx - rx), local * (r1 - r0)
+        r0, rx = local * r0 + of, local * rx + of * v
+        some = g0 >= 3
+        drift[t, :, 0] = np.where(some, (g0 * gtx - g1 * gx) / np.maximum(g0 * g2 - g1 * g1, 1e-9), 0)
+        drift[t, :, 1] = np.where(some, (r0 * rtx - r1 * rx) / np.maximum(r0 * r2 - r1 * r1, 1e-9), 0)
+        w = (e + 1e-6) ** -float(SHARPNESS)
+        w /= w.sum(1, keepdims=True)
+        level[t], error[t], naive[t] = l[:, kept], e[:, SHOWN], change
+        best[t, :, 0], best[t, :, 1], best[t, :, 2] = (w * l).sum(1), (w * e).sum(1), w @ ALPHAS
+        sums[t + 1] = sums[t] + x
+        if m > 1 and t >= m:
+            tau = t - half
+            around = sums[t + 1] - sums[t + 1 - m]
+            around = (around - (x - fill[t - m]) / 2) / m if m % 2 == 0 else around / m
+            d, ot = fill[tau] - around, ~np.isnan(X[tau])
+            before, c = (season[tau - m], cycles[tau - m]) if tau >= m else (zero, zero)
+            judge = ot & (c > 0)
+            c = c + ot
+            gamma = np.maximum(GAMMA, 1 / np.maximum(c, 1))
+            season[tau], cycles[tau] = before + ot * gamma * (d - before), c
+            judged = judged + judge
+            rate = judge * np.maximum(1 / np.maximum(judged, 1), 1 / (6 * m))
+            noise = noise + rate * ((d - before) ** 2 - noise)
+            signal = signal + rate * (season[tau] ** 2 - signal)
+            trust[t] = np.clip(1 - noise * gamma / np.maximum(signal, 1e-12), 0, 1) * (judged > 0)
+    return Smooth(fill, level, error, best, drift, season, trust, naive)
+
+
+def padded(values: Float[np.ndarray, " L"], offsets: Int[np.ndarray, " N1"], n: Int[np.ndarray, " G"]) -> np.ndarray:
+    """[G, T] the series n, NaN after their ends."""
+    lengths = offsets[n + 1] - offsets[n]
+    t = np.arange(int(lengths.max(initial=1)))
+    inside: Bool[np.ndarray, "G T"] = t < lengths[:, None]
+    rows = np.minimum(offsets[n][:, None] + t, len(values) - 1)
+    return np.where(inside, values[rows], np.nan)

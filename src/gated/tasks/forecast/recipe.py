@@ -1,0 +1,74 @@
+"""What follows from the data: the one default recipe, as rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gated._check import refuse, want
+from gated.tasks.forecast import features
+from gated.tasks.forecast.config import Config
+from gated.tasks.forecast.panel import Panel
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to fold the history, and how to train."""
+
+    horizon: int  # h
+    season: int  # m
+    long: int  # steps in the longer season, 0 without one
+    context: int  # whole seasons that the network reads: S
+    lags: int  # last values of the same phase that the decoder sees: K
+    width: int  # units of each LSTM: H
+    dropout: float
+    batch: int  # windows: B
+    first: int  # updates without the last horizon
+    second: int  # and then with everything
+    lr: float
+    likelihood: str
+    levels: tuple[float, ...]
+    seed: int
+
+
+def recipe(panel: Panel, config: Config) -> Recipe:
+    """The recipe of a panel; what the config says stands, the rest follows.
+
+    - m and the longer season by frequency (`features.seasons`); no season where no series is longer than one.
+    - S = 48 / m seasons, between 4 and 12; where there is a longer season, two of it, and K = 7 in place of 4.
+    - Data finer than a day: H = 128, windows in batches of 64 for 1,500 updates. Else 64, 128 and 500. Horizons beyond
+      48 steps take fewer windows, then fewer updates.
+    - Three updates of five are made without the last horizon.
+    """
+    h = config.horizon
+    want(len(panel) > 0, "fit", "at least one series", "none")
+    longest = int(panel.lengths.max())
+    m, long = features.seasons(panel.freq)
+    if config.season is not None:
+        m, long = config.season, long if long > config.season and long % config.season == 0 else 0
+    if longest <= m:
+        m, long = 1, 0
+    if longest <= 2 * long:
+        long = 0
+    if np.isnan(panel.y).all():
+        refuse("fit", "some observed values", "none")
+    if config.likelihood == "negative-binomial":
+        counts = panel.y[~np.isnan(panel.y)]
+        want(bool((counts >= 0).all()), "likelihood negative-binomial", "values of at least 0", float(counts.min()))
+    seasons = 2 * long // m if long else int(np.clip(-(-48 // m), 4, 12))
+    if config.context is not None:
+        seasons = max(1, -(-config.context // m))
+    seasons = min(seasons, max(1, -(-longest // m)))
+    fine = m >= 24 and long > 0
+    batch = config.batch or int(np.clip((64 if fine else 128) * 48 // max(h, 48), 16, 128))
+    steps = config.steps or (1500 if fine else 500)
+    if config.steps is None and h > 192:
+        steps = max(500, steps * 192 // h)
+    first = round(0.6 * steps)
+    return Recipe(
+        horizon=h, season=m, long=long if 2 * long <= seasons * m else 0, context=seasons,
+        lags=min(seasons, 7 if long else 4), width=config.width or (128 if fine else 64), dropout=0.1 if fine else 0.2,
+        batch=batch, first=first, second=max(1, steps - first), lr=config.lr or (6e-3 if fine else 1e-2),
+        likelihood=config.likelihood, levels=tuple(config.quantiles), seed=config.seed,
+    )  # fmt: skip

@@ -1,0 +1,190 @@
+"""A panel as flat tensors, and windows of it: what a network is given at an origin, and what came after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gated.tasks.forecast import clock as clocks
+from gated.tasks.forecast import features
+from gated.tasks.forecast.panel import Panel
+from gated.tasks.forecast.recipe import Recipe
+
+NEAREST = 0.01  # least spread of a window, on the smooth scale
+WIDEST = 10.0  # inputs are cut to [-WIDEST, WIDEST]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B windows. z = (x - centre) / spread, with x the values on their smooth scale; `y` and `scale` are in units."""
+
+    x: Float[Tensor, "B S m"]  # z of the history, folded into seasons, 0 where nothing was observed
+    seen: Float[Tensor, "B S m"]  # 1 where something was
+    past: Float[Tensor, "B S m P"]  # covariates up to the origin, past and known ones, NaN where there are none
+    step: Float[Tensor, "B h F"]  # of each step ahead
+    known: Float[Tensor, "B h E K"]  # covariates of each step ahead, and of the steps one season and a long one before
+    whole: Float[Tensor, "B G"]  # of the window as a whole
+    static: Float[Tensor, "B D"]
+    bases: Float[Tensor, "B h 2"]  # on the smooth scale: the value of the same phase, and theta
+    centre: Float[Tensor, "B 1"]
+    spread: Float[Tensor, "B 1"]
+    error: Float[Tensor, "B 1"]  # size of past errors, on the smooth scale
+    log: Bool[Tensor, "B 1"]  # the smooth scale is logarithmic
+    unit: Float[Tensor, "B 1"]  # a forecast in units, times this, plus origin, is one in the data's own
+    origin: Float[Tensor, "B 1"]
+    y: Float[Tensor, "B h"]  # the truth, NaN where there is none
+    scale: Float[Tensor, "B 1"]  # error of seasonal naive in the series
+
+
+class Windows:
+    """The windows of a panel, cut by indexing alone; the features of every origin are computed once.
+
+    future: [N, h, K] known covariates of the steps after the panel. held: no target lies in the last `held` steps of a
+    series, for learning without them.
+    """
+
+    def __init__(
+        self, panel: Panel, recipe: Recipe, future: Float[np.ndarray, "N h K"] | None = None, held: int = 0
+    ) -> None:
+        self.recipe, self.held = recipe, held
+        h, m, long, S = recipe.horizon, recipe.season, recipe.long, recipe.context
+        lengths = panel.lengths
+        N, pad = len(panel), S * m + 2 * m
+        start = panel.offsets[:-1] + pad * np.arange(1, N + 1) + h * np.arange(N)
+        rows = np.arange(len(panel.y)) + np.repeat(start - panel.offsets[:-1], lengths)
+        total = len(panel.y) + N * (pad + h)
+        flat = lambda *more, value=0.0: np.full((total, *more), value, np.float32)  # noqa: E731
+        fill, seasonal, seen, state = flat(), flat(), flat(), flat(16)
+        seen[rows] = ~np.isnan(panel.y)
+        units, origins, logs, scales, first = np.ones(N), np.zeros(N), np.zeros(N, bool), np.ones(N), np.zeros(N)
+        size = np.frexp(lengths)[1]
+        for g in np.unique(size[lengths > 0]):  # series of like length together, so that padding is less than half
+            n = np.flatnonzero(size == g)
+            Y = features.padded(panel.y, panel.offsets, n)
+            scale = features.scale(Y, m)
+            units[n], origins[n], logs[n] = scale.unit, scale.origin, scale.log
+            scales[n] = _naive(Y, m, scale)
+            X = scale.forward(Y)
+            found = features.smooth(X, m)
+            inside = np.arange(Y.shape[1]) < lengths[n][:, None]
+            place = (start[n][:, None] + np.arange(Y.shape[1]))[inside]
+            start_at = (~np.isnan(X)).argmax(1)
+            first[n] = np.nan_to_num(X[np.arange(len(n)), start_at])
+            before = np.arange(Y.shape[1])[:, None] < start_at
+            fill[place] = np.where(before, first[n], found.fill).T[inside]
+            seasonal[place] = found.seasonal.T[inside]
+            columns = [found.level, found.error, found.best, found.drift, found.trust[..., None], found.naive[..., None]]
+            state[place] = np.concatenate(columns, -1).transpose(1, 0, 2)[inside]
+        fill[(start[:, None] - np.arange(1, pad + 1)).reshape(-1)] = np.repeat(first, pad)
+        y = np.full(total, np.nan)
+        y[rows] = panel.y
+        K, P = panel.known.shape[1], panel.past.shape[1]
+        covariates = flat(P + K, value=np.nan)
+        covariates[rows] = np.concatenate([panel.past, panel.known], 1)
+        ahead = (start + lengths)[:, None] + np.arange(h)
+        if future is not None and K:
+            covariates[ahead, P:] = future
+        days = features.calendar(panel.times, panel.freq)
+        calendar = flat(days.shape[1])
+        if days.shape[1]:
+            calendar[rows] = days
+            last = panel.times[np.maximum(panel.offsets[1:] - 1, 0)]
+            coming = clocks.ahead(last, panel.freq, h).reshape(-1)
+            calendar[ahead.reshape(-1)] = features.calendar(coming, panel.freq)
+
+        tensor = torch.from_numpy
+        self.fill, self.seasonal, self.seen, self.state = tensor(fill), tensor(seasonal), tensor(seen), tensor(state)
+        self.y, self.covariates, self.calendar = tensor(y), tensor(covariates), tensor(calendar)
+        self.static = tensor(panel.static.astype(np.float32))
+        self.start, self.lengths = tensor(start), tensor(lengths.astype(np.int64))
+        self.unit, self.origin, self.log, self.scale = tensor(units), tensor(origins), tensor(logs), tensor(scales)
+        self.kinds = P
+        k = torch.arange(1, h + 1)
+        back = lambda s, late=0: k - s * ((k + late + s - 1) // s)  # noqa: E731, the last such phase known by then
+        self.ahead, self.same, self.index = k, back(m), back(m, m // 2)
+        self.longs = [back(long) - long * i for i in range(2)] if long else []
+        # the first origin has seen a season and a value, the last has the whole horizon before it, where there is room
+        least = np.minimum(max(m + 1, 3), np.maximum(lengths - 1, 1))
+        most = lengths - h - held
+        room = most >= least
+        if not held or not room.any():
+            most, room = np.maximum(most, least), lengths >= 2
+        self.usable = tensor(np.flatnonzero(room))
+        self.least, self.most = tensor(least.astype(np.int64)), tensor(most.astype(np.int64))
+
+    def batch(self, n: int) -> Batch:
+        """Batch number n, a pure function of the recipe's seed and n: series and then origins drawn uniformly."""
+        draw = torch.Generator().manual_seed((self.recipe.seed * 0x9E3779B97F4A7C15 + n * 0xD1342543DE82EF95) % 2**63)
+        r = torch.rand(2, self.recipe.batch, generator=draw, dtype=torch.float64)
+        series = self.usable[(r[0] * len(self.usable)).long()]
+        least = self.least[series]
+        seen = least + (r[1] * (self.most[series] - least + 1)).long()
+        return self.at(series, seen, self.lengths[series] - self.held)
+
+    def last(self, held: int = 0) -> tuple[Int[Tensor, " C"], Int[Tensor, " C"]]:
+        """The series with anything before their last `held` steps, and how many steps that is."""
+        series = torch.nonzero(self.lengths - held >= (max(self.recipe.season + 1, 3) if held else 1))[:, 0]
+        return series, self.lengths[series] - held
+
+    def at(self, series: Int[Tensor, " B"], seen: Int[Tensor, " B"], until: Int[Tensor, " B"] | None = None) -> Batch:
+        """The windows of these series after so many of their steps; the truth only of steps before `until`."""
+        recipe, k = self.recipe, self.ahead
+        m, S, K, h = recipe.season, recipe.context, recipe.lags, recipe.horizon
+        last = self.start[series] + seen - 1
+        row = last[:, None]
+        idx = row + torch.arange(1 - S * m, 1)
+        x, ok = self.fill[idx], self.seen[idx]
+        state = self.state[last]
+        level, error, best, drift, trust, naive = state.split([5, 4, 3, 2, 1, 1], 1)
+        centre, level, best_level = level[:, :1], level[:, 1:], best[:, :1]
+        spread = ((x - centre).abs() * ok).sum(1, keepdim=True) / ok.sum(1, keepdim=True).clamp(min=1) + NEAREST
+        z = lambda a: ((a - centre) / spread).clamp(-WIDEST, WIDEST)  # noqa: E731
+        parts = lambda a: (a / spread).clamp(-WIDEST, WIDEST)  # noqa: E731
+
+        lags = [self.fill[row + self.same - m * i] for i in range(K)]
+        longs = [self.fill[row + shift] for shift in self.longs]
+        index = trust * self.seasonal[row + self.index] if m > 1 else torch.zeros(len(series), h)
+        slope, recent = drift[:, :1] * k, drift[:, 1:] * k
+        theta = best_level + slope / 2 + index
+        angle = (2 * torch.pi * k / m if m > 1 else 0.0 * k).expand(len(series), -1)
+        step = [*map(z, [*lags, *longs, theta, best_level + recent / 2 + index]), (k / h).expand(len(series), -1),
+                parts(index), parts(slope), angle.sin(), angle.cos()]  # fmt: skip
+        growth = [
+            torch.where(seen[:, None] >= m + q, parts((x[:, -q:] - x[:, -m - q : -m]).mean(1, keepdim=True)), 0.0)
+            for q in sorted({max(m // 4, 1), m})
+            if S * m >= m + q
+        ]
+        logs = lambda a: (a / spread + 0.01).log()  # noqa: E731
+        known_seasons = (seen[:, None] / m).clamp(max=3).log1p()  # capped: more would tell the date
+        whole = [z(self.fill[row]), spread.log(), z(level), z(best_level), logs(error), logs(best[:, 1:2]), logs(naive),
+                 parts(drift * m), best[:, 2:], trust, *growth, known_seasons, self.log[series][:, None]]  # fmt: skip
+        ahead = row + k
+        y = self.y[ahead]
+        if until is not None:
+            y = torch.where(seen[:, None] + k <= until[:, None], y, torch.nan)
+        unit, origin = self.unit[series][:, None], self.origin[series][:, None]
+        where = [ahead, row + self.same, *[row + shift for shift in self.longs[:1]]]
+        return Batch(
+            x=(z(x) * ok).view(-1, S, m), seen=ok.view(-1, S, m),
+            past=self.covariates[idx].view(len(series), S, m, -1),
+            step=torch.cat([torch.stack(step, -1), self.calendar[ahead]], -1),
+            known=torch.stack([self.covariates[w][..., self.kinds :] for w in where], 2),
+            whole=torch.cat(whole, 1).float(), static=self.static[series],
+            bases=torch.stack([lags[0], theta], -1), centre=centre, spread=spread,
+            error=torch.maximum(naive, best[:, 1:2]).clamp(min=1e-3), log=self.log[series][:, None],
+            unit=unit.float(), origin=origin.float(), y=((y - origin) / unit).float(),
+            scale=self.scale[series][:, None].float(),
+        )  # fmt: skip
+
+
+def _naive(Y: Float[np.ndarray, "N T"], m: int, scale: features.Scale) -> Float[np.ndarray, " N"]:
+    """Mean change over a season in units, or the mean distance from the mean where there is no such pair; never ~0."""
+    centre = np.nansum(Y, 1) / np.maximum((~np.isnan(Y)).sum(1), 1)
+    change, apart = np.abs(Y[:, m:] - Y[:, :-m]), np.abs(Y - centre[:, None])
+    mean = lambda a: np.nansum(a, 1) / np.maximum((~np.isnan(a)).sum(1), 1)  # noqa: E731
+    found = np.where((~np.isnan(change)).any(1), mean(change), mean(apart)) / scale.unit
+    return np.maximum(found, 1e-3 * np.where(scale.log, np.abs(centre) / scale.unit, 1.0))

@@ -94,9 +94,11 @@ def scale(Y: Float[np.ndarray, "N T"], m: int) -> Scale:
     log = (zero_filled >= 0).all(1) & ((seen & (Y == 0)).sum(1) <= 0.05 * count) & moves & (first > 0)
     distance = np.where(seen, np.abs(zero_filled - first[:, None]), 0.0)
     spread = mean(distance, head)
-    flat = spread <= 1e-9 * np.abs(first)  # the first value that differs then sets the unit, and in a constant its size
-    later = np.take_along_axis(distance, (distance > 1e-9 * np.abs(first)[:, None]).argmax(1)[:, None], 1)[:, 0]
-    spread = np.where(flat, np.where(later > 1e-9 * np.abs(first), later, np.where(first == 0, 1.0, np.abs(first))), spread)
+    size = np.abs(first)
+    differs = distance > 1e-9 * size[:, None]  # after a flat start the first value that differs gives the unit
+    later = np.take_along_axis(distance, differs.argmax(1)[:, None], 1)[:, 0]
+    later = np.where(differs.any(1), later, np.where(size == 0, 1.0, size))
+    spread = np.where(spread > 1e-9 * size, spread, later)
     return Scale(np.where(log, first, spread), np.where(log, 0.0, first), log)
 
 
@@ -120,22 +122,23 @@ class Smooth:
 def smooth(X: Float[np.ndarray, "N T"], m: int) -> Smooth:
     """Seasonal index, levels, drift and errors of all series by one recursion over time.
 
-        d_τ = x_τ - mean of the season around τ,   s_τ = s_{τ-m} + γ (d_τ - s_{τ-m})            known at τ + m // 2
-        v_t = x_t - ρ s_{t-m}                                                                the deseasonalised series
-        l_t = l_{t-1} + α (v_t - l_{t-1})                                                    for each α of `ALPHAS`
-        b_t = the least-squares slope of v_1 … v_t                                  (and discounted by 1 - 1 / 3m a step)
-        l*_t = Σ w_α l_t,  w ∝ (mean |v - l_{-1}|)^-8
+        d_τ  = x_τ - mean of the season around τ
+        s_τ  = s_{τ-m} + γ (d_τ - s_{τ-m})                the seasonal index, known at τ + m // 2
+        v_t  = x_t - ρ s_{t-m}                            deseasonalised
+        l_t  = l_{t-1} + α (v_t - l_{t-1})                for each α of `ALPHAS`
+        b_t  = least-squares slope of v_1 … v_t           also discounted, by 1 - 1 / 3m a step
+        l*_t = Σ_α w_α l_t,  w_α ∝ (mean |v_t - l_{t-1}|)^-8
 
     γ = max(GAMMA, 1/cycles) and α likewise at least 1/n, so that beginnings are plain means; ρ = 1 - noise / signal of
-    the index, at least 0 (James-Stein). l* + b k / 2 is the Theta method's forecast of v (Hyndman & Billah 2003, eq. 5),
-    with α chosen by errors discounted over two seasons in place of one maximum likelihood.
+    the index, at least 0 (after James & Stein 1961). l* + b k / 2 is the Theta method's forecast of v (Hyndman & Billah
+    2003), but for its α, which follows from errors discounted over two seasons in place of one likelihood.
     """
     N, T = X.shape
     X, J, half = np.ascontiguousarray(X.T), len(ALPHAS), m // 2
     forget, local = 1 / max(2 * m, 10), 1 - 1 / max(3 * m, 10)
     zero = np.zeros(N)
     fill, season, trust, naive = (np.zeros((T, N)) for _ in range(4))
-    level, error, best, drift = np.zeros((T, N, 1 + len(SHOWN))), np.zeros((T, N, len(SHOWN))), np.zeros((T, N, 3)), np.zeros((T, N, 2))
+    level, error, best, drift = (np.zeros((T, N, c)) for c in (1 + len(SHOWN), len(SHOWN), 3, 2))
     kept = [CENTRE, *SHOWN]
     cycles = np.zeros((T, N))
     sums = np.zeros((T + 1, N))

@@ -40,7 +40,7 @@ def to(b: Batch, device: torch.device) -> Batch:
     return Batch(**{f.name: getattr(b, f.name).to(device) for f in dataclasses.fields(b)})
 
 
-def units(x: Float[Tensor, "B *more"], b: Batch) -> Float[Tensor, "B *more"]:
+def units(x: Float[Tensor, "B ..."], b: Batch) -> Float[Tensor, "B ..."]:
     """From the smooth scale to units of the series."""
     log = b.log.view(-1, *[1] * (x.ndim - 1))
     return torch.where(log, (x.clamp(max=HIGHEST).exp() - SMALL).clamp(min=0), x)
@@ -182,7 +182,8 @@ def widen(q: Float[np.ndarray, "N h Q"], widths: Float[np.ndarray, "h Q"], level
 
 def persistence(q: Float[np.ndarray, "C h Q"], y: Float[np.ndarray, "C h"], levels: tuple[float, ...]) -> float:
     """How alike the ranks of two steps in a row are: the correlation of their normal scores on held-out windows."""
-    rank = np.stack([np.interp(v, f, levels) for v, f in zip(np.nan_to_num(y).ravel(), q.reshape(-1, q.shape[-1]), strict=True)])
+    flat = zip(np.nan_to_num(y).ravel(), q.reshape(-1, q.shape[-1]), strict=True)
+    rank = np.array([np.interp(value, row, levels) for value, row in flat])
     normal = np.vectorize(NormalDist().inv_cdf)(np.clip(rank, 0.02, 0.98)).reshape(y.shape)
     normal[np.isnan(y)] = np.nan
     a, b = normal[:, 1:].ravel(), normal[:, :-1].ravel()

@@ -9,7 +9,6 @@ from torch.nn.functional import gelu
 
 from gated.layers import LSTM
 from gated.tasks.forecast import likelihood
-from gated.tasks.forecast.recipe import Recipe
 from gated.tasks.forecast.windows import Batch, Windows
 
 WEIGHTS = torch.linspace(0, 1, 11)  # of theta, among which `lean` chooses
@@ -40,8 +39,8 @@ class Network(nn.Module):
         super().__init__()
         recipe = windows.recipe
         b = windows.at(torch.zeros(1, dtype=torch.int64), windows.lengths[:1])
-        H, (_, S, m, P), (D, G, F) = recipe.width, b.past.shape, (b.static.shape[1], b.whole.shape[1], b.step.shape[2])
-        E, K = b.known.shape[2:]
+        H, (m, P), (E, K) = recipe.width, b.past.shape[2:], b.known.shape[2:]
+        D, G, F = b.static.shape[1], b.whole.shape[1], b.step.shape[2]
         self.recipe = recipe
         self.encoder = LSTM((2 + P) * m + D, H, batch_first=True)
         self.step = nn.Linear(F + E * K, H)
@@ -62,8 +61,7 @@ class Network(nn.Module):
 
     def forward(self, b: Batch) -> tuple[Float[Tensor, "B h"], Float[Tensor, "B h R"]]:
         """The centre μ on the smooth scale, and the head's other numbers."""
-        B, S = b.x.shape[:2]
-        mean, std = self.covariates
+        S, mean, std = b.x.shape[1], *self.covariates
         past = ((b.past - mean) / std).nan_to_num().clamp(-10, 10).flatten(2)
         kinds = b.known.shape[-1]
         known = ((b.known - mean[len(mean) - kinds :]) / std[len(std) - kinds :]).nan_to_num().clamp(-10, 10).flatten(2)

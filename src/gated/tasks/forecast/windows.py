@@ -77,8 +77,9 @@ class Windows:
             before = np.arange(Y.shape[1])[:, None] < start_at
             fill[place] = np.where(before, first[n], found.fill).T[inside]
             seasonal[place] = found.seasonal.T[inside]
-            columns = [found.level, found.error, found.best, found.drift, found.trust[..., None], found.naive[..., None]]
-            state[place] = np.concatenate(columns, -1).transpose(1, 0, 2)[inside]
+            single = np.stack([found.trust, found.naive], -1)
+            columns = np.concatenate([found.level, found.error, found.best, found.drift, single], -1)
+            state[place] = columns.transpose(1, 0, 2)[inside]
         fill[(start[:, None] - np.arange(1, pad + 1)).reshape(-1)] = np.repeat(first, pad)
         y = np.full(total, np.nan)
         y[rows] = panel.y

@@ -57,7 +57,7 @@ def option(field: dataclasses.Field, hints: dict[str, Any]) -> click.Option:
         kind = next(arg for arg in typing.get_args(kind) if arg is not type(None))
     help, required = field.metadata.get("help", ""), default is dataclasses.MISSING
     if typing.get_origin(kind) is tuple:
-        text = ",".join(map(str, default)) if default else False
+        text = ",".join(map(str, typing.cast(tuple, default))) or False
         return click.Option(
             [flag], metavar="A,B,…", help=help, show_default=text, callback=commas(typing.get_args(kind)[0])
         )

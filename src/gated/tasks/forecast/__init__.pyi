@@ -2,5 +2,4 @@ from .config import Config as Config
 from .run import Run as Run
 from .run import fit as fit
 from .run import load as load
-from .score import measure as measure
 from .score import table as table

@@ -88,7 +88,7 @@ def _fit(
     left = None if config.time_limit is None else max(1.0, share * (config.time_limit - (time.monotonic() - began)))
     series, seen = windows.last(windows.held)
     chosen = torch.linspace(0, len(series) - 1, min(len(series), CHUNK)).long()
-    held = windows.at(series[chosen], seen[chosen]) if windows.held else None
+    held = windows.at(series[chosen], seen[chosen])
 
     def loss(networks: nn.Module, batches: tuple) -> torch.Tensor:
         return sum(likelihood.loss(n, b) for n, b in zip(networks.children(), batches, strict=True))  # pyright: ignore
@@ -103,7 +103,7 @@ def _fit(
             steps=steps, lr=lr, schedule="onecycle", ema=0.99, clip_norm=members**0.5, patience=PATIENCE,
             eval_every=max(1, steps // LOOKS), time_limit=left, seed=config.seed, device=config.device,
         ),
-        validate=validate if held is not None else None, out=out, resume=resume, progress=progress,
+        validate=validate if windows.held and len(series) else None, out=out, resume=resume, progress=progress,
     )  # fmt: skip
 
 
@@ -162,7 +162,8 @@ def sample(learnt: Learnt, panel: Panel, known: np.ndarray | None, count: int, s
 
 def restore(words: dict[str, Any], members: int, panel: Panel, arrays: Mapping[str, np.ndarray], state: Any) -> Learnt:
     """What a run folder holds, as it was learnt."""
-    rule = Recipe(**{key: tuple(value) if isinstance(value, list) else value for key, value in words.items()})
+    tuples: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in words.items()}
+    rule = Recipe(**tuples)
     little = roll.cut(panel, np.array([0]), np.minimum(panel.lengths[:1], 2))  # enough to know how wide everything is
     with train.seeded(0):
         networks = nn.ModuleList([model.Network(Windows(little, rule)) for _ in range(members)])

@@ -118,8 +118,8 @@ def quantiles(network: nn.Module, b: Batch) -> Float[Tensor, "B h Q"]:
         mean, r = _nb(centre, rest, b)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            rate = torch._standard_gamma(r.cpu().expand(DRAWS, *r.shape)) * (mean / r).cpu()
-            drawn = torch.poisson(rate).double()
+            law = torch.distributions.NegativeBinomial(r.cpu(), logits=(mean / r).log().cpu())
+            drawn = law.sample((DRAWS,)).double()
         return torch.quantile(drawn, torch.tensor(recipe.levels).double(), 0).movedim(0, -1).to(mean.device)
     return units(x, b).double() * unit + origin
 

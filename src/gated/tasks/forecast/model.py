@@ -35,6 +35,10 @@ class Network(nn.Module):
     Folding by season makes a year of months one step of the LSTM: fewer steps, and phases side by side.
     """
 
+    covariates: Tensor  # [2, P] mean and deviation of past and known covariates
+    statics: Tensor  # [2, D]
+    lean: Tensor  # w
+
     def __init__(self, windows: Windows) -> None:
         super().__init__()
         recipe = windows.recipe

@@ -58,7 +58,7 @@ class Windows:
         rows = np.arange(len(panel.y)) + np.repeat(start - panel.offsets[:-1], lengths)
         total = len(panel.y) + N * (pad + h)
         flat = lambda *more, value=0.0: np.full((total, *more), value, np.float32)  # noqa: E731
-        fill, seasonal, seen, state = flat(), flat(), flat(), flat(16)
+        fill, seasonal, seen, state = flat(), flat(), flat(), np.zeros((len(panel.y), 16), np.float32)
         seen[rows] = ~np.isnan(panel.y)
         units, origins, logs, scales, first = np.ones(N), np.zeros(N), np.zeros(N, bool), np.ones(N), np.zeros(N)
         size = np.frexp(lengths)[1]
@@ -72,6 +72,7 @@ class Windows:
             found = features.smooth(X, m)
             inside = np.arange(Y.shape[1]) < lengths[n][:, None]
             place = (start[n][:, None] + np.arange(Y.shape[1]))[inside]
+            shift = np.broadcast_to((start - panel.offsets[:-1])[n][:, None], Y.shape)[inside]
             start_at = (~np.isnan(X)).argmax(1)
             first[n] = np.nan_to_num(X[np.arange(len(n)), start_at])
             before = np.arange(Y.shape[1])[:, None] < start_at
@@ -79,7 +80,7 @@ class Windows:
             seasonal[place] = found.seasonal.T[inside]
             single = np.stack([found.trust, found.naive], -1)
             columns = np.concatenate([found.level, found.error, found.best, found.drift, single], -1)
-            state[place] = columns.transpose(1, 0, 2)[inside]
+            state[place - shift] = columns.transpose(1, 0, 2)[inside]
         fill[(start[:, None] - np.arange(1, pad + 1)).reshape(-1)] = np.repeat(first, pad)
         y = np.full(total, np.nan)
         y[rows] = panel.y
@@ -102,6 +103,7 @@ class Windows:
         self.y, self.covariates, self.calendar = tensor(y), tensor(covariates), tensor(calendar)
         self.static = tensor(panel.static.astype(np.float32))
         self.start, self.lengths = tensor(start), tensor(lengths.astype(np.int64))
+        self.rows = tensor(panel.offsets[:-1].astype(np.int64))
         self.unit, self.origin, self.log, self.scale = tensor(units), tensor(origins), tensor(logs), tensor(scales)
         self.kinds = P
         k = torch.arange(1, h + 1)
@@ -139,7 +141,7 @@ class Windows:
         row = last[:, None]
         idx = row + torch.arange(1 - S * m, 1)
         x, ok = self.fill[idx], self.seen[idx]
-        state = self.state[last]
+        state = self.state[self.rows[series] + seen - 1]
         level, error, best, drift, trust, naive = state.split([5, 4, 3, 2, 1, 1], 1)
         centre, level, best_level = level[:, :1], level[:, 1:], best[:, :1]
         spread = ((x - centre).abs() * ok).sum(1, keepdim=True) / ok.sum(1, keepdim=True).clamp(min=1) + NEAREST

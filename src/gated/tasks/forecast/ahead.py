@@ -110,12 +110,13 @@ def columns(quantiles: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndar
 
 
 def write(table: Any, out: str | Path) -> None:
-    """A frame as a Parquet file, or as CSV to a file or, for "-", to standard output. A file is written whole or not."""
+    """A frame as a Parquet or CSV file, or for "-" as CSV to standard output. A file is written whole or not at all."""
     if str(out) == "-":
         table.to_csv(sys.stdout, index=False)
         return
     out = Path(out)
     want(out.parent.is_dir(), "out", f"a file in a folder that exists, not in {out.parent}", str(out))
+    want(out.suffix in (".csv", ".parquet"), "out", "a name that ends in .csv or .parquet", str(out))
     part = out.with_name(f"{out.name}.part")
     table.to_parquet(part, index=False) if out.suffix == ".parquet" else table.to_csv(part, index=False)
     os.replace(part, out)

@@ -46,6 +46,7 @@ class Learnt:
         return {"widths": self.widths, "persistence": np.array(self.persistence), "held": self.held}
 
 
+@train.threads(1)  # its operators are small: on two cores a second thread brings little, on busy ones it costs tenfold
 def learn(
     panel: Panel, config: Config, *, start: Learnt | None = None, steps: int | None = None, out: Any = None,
     resume: bool = False, progress: bool = True,
@@ -125,6 +126,7 @@ def _look_back(learnt: Learnt, windows: Windows, panel: Panel, calibrate: bool) 
 
 
 @torch.no_grad()
+@train.threads(1)
 def _told(networks: nn.ModuleList, windows: Windows, series: torch.Tensor, seen: torch.Tensor) -> np.ndarray:
     """[C, h, Q] the members' quantiles averaged, before calibration."""
     networks.eval()

@@ -163,7 +163,11 @@ def forecast(verb: str) -> click.Command:
 
     def fit(data: str, out: Path, resume: bool, quiet: bool, as_json: bool, **words: Any) -> None:
         run = task.fit(data, out=out, resume=resume, progress=not quiet, **given(task.Config, words))
-        show({"run": str(out), **run.metrics}, as_json, lambda: run.summary())
+        held = run.report(out)
+        show({"run": str(out), **run.metrics, "held_out": held}, as_json, lambda: told(run, held))
+
+    def told(run: Any, held: dict[str, Any] | None) -> str:
+        return run.summary() + ("" if held is None else "\n\nThe horizon held out: " + task.table(held))
 
     def predict(run: Path, data: str | None, future: str | None, out: str, samples: int) -> None:
         frame = task.load(run).predict(data, future=future, samples=samples)

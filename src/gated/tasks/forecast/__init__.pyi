@@ -1,3 +1,4 @@
+from .ahead import write as write
 from .config import Config as Config
 from .run import Run as Run
 from .run import fit as fit

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,3 +107,15 @@ def columns(quantiles: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndar
     """[N, h, Q] at the levels as columns `q0.1` …, after the `median` where 0.5 is among them."""
     named = {f"q{level:g}": quantiles[..., k] for k, level in enumerate(levels)}
     return {"median": named["q0.5"], **named} if "q0.5" in named else named
+
+
+def write(table: Any, out: str | Path) -> None:
+    """A frame as a Parquet file, or as CSV to a file or, for "-", to standard output. A file is written whole or not."""
+    if str(out) == "-":
+        table.to_csv(sys.stdout, index=False)
+        return
+    out = Path(out)
+    want(out.parent.is_dir(), "out", f"a file in a folder that exists, not in {out.parent}", str(out))
+    part = out.with_name(f"{out.name}.part")
+    table.to_parquet(part, index=False) if out.suffix == ".parquet" else table.to_csv(part, index=False)
+    os.replace(part, out)

@@ -23,6 +23,8 @@ from gated.tasks.forecast.read import read
 
 pd: Any = optional("pandas", "forecast")
 
+FEW = 100  # series on which AutoETS is a matter of seconds
+
 
 @dataclass(frozen=True)
 class Run:
@@ -54,25 +56,28 @@ class Run:
         told = learn.quantiles(self.learnt, panel, known)
         return ahead.to_frame(self.schema, panel, ahead.columns(told, self.config.quantiles))
 
-    def score(self, source: Any, *, per: Sequence[str] = (), baselines: Sequence[str] = BASELINES) -> dict[str, Any]:
+    def score(
+        self, source: Any, *, per: Sequence[str] = (), baselines: Sequence[str] = BASELINES, report: Any = None
+    ) -> dict[str, Any]:  # fmt: skip
         """Measure on data that hold the truth, beside the classical methods: see `score.score` for what is in it.
 
         Of series that the run knows, the rows after its history are the truth, the first `horizon` of them; other
-        series are cut before their last `horizon` steps. per: "step", "series" for detail.
+        series are cut before their last `horizon` steps. per: "step", "series" for detail. report: a folder for
+        report.png and report.html.
         """
         later = read(source, id=self.schema.id)
-        panel, _ = frame.panel(later, self.schema)
         horizon = self.config.horizon
-        if np.isin(panel.ids, self.panel.ids).any():
+        frame.want_columns(later, self.schema, "target")
+        if np.isin(frame.rows_of(later, self.schema).ids, self.panel.ids).any():
             truth = ahead.truth(later, self.schema, self.panel, horizon)
             known = ahead.known_future(later, self.schema, self.panel, horizon, partial=True)
             keep = np.flatnonzero(~np.isnan(truth).all(1))
             history, truth, known = roll.cut(self.panel, keep, self.panel.lengths[keep]), truth[keep], known[keep]
         else:
-            held = roll.roll(panel, horizon)
+            held = roll.roll(frame.panel(later, self.schema)[0], horizon)
             history, truth, known = held.history, held.truth, held.known
         told = learn.quantiles(self.learnt, history, known)
-        return self._measured(history, truth, told, per, baselines)
+        return self._measured(history, truth, told, per, baselines, report)
 
     def backtest(
         self, source: Any = None, *, windows: int = 3, step: int | None = None, refit: bool = False,
@@ -121,6 +126,20 @@ class Run:
             run.save(out)
         return run
 
+    def report(self, folder: str | os.PathLike[str]) -> dict[str, Any] | None:
+        """Draw report.png and report.html of the horizon held out in the fit; its score, or None if there was none.
+
+        It stands beside all three classical methods for up to `FEW` series, and beside the two quick ones for more.
+        """
+        kept = np.flatnonzero(~np.isnan(self.learnt.held).all((1, 2)))
+        if len(kept) == 0:
+            return None
+        ends = self.panel.lengths[kept] - self.config.horizon
+        truth = self.panel.y[(self.panel.offsets[kept] + ends)[:, None] + np.arange(self.config.horizon)]
+        told = self.learnt.held[kept].astype(np.float64)
+        baselines = BASELINES if len(kept) <= FEW else ("SeasonalNaive", "Theta")
+        return self._measured(roll.cut(self.panel, kept, ends), truth, told, (), baselines, folder)
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
         panel = {f"panel.{f.name}": getattr(self.panel, f.name) for f in fields(Panel) if f.name not in ("ids", "freq")}
@@ -152,10 +171,21 @@ class Run:
         return frame.join(roll.cut(self.panel, old, self.panel.lengths[old]), new)
 
     def _measured(
-        self, history: Panel, truth: np.ndarray, told: np.ndarray, per: Sequence[str], baselines: Sequence[str]
-    ) -> dict[str, Any]:
-        season = self.learnt.recipe.season
-        return score.score(history, truth, told, self.config.quantiles, season, beside=baselines, per=per)
+        self, history: Panel, truth: np.ndarray, told: np.ndarray, per: Sequence[str], baselines: Sequence[str],
+        report: Any = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        levels, season = self.config.quantiles, self.learnt.recipe.season
+        wanted = ("step", "series") if report is not None else per
+        result = score.score(history, truth, told, levels, season, beside=baselines, per=wanted)
+        if report is not None:
+            title = f"{self.schema.target}, the next {self.config.horizon} steps"
+            from gated.tasks.forecast.report import draw
+
+            draw(report, history, told, levels, truth=truth, result=result, losses=self.history, title=title,
+                 target=self.schema.target)  # fmt: skip
+            for found in (result, *result["baselines"].values()):
+                found["per"] = {word: found["per"][word] for word in per}
+        return result
 
 
 def fit(

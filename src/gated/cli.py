@@ -164,7 +164,8 @@ def forecast(verb: str) -> click.Command:
     def fit(data: str, out: Path, resume: bool, quiet: bool, as_json: bool, **words: Any) -> None:
         run = task.fit(data, out=out, resume=resume, progress=not quiet, **given(task.Config, words))
         held = run.report(out)
-        show({"run": str(out), **run.metrics, "held_out": held}, as_json, lambda: told(run, held))
+        if as_json or not quiet:
+            show({"run": str(out), **run.metrics, "held_out": held}, as_json, lambda: told(run, held))
 
     def told(run: Any, held: dict[str, Any] | None) -> str:
         return run.summary() + ("" if held is None else "\n\nThe horizon held out: " + task.table(held))
@@ -183,7 +184,8 @@ def forecast(verb: str) -> click.Command:
 
     def update(run: Path, data: str, out: Path, steps: int | None, quiet: bool, as_json: bool) -> None:
         new = task.load(run).update(data, steps=steps, out=out, progress=not quiet)
-        show({"run": str(out), **new.metrics}, as_json, lambda: new.summary())
+        if as_json or not quiet:
+            show({"run": str(out), **new.metrics}, as_json, lambda: new.summary())
 
     run, data = click.Argument(["run"], type=EXISTING), click.Argument(["data"])
     more = click.Argument(["data"], required=False)
@@ -198,7 +200,9 @@ def forecast(verb: str) -> click.Command:
         ],
         "score": [
             run, data,
-            click.Option(["--per"], callback=commas(str), metavar="step,series", help="Detail by step or series."),
+            click.Option(
+                ["--per"], callback=commas(str), default="", metavar="step,series", help="Detail by step or series."
+            ),
             JSON,
         ],
         "backtest": [
@@ -236,19 +240,31 @@ def main(words: list[str] | None = None) -> None:
     )
     click.version_option(package_name="gated")(gated)
     try:
-        gated.main(words, prog_name="gated", standalone_mode=False)
+        with gated.make_context("gated", sys.argv[1:] if words is None else list(words)) as ctx:
+            gated.invoke(ctx)
+        sys.stdout.flush()  # here, so that a reader who left is noticed while it can be handled
+    except click.exceptions.Exit as done:  # --help and --version
+        sys.exit(done.exit_code)
     except click.exceptions.NoArgsIsHelpError as help:
         say(help.format_message())
         sys.exit(2)
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "gated"
+        mistake(f"{' '.join(error.format_message().split())} See {where} --help.")
     except InputError as error:
-        say(f"Error: {error}")
-        sys.exit(2)
+        mistake(str(error))
     except (KeyboardInterrupt, click.Abort):
-        say("Stopped.")
+        say("Stopped. A fit that has a folder goes on with --resume.")
         sys.exit(130)
-    except BrokenPipeError:
+    except BrokenPipeError:  # a reader such as head has read enough: no mistake of anyone's
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
-        sys.exit(1)
+    except OSError as error:  # a file of the user's that cannot be read or written; any other is a fault of ours
+        if error.filename is None:
+            raise
+        mistake(f"{error.filename}: {error.strerror}.")
+
+
+def mistake(said: str) -> typing.NoReturn:
+    """One line, and the status of a user's mistake."""
+    say(f"Error: {said}")
+    sys.exit(2)

@@ -116,6 +116,7 @@ def write(table: Any, out: str | Path) -> None:
         return
     out = Path(out)
     want(out.parent.is_dir(), "out", f"a file in a folder that exists, not in {out.parent}", str(out))
+    want(out.suffix in (".csv", ".parquet"), "out", "a name that ends in .csv or .parquet", str(out))
     part = out.with_name(f"{out.name}.part")
     table.to_parquet(part, index=False) if out.suffix == ".parquet" else table.to_csv(part, index=False)
     os.replace(part, out)

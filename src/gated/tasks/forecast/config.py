@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,12 +44,30 @@ class Config:
     seed: int = _opt(0, "Two runs with one seed are equal.")
 
     def __post_init__(self) -> None:
+        lists = {name: getattr(self, name) for name in ("known", "past", "static", "quantiles")}
+        for name, given in lists.items():
+            plain = (given,) if isinstance(given, str | float) else () if given is None else tuple(given)
+            object.__setattr__(self, name, plain)
         for name, low in (("horizon", 1), ("members", 1), ("seed", 0)):
-            _check.within(name, getattr(self, name), low)
+            self._whole(name, low)
         for name in ("season", "context", "width", "batch", "steps"):
             if getattr(self, name) is not None:
-                _check.within(name, getattr(self, name), 1)
+                self._whole(name, 1)
+        for name, low in (("lr", 1e-9), ("time_limit", 0.001)):
+            if getattr(self, name) is not None:
+                _check.within(name, getattr(self, name), low)
+        _check.one_of("device", self.device, ("auto", "cpu", "cuda"))
         _check.one_of("likelihood", self.likelihood, ("quantiles", "student-t", "negative-binomial"))
         ordered = list(self.quantiles) == sorted(set(self.quantiles)) and all(0 < q < 1 for q in self.quantiles)
         _check.want(ordered and 0.5 in self.quantiles, "quantiles", "rising levels between 0 and 1 with 0.5 among them",
                     self.quantiles)  # fmt: skip
+
+    def _whole(self, name: str, low: int) -> None:
+        """The field must be a whole number of at least `low`; NumPy's become Python's."""
+        got = getattr(self, name)
+        try:
+            number = operator.index(got)
+        except TypeError:
+            number = low - 1
+        _check.want(number >= low and not isinstance(got, bool), name, f"a whole number of at least {low}", repr(got))
+        object.__setattr__(self, name, number)

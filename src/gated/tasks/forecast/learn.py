@@ -60,8 +60,11 @@ def learn(
         rule = replace(start.recipe, second=steps or max(1, (start.recipe.first + start.recipe.second) // 5))
         networks = start.networks
         rows = _fit(networks, Windows(panel, rule), config, rule.second, rule.lr / 3, began, out, resume, progress).rows
-        return replace(start, networks=networks.cpu()), {}, rows
+        held = np.full((len(panel), *start.held.shape[1:]), np.nan, np.float32)  # nothing was kept from these networks
+        return replace(start, networks=networks.cpu(), held=held), {}, rows
     rule = recipe(panel, config)
+    if out is not None and not resume:  # an older fit's second part is not what this one may go on from
+        (checkpoint.claim(out) / checkpoint.TRAINING).unlink(missing_ok=True)
     windows = Windows(panel, rule, held=rule.horizon)
     with train.seeded(config.seed):
         networks = nn.ModuleList([model.Network(windows) for _ in range(config.members)])
@@ -73,7 +76,7 @@ def learn(
         rows = _fit(networks, windows, config, rule.first, rule.lr, began, first, resume, progress, share=0.6).rows
         learnt, metrics = _look_back(learnt, windows, panel, config.calibrate)
         updates = rule.second
-    more = _fit(networks, Windows(panel, rule), config, updates, rule.lr, began, out, resume, progress).rows
+    more = _fit(networks, windows.everything(), config, updates, rule.lr, began, out, resume, progress).rows
     past = rows[-1] if rows else {"step": 0, "seconds": 0.0}
     rows += [{**row, **{key: row[key] + past[key] for key in ("step", "seconds")}} for row in more]
     networks.cpu()
@@ -98,7 +101,7 @@ def _fit(
         device = next(networks.parameters()).device
         return float(loss(networks, (likelihood.to(held, device),) * members)) / members
 
-    return train.fit(
+    told = train.fit(
         networks, loss, lambda n: tuple(windows.batch(n * members + k) for k in range(members)),
         config=train.Config(
             steps=steps, lr=lr, schedule="onecycle", ema=0.99, clip_norm=members**0.5, patience=PATIENCE,
@@ -106,6 +109,9 @@ def _fit(
         ),
         validate=validate if windows.held and len(series) else None, out=out, resume=resume, progress=progress,
     )  # fmt: skip
+    if told.stopped == "interrupted":  # what was learnt so far is in the folder, if there is one
+        raise KeyboardInterrupt
+    return told
 
 
 def _look_back(learnt: Learnt, windows: Windows, panel: Panel, calibrate: bool) -> tuple[Learnt, dict[str, Any]]:
@@ -188,6 +194,8 @@ def describe(learnt: Learnt, metrics: Mapping[str, Any]) -> list[str]:
         told.append(
             f"Last {rule.horizon} steps, held out while it learnt: MASE {held['mase']:.3f}, sMAPE {held['smape']:.2f}."
         )
+    elif metrics.get("updated"):
+        told.append("Taught further with all the data: no horizon was held out.")
     elif not held:
         told.append("The series are too short to hold a horizon out: nothing says how good the forecasts are.")
     if "fit_seconds" in metrics:

@@ -44,6 +44,7 @@ def recipe(panel: Panel, config: Config) -> Recipe:
     h = config.horizon
     want(len(panel) > 0, "fit", "at least one series", "none")
     longest = int(panel.lengths.max())
+    want(longest > 1, "fit", "a series of at least two steps", "one step in each")
     m, long = features.seasons(panel.freq)
     if config.season is not None:
         m, long = config.season, long if long > config.season and long % config.season == 0 else 0

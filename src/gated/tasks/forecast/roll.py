@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from gated._check import refuse, want
+from gated._check import want
 from gated.tasks.forecast.panel import Panel
 
 
@@ -43,24 +43,21 @@ def cut(panel: Panel, series: Int[np.ndarray, " C"], ends: Int[np.ndarray, " C"]
 def roll(panel: Panel, horizon: int, windows: int = 1, step: int | None = None, least: int = 1) -> Rolled:
     """The cases of `windows` origins, `step` apart (default: the horizon), each with at least `least` steps before it.
 
-    Errors: no series is long enough for one.
+    Errors: no series is long enough for the earliest.
     """
-    ends = origins(panel.lengths, horizon, windows, step or horizon)
+    step = horizon if step is None else step
+    ends = origins(panel.lengths, horizon, windows, step)
     window, series = np.nonzero(ends >= max(1, least))
-    if len(window) == 0:
-        need = horizon + max(1, least)
-        refuse(
-            "backtest",
-            f"a series of at least {need:,} steps",
-            f"{int(panel.lengths.max()):,} in the longest",
-            "Shorten the horizon.",
-        )
+    need, longest = horizon + step * (windows - 1) + max(1, least), int(panel.lengths.max(initial=0))
+    todo = "Shorten the horizon." if windows == 1 else "Ask for fewer windows, or for smaller steps between them."
+    want(longest >= need, "backtest", f"a series of at least {need:,} steps", f"{longest:,} in the longest", todo)
     ends = ends[window, series]
     ahead = (panel.offsets[:-1][series] + ends)[:, None] + np.arange(horizon)
     return Rolled(cut(panel, series, ends), panel.y[ahead], panel.known[ahead], series, window)
 
 
-def by_window(rolled: Rolled, values: Sequence[float | None]) -> list[float]:
-    """The mean of a number a case, for each origin."""
-    flat = np.array([np.nan if v is None else v for v in values])
-    return [float(np.nanmean(flat[rolled.window == w])) for w in range(int(rolled.window.max()) + 1)]
+def by_window(rolled: Rolled, values: Sequence[float | None]) -> list[float | None]:
+    """The mean of a number a case, for each origin; None where no case has one."""
+    parts = [[v for v, w in zip(values, rolled.window, strict=True) if w == k and v is not None]
+             for k in range(int(rolled.window.max()) + 1)]  # fmt: skip
+    return [float(np.mean(part)) if part else None for part in parts]

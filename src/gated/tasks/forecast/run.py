@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import os
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gated import checkpoint, train
-from gated._check import optional, refuse, want, within
+from gated._check import InputError, optional, refuse, want, within
 from gated.tasks.forecast import ahead, frame, learn, roll, score
 from gated.tasks.forecast.baselines import BASELINES
 from gated.tasks.forecast.config import Config
@@ -47,6 +48,8 @@ class Run:
         samples: this many sample paths, columns s1, s2, …, instead of the median and quantiles.
         """
         within("samples", samples, 0, 10_000)
+        todo = "Fit with known, or leave future out."
+        want(future is None or bool(self.schema.known), "future", "a run with known covariates", "one without", todo)
         panel = self.panel if source is None else self._continued(read(source, id=self.schema.id))
         coming = None if future is None else read(future, id=self.schema.id)
         known = ahead.known_future(coming, self.schema, panel, self.config.horizon)
@@ -89,6 +92,7 @@ class Run:
         or with refit before each. With a source of series that the run does not know, its own weights serve.
         """
         within("windows", windows, 1, 1000)
+        within("step", 1 if step is None else step, 1)
         panel = self.panel if source is None else self._continued(read(source, id=self.schema.id))
         rolled = roll.roll(panel, self.config.horizon, windows, step, least=2)
         fresh = source is None or bool(np.isin(panel.ids, self.panel.ids).any())
@@ -107,6 +111,8 @@ class Run:
             found["windows"] = roll.by_window(rolled, found["per"]["series"]["mase"])
             if "series" not in per:
                 del found["per"]["series"]
+            if not per:
+                del found["per"]
         return result
 
     def update(self, source: Any, *, steps: int | None = None, out: Any = None, progress: bool = True) -> Run:
@@ -114,6 +120,7 @@ class Run:
 
         steps: updates of the weights, by default a fifth of those of the fit.
         """
+        within("steps", 1 if steps is None else steps, 1)
         start = time.perf_counter()
         new, report = frame.panel(read(source, id=self.schema.id), self.schema)
         panel = frame.join(self.panel, new)
@@ -185,6 +192,8 @@ class Run:
                  target=self.schema.target)  # fmt: skip
             for found in (result, *result["baselines"].values()):
                 found["per"] = {word: found["per"][word] for word in per}
+                if not per:
+                    del found["per"]
         return result
 
 
@@ -201,7 +210,10 @@ def fit(
     start = time.perf_counter()
     names = {f.name for f in fields(Config)}
     strange = sorted(set(options) - names)
-    want(not strange, "fit", "options of Config: " + ", ".join(sorted(names)), ", ".join(strange))
+    near = [n for name in strange for n in difflib.get_close_matches(name, names, 1)]
+    todo = f"Did you mean {', '.join(near)}?" if near else ""
+    want(not strange, "fit", "options of Config: " + ", ".join(sorted(names)), ", ".join(strange), todo)
+    want(out is not None or not resume, "fit", "the folder out of the fit to resume", "none")
     if config is None and "horizon" not in options:
         refuse("fit", "a horizon", "none", "Say how many steps to forecast: horizon=28.")
     config = Config(**options) if config is None else replace(config, **options)
@@ -234,7 +246,9 @@ def load(folder: str | os.PathLike[str]) -> Run:
         rest = {k.removeprefix("learnt."): v for k, v in found.arrays.items() if k.startswith("learnt.")}
         learnt = learn.restore(found.learnt["recipe"], config.members, panel, rest, found.state)
         notes = tuple(map(str, found.learnt["notes"]))
-    except (KeyError, TypeError) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:  # a stranger's file
         refuse(where, "a forecast run as this version writes it", f"{type(error).__name__}: {error}")
     rows, n = len(panel.y), len(panel.ids)
     fits = (

@@ -27,7 +27,7 @@ check: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
-# Benchmarks want a quiet machine. GATED_DATA names the folder of real data; a set that is not there is passed over, and said so.
+# Benchmarks want a quiet machine. GATED_DATA names the folder of real data.
 PEERS := .venv-peers/.ready
 
 bench: bench-forecast

@@ -19,11 +19,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 from forecast_sets import SETS, Set
 from gated.tasks import forecast
+from gated.tasks.forecast import frame, score
+from gated.tasks.forecast.read import read
 
 RESULTS = Path(__file__).parent / "results"
 CLASSICAL = ("SeasonalNaive", "AutoETS", "Theta", "DynamicOptimizedTheta")

@@ -37,7 +37,8 @@ class Schema:
     static: dict[str, list[str] | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:  # it may come from a file
-        words = all(isinstance(w, str) for w in (self.time, self.target, self.id or "", self.zone or "", self.freq))
+        words = all(isinstance(w, str) for w in (self.time, self.target, self.freq))
+        words &= all(w is None or isinstance(w, str) for w in (self.id, self.zone))
         parts = all(
             isinstance(part, dict) and all(c is None or (isinstance(c, list) and set(map(type, c)) <= {str})
                                            for c in part.values())

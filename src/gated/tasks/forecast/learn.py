@@ -50,7 +50,7 @@ class Learnt:
 def learn(
     panel: Panel, config: Config, *, start: Learnt | None = None, steps: int | None = None, out: Any = None,
     resume: bool = False, progress: bool = True,
-) -> tuple[Learnt, dict[str, Any], list[dict[str, float]]]:  # fmt: skip
+) -> tuple[Learnt, dict[str, Any], list[dict[str, int | float]]]:  # fmt: skip
     """Networks for a panel, their metrics on the held-out horizon, and the history of the training.
 
     With `start`, its networks go on with all the data for `steps` updates (a fifth of a fit's) at a third of the rate.
@@ -172,6 +172,13 @@ def restore(words: dict[str, Any], members: int, panel: Panel, arrays: Mapping[s
     """What a run folder holds, as it was learnt."""
     tuples: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in words.items()}
     rule = Recipe(**tuples)
+    longest, head = int(panel.lengths.max()), state.get("0.head.weight", torch.empty(0, 0))
+    fits = (  # before memory is taken for what the recipe says
+        head.shape[-1] == rule.width and len({name.partition(".")[0] for name in state}) == members
+        and 1 <= rule.season <= longest and 1 <= rule.lags <= rule.context <= longest // rule.season + 1
+        and 0 <= rule.long <= rule.context * rule.season
+    )  # fmt: skip
+    want(fits, "run folder", "a recipe that its weights and series fit", "another")
     little = roll.cut(panel, np.array([0]), np.minimum(panel.lengths[:1], 2))  # enough to know how wide everything is
     with train.seeded(0):
         networks = nn.ModuleList([model.Network(Windows(little, rule)) for _ in range(members)])

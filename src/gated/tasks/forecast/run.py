@@ -36,7 +36,7 @@ class Run:
     learnt: Learnt
     panel: Panel  # the history that `predict` continues
     metrics: dict[str, Any] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)  # of the training, a row every few steps
+    history: list[dict[str, int | float]] = field(default_factory=list)  # of the training, a row every few steps
     notes: tuple[str, ...] = ()  # what was met in the data
 
     def predict(self, source: Any = None, *, future: Any = None, samples: int = 0) -> Any:
@@ -245,7 +245,7 @@ def load(folder: str | os.PathLike[str]) -> Run:
         panel = Panel(ids=ids, times=clock, freq=schema.freq, **arrays)
         rest = {k.removeprefix("learnt."): v for k, v in found.arrays.items() if k.startswith("learnt.")}
         learnt = learn.restore(found.learnt["recipe"], config.members, panel, rest, found.state)
-        notes = tuple(map(str, found.learnt["notes"]))
+        notes, history = tuple(map(str, found.learnt["notes"])), list(found.learnt["history"])
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:  # a stranger's file
@@ -258,4 +258,4 @@ def load(folder: str | os.PathLike[str]) -> Run:
         and panel.static.shape[:1] == (n,)
     )  # fmt: skip
     want(fits, where, "a panel whose parts agree", "parts of other sizes")
-    return Run(config, schema, learnt, panel, found.metrics, list(found.learnt["history"]), notes)
+    return Run(config, schema, learnt, panel, found.metrics, history, notes)

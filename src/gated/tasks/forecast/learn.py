@@ -179,14 +179,13 @@ def restore(words: dict[str, Any], members: int, panel: Panel, arrays: Mapping[s
         and 0 <= rule.long <= rule.context * rule.season
     )  # fmt: skip
     want(fits, "run folder", "a recipe that its weights and series fit", "another")
+    shape, held = (rule.horizon, len(rule.levels)), arrays["held"]
+    want(arrays["widths"].shape == shape, "run folder", f"widths of shape {shape}", arrays["widths"].shape)
+    want(held.shape == (len(panel), *shape), "run folder", f"held of shape {(len(panel), *shape)}", held.shape)
     little = roll.cut(panel, np.array([0]), np.minimum(panel.lengths[:1], 2))  # enough to know how wide everything is
     with train.seeded(0):
         networks = nn.ModuleList([model.Network(Windows(little, rule)) for _ in range(members)])
     checkpoint.fill(networks, state)
-    shape = (rule.horizon, len(rule.levels))
-    want(arrays["widths"].shape == shape, "run folder", f"widths of shape {shape}", arrays["widths"].shape)
-    held = arrays["held"]
-    want(held.shape == (len(panel), *shape), "run folder", f"held of shape {(len(panel), *shape)}", held.shape)
     return Learnt(rule, networks.eval(), arrays["widths"], float(arrays["persistence"]), held)
 
 

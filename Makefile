@@ -5,7 +5,7 @@ READY := .venv/.ready
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
 NATIVE := $(wildcard native/*.cpp native/*.h)
 
-.PHONY: demo setup check test bench bench-forecast clean
+.PHONY: demo setup check test bench bench-start bench-forecast clean
 
 demo: $(READY)
 	$(BIN)/gated demo forecast --out demo
@@ -27,10 +27,13 @@ check: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
-# Benchmarks want a quiet machine. GATED_DATA names the folder of real data; a set that is not there is passed over, and said so.
+# Benchmarks want a quiet machine. GATED_DATA names the folder of real data.
 PEERS := .venv-peers/.ready
 
-bench: bench-forecast
+bench: bench-start bench-forecast
+
+bench-start: $(READY)
+	$(BIN)/python benchmarks/start.py
 
 bench-forecast: $(READY) $(PEERS)
 	$(BIN)/python benchmarks/forecast.py --peer .venv-peers/bin/python

@@ -1,6 +1,7 @@
 """NeuralForecast's LSTM with its defaults, run in an environment of its own.
 
-Words: TRAIN.parquet HORIZON FREQ THREADS OUT.parquet. Prints one JSON object: the seconds of `fit` and of `predict`, imports left out.
+Words: TRAIN.parquet HORIZON FREQ THREADS OUT.parquet. Prints one JSON object: the seconds of `fit` and of `predict`,
+imports left out.
 """
 
 import json

@@ -4,7 +4,7 @@ import os
 
 from jaxtyping import install_import_hook
 
-install_import_hook("gated", "beartype.beartype")
+install_import_hook("gated", "typed.check")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

@@ -307,6 +307,16 @@ def test_calibration_restores_coverage():
     assert ((fresh >= wide[..., 0]) & (fresh <= wide[..., -1])).mean() == pytest.approx(0.8, abs=0.03)
 
 
+def test_counts_and_few_windows_are_calibrated_with_care():
+    """Quantiles that are counts stay as they are, and one window moves a width less than many like it do."""
+    draw = random(0)
+    q = np.sort(draw.poisson(4, (50, 4, 9)).astype(float), -1)
+    assert (likelihood.calibrate(q, draw.poisson(4, (50, 4)).astype(float), LEVELS) == 1).all()
+    wide, truth = np.linspace(-1, 1, 9) * np.ones((50, 12, 1)), 3 * draw.normal(size=(1, 12)) * np.ones((50, 1))
+    few, many = (likelihood.calibrate(wide[:n], truth[:n], LEVELS)[:, 0] for n in (1, 50))
+    assert (abs(few - 1) < abs(many - 1)).all()
+
+
 def test_paths_have_the_quantiles_and_the_persistence():
     """Paths fall below each quantile as often as it says and hang together as much as asked; seeds repeat them."""
     q = np.broadcast_to(np.arange(1.0, 10) ** 1.5, (1, 5, 9)).copy()

@@ -175,7 +175,7 @@ def forecast(verb: str) -> click.Command:
         task.write(frame, out)
 
     def score(run: Path, data: str, per: tuple[str, ...], as_json: bool) -> None:
-        result = task.load(run).score(data, per=per)
+        result = task.load(run).score(data, per=per or ())
         show(result, as_json, lambda: task.table(result))
 
     def backtest(run: Path, data: str | None, windows: int, step: int | None, refit: bool, as_json: bool) -> None:

@@ -16,6 +16,6 @@ from __future__ import annotations
 
 from gated.train.loop import fit
 from gated.train.resume import csv_of
-from gated.train.run import Config, Diverged, History, seeded
+from gated.train.run import Config, Diverged, History, seeded, threads
 
-__all__ = ["Config", "Diverged", "History", "csv_of", "fit", "seeded"]
+__all__ = ["Config", "Diverged", "History", "csv_of", "fit", "seeded", "threads"]

@@ -194,6 +194,21 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within it torch's operators use this many threads, after it as many as before.
+
+    Two threads meet at the end of every operator; where these are small, or another program wants a core as well, the
+    waiting costs more than the second thread brings.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 # ---- weights
 
 

@@ -110,7 +110,7 @@ def columns(quantiles: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndar
 
 
 def write(table: Any, out: str | Path) -> None:
-    """A frame as a Parquet or CSV file, or for "-" as CSV to standard output. A file is written whole or not at all."""
+    """A frame as Parquet, or as CSV to a file or, for "-", to standard output; a file is written whole or not."""
     if str(out) == "-":
         table.to_csv(sys.stdout, index=False)
         return

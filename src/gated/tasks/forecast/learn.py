@@ -46,6 +46,7 @@ class Learnt:
         return {"widths": self.widths, "persistence": np.array(self.persistence), "held": self.held}
 
 
+@train.threads(1)  # its operators are small: on two cores a second thread brings little, on busy ones it costs tenfold
 def learn(
     panel: Panel, config: Config, *, start: Learnt | None = None, steps: int | None = None, out: Any = None,
     resume: bool = False, progress: bool = True,
@@ -75,7 +76,7 @@ def learn(
         rows = _fit(networks, windows, config, rule.first, rule.lr, began, first, resume, progress, share=0.6).rows
         learnt, metrics = _look_back(learnt, windows, panel, config.calibrate)
         updates = rule.second
-    more = _fit(networks, Windows(panel, rule), config, updates, rule.lr, began, out, resume, progress).rows
+    more = _fit(networks, windows.everything(), config, updates, rule.lr, began, out, resume, progress).rows
     past = rows[-1] if rows else {"step": 0, "seconds": 0.0}
     rows += [{**row, **{key: row[key] + past[key] for key in ("step", "seconds")}} for row in more]
     networks.cpu()
@@ -131,6 +132,7 @@ def _look_back(learnt: Learnt, windows: Windows, panel: Panel, calibrate: bool) 
 
 
 @torch.no_grad()
+@train.threads(1)
 def _told(networks: nn.ModuleList, windows: Windows, series: torch.Tensor, seen: torch.Tensor) -> np.ndarray:
     """[C, h, Q] the members' quantiles averaged, before calibration."""
     networks.eval()
@@ -177,14 +179,13 @@ def restore(words: dict[str, Any], members: int, panel: Panel, arrays: Mapping[s
         and 0 <= rule.long <= rule.context * rule.season
     )  # fmt: skip
     want(fits, "run folder", "a recipe that its weights and series fit", "another")
+    shape, held = (rule.horizon, len(rule.levels)), arrays["held"]
+    want(arrays["widths"].shape == shape, "run folder", f"widths of shape {shape}", arrays["widths"].shape)
+    want(held.shape == (len(panel), *shape), "run folder", f"held of shape {(len(panel), *shape)}", held.shape)
     little = roll.cut(panel, np.array([0]), np.minimum(panel.lengths[:1], 2))  # enough to know how wide everything is
     with train.seeded(0):
         networks = nn.ModuleList([model.Network(Windows(little, rule)) for _ in range(members)])
     checkpoint.fill(networks, state)
-    shape = (rule.horizon, len(rule.levels))
-    want(arrays["widths"].shape == shape, "run folder", f"widths of shape {shape}", arrays["widths"].shape)
-    held = arrays["held"]
-    want(held.shape == (len(panel), *shape), "run folder", f"held of shape {(len(panel), *shape)}", held.shape)
     return Learnt(rule, networks.eval(), arrays["widths"], float(arrays["persistence"]), held)
 
 

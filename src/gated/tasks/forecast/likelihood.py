@@ -28,6 +28,7 @@ HIGHEST = 20.0  # of the log scale: further up nothing is forecast
 NARROW = -1.0  # added to what goes into softplus: the width at the start
 DRAWS = 512  # of a negative binomial, for its quantiles
 POOL = 200  # windows' worth of weight that all steps together have in the widths of one
+DOUBT = 4  # and that no change at all has, for a few windows say little
 
 
 def outputs(recipe: Recipe) -> int:
@@ -141,10 +142,12 @@ def calibrate(
     Split conformal prediction (Vovk et al. 2005; Romano et al. 2019, scaled by width): the factor of level τ is the
     |2τ - 1| quantile of |y - median| / |q_τ - median| on y's side, a mean of that of the step and that of all steps.
     Both sides count alike: one period's bias is not the next one's. A level whose mirror 1 - τ is lacking uses its own
-    side twice. Factors stay within [1/4, 4]; few windows give less than many.
+    side twice. Factors stay within [1/4, 4], and the fewer the windows the nearer 1.
     """
     h, middle = y.shape[1], levels.index(0.5)
     out = np.ones((h, len(levels)))
+    if (q == np.rint(q)).all():
+        return out  # of counts: their quantiles jump, and a share of a jump is no count
     away = y - q[..., middle]
     for i, level in enumerate(levels):
         if i == middle:
@@ -163,7 +166,7 @@ def calibrate(
             n = int(known[:, k].sum())
             own = np.quantile(ratio[known[:, k], k], min(1.0, p * (1 + 1 / n))) if n else 0.0
             found = (n * own + POOL * all_steps) / (n + POOL)
-            out[k, i] = np.clip(found, 0.25, 4.0)
+            out[k, i] = 1 + (np.clip(found, 0.25, 4.0) - 1) * len(y) / (len(y) + DOUBT)
     return out
 
 

@@ -36,7 +36,7 @@ def recipe(panel: Panel, config: Config) -> Recipe:
     """The recipe of a panel; what the config says stands, the rest follows.
 
     - m and the longer season by frequency (`features.seasons`); no season where no series is longer than one.
-    - S = 4 seasons and at least 12 steps; where there is a longer season, two of that, and K = 7 in place of 4.
+    - S = 4 seasons and at least 6 steps; where there is a longer season, two of that, and K = 7 in place of 4.
     - Data finer than a day: H = 128, windows in batches of 64 for 1,500 updates. Else 64, 128 and 500. Horizons beyond
       48 steps take fewer windows, then fewer updates.
     - Three updates of five are made without the last horizon.
@@ -57,7 +57,7 @@ def recipe(panel: Panel, config: Config) -> Recipe:
     if config.likelihood == "negative-binomial":
         counts = panel.y[~np.isnan(panel.y)]
         want(bool((counts >= 0).all()), "likelihood negative-binomial", "values of at least 0", float(counts.min()))
-    seasons = 2 * long // m if long else max(4, -(-12 // m))
+    seasons = 2 * long // m if long else max(4, -(-6 // m))
     if config.context is not None:
         seasons = max(1, -(-config.context // m))
     seasons = min(seasons, max(1, -(-longest // m)))

@@ -103,7 +103,7 @@ class Run:
             if len(mine) == 0:
                 continue
             history = roll.cut(rolled.history, mine, rolled.history.lengths[mine])
-            if (fresh and not told[rolled.window < w].size) or refit:
+            if refit or (fresh and learnt is self.learnt):
                 learnt, _, _ = learn.learn(history, self.config, progress=progress)
             told[mine] = learn.quantiles(learnt, history, rolled.known[mine])
         result = self._measured(rolled.history, rolled.truth, told, ["series", *per], baselines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,14 +111,24 @@ class Windows:
         back = lambda s, late=0: k - s * ((k + late + s - 1) // s)  # noqa: E731, the last such phase known by then
         self.ahead, self.same, self.index = k, back(m), back(m, m // 2)
         self.longs = [back(long) - long * i for i in range(2)] if long else []
-        # the first origin has seen a season and a value, the last has the whole horizon before it, where there is room
-        least = np.minimum(max(m + 1, 3), np.maximum(lengths - 1, 1))
-        most = lengths - h - held
-        room = most >= least
+        self._reach()
+
+    def _reach(self) -> None:
+        """The first origin has seen a season and a value; the last has a whole horizon ahead, where there is room."""
+        lengths, held = self.lengths, self.held
+        self.least = (lengths - 1).clamp(1, max(self.recipe.season + 1, 3))
+        self.most = lengths - self.recipe.horizon - held
+        room = self.most >= self.least
         if not held or not room.any():
-            most, room = np.maximum(most, least), lengths >= 2
-        self.usable = tensor(np.flatnonzero(room))
-        self.least, self.most = tensor(least.astype(np.int64)), tensor(most.astype(np.int64))
+            self.most, room = torch.maximum(self.most, self.least), lengths >= 2
+        self.usable = torch.nonzero(room)[:, 0]
+
+    def everything(self) -> Windows:
+        """The same windows with nothing held back."""
+        other = copy.copy(self)
+        other.held = 0
+        other._reach()
+        return other
 
     def batch(self, n: int) -> Batch:
         """Batch number n, a pure function of the recipe's seed and n: series and then origins drawn uniformly."""

@@ -259,7 +259,7 @@ def test_a_fault_of_ours_is_not_hidden(gated, monkeypatch):
 def whole(desk, tmp_path_factory):
     """The weights of a fit that nothing stopped, as bytes."""
     folder = tmp_path_factory.mktemp("whole")
-    options = dict(time="date", target="qty", id="shop", horizon=7, steps=400, width=16, progress=False)
+    options = dict(time="date", target="qty", id="shop", horizon=7, steps=300, width=16, progress=False)
     forecast.fit(desk / "sales.csv", **options, out=folder)
     return (folder / "model.safetensors").read_bytes()
 
@@ -273,7 +273,7 @@ def whole(desk, tmp_path_factory):
 )
 def test_a_stopped_fit_resumes_to_the_same_weights(gated, desk, whole, tmp_path, stop, status, part):
     """Killed in its second part or stopped by Ctrl-C in its first, `--resume` ends where a fit never stopped does."""
-    words = ["forecast", "fit", "sales.csv", *FIT[:-1], "400", "--width", "16", "--out"]
+    words = ["forecast", "fit", "sales.csv", *FIT[:-1], "300", "--width", "16", "--out"]
     process = subprocess.Popen(
         [GATED, *words, tmp_path / "run"], cwd=desk, env=ALONE, stderr=subprocess.PIPE, text=True
     )

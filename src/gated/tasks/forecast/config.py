@@ -50,6 +50,7 @@ class Config:
             object.__setattr__(self, name, plain)
         for name, low in (("horizon", 1), ("members", 1), ("seed", 0)):
             self._whole(name, low)
+        _check.within("horizon", self.horizon, 1, 100_000)
         for name in ("season", "context", "width", "batch", "steps"):
             if getattr(self, name) is not None:
                 self._whole(name, 1)

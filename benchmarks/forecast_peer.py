@@ -22,7 +22,8 @@ warnings.filterwarnings("ignore")
 def main(train: str, horizon: str, freq: str, threads: str, out: str) -> None:
     torch.set_num_threads(int(threads))
     frame = pd.read_parquet(train)
-    model = LSTM(h=int(horizon), enable_progress_bar=False, logger=False, enable_checkpointing=False)
+    quiet = dict(enable_progress_bar=False, logger=False, enable_checkpointing=False)
+    model = LSTM(h=int(horizon), start_padding_enabled=True, **quiet)  # it refuses the shorter series without padding
     peer = NeuralForecast(models=[model], freq=int(freq) if freq.isdigit() else freq)
     start = time.perf_counter()
     peer.fit(frame)

@@ -62,3 +62,16 @@ def test_python_blocks_run(block, desk, monkeypatch):
     """Every Python block runs by itself, in a folder that has the files it names."""
     monkeypatch.chdir(desk)
     exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
+
+
+def test_the_demo_prints_what_the_readme_shows(tmp_path):
+    """Every line that the README shows of `make demo` is printed, up to its figures, and both reports are drawn."""
+    gated = Path(sys.executable).with_name("gated")
+    done = subprocess.run([gated, "demo", "forecast", "--out", tmp_path / "demo"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    told = {re.sub(r"[\d.,–]+", "#", " ".join(line.split())) for line in done.stderr.splitlines()}
+    (shown,) = [block for kind, block in BLOCKS if kind == "text"]
+    for line in filter(str.strip, shown.splitlines()):
+        assert re.sub(r"[\d.,–]+", "#", " ".join(line.split())) in told
+    assert {"report.png", "report.html"} <= {path.name for path in (tmp_path / "demo").iterdir()}

@@ -1,8 +1,8 @@
-"""Teaching networks, in two parts: without the last horizon, to see how they do there, then with everything.
+"""Teaching networks, in two parts: without the last steps, to see how they do there, then with everything.
 
-The first part learns from all but the last `horizon` steps of every series and stops early on them; what its forecasts
-of them miss by calibrates the quantiles. The second goes on from its weights with all the data. So the held-out figures
-and pictures are honest, the forecasts know the newest values, and both together cost one training.
+The first part learns from all but the last horizon of every series (of a few series, the last horizons) and stops early
+on it; what its forecasts miss there calibrates the quantiles. The second goes on from its weights with all the data. So
+the held-out figures and pictures are honest, the forecasts know the newest values, and both cost one training.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ def learn(
     rule = recipe(panel, config)
     if out is not None and not resume:  # an older fit's second part is not what this one may go on from
         (checkpoint.claim(out) / checkpoint.TRAINING).unlink(missing_ok=True)
-    windows = Windows(panel, rule, held=rule.horizon)
+    windows = Windows(panel, rule, held=rule.held)
     with train.seeded(config.seed):
         networks = nn.ModuleList([model.Network(windows) for _ in range(config.members)])
     shape = (len(panel), rule.horizon, len(rule.levels))
     learnt = Learnt(rule, networks, np.ones(shape[1:]), 0.5, np.full(shape, np.nan, np.float32))
     rows, metrics, updates = [], {}, rule.first + rule.second
-    if len(windows.last(rule.horizon)[0]):
+    if len(windows.last(rule.held)[0]):
         first = None if out is None else Path(out) / FIRST
         rows = _fit(networks, windows, config, rule.first, rule.lr, began, first, resume, progress, share=0.6).rows
         learnt, metrics = _look_back(learnt, windows, panel, config.calibrate)
@@ -119,14 +119,14 @@ def _look_back(learnt: Learnt, windows: Windows, panel: Panel, calibrate: bool) 
     rule, levels = learnt.recipe, learnt.recipe.levels
     for network in learnt.networks:
         model.lean(network, windows)  # pyright: ignore
-    series, seen = windows.last(rule.horizon)
+    series, seen = windows.last(rule.held)
     q = _told(learnt.networks, windows, series, seen)
     n, ends = series.numpy(), seen.numpy()
     truth = panel.y[(panel.offsets[:-1][n] + ends)[:, None] + np.arange(rule.horizon)]
     metrics = score.metrics(truth, q, levels, score.scales(roll.cut(panel, n, ends), rule.season))
     widths = likelihood.calibrate(q, truth, levels) if calibrate else learnt.widths
-    held = learnt.held.copy()
-    held[n] = likelihood.widen(q, widths, levels)
+    held, final = learnt.held.copy(), ends == panel.lengths[n] - rule.horizon
+    held[n[final]] = likelihood.widen(q[final], widths, levels)
     told = replace(learnt, widths=widths, persistence=likelihood.persistence(q, truth, levels), held=held)
     return told, {"held_out": metrics}
 
@@ -198,7 +198,7 @@ def describe(learnt: Learnt, metrics: Mapping[str, Any]) -> list[str]:
     told = [f"{many} {size:,} weights reads {reads} and forecasts {rule.horizon} steps ahead."]
     if held.get("mase") is not None:
         told.append(
-            f"Last {rule.horizon} steps, held out while it learnt: MASE {held['mase']:.3f}, sMAPE {held['smape']:.2f}."
+            f"Last {rule.held} steps, held out while it learnt: MASE {held['mase']:.3f}, sMAPE {held['smape']:.2f}."
         )
     elif metrics.get("updated"):
         told.append("Taught further with all the data: no horizon was held out.")

@@ -95,15 +95,14 @@ def _standard(values: Float[Tensor, "L C"]) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def lean(network: Network, windows: Windows) -> float:
-    """Set w by the horizon that the windows hold back, and return it: half of the weight that would have been best.
+    """Set w by the horizons that the windows hold back, and return it: half of the weight that would have been best.
 
-    One horizon is one draw of the future, so its advice counts for half. Best is the least mean absolute error over
+    A horizon is one draw of the future, so its advice counts for half. Best is the least mean absolute error over
     the series' own seasonal-naive error.
     """
-    recipe = network.recipe
     network.lean.zero_()
     network.eval()
-    series, seen = windows.last(recipe.horizon)
+    series, seen = windows.last(windows.held)
     total, count = torch.zeros(len(WEIGHTS)), 0.0
     for s, o in zip(series.split(512), seen.split(512), strict=True):
         b = likelihood.to(windows.at(s, o), network.lean.device)

@@ -11,6 +11,8 @@ from gated.tasks.forecast import features
 from gated.tasks.forecast.config import Config
 from gated.tasks.forecast.panel import Panel
 
+HELD = 32  # windows held out, where a panel has them: fewer calibrate badly
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -24,7 +26,8 @@ class Recipe:
     width: int  # units of each LSTM: H
     dropout: float
     batch: int  # windows: B
-    first: int  # updates without the last horizon
+    held: int  # steps at the end of each series, in whole horizons, that the first part of the training does without
+    first: int  # updates in this part
     second: int  # and then with everything
     lr: float
     likelihood: str
@@ -39,7 +42,8 @@ def recipe(panel: Panel, config: Config) -> Recipe:
     - S = 4 seasons and at least 6 steps; where there is a longer season, two of that, and K = 7 in place of 4.
     - Data finer than a day: H = 128, windows in batches of 64 for 1,500 updates. Else 64, 128 and 500. Horizons beyond
       48 steps take fewer windows, then fewer updates.
-    - Three updates of five are made without the last horizon.
+    - Three updates of five are made without the last horizon; where there are few series, without so many that there
+      are `HELD` windows to judge by, but no more than a fifth of the steps.
     """
     h = config.horizon
     want(len(panel) > 0, "fit", "at least one series", "none")
@@ -67,9 +71,11 @@ def recipe(panel: Panel, config: Config) -> Recipe:
     if config.steps is None and h > 192:
         steps = max(500, steps * 192 // h)
     first = round(0.6 * steps)
+    horizons = min(-(-HELD // len(panel)), int(np.median(panel.lengths)) // (5 * h))
     return Recipe(
         horizon=h, season=m, long=long if 2 * long <= seasons * m else 0, context=seasons,
         lags=min(seasons, 7 if long else 4), width=config.width or (128 if fine else 64), dropout=0.1 if fine else 0.2,
-        batch=batch, first=first, second=max(1, steps - first), lr=config.lr or (6e-3 if fine else 1e-2),
-        likelihood=config.likelihood, levels=tuple(config.quantiles), seed=config.seed,
+        batch=batch, held=h * max(1, horizons), first=first, second=max(1, steps - first),
+        lr=config.lr or (6e-3 if fine else 1e-2), likelihood=config.likelihood, levels=tuple(config.quantiles),
+        seed=config.seed,
     )  # fmt: skip

@@ -140,9 +140,13 @@ class Windows:
         return self.at(series, seen, self.lengths[series] - self.held)
 
     def last(self, held: int = 0) -> tuple[Int[Tensor, " C"], Int[Tensor, " C"]]:
-        """The series with anything before their last `held` steps, and how many steps that is."""
+        """The origins in the last `held` steps, a horizon apart: series, and how many of their steps have been seen.
+
+        Only of series with anything before these steps. With held = 0 the one origin of a series is its end.
+        """
         series = torch.nonzero(self.lengths - held >= (max(self.recipe.season + 1, 3) if held else 1))[:, 0]
-        return series, self.lengths[series] - held
+        back = torch.arange(held, 0, -self.recipe.horizon) if held else torch.zeros(1, dtype=torch.int64)
+        return series.repeat_interleave(len(back)), (self.lengths[series][:, None] - back).reshape(-1)
 
     def at(self, series: Int[Tensor, " B"], seen: Int[Tensor, " B"], until: Int[Tensor, " B"] | None = None) -> Batch:
         """The windows of these series after so many of their steps; the truth only of steps before `until`."""

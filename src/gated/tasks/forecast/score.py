@@ -192,7 +192,8 @@ def verdict(result: dict[str, Any]) -> str:
     if best == name:
         better = f", {100 * (1 - result[measure] / theirs):.0f} % better" if theirs else ""
         share = result["baselines"][rival]["beaten"]
-        wins = f", on {100 * share:.0f} % of {counted(result)}" if share is not None and result["forecasts"] > 1 else ""
+        several = "" if result["forecasts"] < 2 else f" of {counted(result)}"
+        wins = f", closer on {100 * share:.0f} %{several}" if several and share is not None else ""
         return f"{name} {_figure(result[measure])}, {rival} {_figure(theirs)} {word}: {name} wins{better}{wins}."
     return f"{name} {_figure(result[measure])}, {best} {_figure(theirs)} {word}: {best} wins on this data."
 

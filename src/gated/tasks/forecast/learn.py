@@ -46,7 +46,7 @@ class Learnt:
         return {"widths": self.widths, "persistence": np.array(self.persistence), "held": self.held}
 
 
-@train.threads(1)  # its operators are small: on two cores a second thread brings little, on busy ones it costs tenfold
+@train.threads(1)  # its operators are small: a second thread saves little, and on busy cores costs many times the work
 def learn(
     panel: Panel, config: Config, *, start: Learnt | None = None, steps: int | None = None, out: Any = None,
     resume: bool = False, progress: bool = True,

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "dispatch.h"
+#include "scratch.h"
 #include "threads.h"
 
 namespace nb = nanobind;
@@ -114,6 +115,8 @@ void forward(const Plan& plan, const nb::tuple& sizes, uintptr_t x, int64_t xt, 
     for (uintptr_t a : finals) c.finals.push_back(at<void>(a));
     nb::gil_scoped_release release;
     const auto order = sorted(c);
+    const size_t rows = size_t(c.T * c.B * c.D) * (width ? 8 : 4);
+    large_pages(c.y, rows * size_t(c.P)), large_pages(c.saved, rows * size_t(plan.saved * c.H + plan.scalars));
     body().forward[width](plan, c);
 }
 
@@ -135,6 +138,7 @@ void backward(const Plan& plan, const nb::tuple& sizes, uintptr_t x, int64_t xt,
     c.watch = at<void>(watch);
     nb::gil_scoped_release release;
     const auto order = sorted(c);
+    large_pages(c.dx, size_t(c.T * c.B * c.I) * (width ? 8 : 4));
     body().backward[width](plan, c);
 }
 

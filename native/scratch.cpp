@@ -1,5 +1,8 @@
 #include "scratch.h"
 
+#include <sys/mman.h>
+
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 
@@ -32,6 +35,17 @@ Scratch::~Scratch() {
     if (kept.size <= KEPT) return;
     std::free(kept.memory);
     kept.memory = nullptr, kept.size = 0;
+}
+
+void large_pages(void* memory, size_t size) {
+#ifdef MADV_HUGEPAGE
+    constexpr uintptr_t page = uintptr_t(2) << 20;
+    const uintptr_t begin = (reinterpret_cast<uintptr_t>(memory) + page - 1) / page * page;
+    const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + size) / page * page;
+    if (memory != nullptr && end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)size;
+#endif
 }
 
 }  // namespace gated

@@ -135,6 +135,9 @@ def summary(records: Records, names: Iterable[str]) -> str:
     def add(claim: str, wanted: str, got: str, holds: bool) -> None:
         rows.append([claim, wanted, got, "yes" if holds else "**no**"])
 
+    bad = differing(records)
+    got = f"{len(records) - len(bad)} of {len(records)}" + (f"; not {', '.join(bad)}" if bad else "")
+    add("gated agrees with whom it is compared", "everywhere", got, not bad)
     everything = []
     for kind in KINDS:
         found = of(records, kind)
@@ -193,6 +196,12 @@ def summary(records: Records, names: Iterable[str]) -> str:
         add("clean build of the wheel", "≤ 120 s", f"{build['seconds']:.0f} s", build["seconds"] <= 120)
         add("wheel", "≤ 5 MB", f"{build['bytes'] / 1e6:.2f} MB", build["bytes"] <= 5e6)
     return table(["", "wanted", "measured", "holds"], rows)
+
+
+def differing(records: Records) -> list[str]:
+    """The records in which gated, not a peer, gave other numbers, and which therefore have no figures."""
+    refused = {n: [who for who, why in r.get("without", {}).items() if "differs" in why] for n, r in records.items()}
+    return [name for name, who in refused.items() if set(who) - set(RIVALS)]
 
 
 def absent(records: Records) -> str:

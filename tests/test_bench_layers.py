@@ -106,11 +106,13 @@ def test_the_summary_says_what_holds():
 
 
 def test_what_was_refused_is_told_and_has_no_figures():
-    """A record without figures stands under Without and in no table."""
+    """A record without figures stands under Without and in no table, and the summary says that something differs."""
     records = {"gru 1,100,1,32": {"path": "native", "without": {"gated": "output 0 differs"}, "commit": "abc"}}
     text = tables.markdown({"records": records, "machine": {"threads": "2"}}, scripted.VARIANTS, "")
     assert "gru 1,100,1,32: gated: output 0 differs" in text
     assert "GRU training" not in text
+    assert "0 of 1; not gru 1,100,1,32 | **no**" in text
+    assert tables.differing({"rnn 1,100,1,32": {"without": {"jax": "its output differs"}}}) == []
 
 
 def test_rounds_go_there_and_back_and_leave_out_who_fails():

@@ -4,6 +4,7 @@
     python benchmarks/layers.py --only lstm variants    some sections; the others' results stay
     python benchmarks/layers.py --shapes 1,100,1,32     some shapes, B,T,I,H
     python benchmarks/layers.py --missing               what the results lack
+    python benchmarks/layers.py --kept                  with an allocator that keeps memory, results/layers-kept.*
     python benchmarks/layers.py --quick                 few short rounds, results/layers-quick.{json,md}
 
 PYTHON is an interpreter that has layers_peers.txt. Nothing else may run meanwhile.
@@ -49,14 +50,17 @@ SECTIONS = (*KINDS, "variants", "trace", "lengths", "stream", "bf16")
 OURS = {"lstm": gated.LSTM, "gru": gated.GRU, "rnn": gated.RNN}
 THEIRS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 TOLERANCE, TOLERANCE_BF16 = 1e-4, 5e-2
+# By default glibc hands large tensors back to the system, and a call pays for touching them anew: half of the time of
+# torch.nn.LSTM's training at (64, 96, 16, 128) here. That is what people get; told this, it keeps them.
+KEEP = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**34), "MALLOC_TOP_PAD_": str(2**28)}
 NOTE = f"""\
-Float32, {{threads}} threads, {{rounds}} rounds of {{budget:g}} s by turns; milliseconds are medians, a ratio is the
-median of the ratios within a round, above 1 where gated is the faster. Training: forward and backward pass with
-gradients of the input and of all weights. Forward: gated and torch in `torch.inference_mode`; onnxruntime with input
-and outputs bound; OpenVINO told float32 and latency, its memory shared; JAX a jitted scan with the input product
-before it and the faster of two weight layouts; each peer in a process of its own, asleep while another is timed,
-nothing copied in or out while the clock runs. Only what agrees is timed: outputs and all gradients (initial states'
-too) with torch's, the peers' outputs likewise, within {TOLERANCE:g} of the largest number of each tensor
+Float32, {{threads}} threads, {{memory}}; {{rounds}} rounds of {{budget:g}} s by turns; milliseconds are medians, a
+ratio is the median of the ratios within a round, above 1 where gated is the faster. Training: forward and backward
+pass with gradients of the input and of all weights. Forward: gated and torch in `torch.inference_mode`; onnxruntime
+with input and outputs bound; OpenVINO told float32 and latency, its memory shared; JAX a jitted scan with the input
+product before it and the faster of two weight layouts; each peer in a process of its own, asleep while another is
+timed, nothing copied in or out while the clock runs. Only what agrees is timed: outputs and all gradients (initial
+states' too) with torch's, the peers' outputs likewise, within {TOLERANCE:g} of the largest number of each tensor
 ({TOLERANCE_BF16:g} for bfloat16); variants agree with their loop, in evaluation where training draws masks, traces
 with the definition's. Share: the layer's own products, 2TBGH(I+H) forward and three times that in training, a second,
 over the better rate of torch.mm at 1024³ and at the layer's size, in the same rounds."""
@@ -406,6 +410,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--budget", type=float, help="seconds of a contender in a round")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--missing", action="store_true")
+    parser.add_argument("--kept", action="store_true", help="tell glibc to keep freed memory, for all alike")
     parser.add_argument("--build", action="store_true", help="time a clean build too")
     words = parser.parse_args()
     words.rounds = words.rounds or (3 if words.quick else 9)
@@ -416,12 +421,15 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     words = arguments()
+    if words.kept and not KEEP.items() <= os.environ.items():  # read when a process starts; the peers inherit it
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEEP})
     torch.set_num_threads(words.threads)
     torch.manual_seed(0)
     bench, console = Bench(words), Console(stderr=True, highlight=False)
     if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > 0.5:
         console.print(f"[red]Something else runs here (load {load:.1f}): the figures will be worth little.[/red]")
-    stem = "layers" + ("" if words.threads == 2 else f"-{words.threads}-thread") + ("-quick" if words.quick else "")
+    stem = "layers" + ("" if words.threads == 2 else f"-{words.threads}-thread")
+    stem += "-kept" * words.kept + "-quick" * words.quick
     path = ROOT / "benchmarks" / "results" / f"{stem}.json"
     results = json.loads(path.read_text()) if path.exists() else {"records": {}}
     here, before = machine(bench), results.get("machine", {})
@@ -429,7 +437,8 @@ def main() -> None:
         results = {"records": {}}  # another machine's figures do not stand beside these
     bench.versions = {name: before[name] for name in RIVALS[1:] if name in before}
     records, at = results["records"], commit()
-    note = NOTE.format(threads=words.threads, rounds=words.rounds, budget=words.budget)
+    memory = "memory kept by the allocator between calls" if words.kept else "the allocator as it is by default"
+    note = NOTE.format(threads=words.threads, memory=memory, rounds=words.rounds, budget=words.budget)
     for name, measure in plan(bench, words):
         if words.missing and name in records:
             continue

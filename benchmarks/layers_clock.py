@@ -42,15 +42,18 @@ def sample(call: Callable[[], Any], budget: float) -> float:
     return statistics.median(blocks)
 
 
-def rounds(contenders: Mapping[str, Contender], count: int, budget: float) -> dict[str, list[float]]:
+def rounds(contenders: Mapping[str, Contender], count: int, budget: float, limit: float = 40) -> dict[str, list[float]]:
     """Seconds a call of every contender in `count` rounds, there and back (A B C, C B A, …).
 
-    A first round is thrown away, and whoever fails in one is left out.
+    A first round is thrown away, and whoever fails in one is left out. After `limit` seconds three rounds are enough.
     """
     for contender in contenders.values():
         contender(budget / 2)
     seen: dict[str, list[float]] = {name: [] for name in contenders}
+    start = time.perf_counter()
     for k in range(count):
+        if k >= 3 and time.perf_counter() - start > limit:
+            break
         for name in list(contenders)[:: -1 if k % 2 else 1]:
             seen[name].append(float(f"{contenders[name](budget):.4g}"))  # as many digits as mean something
     return {name: seconds for name, seconds in seen.items() if all(map(math.isfinite, seconds))}

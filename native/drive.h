@@ -134,13 +134,22 @@ void Drive<T>::pack(const Part<T>& part, int thread, int team) {
 // to[j][i] = Σ parts from[i][j] for rows j of one block.
 template <class T, class From>
 inline void add_up(T* to, const Part<T>* parts, int many, int rows, int columns, size_t ld, From from) {
-    for (int j0 = 0; j0 < rows; j0 += 16)
-        for (int i = 0; i < columns; ++i)
-            for (int j = j0; j < rows && j < j0 + 16; ++j) {
-                T sum = 0;
-                for (int p = 0; p < many; ++p) sum += from(parts[p])[i * ld + j];
-                to[size_t(j) * columns + i] = sum;
+    constexpr int L = lanes<T>;
+    for (int j = 0; j < rows; j += L)
+        for (int i = 0; i < columns; i += L) {
+            const int tall = least(L, rows - j), wide = least(L, columns - i);
+            Vec<T> square[L];
+            for (int k = 0; k < L; ++k) {
+                square[k] = Vec<T>{};
+                for (int p = 0; k < wide && p < many; ++p)
+                    square[k] += load(from(parts[p]) + size_t(i + k) * ld + j);
             }
+            transpose<T>(square);
+            for (int k = 0; k < tall; ++k) {
+                T* line = to + size_t(j + k) * columns + i;
+                wide < L ? store(line, square[k], wide) : store(line, square[k]);
+            }
+        }
 }
 
 template <class T>

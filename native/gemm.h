@@ -184,10 +184,15 @@ inline void pack_transposed(T* packed, int K, int N, int column, size_t ld, Row 
     for (int v = 0; v < width; v += L) {
         const T* from = row(column + v);
         const int n = rows(column + v);
-        for (int k = 0; k < K; k += 16) {  // by cache lines of the source
-            const int end = K < k + 16 ? K : k + 16;
-            for (int j = 0; j < L; ++j)
-                for (int i = k; i < end; ++i) p[size_t(i) * width + v + j] = j < n ? from[j * ld + i] : T(0);
+        for (int k = 0; k < K; k += L) {
+            const int many = K - k < L ? K - k : L;
+            Vec<T> square[L];
+            for (int j = 0; j < L; ++j) {
+                const T* line = from + j * ld + k;
+                square[j] = j >= n ? Vec<T>{} : many < L ? load(line, many) : load(line);
+            }
+            transpose<T>(square);
+            for (int i = 0; i < many; ++i) store(p + size_t(k + i) * width + v, square[i]);
         }
     }
 }
@@ -199,10 +204,12 @@ inline void pack_plain(T* packed, int K, int N, int column, Row row) {
     T* p = packed + size_t(K) * column;
     for (int k = 0; k < K; ++k, p += width) {
         const T* from = row(k);
-        int j = 0;
-        if (from != nullptr)
-            for (; j < n; ++j) p[j] = from[column + j];
-        for (; j < width; ++j) p[j] = T(0);
+        for (int j = 0; j < width; j += lanes<T>) {
+            const int left = from == nullptr ? 0 : n - j;
+            store(p + j, left >= lanes<T> ? load(from + column + j)
+                         : left > 0       ? load(from + column + j, left)
+                                          : Vec<T>{});
+        }
     }
 }
 

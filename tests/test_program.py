@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from interpret import back, run
 
 from gated.cells import cell, gru, layer_norm, lstm, relu, rnn, sigmoid, tanh
 from gated.kernels.instructions import SAVED, Y
 from gated.kernels.loop import scan
 from gated.kernels.lower import lower
-from gated.kernels.program import parse, trace
+from gated.kernels.program import parse
+from gated.kernels.trace import trace
+from interpret import back, run
 
 T, B, I, H, P = 4, 3, 2, 5, 3
 
@@ -112,3 +113,161 @@ def test_every_variant_equals_the_loop(made):
     every = names(made)
     compare(made, keep=every, seeds=every, watch=every)
     compare(made, keep=every[1:3], seeds=every[2:3], watch=every[1:2], bias=False)
+
+
+@pytest.mark.parametrize("made", VARIANTS, ids=lambda made: made.name)
+def test_noise_of_every_variant_equals_the_loop(made):
+    """Zoneout, by rate and by mask, and recurrent dropout act where the definition says, in values and gradients."""
+    zone = {state: 0.25 + k / 4 for k, state in enumerate(made.states)}
+    every = names(made)
+    compare(made, zone=zone, keep=every)
+    compare(made, zone=zone, noise=True, drop=0.4, keep=every[:2], watch=every[:2])
+    compare(made, drop=0.4, zone={"h": 0.5}, keep=every, seeds=every[-1:])
+
+
+def user(**words):
+    """A cell of a user's own, in the list of odd ones."""
+
+    def make(equations):
+        ODD.append(cell(**words)(equations))
+        return equations
+
+    return make
+
+
+ODD = []
+
+
+@user(gates="a b", states="h c")
+def two_names(z, s):
+    h, c = tanh(z.a) * s.c, sigmoid(z.b) + s.c
+    return dict(h=h, c=c, out=h, memory=c, again=c)
+
+
+@user(gates="a", states="h c d")
+def delay_line(z, s):
+    return dict(h=tanh(z.a) + s.d * s.d, c=s.h, d=s.c)
+
+
+@user(gates="a", states="h c d")
+def turned_round(z, s):
+    return dict(h=s.c * tanh(z.a), c=s.d, d=s.h, old=z.a)
+
+
+@user(gates="a b", states="h c")
+def bare_gates(z, s):
+    return dict(h=z.a, c=z.b, a=z.a, b=z.b)
+
+
+@user(gates="a", states="c h")
+def one_value_for_two_states(z, s):
+    h = tanh(z.a + s.c * s.c)
+    return dict(h=h, c=h)
+
+
+@user(gates="a", states="h c")
+def old_h_stands(z, s):
+    return dict(h=s.h, c=tanh(z.a) * s.c)
+
+
+@user(gates="a b", states="h c d", vectors="v")
+def constants(z, s, p):
+    return dict(h=tanh(z.a) * s.c, c=0.5, d=p.v * p.v + 1)
+
+
+@user(gates="a", states="h c")
+def constant_h(z, s):
+    return dict(h=1, c=s.c * 0 + 1)
+
+
+@user(gates="a b", states="h c")
+def unused(z, s):
+    return dict(h=tanh(z.a), c=s.c, twice=z.a + z.a)
+
+
+@user(gates="a b c", states="h m", split="b", input_only="c", vectors="u v", norms="a m", project="k", recur="q")
+def everything(z, s, p):
+    a = layer_norm(z.a + p.u * s.m, p.gain_a, p.shift_a)
+    r = relu(z.b.x - p.q(s.h)) * -z.b.h / (2 + sigmoid(z.c))
+    m = 0.5 * s.m + a**2 - p.v
+    y = layer_norm(m, p.gain_m, p.shift_m) * tanh(r)
+    return dict(h=p.k(y), m=m, r=r, a=a, neg=-y)
+
+
+@user(gates="a b", states="h c", project="k", recur="q")
+def maps_of_anything(z, s, p):
+    first = tanh(p.k(s.c))
+    c = sigmoid(z.a) * p.q(first) + p.q(s.h * s.h) - p.q(s.h)
+    h = layer_norm(first + p.k(c + z.b), None, None)
+    return dict(h=h, c=c, first=first, seen=p.q(h))
+
+
+@user(gates="a", states="h", recur="q", vectors="v")
+def map_of_a_vector(z, s, p):
+    return dict(h=tanh(z.a + p.q(p.v) + p.q(z.a)), squared=p.v * s.h)
+
+
+@user(gates="a", states="h", project="k", recur="q")
+def idle_maps(z, s, p):
+    p.q(s.h)
+    return dict(h=tanh(p.k(z.a)) * 0.5 + s.h)
+
+
+@user(gates="a b", states="h")
+def nothing_done(z, s):
+    h = tanh(z.a)
+    return dict(h=h + 0, b=h * 1, c=1 * h, d=0 - (-h), e=h / 1, f=0 - h, g=0 + h, i=z.b - 0)
+
+
+@user(gates="a b", states="h")
+def said_twice(z, s):
+    one, two = z.a * s.h, s.h * z.a
+    return dict(h=tanh(one) + sigmoid(two) + (1 - sigmoid(z.a)) * tanh(z.b), one=one, two=two)
+
+
+@user(gates="a", states="h c", vectors="v w")
+def quotients(z, s, p):
+    d = 1 + z.a * z.a
+    c = (p.v / (1 + p.w**2) - s.c) / d + 3 / d - (s.c / 2) * 2
+    return dict(h=-tanh(c) - z.a * c - s.h * s.h, c=c, d=d)
+
+
+@user(gates="a b", states="h")
+def kinks(z, s):
+    return dict(h=relu(z.a) + relu(z.b * 0) * s.h + relu(-z.a), k=relu(relu(z.b)))
+
+
+@user(gates="a", states="h", norms="n")
+def normal_everywhere(z, s, p):
+    a = layer_norm(z.a, p.gain_n, p.shift_n)
+    return dict(
+        h=layer_norm(a * a, None, p.gain_n), a=a, b=layer_norm(layer_norm(p.gain_n * s.h, None, None), None, None)
+    )
+
+
+@user(gates="a", states="h")
+def torchs_words(z, s):
+    a = torch.add(torch.tanh(z.a), torch.sigmoid(s.h))
+    return dict(h=torch.nn.functional.relu(a) - np.float64(0.5) * torch.neg(a) + a.tanh() * a.sigmoid())
+
+
+@user(gates="a", states="h")
+def long_chain(z, s):
+    a = z.a
+    for k in range(120):
+        a = s.h * 0.5 - a if k % 3 else (1 - a) * 0.5
+    return dict(h=a)
+
+
+@pytest.mark.parametrize("made", ODD, ids=lambda made: made.name)
+def test_odd_cells_equal_the_loop(made):
+    """What users may write, aliases, old states, constants and all, runs as the loop runs it."""
+    results = dict(trace(made).results)
+    rows = [name for name, value in results.items() if isinstance(value, str) or name in made.states]
+    compare(made)
+    compare(made, keep=rows, seeds=rows)
+    if not made.name.startswith("constant"):  # the loop watches tensors with rows only
+        now = [name for name in rows if not results[name].startswith("s.")]
+        compare(made, keep=now, seeds=now[:1], watch=now)
+        compare(made, keep=now[-1:], watch=now[-1:], drop=0.3, bias=False)
+    compare(made, zone={"h": 0.25, made.states[-1]: 0.5}, noise=True, drop=0.3, keep=made.states)

@@ -148,7 +148,8 @@ class Pass:
         if first is None:
             self.temporaries += 1
         self.there[node] = -self.temporaries if first is None else first
-        self.code.append(Instruction(OP[op], self.there[node], *operands, *[NONE] * (3 - len(operands)), imm))
+        a, b, c = (*operands, NONE, NONE, NONE)[:3]
+        self.code.append(Instruction(OP[op], self.there[node], a, b, c, imm))
         self.spread(node)
 
     def spread(self, node: int) -> None:
@@ -180,16 +181,17 @@ class Pass:
         free: list[int] = []
         count = 0
         for n, (op, dst, *sources, imm) in enumerate(self.code):
-            over = [place[operand] for operand in set(sources) if operand < 0 and last[operand] == n]
-            free += over if op in INPLACE else []
+            done = [place[operand] for operand in set(sources) if operand < 0 and last[operand] == n]
+            free += done if op in INPLACE else []
             if dst < 0:
                 if not free:
                     free, count = [SLOT + count], count + 1
                 place[dst] = min(free)
                 free.remove(place[dst])
                 free += [place[dst]] if last[dst] == n else []  # nobody reads it
-            free += [] if op in INPLACE else over
-            self.code[n] = Instruction(op, *(place.get(operand, operand) for operand in (dst, *sources)), imm)
+            free += [] if op in INPLACE else done
+            d, a, b, c = (place.get(operand, operand) for operand in (dst, *sources))
+            self.code[n] = Instruction(op, d, a, b, c, imm)
         return count
 
 

@@ -10,11 +10,27 @@ from typing import Any, NamedTuple
 from gated._check import one_of, want
 from gated.kernels.derive import SMOOTH, Gradients, Step, backward, blocks, forward
 from gated.kernels.instructions import (
-    DPREV, DSEED, DSTATE, EXTRA, NEXT, OP, SAVED, STATE, WATCH, Y, Z, Pass, say, show,
+    DPREV,
+    DSEED,
+    DSTATE,
+    EXTRA,
+    NEXT,
+    OP,
+    SAVED,
+    STATE,
+    WATCH,
+    Pass,
+    Y,
+    Z,
+    say,
+    show,
 )  # fmt: skip
 from gated.kernels.program import Program, Unsupported
 
 FREE = ("number", "vector", "noise", "drop")  # there in the backward pass too, or drawn again
+LIMITS = dict(
+    saved=255, slots=255, watched=255, vectors=200, constants=200, blocks=64, scalars=64, extras=64, instructions=4096
+)
 CHEAP = ("add", "sub", "mul", "div", "neg")
 
 
@@ -93,9 +109,11 @@ def _lower(
     spec |= dict(saved=len(memory.saved), scalars=len(memory.scalars), constants=list(constants))
     columns = {name: Y if step.at[name] == h else SAVED + memory.saved[step.at[name]] for name in keep}
     narrow = {name: step.graph.narrow[step.at[name]] for name in keep}
-    many = max(spec["saved"], spec["extras"], len(constants), len(watched), *spec["slots"])
-    if many > 256:
-        raise Unsupported(f"{where}: expected a step of at most 256 values at once, got {many}. Ask for path='loop'.")
+    sizes = spec | dict(slots=max(spec["slots"]), constants=len(constants), blocks=len(blocks(program).block))
+    sizes |= dict(instructions=max(len(spec["forward"]), len(spec["backward"])))
+    for word, most in LIMITS.items():
+        if sizes[word] > most:
+            raise Unsupported(f"{where}: expected at most {most} {word}, got {sizes[word]}. Ask for path='loop'.")
     return Lowered(
         program,
         spec,

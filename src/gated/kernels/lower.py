@@ -10,21 +10,23 @@ from typing import Any, NamedTuple
 from gated._check import one_of, want
 from gated.kernels.derive import SMOOTH, Gradients, Step, backward, blocks, forward
 from gated.kernels.instructions import (
+    CONST,
     DPREV,
     DSEED,
     DSTATE,
+    DVECTOR,
     EXTRA,
     NEXT,
     OP,
     SAVED,
     STATE,
+    VECTOR,
     WATCH,
     Pass,
     Y,
     Z,
     say,
-    show,
-)  # fmt: skip
+)
 from gated.kernels.program import Program, Unsupported
 
 FREE = ("number", "vector", "noise", "drop")  # there in the backward pass too, or drawn again
@@ -55,14 +57,29 @@ class Lowered:
     watches: dict[str, Column]
 
     def __str__(self) -> str:
-        constants = dict(enumerate(self.spec["constants"]))
+        names = self._names()
         lines = [f"plan of {self.program.name}"]
         for word, held in (("keep", self.columns), ("watch", self.watches)):
-            where = [f"{name} in {show(column.operand, constants)}" for name, column in held.items()]
+            where = [f"{name} in {names[column.operand]}" for name, column in held.items()]
             lines += [f"{word} {', '.join(where)}"] if where else []
-        for way in ("forward", "backward"):
-            lines += [way, *(f"    {say(code, constants)}" for code in self.spec[way])] if self.spec[way] else []
+        lines += ["forward", *(f"    {say(code, names)}" for code in self.spec["forward"])]
+        names |= {Z + k: f"d{name}" for name, k in blocks(self.program).block.items()}
+        lines += ["backward", *(f"    {say(code, names)}" for code in self.spec["backward"])] * bool(
+            self.spec["backward"]
+        )
         return "\n".join([*lines, ""])
+
+    def _names(self) -> dict[int, str]:
+        """Operands as a program would call them."""
+        names = {Y: "h"} | {Z + k: name for name, k in blocks(self.program).block.items()}
+        for k, state in enumerate(self.program.states):
+            names |= {STATE + k: f"s.{state}", NEXT + k: state, DSTATE + k: f"d{state}", DPREV + k: f"ds.{state}"}
+        for k, vector in enumerate(self.program.own):
+            names |= {VECTOR + k: f"p.{vector}", DVECTOR + k: f"dp.{vector}"}
+        names |= {CONST + k: f"{value:.6g}" for k, value in enumerate(self.spec["constants"])}
+        for k in range(256):
+            names |= {SAVED + k: f"saved[{k}]", DSEED + k: f"dsaved[{k}]", WATCH + k: f"watch[{k}]"}
+        return names
 
 
 def lower(

@@ -115,9 +115,9 @@ def _text(arg: str | float) -> str:
 class Tape:
     """Values as they are written down, each checked: what `trace` and `parse` share."""
 
-    def __init__(self, head: Mapping[str, Any], fail: Callable[[object, object], NoReturn]) -> None:
+    def __init__(self, head: Mapping[str, Any], fail: Callable[[object, object], NoReturn], grad: bool = True) -> None:
         self.program = Program(**head, main="s.h", values=(), results=())
-        self.fail = fail
+        self.fail, self.grad = fail, grad
         self.widths = self.program.leaves()
         self.values: list[Value] = []
         self.main = "s.h"

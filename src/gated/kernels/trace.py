@@ -114,12 +114,16 @@ def _symbols(args: Any) -> list[Symbol]:
 def _apply(op: str | None, name: str, args: Any, extra: Mapping[str, Any]) -> Symbol:
     found = _symbols((*args, *extra.values()))
     tape = found[0]._tape
+    if any(isinstance(arg, torch.Tensor) for arg in args):
+        tape.fail(LANGUAGE, "a Tensor from elsewhere")
     if op is None or extra:
         tape.fail(LANGUAGE, name + (f" with {', '.join(extra)}" if op else ""))
     return _record(tape, op, *args)
 
 
 def _record(tape: Tape, op: str, *args: Any) -> Symbol:
+    if torch.is_grad_enabled() != tape.grad:
+        tape.fail(LANGUAGE, "gradients turned on or off, as by torch.no_grad")
     return Symbol(tape, tape.add(op, *(_atom(tape, arg) for arg in args)))
 
 
@@ -167,7 +171,7 @@ def trace(cell: Cell, *, zone: Mapping[str, float] | None = None, noise: bool = 
 @cache
 def _trace(cell: Cell, zone: tuple[tuple[str, float], ...], noise: bool, drop: float) -> Program:
     head = {word: getattr(cell, word) for word in HEAD} | {"name": " ".join(cell.name.split())[:200]}
-    tape = Tape(head, partial(_unsupported, cell))
+    tape = Tape(head, partial(_unsupported, cell), torch.is_grad_enabled())
     many = max(len(head[word]) for word in HEAD if word not in ("project", "recur"))
     if many > WORDS:
         tape.fail(f"at most {WORDS} gates, states, vectors and norms each", many)

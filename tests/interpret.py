@@ -85,7 +85,7 @@ def arithmetic(name, a, b, c):
         case "fnma":
             return c - a * b
         case "sigmoid":
-            return 1 / (1 + np.exp(-a))
+            return np.exp(-np.logaddexp(0, -a))
         case "tanh":
             return np.tanh(a)
         case "relu":

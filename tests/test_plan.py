@@ -294,13 +294,8 @@ WORDS = {
 }
 
 
-@st.composite
-def cells(draw):
+def random_cell(steps, picks, narrow):
     """A cell of random equations: each step applies a word to values that came before."""
-    steps = draw(
-        st.lists(st.tuples(st.sampled_from(sorted(WORDS)), *[st.integers(0, 99)] * 2), min_size=1, max_size=12)
-    )
-    narrow, picks = draw(st.booleans()), draw(st.lists(st.integers(0, 99), min_size=4, max_size=4))
 
     def equations(z, s, p):
         values = [z.a, z.b.x, z.b.h, z.c, s.c, s.d, p.v * z.a, 0 * z.a + 1]
@@ -310,19 +305,29 @@ def cells(draw):
         h, c, d, e = (values[len(values) - 1 - k % len(values)] for k in picks)
         return dict(h=p.k(h) if narrow else h, c=tanh(c), d=d, e=e * 1)
 
-    made = cell(gates="a b c", states="c h d", split="b", input_only="c", vectors="v", norms="n", recur="q",
+    return cell(gates="a b c", states="c h d", split="b", input_only="c", vectors="v", norms="n", recur="q",
                 project="k" if narrow else "", name="random")(equations)  # fmt: skip
-    return made
+
+
+numbers = st.integers(0, 99)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(made=cells(), kept=st.sets(st.sampled_from("hcde")), rate=st.sampled_from([0.0, 0.5]), noise=st.booleans())
-def test_random_cells_equal_the_loop(made, kept, rate, noise):
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(sorted(WORDS)), numbers, numbers), min_size=1, max_size=12),
+    picks=st.lists(numbers, min_size=4, max_size=4),
+    kept=st.sets(st.sampled_from("hcde")),
+    narrow=st.booleans(),
+    drop=st.booleans(),
+    noise=st.booleans(),
+)
+def test_random_cells_equal_the_loop(steps, picks, kept, narrow, drop, noise):
     """No sequence of words makes a cell whose plan differs from the loop."""
+    made = random_cell(steps, picks, narrow)
     results = dict(trace(made).results)
     watch = [name for name in sorted(kept) if not results[name].startswith("s.")]
-    compare(made, zone={"c": 0.3} if noise else {}, noise=noise, drop=rate, keep=sorted(kept), seeds=watch[:2])
-    if all(str(results[name])[:2] != "s." for name in "h"):
+    compare(made, zone={"c": 0.3} if noise else {}, noise=noise, drop=drop / 2, keep=sorted(kept), seeds=watch[:2])
+    if not results["h"].startswith("s."):
         compare(made, keep=sorted({*watch, "h"}), seeds=watch[:1], watch=sorted({*watch, "h"}))
 
 

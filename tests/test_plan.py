@@ -185,6 +185,16 @@ def constant_h(z, s):
     return dict(h=1, c=s.c * 0 + 1)
 
 
+@user(gates="a", states="h", project="k")
+def constant_narrow_h(z, s, p):
+    return dict(h=2, a=p.k(z.a) + s.h)
+
+
+@user(gates="a", states="h c d")
+def one_gradient_for_two_states(z, s):
+    return dict(h=tanh(z.a), c=tanh(s.c + s.d), d=z.a)
+
+
 @user(gates="a b", states="h c")
 def unused(z, s):
     return dict(h=tanh(z.a), c=s.c, twice=z.a + z.a)
@@ -351,6 +361,56 @@ def test_plans_are_short(made):
     assert plain["backward"] == []
 
 
+def test_a_sum_is_as_short_in_any_order():
+    """(1 - u) n + u h costs two instructions, whichever product stands first."""
+
+    def one(z, s):
+        u = sigmoid(z.u)
+        return dict(h=(1 - u) * tanh(z.n) + u * s.h)
+
+    def two(z, s):
+        u = sigmoid(z.u)
+        return dict(h=s.h * u + tanh(z.n) * (1 - u))
+
+    for equations in (one, two):
+        assert len(lower(trace(cell(gates="u n", states="h")(equations))).spec["forward"]) == 1 + 4
+
+
+@pytest.mark.parametrize("main", ["s.h * 1", "s.c + 0", "p.v * 1", "drop(0.5)", "p.v * s.c"])
+def test_what_R_multiplies_may_be_any_value(main):
+    """A text may put what it likes before z; its gradient is that of differences."""
+    text = f"""cell any
+gates a
+states h c
+vectors v
+v1 = {main}
+z.* = W x + b + R v1 + b'
+h = tanh(z.a)
+c = h + s.c
+return h, c
+"""
+    draw = np.random.default_rng(0)
+    plan, mask = lower(parse(text), train=True), draw.random((B, H)) < 0.5
+    made = cell(gates="a", states="h c", vectors="v", name="any")(lambda z, s, p: {})
+    weights = {name: draw.normal(size=shape) for name, shape in made.shapes(I, H).items()}
+    x, start, dy = draw.normal(size=(T, B, I)), [draw.normal(size=(B, H)) for _ in "hc"], draw.normal(size=(T, B, H))
+
+    def noise(rate, stream, t, width):
+        return mask * 2.0
+
+    steps = run(plan, weights, x, start, noise)[2]
+    dx, dstates, dweights, _ = back(plan, weights, x, steps, dy, [np.zeros((B, H))] * 2, noise=noise)
+    leaves = [x, *start, *weights.values()]
+    ways = [draw.normal(size=leaf.shape) * 1e-6 for leaf in leaves]
+    ends = []
+    for sign in (1, -1):
+        moved = [leaf + sign * way for leaf, way in zip(leaves, ways, strict=True)]
+        y = run(plan, dict(zip(weights, moved[3:], strict=True)), moved[0], moved[1:3], noise)[0]
+        ends.append((y * dy).sum())
+    slope = sum((d * way).sum() for d, way in zip([dx, *dstates, *(dweights[k] for k in weights)], ways, strict=True))
+    np.testing.assert_allclose(2 * slope, ends[0] - ends[1], rtol=1e-6)
+
+
 def test_what_the_trace_wants_costs_nothing_twice():
     """A value wanted under two names has one column; h needs none; what training saves anyway is not saved again."""
     program = trace(ODD[0])
@@ -358,6 +418,9 @@ def test_what_the_trace_wants_costs_nothing_twice():
     assert plan.columns["h"] == plan.columns["out"] == (Y, False)
     assert plan.columns["c"] == plan.columns["memory"] == plan.columns["again"]
     assert plan.spec["saved"] == 1
+    before = cell(gates="a", states="h c", name="before")(lambda z, s: dict(h=tanh(z.a) * s.c, c=s.c + z.a, old=s.c))
+    assert lower(trace(before), train=True).spec["saved"] == 2  # tanh, and the new c for the old one of the next step
+    assert lower(trace(before), keep=("old",), train=True).spec["saved"] == 2
     every = lower(trace(lstm()), keep=names(lstm()), train=True)
     assert every.spec["saved"] == 6
     assert len(every.spec["forward"]) == 9

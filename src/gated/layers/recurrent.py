@@ -7,18 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._C._functorch import peek_interpreter_stack  # whether vmap, jvp, grad … are at work
 
 from gated._check import one_of, want, within
 from gated.cells import Cell
 from gated.kernels import Choice, choose
-from gated.kernels.fused import fused
-from gated.kernels.loop import scan
-from gated.layers import door
+from gated.layers import door, paths
 from gated.layers.door import Batch
 from gated.layers.initialise import check, initialise
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 class Options(TypedDict, total=False):
@@ -31,6 +30,8 @@ class Options(TypedDict, total=False):
     forget_bias: float | None
     chrono: int | None
     path: str
+    recompute: bool | int
+    precision: str
 
 
 class Recurrent(nn.Module):
@@ -57,6 +58,9 @@ class Recurrent(nn.Module):
     residual: from the second layer on a layer's input is added to its output, after dropout (Wu et al. 2016, eq. 6).
     init: "torch", or "orthogonal" per gate; forget_bias and chrono set the biases of the gates that keep and write
         memory, in every layer and direction. `gated.layers.initialise` gives the formulas and sources.
+    recompute, of the native path: training keeps the states at every √T-th step, or every so many as it says, and
+        computes what lies between them anew in the backward pass (Chen et al. 2016): memory ~ √T, equal gradients.
+    precision, of the native path: "bfloat16" multiplies matrices in it, with sums and states in float32.
     path: "torch", its own operator, which serves plain cells without zoneout, recurrent dropout or trace; "loop", the
         definition, which serves all; "auto", the first of them that computes what is asked. `explain` says which.
 
@@ -87,6 +91,8 @@ class Recurrent(nn.Module):
         forget_bias: float | None = None,
         chrono: int | None = None,
         path: str = "auto",
+        recompute: bool | int = False,
+        precision: str = "float32",
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -116,6 +122,9 @@ class Recurrent(nn.Module):
             within(f"{name} zoneout", rate, 0, 1)
         check(name, cell, init, forget_bias, chrono, bias)
         choose(path, cell, steps=1)
+        one_of(f"{name} precision", precision, PRECISIONS)
+        if not isinstance(recompute, bool):
+            _count(f"{name} recompute", recompute, 1)
         if dropout and len(sizes) == 1:
             warnings.warn(f"{name} dropout={dropout} acts between layers, and there is one layer", stacklevel=3)
 
@@ -124,6 +133,7 @@ class Recurrent(nn.Module):
         self.bidirectional, self.proj_size = bidirectional, proj_size
         self.zoneout, self.recurrent_dropout, self.residual = rates, float(recurrent_dropout), residual
         self.init, self.forget_bias, self.chrono, self.path = init, forget_bias, chrono, path
+        self.recompute, self.precision = recompute, precision
         self.sizes = sizes
         self.widths = [{state: cell.width(state, size, proj_size) for state in cell.states} for size in sizes]
         if residual:
@@ -164,17 +174,19 @@ class Recurrent(nn.Module):
                 weights = self.weights(layer, direction)
                 initialise(self.cell, weights, size, self.init, self.forget_bias, self.chrono)
 
-    def explain(self, input: Any, lengths: Any = None, trace: bool | str = False) -> str:
+    def explain(self, input: Any, lengths: Any = None, trace: Any = False, grad_trace: Any = False) -> str:
         """Which path this input would take, and why."""
         batch = self._enter(input, lengths)
-        choice = self._choose(batch, bool(trace))
-        whole = " for the whole stack" if len(self._stacks) == 1 else ", layer by layer"
+        choice = self._choose(batch, trace or grad_trace)
+        whole = " for the whole stack" if len(self.stacks) == 1 else ", layer by layer"
         packed = batch.packed is not None or batch.lengths is not None
         if choice.path == "torch":
             return f"{choice}{whole}" + (", over the steps that exist" if packed else "")
         return str(choice)
 
-    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None, trace: bool | str = False) -> Any:
+    def forward(
+        self, input: Any, hx: Any = None, *, lengths: Any = None, trace: Any = False, grad_trace: Any = False
+    ) -> Any:
         """Run the layers over a batch; the class gives the shapes.
 
         lengths (B,): how many steps of each sequence exist, 0 to T; whole numbers in any order, on any device. Outputs
@@ -182,18 +194,21 @@ class Recurrent(nn.Module):
             NaN included, reaches no value and no gradient. A sequence without a step keeps its first state.
         trace: gives a third result, trace[layer][direction], a dict of every value of the cell at every step, padded
             and with the axes of the input: i f g o c h of an LSTM, r z n h of a GRU, h of an RNN; before dropout and
-            residual sums. With "gradients" it also holds di, df … dh: zeros which the next backward pass turns into
+            residual sums.
+        grad_trace: the trace, which also holds di, df … dh: zeros which the next backward pass turns into
             ∂L/∂i_t … ∂L/∂h_t.
         """
-        one_of(f"{type(self).__name__} trace", trace, (False, True, "gradients"))
+        where = type(self).__name__
+        for name, given in (("trace", trace), ("grad_trace", grad_trace)):
+            want(isinstance(given, bool), f"{where} {name}", "True or False", repr(given))
         batch = self._enter(input, lengths)
-        states = door.states_in(type(self).__name__, hx, self.cell.states, self.widths, len(self.suffixes), batch)
-        if self._choose(batch, bool(trace)).path == "torch":
-            y, states = self._torch(batch, states)
+        states = door.states_in(where, hx, self.cell.states, self.widths, len(self.suffixes), batch)
+        if self._choose(batch, trace or grad_trace).path == "torch":
+            y, states = paths.by_torch(self, batch, states)
             return batch.out(y), door.states_out(self.cell.states, states, batch)
-        y, states, seen = self._loop(batch, states, trace)
+        y, states, seen = paths.by_loop(self, batch, states, trace, grad_trace)
         result = batch.out(y), door.states_out(self.cell.states, states, batch)
-        if not trace:
+        if not trace and not grad_trace:
             return result
         return *result, [[{k: batch.leave(v) for k, v in way.items()} for way in layer] for layer in seen]
 
@@ -217,80 +232,17 @@ class Recurrent(nn.Module):
         )
 
     @property
-    def _stacks(self) -> list[range]:
+    def stacks(self) -> list[range]:
         """The layers that one call of torch's operator can run: all, or one by one."""
         L = self.num_layers
         return [range(L)] if not self.residual and len(set(self.sizes)) == 1 else [range(k, k + 1) for k in range(L)]
-
-    def _torch(self, batch: Batch, states: list[dict[str, Tensor]]) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        x, sizes, order = batch.compact()
-        names, many = self.cell.states, len(self.suffixes)
-        start = states
-        if order is not None:
-            start = [{name: state.index_select(1, order) for name, state in layer.items()} for layer in states]
-        options: dict[str, Any] = dict(
-            bias=self.bias, bidirectional=self.bidirectional, training=self.training, sizes=sizes
-        )
-        y, ends = x, []
-        for stack in self._stacks:
-            flat = [w for k in stack for direction in range(many) for w in self.weights(k, direction).values()]
-            hx = tuple(torch.cat([start[k][name] for k in stack]) for name in names)
-            dropout = self.dropout if len(stack) > 1 else 0.0
-            out, final = fused(self.cell.torch, flat, y, hx, layers=len(stack), dropout=dropout, **options)
-            y = self._between(stack[-1], y, out)
-            ends += [
-                dict(zip(names, parts, strict=True)) for parts in zip(*(s.split(many) for s in final), strict=True)
-            ]
-        if order is not None:
-            ends = [
-                {name: state.index_copy(1, order, end[name]) for name, state in before.items()}
-                for before, end in zip(states, ends, strict=True)
-            ]
-        return batch.spread(y, sizes, order), ends
-
-    def _loop(self, batch: Batch, states: list[dict[str, Tensor]], trace: bool | str) -> tuple[Tensor, list, list]:
-        x, lengths = batch.padded()
-        mask = None if lengths is None else door.live(lengths, batch.steps)
-        ends, seen = [], []
-        keep: dict[str, Any] = dict(keep=() if trace else ("h",), gradients=trace == "gradients")
-        for layer, state in enumerate(states):
-            ways = []
-            for direction in range(len(self.suffixes)):
-                start = {name: value[direction] for name, value in state.items()}
-                drop, zone = self._noise(x, start)
-                how: dict[str, Any] = dict(live=mask, reverse=direction == 1, drop=drop, zone=zone)
-                ways.append(scan(self.cell, self.weights(layer, direction), x, start, **how, **keep))
-            values = [v if mask is None else _cut(v, mask) for v, _ in ways]
-            seen.append(values)
-            ends.append({name: torch.stack([end[name] for _, end in ways]) for name in state})
-            if not batch.steps:
-                values = [{"h": x.new_zeros(0, batch.size, self.widths[layer]["h"])} for _ in ways]
-            x = self._between(layer, x, torch.cat([v["h"] for v in values], -1))
-        return x, ends, seen
-
-    def _noise(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor | None, dict[str, Tensor | float]]:
-        """The draws of one layer in one direction: recurrent dropout's mask and zoneout's."""
-        drop, zone = None, {}
-        if self.training and self.recurrent_dropout:
-            drop = F.dropout(torch.ones_like(state["h"]), self.recurrent_dropout)
-        for name, rate in zip(self.cell.states, self.zoneout, strict=True):
-            if rate:
-                mask = x.new_empty(len(x), *state[name].shape) if self.training else None
-                zone[name] = float(rate) if mask is None else mask.bernoulli_(rate)
-        return drop, zone
-
-    def _between(self, layer: int, x: Tensor, y: Tensor) -> Tensor:
-        """What a layer hands on: dropout except after the last, and from the second on its input added."""
-        if layer < self.num_layers - 1:
-            y = F.dropout(y, self.dropout, self.training)
-        return x + y if self.residual and layer > 0 else y
 
     def flatten_parameters(self) -> None:
         """Lay the weights out in one piece for cuDNN; nothing to do elsewhere, and never needed."""
         if not self.cell.torch:
             return
         mode, many = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}[self.cell.torch], len(self.suffixes)
-        for stack in self._stacks:
+        for stack in self.stacks:
             ways = [list(self.weights(k, direction).values()) for k in stack for direction in range(many)]
             flat = [w for way in ways for w in way]
             alike = all(w.is_cuda and w.dtype == flat[0].dtype for w in flat) and len(set(map(id, flat))) == len(flat)
@@ -311,6 +263,7 @@ class Recurrent(nn.Module):
         default = dict(
             proj_size=0, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False, zoneout=0.0,
             recurrent_dropout=0.0, residual=False, init="torch", forget_bias=None, chrono=None, path="auto",
+            recompute=False, precision="float32",
         )  # fmt: skip
         shown = {name: getattr(self, name) for name in default}
         shown["zoneout"] = self.zoneout[0] if len(set(self.zoneout)) == 1 else self.zoneout
@@ -324,8 +277,3 @@ class Recurrent(nn.Module):
 def _count(where: str, value: object, low: int) -> None:
     fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
     want(fits, where, f"a whole number of at least {low}", repr(value))
-
-
-def _cut(values: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
-    """Zeros past the ends; not for gradients, which are still to come into the very tensors given here."""
-    return {k: v if k.startswith("d") and k[1:] in values else v.where(mask, 0) for k, v in values.items()}

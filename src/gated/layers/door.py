@@ -32,14 +32,11 @@ class Batch:
         return self.x.shape[1] if self.packed is None else int(self.packed.batch_sizes[0])
 
     def padded(self) -> tuple[Tensor, Tensor | None]:
-        """x as (T, B, I) and the lengths, if not all are T; steps past the end hold zeros, whatever came in them."""
+        """x as (T, B, I) and the lengths, if not all are T."""
         if self.packed is not None:
             x, lengths = pad_packed_sequence(self.packed)
             return x, lengths.to(x.device)
-        if self.lengths is None:
-            return self.x, None
-        lengths = self.lengths.to(self.x.device)
-        return self.x.masked_fill(~live(lengths, self.steps), 0), lengths
+        return self.x, None if self.lengths is None else self.lengths.to(self.x.device)
 
     def compact(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Only the steps that exist, longest sequence first: rows, batch sizes, and which sequence each column is."""
@@ -75,11 +72,6 @@ class Batch:
         if not self.batched:
             return y.squeeze(1)
         return y.transpose(0, 1) if self.batch_first else y
-
-
-def live(lengths: Tensor, steps: int) -> Tensor:
-    """(T, B, 1): whether step t of sequence b exists."""
-    return (torch.arange(steps, device=lengths.device)[:, None] < lengths)[..., None]
 
 
 def enter(where: str, given: Any, lengths: Any, *, size: int, dtype: torch.dtype, batch_first: bool) -> Batch:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gated.kernels import noise
 from gated.kernels.fused import fused
-from gated.kernels.loop import scan
-from gated.layers import door
+from gated.kernels.loop import layer
+from gated.kernels.noise import draw
 from gated.layers.door import Batch
 
 if TYPE_CHECKING:
@@ -52,41 +50,22 @@ def by_loop(
 ) -> tuple[Tensor, States, list[list[dict[str, Tensor]]]]:
     """The definition. The third result is the trace, by layer and direction: h alone unless asked for."""
     x, lengths = batch.padded()
-    mask = None if lengths is None else door.live(lengths, batch.steps)
     ends, seen = [], []
+    noise: dict[str, Any] = dict(zone=layers.zoneout, drop=layers.recurrent_dropout)
     keep: dict[str, Any] = dict(keep=() if trace or gradients else ("h",), gradients=gradients)
-    for layer, state in enumerate(states):
-        seed, ways = seeds(layers), []
-        for direction in range(len(layers.suffixes)):
-            start = {name: value[direction] for name, value in state.items()}
-            drop, zone = _noise(layers, x, start, None if seed is None else seed[direction])
-            how: dict[str, Any] = dict(live=mask, reverse=direction == 1, drop=drop, zone=zone)
-            ways.append(scan(layers.cell, layers.weights(layer, direction), x, start, **how, **keep))
-        values = [v if mask is None else _cut(v, mask) for v, _ in ways]
+    for k, state in enumerate(states):
+        weights = [layers.weights(k, direction) for direction in range(len(layers.suffixes))]
+        values, end = layer(layers.cell, weights, x, state, lengths=lengths, seed=seeds(layers), **noise, **keep)
         seen.append(values)
-        ends.append({name: torch.stack([end[name] for _, end in ways]) for name in state})
-        if not batch.steps:
-            values = [{"h": x.new_zeros(0, batch.size, layers.widths[layer]["h"])} for _ in ways]
-        x = between(layers, layer, x, torch.cat([v["h"] for v in values], -1))
+        ends.append(end)
+        x = between(layers, k, x, torch.cat([v["h"] for v in values], -1))
     return x, ends, seen
 
 
 def seeds(layers: Recurrent) -> Tensor | None:
     """What one layer's noise is made of in training, a seed for each direction; without noise torch draws nothing."""
     noisy = layers.training and (layers.recurrent_dropout > 0 or any(layers.zoneout))
-    return noise.draw(len(layers.suffixes)) if noisy else None
-
-
-def _noise(
-    layers: Recurrent, x: Tensor, state: Mapping[str, Tensor], seed: Tensor | None
-) -> tuple[Tensor | None, dict[str, Tensor | float]]:
-    """One layer in one direction: recurrent dropout's mask, and zoneout's or, in evaluation, its rates."""
-    rates = [(k, name, float(rate)) for k, (name, rate) in enumerate(zip(state, layers.zoneout, strict=True)) if rate]
-    if seed is None:
-        return None, {name: rate for _, name, rate in rates}
-    B, P = state["h"].shape
-    drop = noise.drop(seed, x, B, P, layers.recurrent_dropout) if layers.recurrent_dropout else None
-    return drop, {name: noise.zone(seed, x, B, state[name].shape[1], rate, k) for k, name, rate in rates}
+    return draw(len(layers.suffixes)) if noisy else None
 
 
 def between(layers: Recurrent, layer: int, x: Tensor, y: Tensor) -> Tensor:
@@ -94,8 +73,3 @@ def between(layers: Recurrent, layer: int, x: Tensor, y: Tensor) -> Tensor:
     if layer < layers.num_layers - 1:
         y = F.dropout(y, layers.dropout, layers.training)
     return x + y if layers.residual and layer > 0 else y
-
-
-def _cut(values: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
-    """Zeros past the ends; not for gradients, which are still to come into the very tensors given here."""
-    return {k: v if k.startswith("d") and k[1:] in values else v.where(mask, 0) for k, v in values.items()}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gated.kernels import core, cpu
 from gated.kernels.fused import fused
 from gated.kernels.loop import layer
 from gated.kernels.noise import draw
@@ -62,6 +65,71 @@ def by_loop(
     return x, ends, seen
 
 
+def quick(layers: Recurrent, x: Any, hx: Any) -> Any:
+    """The whole way for what comes most, a batch and its states as they should be; None for all that wants words."""
+    text = layers.program
+    if (
+        type(x) is not Tensor
+        or text is None
+        or layers.path not in ("auto", "native")
+        or cpu.heard()
+        or cpu.transformed()
+    ):
+        return None
+    (first,) = layers.parameters_of(layers.order[0][:1])
+    dtype, n, L = x.dtype, len(layers.cell.states), layers.num_layers
+    fits = x.dim() == 3 and x.shape[2] == layers.input_size and dtype is first.dtype and dtype in core.BYTES
+    if not (fits and x.is_cpu and first.is_cpu and isinstance(layers.hidden_size, int)):
+        return None
+    if layers.batch_first:
+        x = x.transpose(0, 1)
+    starts: Any = ((),) * L
+    if hx is not None:
+        hx = (hx,) if n == 1 else hx
+        D = len(layers.suffixes)
+        if type(hx) is not tuple or len(hx) != n:
+            return None
+        for state, width in zip(hx, layers.widths[0].values(), strict=True):
+            if type(state) is not Tensor or state.dtype is not dtype or state.shape != (L * D, x.shape[1], width):
+                return None
+        starts = (hx,) if L == 1 else zip(*(state.split(D) for state in hx), strict=True)
+    y, ends, _ = by_native(layers, x, None, starts, False, False)
+    finals = ends[0] if L == 1 else [torch.cat(parts) for parts in zip(*ends, strict=True)]
+    return y.transpose(0, 1) if layers.batch_first else y, finals[0] if n == 1 else tuple(finals)
+
+
+def by_native(
+    layers: Recurrent,
+    x: Tensor,
+    lengths: Tensor | None,
+    starts: Iterable[Sequence[Tensor]],
+    trace: bool,
+    gradients: bool,
+) -> tuple[Tensor, list[Sequence[Tensor]], list[list[dict[str, Tensor]]]]:
+    """The native core, a layer at a time. States by layer, none for zeros; the third result is the trace."""
+    text, n, ends, seen = layers.program or "", len(layers.cell.states), [], []
+    keep = core.names(text) if trace or gradients else ()
+    bf16 = layers.precision == "bfloat16" and not layers.lacking()
+    chunk = 0
+    if layers.recompute and not keep:
+        chunk = math.ceil(math.sqrt(len(x))) if layers.recompute is True else layers.recompute
+    for k, start in enumerate(starts):
+        watch = shown = None
+        if gradients:
+            watch, shown = cpu.watching(text, keep, x, len(layers.suffixes), layers.sizes[k])
+        weights, seed = layers.parameters_of(layers.order[k]), seeds(layers)
+        y, *rest = cpu.scan(
+            text, x, start, weights, lengths=lengths, seed=seed, keep=keep, watch=watch, chunk=chunk, bf16=bf16
+        )
+        ends.append(rest[:n])
+        if keep:
+            seen.append(cpu.views(text, keep, gradients, y, rest[n], layers.sizes[k]))
+            if shown is not None:
+                seen[-1] = [one | two for one, two in zip(seen[-1], shown, strict=True)]
+        x = between(layers, k, x, y)
+    return x, ends, seen
+
+
 def seeds(layers: Recurrent) -> Tensor | None:
     """What one layer's noise is made of in training, a seed for each direction; without noise torch draws nothing."""
     noisy = layers.training and (layers.recurrent_dropout > 0 or any(layers.zoneout))
@@ -70,6 +138,6 @@ def seeds(layers: Recurrent) -> Tensor | None:
 
 def between(layers: Recurrent, layer: int, x: Tensor, y: Tensor) -> Tensor:
     """What a layer hands on: dropout except after the last, and from the second on its input added."""
-    if layer < layers.num_layers - 1:
+    if layers.dropout and layer < layers.num_layers - 1:
         y = F.dropout(y, layers.dropout, layers.training)
     return x + y if layers.residual and layer > 0 else y

@@ -8,11 +8,13 @@ from typing import Any, ClassVar, TypedDict
 
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import peek_interpreter_stack  # whether vmap, jvp, grad … are at work
 
+from gated import _native
 from gated._check import one_of, want, within
 from gated.cells import Cell
-from gated.kernels import Choice, choose
+from gated.kernels import Choice, choose, cpu
+from gated.kernels.core import program
+from gated.kernels.program import Unsupported
 from gated.layers import door, paths
 from gated.layers.door import Batch
 from gated.layers.initialise import check, initialise
@@ -121,7 +123,6 @@ class Recurrent(nn.Module):
         for rate in rates:
             within(f"{name} zoneout", rate, 0, 1)
         check(name, cell, init, forget_bias, chrono, bias)
-        choose(path, cell, steps=1)
         one_of(f"{name} precision", precision, PRECISIONS)
         if not isinstance(recompute, bool):
             _count(f"{name} recompute", recompute, 1)
@@ -140,6 +141,9 @@ class Recurrent(nn.Module):
             same = len({width["h"] for width in self.widths}) == 1
             want(same, f"{name} residual", "layers of one width, to add them up", sizes)
 
+        self.lower()
+        choose(path, cell, unsupported=self.unsupported)
+
         directions = len(self.suffixes)
         self._names: list[list[dict[str, str]]] = []  # by layer and direction, the cell's names to the module's
         for layer, size in enumerate(sizes):
@@ -151,8 +155,26 @@ class Recurrent(nn.Module):
                 for key, value in shapes.items():
                     empty = torch.empty(value, device=device, dtype=dtype)
                     self.register_parameter(f"{key}_l{layer}{suffix}", nn.Parameter(empty))
+        self.order = [[name for way in layer for name in way.values()] for layer in self._names]
         self.flatten_parameters()
         self.reset_parameters()
+
+    def lower(self) -> None:
+        """Note the programs of training and evaluation, or why the native core has none for the cell."""
+        self.programs: dict[tuple, str] = {}
+        self.unsupported = ""
+        for training in (True, False):
+            noise = training and (self.recurrent_dropout > 0 or any(self.zoneout))
+            try:
+                text = program(self.cell, self.zoneout, self.recurrent_dropout, noise)
+            except Unsupported as error:
+                self.unsupported = str(error)
+            else:
+                self.programs[training, self.zoneout, self.recurrent_dropout] = text
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.lower()
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -162,6 +184,14 @@ class Recurrent(nn.Module):
     def all_weights(self) -> list[list[Tensor]]:
         """The parameters of every layer and direction, as torch.nn lists them."""
         return [[getattr(self, name) for name in names.values()] for layer in self._names for names in layer]
+
+    def parameters_of(self, names: Sequence[str]) -> list[Tensor]:
+        """Parameters by name, wherever parametrization and the like have put them."""
+        held = self._parameters
+        try:
+            return [held[name] for name in names]  # type: ignore[misc]  # half the time of getattr
+        except KeyError:
+            return [getattr(self, name) for name in names]
 
     def weights(self, layer: int, direction: int) -> dict[str, Tensor]:
         """The parameters of one layer in one direction, by the cell's names for them."""
@@ -177,12 +207,18 @@ class Recurrent(nn.Module):
     def explain(self, input: Any, lengths: Any = None, trace: Any = False, grad_trace: Any = False) -> str:
         """Which path this input would take, and why."""
         batch = self._enter(input, lengths)
-        choice = self._choose(batch, trace or grad_trace)
-        whole = " for the whole stack" if len(self.stacks) == 1 else ", layer by layer"
-        packed = batch.packed is not None or batch.lengths is not None
+        choice = self._choose(batch, trace, grad_trace)
+        note = ""
         if choice.path == "torch":
-            return f"{choice}{whole}" + (", over the steps that exist" if packed else "")
-        return str(choice)
+            note = " for the whole stack" if len(self.stacks) == 1 else ", layer by layer"
+            note += ", over the steps that exist" if batch.packed is not None or batch.lengths is not None else ""
+        if self.recompute and (choice.path != "native" or trace or grad_trace):
+            other = "a trace keeps every step" if choice.path == "native" else "only the native path does"
+            note += f"; nothing is recomputed: {other}"
+        if self.precision != "float32" and (choice.path != "native" or self.lacking()):
+            other = self.lacking() if choice.path == "native" else "only the native path multiplies in bfloat16"
+            note += f"; products in the weights' precision: {other}"
+        return f"{choice}{note}"
 
     def forward(
         self, input: Any, hx: Any = None, *, lengths: Any = None, trace: Any = False, grad_trace: Any = False
@@ -198,38 +234,69 @@ class Recurrent(nn.Module):
         grad_trace: the trace, which also holds di, df … dh: zeros which the next backward pass turns into
             ∂L/∂i_t … ∂L/∂h_t.
         """
+        if lengths is None and trace is False and grad_trace is False:
+            found = paths.quick(self, input, hx)
+            if found is not None:
+                return found
         where = type(self).__name__
         for name, given in (("trace", trace), ("grad_trace", grad_trace)):
             want(isinstance(given, bool), f"{where} {name}", "True or False", repr(given))
         batch = self._enter(input, lengths)
         states = door.states_in(where, hx, self.cell.states, self.widths, len(self.suffixes), batch)
-        if self._choose(batch, trace or grad_trace).path == "torch":
+        path, seen = self._choose(batch, trace, grad_trace).path, []
+        if path == "torch":
             y, states = paths.by_torch(self, batch, states)
-            return batch.out(y), door.states_out(self.cell.states, states, batch)
-        y, states, seen = paths.by_loop(self, batch, states, trace, grad_trace)
+        elif path == "native":
+            x, lengths = batch.padded()
+            start = [() if hx is None else tuple(state.values()) for state in states]
+            y, ends, seen = paths.by_native(self, x, lengths, start, trace, grad_trace)
+            states = [dict(zip(self.cell.states, end, strict=True)) for end in ends]
+        else:
+            y, states, seen = paths.by_loop(self, batch, states, trace, grad_trace)
         result = batch.out(y), door.states_out(self.cell.states, states, batch)
         if not trace and not grad_trace:
             return result
         return *result, [[{k: batch.leave(v) for k, v in way.items()} for way in layer] for layer in seen]
 
     def _enter(self, input: Any, lengths: Any) -> Batch:
-        first = getattr(self, self._names[0][0]["weight_ih"])
+        first = getattr(self, self.order[0][0])
         where = type(self).__name__
         return door.enter(where, input, lengths, size=self.input_size, dtype=first.dtype, batch_first=self.batch_first)
 
-    def _choose(self, batch: Batch, trace: bool) -> Choice:
-        traced = torch.compiler.is_compiling() or peek_interpreter_stack() is not None
-        void = batch.size == 0 or (not traced and batch.lengths is not None and not bool(batch.lengths.any()))
+    def _choose(self, batch: Batch, trace: bool, grad_trace: bool) -> Choice:
+        compiled, moved = torch.compiler.is_compiling(), cpu.transformed()
+        if not compiled and self.program is None:
+            self.lower()
+        first = getattr(self, self.order[0][0])
+        none = not compiled and not moved and batch.lengths is not None and not bool(batch.lengths.any())
         return choose(
             self.path,
             self.cell,
             steps=batch.steps,
-            trace=trace,
+            device=first.device.type,
+            dtype=first.dtype,
+            unsupported=self.unsupported,
+            trace=trace or grad_trace,
             zoneout=any(self.zoneout),
             recurrent_dropout=self.training and self.recurrent_dropout > 0,
-            empty=void,
-            transformed=traced,
+            empty=batch.size == 0 or none,
+            transformed=moved,
+            compiled=compiled,
+            unheard=grad_trace and cpu.heard(),
+            lacking=self.lacking(),
         )
+
+    @property
+    def program(self) -> str | None:
+        """The program of the native core for what the layer does now."""
+        return self.programs.get((self.training, self.zoneout, self.recurrent_dropout))
+
+    def lacking(self) -> str:
+        if self.precision == "float32":
+            return ""
+        wide = getattr(self, self.order[0][0]).dtype == torch.float64
+        lacks = "" if _native.bf16() else "the processor has no products in bfloat16"
+        return "weights in float64" if wide else lacks
 
     @property
     def stacks(self) -> list[range]:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
-NATIVE := $(wildcard native/*.cpp native/*.h)
+NATIVE := $(wildcard native/*.cpp native/*.h native/isa/*.cpp)
 
 .PHONY: demo setup check test bench bench-start bench-forecast clean
 

@@ -6,6 +6,13 @@
 
 namespace gated {
 
+extern const Body body_scalar;
+#if defined(__x86_64__)
+extern const Body body_avx2, body_avx512;
+#elif defined(__aarch64__)
+extern const Body body_neon;
+#endif
+
 std::vector<std::string> isa_found() {
     std::vector<std::string> found{"scalar"};
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
@@ -30,6 +37,20 @@ std::string isa() {
     for (const std::string& name : found) names += (names.empty() ? "" : ", ") + name;
     throw std::invalid_argument("GATED_ISA: expected one of " + names + ", got '" + asked +
                                 "'. Unset it to use " + found.back() + ".");
+}
+
+const Body& body() {
+    static const Body* chosen = [] {
+        const std::string name = isa();
+#if defined(__x86_64__)
+        if (name == "avx512") return &body_avx512;
+        if (name == "avx2") return &body_avx2;
+#elif defined(__aarch64__)
+        if (name == "neon") return &body_neon;
+#endif
+        return &body_scalar;
+    }();
+    return *chosen;
 }
 
 }  // namespace gated

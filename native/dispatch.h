@@ -1,8 +1,10 @@
-// Which instruction sets this processor offers, and which one the library uses.
+// Which instruction sets this processor offers, and the body compiled for the one in use.
 #pragma once
 
 #include <string>
 #include <vector>
+
+#include "plan.h"
 
 namespace gated {
 
@@ -12,5 +14,17 @@ std::vector<std::string> isa_found();
 // The set in use: the strongest found. The environment variable GATED_ISA may lower the choice, never raise
 // it. Throws std::invalid_argument when GATED_ISA names a set that was not found.
 std::string isa();
+
+// The entries of one instruction set, for float and double.
+struct Body {
+    void (*forward[2])(const Plan&, const Call&);
+    void (*backward[2])(const Plan&, const Call&);
+    void (*apply_float)(int op, const float* from, float* to,
+                        int64_t n);  // SIGMOID, TANH, else e^x for x <= 0
+    void (*apply_double)(int op, const double* from, double* to, int64_t n);
+};
+
+// The body of the set in use, chosen at the first call.
+const Body& body();
 
 }  // namespace gated

@@ -1,0 +1,253 @@
+// A whole call: cut it into parts, pack the weights, run the parts, add up what they found for the weights.
+#pragma once
+
+#include "back.h"
+#include "scratch.h"
+
+namespace gated {
+namespace GATED_TARGET {
+
+template <class T>
+struct Drive {
+    const Plan& plan;
+    const Call& call;
+    Cut cut{};
+    int directions() const { return int(call.D); }
+    int H() const { return int(call.H); }
+    int P() const { return int(call.P); }
+    int I() const { return int(call.I); }
+    int Hp() const { return padded<T>(H()); }
+
+    void cut_up(bool back);
+    void lay_out(const Part<T>& part, Weights<T>& w, Arena& arena);
+    void pack(const Part<T>& part, int thread, int team);
+    void reduce(const Part<T>* parts, int thread, int team);
+    Part<T>* divide(Arena arena, Barrier* barrier, size_t* size);
+    void run(bool back);
+};
+
+template <class T>
+void Drive<T>::cut_up(bool back) {
+    const double step = 2. * plan.h_blocks() * H() * P() + 2. * plan.x_blocks() * H() * I() + 100. * H();
+    const double work = step * double(call.T) * double(call.B) * double(call.D) * (back ? 2 : 1);
+    const int64_t matrix = int64_t(plan.h_blocks()) * H() * P() * int64_t(sizeof(T));
+    int threads = work < 3e6 ? 1 : call.threads;
+    cut.back = back;
+    cut.parts = int(most(1, least(call.B, threads / least(threads, call.D))));
+    // Few rows, many units: a part that reads only its share of R at each step is worth a barrier a step.
+    cut.units = call.D == 1 && threads > 1 && call.B < 4 * threads && call.T > 1 && call.lengths == nullptr &&
+                call.chunk == 0 && matrix >= (128 << 10) && plan.unitwise();
+    if (cut.units) cut.parts = int(least(threads, H() / lanes<T>));
+    const int64_t each = cut.units ? call.B : (call.B + cut.parts - 1) / cut.parts;
+    const int64_t tile = matrix > (384 << 10) ? 48 : 12;
+    const int64_t tiles = most(1, (each + tile - 1) / tile);
+    cut.rows = int(most(1, (each + tiles - 1) / tiles));
+    cut.ahead = cut.rows < 4 ? int(most(1, least(call.T, 48 / cut.rows))) : 0;
+    if (call.chunk > 0) cut.ahead = cut.ahead > 0 ? int(least(cut.ahead, call.chunk)) : 0;
+    cut.steps = int(call.chunk > 0 ? call.chunk
+                                   : most(1, least(call.T, (matrix > (384 << 10) ? 256 : 128) / cut.rows)));
+}
+
+template <class T>
+void Drive<T>::lay_out(const Part<T>& part, Weights<T>& w, Arena& arena) {
+    const int Up = part.Up(), both = plan.both * Up, only = plan.h_blocks() * Up - both,
+              N = P() == H() ? part.U : P();
+    w.bias = arena.take<T>(size_t(plan.x_blocks() * Up + only));
+    w.W = arena.take<T>(packed_size<T>(I(), plan.x_blocks() * Up));
+    w.R = arena.take<T>(packed_size<T>(P(), both)), w.Rh = arena.take<T>(packed_size<T>(P(), only));
+    if (plan.project) w.M[0] = arena.take<T>(packed_size<T>(H(), P()));
+    if (plan.recur) w.M[1] = arena.take<T>(packed_size<T>(P(), H()));
+    if (!cut.back) return;
+    w.Rt = arena.take<T>(packed_size<T>(plan.h_blocks() * Hp(), N));
+    if (call.dx != nullptr) w.Wt = arena.take<T>(packed_size<T>(plan.x_blocks() * Hp(), I()));
+    if (plan.project) w.Mt[0] = arena.take<T>(packed_size<T>(P(), H()));
+    if (plan.recur) w.Mt[1] = arena.take<T>(packed_size<T>(H(), P()));
+}
+
+// The weights of a part's direction and units; panels are shared out among the team.
+template <class T>
+void Drive<T>::pack(const Part<T>& part, int thread, int team) {
+    const Weights<T>& w = part.w;
+    const int U = part.U, Up = part.Up(), u0 = part.u0, X = plan.x_blocks(), first = plan.h_first(),
+              L = lanes<T>;
+    const int both = plan.both, only = plan.h_blocks() - both, N = P() == H() ? U : P(),
+              p0 = P() == H() ? u0 : 0;
+    const T *wih = part.weight(0), *whh = part.weight(1), *bih = part.weight(2), *bhh = part.weight(3);
+    int job = 0;
+    const auto mine = [&] { return job++ % team == thread; };
+    if (mine())
+        for (int k = 0; k < X + only; ++k)
+            for (int j = 0; j < Up; ++j) {
+                T sum = 0;
+                if (j < U && k < X && bih != nullptr) sum += bih[plan.x_rows[k] * H() + u0 + j];
+                if (j < U && k >= first && bhh != nullptr) sum += bhh[plan.h_rows[k - first] * H() + u0 + j];
+                w.bias[k * Up + j] = sum;
+            }
+    // Matrices that rows are multiplied with from the left: block k, unit j of `weight` as column k Up + j.
+    const auto columns = [&](T* to, const T* weight, const int* blocks, int many, int K) {
+        for (int c = 0; c < many * Up; c += PANEL * L)
+            if (mine())
+                pack_transposed<T>(
+                    to, K, many * Up, c, size_t(K),
+                    [&](int n) { return weight + size_t(blocks[n / Up] * H() + u0 + n % Up) * K; },
+                    [&](int n) { return U - n % Up; });
+    };
+    columns(w.W, wih, plan.x_rows.data(), X, I());
+    columns(w.R, whh, plan.h_rows.data(), both, P());
+    columns(w.Rh, whh, plan.h_rows.data() + both, only, P());
+    // Their transposes, which take dz: all units.
+    const auto rows = [&](T* to, const T* weight, const int* blocks, int many, int ld, int from, int width) {
+        for (int c = 0; c < width; c += PANEL * L)
+            if (mine())
+                pack_plain<T>(to, many * Hp(), width, c, [&](int k) {
+                    const int unit = k % Hp();
+                    return unit < H() ? weight + size_t(blocks[k / Hp()] * H() + unit) * ld + from : nullptr;
+                });
+    };
+    if (cut.back) {
+        rows(w.Rt, whh, plan.h_rows.data(), plan.h_blocks(), P(), p0, N);
+        if (call.dx != nullptr) rows(w.Wt, wih, plan.x_rows.data(), X, I(), 0, I());
+    }
+    for (int m = 0; m < 2; ++m) {  // project (P, H) and recur (H, P)
+        if (!(m == 0 ? plan.project : plan.recur)) continue;
+        const T* weight = part.weight(4 + m);
+        const int out = m == 0 ? P() : H(), in = m == 0 ? H() : P();
+        for (int c = 0; c < out; c += PANEL * L)
+            if (mine())
+                pack_transposed<T>(
+                    w.M[m], in, out, c, size_t(in), [&](int n) { return weight + size_t(n) * in; },
+                    [&](int n) { return out - n; });
+        for (int c = 0; cut.back && c < in; c += PANEL * L)
+            if (mine()) pack_plain<T>(w.Mt[m], out, in, c, [&](int k) { return weight + size_t(k) * in; });
+    }
+}
+
+// to[j][i] = Σ parts from[i][j] for rows j of one block.
+template <class T, class From>
+inline void add_up(T* to, const Part<T>* parts, int many, int rows, int columns, size_t ld, From from) {
+    for (int j0 = 0; j0 < rows; j0 += 16)
+        for (int i = 0; i < columns; ++i)
+            for (int j = j0; j < rows && j < j0 + 16; ++j) {
+                T sum = 0;
+                for (int p = 0; p < many; ++p) sum += from(parts[p])[i * ld + j];
+                to[size_t(j) * columns + i] = sum;
+            }
+}
+
+template <class T>
+void Drive<T>::reduce(const Part<T>* parts, int thread, int team) {
+    int job = 0;
+    const auto mine = [&] { return job++ % team == thread; };
+    const int X = plan.x_blocks() * Hp(), R = plan.h_blocks() * Hp(), many = cut.units ? 1 : cut.parts;
+    for (int d = 0; d < directions(); ++d) {
+        const Part<T>* of = parts + d * cut.parts;
+        void* const* to = call.dweights.data() + d * plan.weights();
+        T *dW = static_cast<T*>(to[0]), *dR = static_cast<T*>(to[1]);
+        const auto vector = [&](void* given, int row, int at, int n, T* Part<T>::* from) {
+            if (given == nullptr || !mine()) return;
+            T* v = static_cast<T*>(given) + row;
+            for (int j = 0; j < n; ++j) {
+                v[j] = 0;
+                for (int p = 0; p < many; ++p) v[j] += (of[p].*from)[at + j];
+            }
+        };
+        for (int k = 0; k < plan.x_blocks(); ++k) {
+            if (dW != nullptr && mine())
+                add_up<T>(dW + size_t(plan.x_rows[k]) * H() * I(), of, many, H(), I(), X,
+                          [&](const Part<T>& p) { return p.CW + k * Hp(); });
+            vector(to[2], plan.x_rows[k] * H(), k * Hp(), H(), &Part<T>::db);
+        }
+        for (int k = 0; k < plan.h_blocks(); ++k) {
+            if (dR != nullptr && mine())
+                add_up<T>(dR + size_t(plan.h_rows[k]) * H() * P(), of, many, H(), P(), R,
+                          [&](const Part<T>& p) { return p.CR + k * Hp(); });
+            vector(to[3], plan.h_rows[k] * H(), (plan.h_first() + k) * Hp(), H(), &Part<T>::db);
+        }
+        for (int m = 0; m < 2; ++m)
+            if ((m == 0 ? plan.project : plan.recur) && to[4 + m] != nullptr && mine())
+                add_up<T>(static_cast<T*>(to[4 + m]), of, many, m == 0 ? P() : H(), m == 0 ? H() : P(),
+                          m == 0 ? padded<T>(P()) : Hp(), [&](const Part<T>& p) { return p.CM[m]; });
+        for (int k = 0; k < plan.vectors; ++k) vector(to[6 + k], 0, k * Hp(), H(), &Part<T>::dvectors);
+    }
+}
+
+// The parts and their memory: counted where base is nullptr, then made.
+template <class T>
+Part<T>* Drive<T>::divide(Arena arena, Barrier* barrier, size_t* size) {
+    const int many = directions() * cut.parts, registers = Hp() / lanes<T>;
+    const bool make = arena.base != nullptr;
+    Part<T>* parts = arena.take<Part<T>>(many);
+    for (int i = 0; i < many; ++i) {
+        const int p = i % cut.parts;
+        Part<T> part(plan, call, cut);
+        part.d = i / cut.parts;
+        const Part<T>& leader = parts[part.d * cut.parts];
+        part.U = H(), part.sequences = call.B;
+        int64_t begin = 0, stride = 1;
+        if (cut.units) {
+            const int from = registers * p / cut.parts, to = registers * (p + 1) / cut.parts;
+            part.u0 = from * lanes<T>, part.U = int(least(to * lanes<T>, H())) - part.u0;
+            part.barrier = barrier, part.team = cut.parts, part.member = p;
+        } else if (call.order != nullptr) {  // longest first: each part takes every parts-th
+            begin = p, stride = cut.parts, part.sequences = (call.B - p + cut.parts - 1) / cut.parts;
+        } else {
+            begin = call.B * p / cut.parts, part.sequences = call.B * (p + 1) / cut.parts - begin;
+        }
+        int64_t* order = arena.take<int64_t>(part.sequences);
+        part.order = order;
+        for (int64_t k = 0; make && k < part.sequences; ++k)
+            order[k] = call.order != nullptr ? call.order[begin + k * stride] : begin + k;
+        part.lay_out(arena);
+        if (cut.units || p == 0)
+            lay_out(part, part.w, arena);
+        else if (make)
+            part.w = leader.w;
+        if (cut.back && (!cut.units || p == 0))
+            part.lay_out_sums(arena);
+        else if (cut.back && make)
+            part.share_sums(leader);
+        if (make) new (parts + i) Part<T>(part);
+    }
+    *size = arena.used;
+    return parts;
+}
+
+template <class T>
+void Drive<T>::run(bool back) {
+    cut_up(back);
+    Barrier barrier;
+    Scratch memory;
+    size_t size = 0;
+    divide(Arena{nullptr}, &barrier, &size);
+    Part<T>* parts = divide(Arena{memory.of(size)}, &barrier, &size);
+    const int many = directions() * cut.parts;
+    const auto one = [&](Part<T>& p) { back ? p.backward() : p.forward(); };
+    for (int i = 0; back && i < (cut.units ? 1 : many); ++i) parts[i].clear();
+    if (cut.units) {
+        bool alone = false;
+        parallel(many, [&](int thread, int team) {
+            if (team != many) {  // the runtime gave fewer threads: none may wait for another
+                alone = true;
+                return;
+            }
+            pack(parts[thread], 0, 1);
+            one(parts[thread]);
+        });
+        if (alone) {
+            Call single = call;
+            single.threads = 1;
+            return Drive<T>{plan, single}.run(back);
+        }
+    } else {
+        parallel(many, [&](int thread, int team) {
+            for (int d = 0; d < directions(); ++d) pack(parts[d * cut.parts], thread, team);
+        });
+        parallel(many, [&](int thread, int team) {
+            for (int i = thread; i < many; i += team) one(parts[i]);
+        });
+    }
+    if (back) parallel(many, [&](int thread, int team) { reduce(parts, thread, team); });
+}
+
+}  // namespace GATED_TARGET
+}  // namespace gated

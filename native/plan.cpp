@@ -1,0 +1,111 @@
+#include "plan.h"
+
+#include <stdexcept>
+#include <string>
+
+namespace gated {
+namespace {
+
+[[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("plan: " + what); }
+
+}  // namespace
+
+bool Plan::unitwise() const {
+    if (project || recur || kind(main) != STATE) return false;
+    for (const auto& program : {forward, backward})
+        for (const Instruction& i : program)
+            if (i.op == NORM || i.op == DNORM) return false;
+    return true;
+}
+
+void Plan::check() const {
+    const auto few = [](int n, int most, const char* what) {
+        if (n < 0 || n > most)
+            refuse(std::string(what) + ": expected 0 to " + std::to_string(most) + ", got " +
+                   std::to_string(n));
+    };
+    few(states, 64, "states"), few(vectors, 200, "vectors"), few(saved, 255, "saved"),
+        few(scalars, 64, "scalars");
+    few(extras, 64, "extras"), few(watched, 255, "watched"), few(slots[0], 255, "slots"),
+        few(slots[1], 255, "slots");
+    few(int(constants.size()), 200, "constants"), few(blocks(), 64, "blocks"), few(both, x_blocks(), "both");
+    few(int(forward.size()), 4096, "forward"), few(int(backward.size()), 4096, "backward");
+    if (both > h_blocks() || h_blocks() == 0) refuse("expected a gate that sees h");
+    if (states < 1 || h < 0 || h >= states || int(carry.size()) != states)
+        refuse("expected a state h and where each state is left");
+    for (int row : x_rows)
+        if (row < 0 || row >= x_blocks()) refuse("x_rows outside weight_ih");
+    for (int row : h_rows)
+        if (row < 0 || row >= h_blocks()) refuse("h_rows outside weight_hh");
+    const int sizes[2][KINDS] = {// NONE, SLOT, Z, STATE, NEXT, SAVED, VECTOR, CONST, DSTATE, DPREV, DSEED,
+                                 // EXTRA, SCALAR, DVECTOR, Y, WATCH
+                                 {1, slots[0], blocks(), states, states, saved, vectors,
+                                  int(constants.size()), 0, 0, 0, 0, scalars, 0, 1, 0},
+                                 {1, slots[1], blocks(), states, 0, saved, vectors, int(constants.size()),
+                                  states, states, saved, extras, scalars, vectors, 1, watched}};
+    const auto inside = [&](int operand, int pass) {
+        if (operand < 0 || kind(operand) >= KINDS || index(operand) >= sizes[pass][kind(operand)])
+            refuse("operand " + std::to_string(operand) + " is not declared");
+    };
+    const auto writable = [](int operand, int pass) {
+        const int k = kind(operand);
+        return pass == 0 ? k == SLOT || k == Z || k == NEXT || k == SAVED || k == Y
+                         : k == SLOT || k == Z || k == DPREV || k == EXTRA || k == WATCH;
+    };
+    for (int pass = 0; pass < 2; ++pass) {
+        int gates = 0;
+        for (const Instruction& i : pass == 0 ? forward : backward) {
+            if (i.op < 0 || i.op >= OPS) refuse("operation " + std::to_string(i.op) + " does not exist");
+            for (int operand : {i.d, i.a, i.b, i.c}) inside(operand, pass);
+            const bool sums = i.op == ACC || i.op == ACCMUL;
+            if (i.op == GATES ? i.d != NONE : sums ? kind(i.d) != DVECTOR : !writable(i.d, pass))
+                refuse("an instruction writes where it may not");
+            const int reads = i.op == GATES || i.op == DGATES || i.op == NOISE ? 0
+                              : i.op == FMA || i.op == FMS || i.op == FNMA     ? 3
+                              : i.op == ADD || i.op == SUB || i.op == MUL || i.op == DIV ||
+                                      i.op == DSIGMOID || i.op == DTANH || i.op == DRELU || i.op == DNORM ||
+                                      i.op == ACCMUL
+                                  ? 2
+                                  : 1;
+            const int given[3] = {i.a, i.b, i.c};
+            for (int n = 0; n < 3; ++n) {
+                const int k = kind(given[n]);
+                const bool scalar = k == SCALAR && n == 2 && (i.op == NORM || i.op == DNORM);
+                if ((n < reads && k == NONE) || (k == SCALAR && !scalar) || k == DVECTOR)
+                    refuse("an instruction reads what it may not");
+            }
+            if (i.op == DNORM && kind(i.c) != SCALAR) refuse("DNORM without its scalar");
+            if (i.op == NOISE && kind(i.b) != CONST) refuse("NOISE without its rate");
+            if (i.op == GATES) {
+                const int k = kind(i.a);
+                if (pass != 0 || (i.a != STATE * 256 + h && k != SLOT && k != SAVED))
+                    refuse("GATES of something else than h");
+            }
+            if (i.op == DGATES && (pass != 1 || kind(i.d) == Z)) refuse("DGATES in the forward program");
+            if (i.op == PRODUCT || i.op == DPRODUCT) {
+                const int m = i.imm >> 8;
+                if (m < 0 || m > 1 || !(m == 0 ? project : recur))
+                    refuse("a product with a matrix that is not there");
+            }
+            gates += i.op == GATES || i.op == DGATES;
+        }
+        if (gates != (pass == 0 ? 1 : backward.empty() ? 0 : 1)) refuse("expected one product of h a step");
+    }
+    for (int k = 0; k < states; ++k) {
+        inside(carry[k], 0);
+        const int where = kind(carry[k]);
+        if (k == h ? where != Y : where != SAVED && carry[k] != NEXT * 256 + k)
+            refuse("a state is left where it may not");
+    }
+    for (const Outer& o : outer) {
+        inside(o.input, 1), inside(o.gradient, 1);
+        if (o.matrix < 0 || o.matrix > 1 || !(o.matrix == 0 ? project : recur))
+            refuse("an outer product with no matrix");
+        if ((kind(o.input) != SAVED && kind(o.input) != STATE) || kind(o.gradient) != EXTRA)
+            refuse("an outer product of temporaries");
+    }
+    inside(main, 1);
+    if (main != STATE * 256 + h && kind(main) != SAVED) refuse("main: expected h or a saved column");
+}
+
+}  // namespace gated

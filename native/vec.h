@@ -1,0 +1,120 @@
+// Vec<T>: as many numbers as one register of the target holds. One body for every instruction set: a file of
+// isa/ names a target (GATED_TARGET, GATED_BYTES) and includes the body, which lives in a namespace of its
+// own, so that no function compiled for one processor is ever linked for another.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#ifdef GATED_AVX
+#include <immintrin.h>
+#endif
+
+namespace gated {
+namespace GATED_TARGET {
+
+template <class T>
+constexpr int lanes = GATED_BYTES / sizeof(T) > 0 ? GATED_BYTES / sizeof(T) : 1;
+
+template <class T>
+struct Wide;
+template <>
+struct Wide<float> {
+    typedef float type __attribute__((vector_size(lanes<float> * sizeof(float))));
+    typedef int32_t whole __attribute__((vector_size(lanes<float> * sizeof(float))));
+};
+template <>
+struct Wide<double> {
+    typedef double type __attribute__((vector_size(lanes<double> * sizeof(double))));
+    typedef int64_t whole __attribute__((vector_size(lanes<double> * sizeof(double))));
+};
+template <class T>
+using Vec = typename Wide<T>::type;
+template <class T>
+using Int = typename Wide<T>::whole;
+
+template <class T>
+inline Vec<T> splat(T a) {
+    return a - Vec<T>{};  // not +: -0 stays
+}
+
+template <class T>
+inline Vec<T> load(const T* p) {
+    Vec<T> v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+
+template <class T>
+inline void store(T* p, Vec<T> v) {
+    std::memcpy(p, &v, sizeof v);
+}
+
+// The first n numbers, 0 < n < lanes; the others are zero, and nothing past them is touched.
+template <class T>
+inline Vec<T> load(const T* p, int n) {
+    Vec<T> v{};
+    for (int j = 0; j < n; ++j) v[j] = p[j];
+    return v;
+}
+
+template <class T>
+inline void store(T* p, Vec<T> v, int n) {
+    for (int j = 0; j < n; ++j) p[j] = v[j];
+}
+
+#if defined(GATED_AVX) && GATED_BYTES == 64
+template <>
+inline Vec<float> load(const float* p, int n) {
+    return (Vec<float>)_mm512_maskz_loadu_ps(__mmask16((1u << n) - 1), p);
+}
+template <>
+inline Vec<double> load(const double* p, int n) {
+    return (Vec<double>)_mm512_maskz_loadu_pd(__mmask8((1u << n) - 1), p);
+}
+template <>
+inline void store(float* p, Vec<float> v, int n) {
+    _mm512_mask_storeu_ps(p, __mmask16((1u << n) - 1), (__m512)v);
+}
+template <>
+inline void store(double* p, Vec<double> v, int n) {
+    _mm512_mask_storeu_pd(p, __mmask8((1u << n) - 1), (__m512d)v);
+}
+#elif defined(GATED_AVX) && GATED_BYTES == 32
+inline __m256i first(int n) {
+    static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+    return _mm256_loadu_si256((const __m256i*)(ones + 8 - n));
+}
+template <>
+inline Vec<float> load(const float* p, int n) {
+    return (Vec<float>)_mm256_maskload_ps(p, first(n));
+}
+template <>
+inline Vec<double> load(const double* p, int n) {
+    return (Vec<double>)_mm256_maskload_pd(p, first(2 * n));
+}
+template <>
+inline void store(float* p, Vec<float> v, int n) {
+    _mm256_maskstore_ps(p, first(n), (__m256)v);
+}
+template <>
+inline void store(double* p, Vec<double> v, int n) {
+    _mm256_maskstore_pd(p, first(2 * n), (__m256d)v);
+}
+#endif
+
+template <class T>
+inline T sum(Vec<T> v) {
+    T s = 0;
+    for (int j = 0; j < lanes<T>; ++j) s += v[j];
+    return s;
+}
+
+template <class T>
+inline Vec<T> bits(Int<T> v) {
+    return (Vec<T>)v;
+}
+
+}  // namespace GATED_TARGET
+}  // namespace gated

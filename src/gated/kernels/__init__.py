@@ -77,5 +77,6 @@ def choose(
             return Choice(path, served[path] + why)
         if asked == path:
             refuse(f"path={path!r}", "a request that it can serve", reason, "Ask for path='auto' or 'loop'.")
-        why += f"; not {path}: {reason}"
+        if asked == "auto":
+            why += f"; not {path}: {reason}"
     return Choice("loop", why.removeprefix("; "))

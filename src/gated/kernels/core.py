@@ -12,8 +12,10 @@ from torch import Tensor
 from gated import _native
 from gated._check import refuse, want
 from gated.cells import Cell
-from gated.kernels.program import lower, parse, trace
+from gated.kernels.lower import Lowered, lower
+from gated.kernels.program import parse, trace
 
+NOISE, SAVED = 19, 5  # an instruction, and a kind of operand
 BYTES = {torch.float32: 4, torch.float64: 8}
 FIXED = 6  # places of weight_ih weight_hh bias_ih bias_hh project recur among a direction's addresses; vectors follow
 
@@ -29,28 +31,49 @@ class Source(NamedTuple):
 SOURCES: dict[str, Source] = {}
 
 
+class Recipe(NamedTuple):
+    """A cell's program, and where a trace finds the values: plain data, for layers to keep."""
+
+    text: str
+    keep: tuple[str, ...]  # all names that the cell returns
+    columns: tuple[int, ...]  # of what is saved; -1 for h, which the output holds
+    watched: tuple[int, ...]  # columns of their gradients
+    narrow: tuple[bool, ...]  # as wide as h, if that is projected
+    saved: int  # columns
+    scalars: int  # numbers after them
+
+
 @cache
-def program(cell: Cell, zone: tuple[float, ...] = (), drop: float = 0.0, noise: bool = False) -> str:
-    """A cell's program as text; `Unsupported`, with the line at fault, if its equations have none.
+def recipe(cell: Cell, zone: tuple[float, ...], drop: float, noise: bool, watch: bool = False) -> Recipe:
+    """The program of a cell; `Unsupported`, with the line at fault, if its equations have none.
 
     zone: a rate for each state. noise: as in training, where zoneout and recurrent dropout draw their masks.
+    watch: with the gradients of all values.
     """
-    rates = {name: rate for name, rate in zip(cell.states, zone, strict=False) if rate}
-    text = str(trace(cell, zone=rates, noise=noise, drop=drop if noise else 0.0))
+    rates = {name: rate for name, rate in zip(cell.states, zone, strict=True) if rate}
+    program = trace(cell, zone=rates, noise=noise, drop=drop if noise else 0.0)
+    text, keep = str(program), tuple(name for name, _ in program.results)
     SOURCES[text] = Source(cell, zone, drop)
-    return text
+    _, low = planned(text, keep, True, watch)
+    return Recipe(
+        text,
+        keep,
+        tuple(_column(low.columns[name].operand) for name in keep),
+        tuple(low.watches[name].operand % 256 for name in keep if watch),
+        tuple(low.columns[name].narrow for name in keep),
+        low.spec["saved"],
+        low.spec["scalars"],
+    )
 
 
-@cache
-def names(text: str) -> tuple[str, ...]:
-    """What a trace can show: the names of a program's values."""
-    return tuple(parse(text).values)
+def _column(operand: int) -> int:
+    return operand % 256 if operand // 256 == SAVED else -1
 
 
 class Call(NamedTuple):
     """A plan for layers of one size: what to allocate, and where each parameter's address goes."""
 
-    plan: Any
+    plan: _native.Plan
     columns: dict[str, int]  # of `saved` by kept name; h, which y holds, has none
     watched: dict[str, int]  # columns of `watch`
     D: int
@@ -61,6 +84,7 @@ class Call(NamedTuple):
     row: int  # numbers saved for a step of a sequence
     bound: int  # numbers to begin again from, h apart
     watch: int  # numbers of gradients to show for a step of a sequence
+    noisy: bool
     spots: tuple[tuple[int, int], ...]  # of each parameter: its place among the addresses, and how many numbers it has
     places: int
 
@@ -83,8 +107,8 @@ def _call(
     places = FIXED + spec["vectors"]
     return Call(
         plan=plan,
-        columns=low.columns,
-        watched=low.watched,
+        columns={name: _column(at.operand) for name, at in low.columns.items() if _column(at.operand) >= 0},
+        watched={name: at.operand % 256 for name, at in low.watches.items()},
         D=D,
         I=I,
         H=H,
@@ -93,13 +117,14 @@ def _call(
         row=spec["saved"] * H + spec["scalars"],
         bound=(spec["states"] - 1) * H,
         watch=spec["watched"] * H,
+        noisy=any(instruction[0] == NOISE for instruction in spec["forward"]),
         spots=tuple((place + way * places, size) for way in range(D) for place, size in fixed),
         places=D * places,
     )
 
 
 @cache
-def planned(text: str, keep: tuple[str, ...], train: bool, watch: bool) -> tuple[Any, Any]:
+def planned(text: str, keep: tuple[str, ...], train: bool, watch: bool) -> tuple[_native.Plan, Lowered]:
     # Whatever is kept may get a gradient, and the rows of `saved` must be those that the backward pass expects.
     low = lower(parse(text), keep=keep, train=train, seeds=keep if train else (), watch=keep if watch else ())
     return _native.Plan(low.spec), low
@@ -122,54 +147,83 @@ def dense(tensor: Tensor) -> Tensor:
     return tensor if tensor.is_contiguous() else tensor.contiguous()
 
 
-def _addresses(call: Call, weights: Sequence[Tensor], dtype: torch.dtype, held: list[Tensor]) -> list[int]:
-    """Where the parameters lie; that they hold what the core reads there. held: copies for the time of a call."""
-    addresses = [0] * call.places
-    for (place, size), weight in zip(call.spots, weights, strict=True):
-        if weight.dtype is not dtype or weight.numel() != size or not weight.is_cpu:
-            refuse(
-                "native weights", f"{size} numbers of {dtype} on the processor", f"{weight.numel()} of {weight.dtype}"
-            )
-        if not weight.is_contiguous():
-            weight = weight.contiguous()
-            held.append(weight)
-        addresses[place] = weight.data_ptr()
-    return addresses
-
-
-def _states(call: Call, states: Sequence[Tensor], rows: int, dtype: torch.dtype, held: list[Tensor]) -> list[int]:
-    """Where the states before the first step lie; for states of zeros in one place, which nobody writes."""
-    if not states:
-        held.append(zeros := _zeros(call.D * rows * max(call.widths), dtype))
-        return [zeros.data_ptr()] * len(call.widths)
-    addresses = []
-    for width, state in zip(call.widths, states, strict=True):
-        if state.dtype is not dtype or state.numel() != call.D * rows * width or not state.is_cpu:
-            refuse(
-                "native state", f"shape {(call.D, rows, width)} of {dtype}", f"{tuple(state.shape)} of {state.dtype}"
-            )
-        if not state.is_contiguous():
-            state = state.contiguous()
-            held.append(state)
-        addresses.append(state.data_ptr())
-    return addresses
+def _at(what: str, tensor: Tensor | None, count: int, dtype: torch.dtype, held: list[Tensor]) -> int:
+    """Where a tensor's numbers lie, one after another, 0 for none. The core trusts this; held outlives the call."""
+    if tensor is None:
+        return 0
+    if tensor.dtype is not dtype or tensor.numel() != count or not tensor.is_cpu:
+        got = f"{tuple(tensor.shape)} of {tensor.dtype} on {tensor.device}"
+        refuse(f"native {what}", f"{count} numbers of {dtype} on the processor", got)
+    if not tensor.is_contiguous():
+        tensor = tensor.contiguous()
+        held.append(tensor)
+    return tensor.data_ptr()
 
 
 ZEROS: dict[torch.dtype, Tensor] = {}
 
 
 def _zeros(count: int, dtype: torch.dtype) -> Tensor:
+    """At least so many, which nobody writes: one place for all states that start at zero."""
     found = ZEROS.get(dtype)
     if found is None or found.numel() < count:
         found = ZEROS[dtype] = torch.zeros(max(count, 1024), dtype=dtype, device="cpu")
     return found
 
 
-def _strided(call: Call, x: Tensor) -> Tensor:
-    """x with its features side by side; steps and rows may lie anyhow."""
-    if x.dim() != 3 or x.shape[2] != call.I or x.dtype not in BYTES or not x.is_cpu:
-        refuse("native input", f"shape (T, B, {call.I}) of float32 or float64", f"{tuple(x.shape)} of {x.dtype}")
-    return x if x.stride(2) == 1 or call.I == 1 else x.contiguous()
+class Inputs(NamedTuple):
+    """What both directions of a call take, as the core takes it."""
+
+    sizes: tuple[int, ...]
+    x: int
+    t: int
+    b: int
+    states: list[int]
+    weights: list[int]
+    lengths: int
+    seed: int
+
+
+def _inputs(
+    call: Call,
+    x: Tensor,
+    states: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    lengths: Tensor | None,
+    seed: Tensor | None,
+    held: list[Tensor],
+) -> Inputs:
+    dtype = x.dtype
+    if x.dim() != 3 or x.shape[2] != call.I or dtype not in BYTES or not x.is_cpu:
+        got = f"{tuple(x.shape)} of {dtype} on {x.device}"
+        refuse("native input", f"shape (T, B, {call.I}) of float32 or float64 on the processor", got)
+    t, b, i = x.stride()
+    if i != 1 and call.I != 1:  # steps and rows may lie anyhow, features side by side
+        x = x.contiguous()
+        held.append(x)
+        t, b, _ = x.stride()
+    T, B, I = x.shape
+    addresses = [0] * call.places
+    for (place, size), weight in zip(call.spots, weights, strict=True):
+        addresses[place] = _at("weights", weight, size, dtype, held)
+    if states:
+        rows = call.D * B
+        starts = [_at("state", s, rows * width, dtype, held) for s, width in zip(states, call.widths, strict=True)]
+    else:
+        held.append(zeros := _zeros(call.D * B * call.H, dtype))
+        starts = [zeros.data_ptr()] * len(call.widths)
+    if call.noisy and seed is None:
+        refuse("native seed", "a seed for each direction, for the program draws noise", "none")
+    return Inputs(
+        (BYTES[dtype], T, B, I, call.H, call.P, call.D),
+        x.data_ptr(),
+        t,
+        b,
+        starts,
+        addresses,
+        0 if lengths is None else _at("lengths", lengths, B, torch.int64, held),
+        0 if seed is None else _at("seed", seed, call.D, torch.int64, held),
+    )
 
 
 def forward(
@@ -183,12 +237,9 @@ def forward(
     bf16: bool,
 ) -> list[Tensor]:
     """y, the last states, and if there are any what is saved, and bounds: the states at every chunk's start."""
-    x = _strided(call, x)
-    T, B, I = x.shape
-    t, b, _ = x.stride()
-    D, dtype = call.D, x.dtype
     held: list[Tensor] = []
-    addresses, starts = _addresses(call, weights, dtype, held), _states(call, states, B, dtype, held)
+    inputs = _inputs(call, x, states, weights, lengths, seed, held)
+    (T, B, _), D = x.shape, call.D
     y = x.new_empty((T, B, D * call.P))
     results = [y, *[x.new_empty((D, B, width)) for width in call.widths]]
     ends = [end.data_ptr() for end in results[1:]]
@@ -201,11 +252,7 @@ def forward(
         make = x.new_zeros if lengths is not None and call.columns else x.new_empty
         results.append(make((D, T, B, call.row)))
         saved = results[-1].data_ptr()
-    call.plan.forward(
-        BYTES[dtype], T, B, I, call.H, call.P, D, x.data_ptr(), t, b, starts, addresses,
-        0 if lengths is None else lengths.data_ptr(), 0 if seed is None else seed.data_ptr(),
-        y.data_ptr(), ends, saved, bounds, chunk, bf16, torch.get_num_threads(),
-    )  # fmt: skip
+    call.plan.forward(*inputs, y.data_ptr(), ends, saved, bounds, chunk, bf16, torch.get_num_threads())
     return results
 
 
@@ -228,42 +275,33 @@ def backward(
     watch: Tensor | None,
 ) -> list[Tensor | None]:
     """The gradients of x, the states and the parameters, where needed."""
-    x = _strided(call, x)
-    T, B, I = x.shape
-    t, b, _ = x.stride()
-    dtype = x.dtype
     held: list[Tensor] = []
-    addresses, starts = _addresses(call, weights, dtype, held), _states(call, states, B, dtype, held)
+    inputs = _inputs(call, x, states, weights, lengths, seed, held)
+    (T, B, I), D, dtype = x.shape, call.D, x.dtype
+    rows = D * T * B
+    if call.columns and dsaved is None:  # the plan reads the gradients of what was kept, though none came
+        dsaved = y.new_zeros((D, T, B, call.row))
+    given = [
+        _at("y", y, rows * call.P, dtype, held),
+        0 if chunk or not call.row else _at("saved", saved, rows * call.row, dtype, held),
+        _at("bounds", bounds, D * -(-T // chunk) * B * call.bound, dtype, held) if chunk else 0,
+    ]
+    gradients = [
+        _at("gradient", dy, rows * call.P, dtype, held),
+        [_at("gradient", d, D * B * width, dtype, held) for d, width in zip(dfinals, call.widths, strict=True)],
+        _at("gradient", dsaved, rows * call.row, dtype, held),
+    ]
     dx = torch.empty_like(x) if needs[0] else None
     if dx is not None and dx.stride(2) != 1 and I != 1:
         dx = x.new_empty((T, B, I))
-    many = 1 + len(states)
-    dstates = [
-        torch.empty_like(s, memory_format=torch.contiguous_format) if n else None
-        for s, n in zip(states, needs[1:many], strict=True)
-    ]
-    dweights = [
-        torch.empty_like(w, memory_format=torch.contiguous_format) if n else None
-        for w, n in zip(weights, needs[many:], strict=True)
-    ]
-    into = [0] * call.places
-    for (place, _), gradient in zip(call.spots, dweights, strict=True):
-        into[place] = 0 if gradient is None else gradient.data_ptr()
-    dy = None if dy is None else dense(dy)
-    given = [None if gradient is None else dense(gradient) for gradient in dfinals]
-    if call.columns and dsaved is None:  # the plan reads gradients of what was kept, though none came
-        dsaved = y.new_zeros((call.D, T, B, call.row))
-    dsaved = None if dsaved is None else dense(dsaved)
-    _, dt, db = (0, 0, 0) if dx is None else (0, dx.stride(0), dx.stride(1))
+    found = [x.new_empty(s.shape) if need else None for s, need in zip((*states, *weights), needs[1:], strict=True)]
+    into = [0 if gradient is None else gradient.data_ptr() for gradient in found]
+    addresses = [0] * call.places
+    for (place, _), address in zip(call.spots, into[len(states) :], strict=True):
+        addresses[place] = address
+    dt, db = (0, 0) if dx is None else dx.stride()[:2]
     call.plan.backward(
-        BYTES[dtype], T, B, I, call.H, call.P, call.D, x.data_ptr(), t, b, starts, addresses,
-        _address(lengths), _address(seed), y.data_ptr(), _address(saved), _address(bounds), chunk, bf16,
-        torch.get_num_threads(), _address(dy), [_address(gradient) for gradient in given], _address(dsaved),
-        _address(dx), dt, db, [_address(gradient) for gradient in dstates] or [0] * len(call.widths), into,
-        _address(watch),
+        *inputs, *given, chunk, bf16, torch.get_num_threads(), *gradients, 0 if dx is None else dx.data_ptr(), dt, db,
+        into[: len(states)] or [0] * len(call.widths), addresses, 0 if watch is None else watch.data_ptr(),
     )  # fmt: skip
-    return [dx, *dstates, *dweights]
-
-
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
+    return [dx, *found]

@@ -185,28 +185,31 @@ def _column(call: core.Call, rows: Tensor, k: int) -> Tensor:
     return rows[..., k * call.H : (k + 1) * call.H]
 
 
-def views(
-    text: str, keep: tuple[str, ...], watch: bool, y: Tensor, saved: Tensor, hidden_size: int
-) -> list[dict[str, Tensor]]:
+def views(recipe: core.Recipe, y: Tensor, saved: Tensor, hidden_size: int) -> list[dict[str, Tensor]]:
     """By direction, the kept values (T, B, ·) where they lie in y and in what was saved."""
-    _, low = core.planned(text, keep, True, watch)
-    sizes = [hidden_size] * low.spec["saved"] + [low.spec["scalars"]]
-    found = []
+    sizes, found = [hidden_size] * recipe.saved + [recipe.scalars], []
     for rows, out in zip(saved.unbind(0), y.chunk(saved.shape[0], -1), strict=True):
-        columns = rows.split(sizes, -1)
-        found.append({name: columns[low.columns[name]] if name in low.columns else out for name in keep})
+        columns, P = rows.split(sizes, -1), out.shape[-1]
+        values = [out if k < 0 else columns[k] for k in recipe.columns]
+        values = [v[..., :P] if narrow else v for v, narrow in zip(values, recipe.narrow, strict=True)]
+        found.append(dict(zip(recipe.keep, values, strict=True)))
     return found
 
 
 def watching(
-    text: str, keep: tuple[str, ...], x: Tensor, directions: int, hidden_size: int
+    recipe: core.Recipe, x: Tensor, directions: int, hidden_size: int, out: int
 ) -> tuple[Tensor, list[dict[str, Tensor]]]:
     """Where the backward pass shall leave the gradients of what is kept, and by direction its parts, named di for i."""
-    _, low = core.planned(text, keep, True, True)
-    T, B, _ = x.shape
-    rows = x.new_zeros(directions, T, B, low.spec["watched"] * hidden_size)
-    columns = [way.split(hidden_size, -1) for way in rows.unbind(0)]
-    return rows, [{f"d{name}": way[low.watched[name]] for name in keep} for way in columns]
+    width = (max(recipe.watched) + 1) * hidden_size
+    rows = x.new_zeros(directions, len(x), x.shape[1], width)
+    found = []
+    for way in rows.unbind(0):
+        columns = way.split(hidden_size, -1)
+        values = [
+            columns[k][..., :out] if n else columns[k] for k, n in zip(recipe.watched, recipe.narrow, strict=True)
+        ]
+        found.append({f"d{name}": value for name, value in zip(recipe.keep, values, strict=True)})
+    return rows, found
 
 
 # The operators. What is kept always lies as in training, for a graph may be recorded in one mode and run in another.
@@ -233,7 +236,7 @@ def _cpu_scan(
     chunk: int,
     bf16: bool,
 ) -> list[Tensor]:
-    _given(x, lengths, bf16)
+    _can(bf16)
     call = core.called(program, keep, train or bool(keep), False, weights)
     found = core.forward(call, x, states, weights, lengths, seed, chunk if train else 0, bf16)
     return found + [x.new_empty(0) for _ in range(3 + len(call.widths) - len(found))]
@@ -257,19 +260,16 @@ def _cpu_scan_backward(
     dsaved: Tensor | None,
     needs: Sequence[bool],
 ) -> list[Tensor]:
-    _given(x, lengths, bf16)
+    _can(bf16)
     call = core.called(program, keep, True, False, weights)
     more = (chunk, bf16, y, saved, bounds, dy, dfinals, dsaved, needs, None)
     found = core.backward(call, x, states, weights, lengths, seed, *more)
     return [x.new_empty(0) if gradient is None else gradient for gradient in found]
 
 
-def _given(x: Tensor, lengths: Tensor | None, bf16: bool) -> None:
-    """What a layer has checked before a graph was recorded, and the graph has not."""
+def _can(bf16: bool) -> None:
+    """What a layer has checked, and a graph from another machine has not."""
     want(not bf16 or _native.bf16(), "gated::scan bf16", "a processor with products in bfloat16", "one without")
-    if lengths is not None and lengths.numel():
-        low, high = int(lengths.min()), int(lengths.max())
-        want(low >= 0 and high <= len(x), "lengths", f"numbers from 0 to T = {len(x)}", low if low < 0 else high)
 
 
 def _fake_scan(

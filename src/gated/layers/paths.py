@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gated._check import refuse
 from gated.kernels import core, cpu
 from gated.kernels.fused import fused
 from gated.kernels.loop import layer
@@ -79,7 +80,8 @@ def quick(layers: Recurrent, x: Any, hx: Any) -> Any:
     (first,) = layers.parameters_of(layers.order[0][:1])
     dtype, n, L = x.dtype, len(layers.cell.states), layers.num_layers
     fits = x.dim() == 3 and x.shape[2] == layers.input_size and dtype is first.dtype and dtype in core.BYTES
-    if not (fits and x.is_cpu and first.is_cpu and isinstance(layers.hidden_size, int)):
+    kind = isinstance(layers.hidden_size, int) and (layers.precision == "float32" or not layers.lacking())
+    if not (fits and kind and x.is_cpu and first.is_cpu):
         return None
     if layers.batch_first:
         x = x.transpose(0, 1)
@@ -107,8 +109,10 @@ def by_native(
     gradients: bool,
 ) -> tuple[Tensor, list[Sequence[Tensor]], list[list[dict[str, Tensor]]]]:
     """The native core, a layer at a time. States by layer, none for zeros; the third result is the trace."""
-    text, n, ends, seen = layers.program or "", len(layers.cell.states), [], []
-    keep = core.names(text) if trace or gradients else ()
+    recipe = layers.watching() if gradients else layers.recipe
+    if recipe is None:
+        refuse("native path", "a cell with a program", layers.unsupported)
+    keep, n, ends, seen = recipe.keep if trace or gradients else (), len(layers.cell.states), [], []
     bf16 = layers.precision == "bfloat16" and not layers.lacking()
     chunk = 0
     if layers.recompute and not keep:
@@ -116,14 +120,14 @@ def by_native(
     for k, start in enumerate(starts):
         watch = shown = None
         if gradients:
-            watch, shown = cpu.watching(text, keep, x, len(layers.suffixes), layers.sizes[k])
+            watch, shown = cpu.watching(recipe, x, len(layers.suffixes), layers.sizes[k], layers.widths[k]["h"])
         weights, seed = layers.parameters_of(layers.order[k]), seeds(layers)
         y, *rest = cpu.scan(
-            text, x, start, weights, lengths=lengths, seed=seed, keep=keep, watch=watch, chunk=chunk, bf16=bf16
+            recipe.text, x, start, weights, lengths=lengths, seed=seed, keep=keep, watch=watch, chunk=chunk, bf16=bf16
         )
         ends.append(rest[:n])
         if keep:
-            seen.append(cpu.views(text, keep, gradients, y, rest[n], layers.sizes[k]))
+            seen.append(cpu.views(recipe, y, rest[n], layers.sizes[k]))
             if shown is not None:
                 seen[-1] = [one | two for one, two in zip(seen[-1], shown, strict=True)]
         x = between(layers, k, x, y)

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from gated import _native
 from gated._check import one_of, want, within
 from gated.cells import Cell
-from gated.kernels import Choice, choose, cpu
-from gated.kernels.core import program
+from gated.kernels import Choice, choose, core, cpu
 from gated.kernels.program import Unsupported
 from gated.layers import door, paths
 from gated.layers.door import Batch
@@ -161,16 +160,30 @@ class Recurrent(nn.Module):
 
     def lower(self) -> None:
         """Note the programs of training and evaluation, or why the native core has none for the cell."""
-        self.programs: dict[tuple, str] = {}
+        self.recipes: dict[tuple, core.Recipe] = {}
         self.unsupported = ""
         for training in (True, False):
-            noise = training and (self.recurrent_dropout > 0 or any(self.zoneout))
             try:
-                text = program(self.cell, self.zoneout, self.recurrent_dropout, noise)
+                self.recipes[training, *self._rates] = self._recipe(training)
             except Unsupported as error:
                 self.unsupported = str(error)
-            else:
-                self.programs[training, self.zoneout, self.recurrent_dropout] = text
+
+    @property
+    def _rates(self) -> tuple[tuple[float, ...], float]:
+        return self.zoneout, self.recurrent_dropout
+
+    def _recipe(self, training: bool, watch: bool = False) -> core.Recipe:
+        noise = training and (self.recurrent_dropout > 0 or any(self.zoneout))
+        return core.recipe(self.cell, *self._rates, noise, watch)
+
+    @property
+    def recipe(self) -> core.Recipe | None:
+        """The program of the native core for what the layer does now."""
+        return self.recipes.get((self.training, self.zoneout, self.recurrent_dropout))
+
+    def watching(self) -> core.Recipe:
+        """The recipe with the gradients of a trace."""
+        return self._recipe(self.training, True)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -265,8 +278,14 @@ class Recurrent(nn.Module):
 
     def _choose(self, batch: Batch, trace: bool, grad_trace: bool) -> Choice:
         compiled, moved = torch.compiler.is_compiling(), cpu.transformed()
-        if not compiled and self.program is None:
+        if not compiled and self.recipe is None:
             self.lower()
+        unsupported = self.unsupported
+        if not compiled and grad_trace:
+            try:
+                self.watching()
+            except Unsupported as error:
+                unsupported = str(error)
         first = getattr(self, self.order[0][0])
         none = not compiled and not moved and batch.lengths is not None and not bool(batch.lengths.any())
         return choose(
@@ -275,7 +294,7 @@ class Recurrent(nn.Module):
             steps=batch.steps,
             device=first.device.type,
             dtype=first.dtype,
-            unsupported=self.unsupported,
+            unsupported=unsupported,
             trace=trace or grad_trace,
             zoneout=any(self.zoneout),
             recurrent_dropout=self.training and self.recurrent_dropout > 0,
@@ -285,11 +304,6 @@ class Recurrent(nn.Module):
             unheard=grad_trace and cpu.heard(),
             lacking=self.lacking(),
         )
-
-    @property
-    def program(self) -> str | None:
-        """The program of the native core for what the layer does now."""
-        return self.programs.get((self.training, self.zoneout, self.recurrent_dropout))
 
     def lacking(self) -> str:
         if self.precision == "float32":

@@ -38,7 +38,8 @@ void Part<T>::gradients() {
     }
     const int begin = int(int64_t(K) * member / team), end = int(int64_t(K) * (member + 1) / team);
     if (cut.units) barrier->wait(team);  // dz of all units
-    if (call.dx != nullptr) product<T>(dx_row + begin, nullptr, b_row + begin, w.Wt, end - begin, X, I());
+    if (dx != nullptr)
+        product<T>(dx_row + begin, adds ? dx_row + begin : nullptr, b_row + begin, w.Wt, end - begin, X, I());
     if (cut.units) barrier->wait(team);  // before dz is written again
 }
 
@@ -106,8 +107,7 @@ void Part<T>::backward() {
                     a_x[k] = x + time[r] * call.xt + which[r] * call.xb;
                     a_h[k] = input[r] - u0;
                     b_row[k] = chunk + k * chunk_row();
-                    dx_row[k] = static_cast<T*>(call.dx) +
-                                (call.dx == nullptr ? 0 : time[r] * call.dxt + which[r] * call.dxb);
+                    dx_row[k] = dx == nullptr ? nullptr : dx + time[r] * dxt + which[r] * dxb;
                     for (size_t o = 0; o < plan.outer.size(); ++o) a_m[o][k] = s(plan.outer[o].input)[r];
                 }
                 filled += s.rows;

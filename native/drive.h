@@ -28,12 +28,11 @@ struct Drive {
 
 template <class T>
 void Drive<T>::cut_up(bool back) {
-    const double step = 2. * plan.h_blocks() * H() * P() + 2. * plan.x_blocks() * H() * I() + 100. * H();
-    const double work = step * double(call.T) * double(call.B) * double(call.D) * (back ? 2 : 1);
     const int64_t matrix = int64_t(plan.h_blocks()) * H() * P() * int64_t(sizeof(T));
-    int threads = work < 3e6 ? 1 : call.threads;
+    const int threads = call.threads;
     cut.back = back;
-    cut.parts = int(most(1, least(call.B, threads / least(threads, call.D))));
+    cut.parts = int(most(1, least(call.B, threads)));
+    cut.apart = call.D == 2 && 2 * cut.parts <= threads;
     // Few rows, many units: a part that reads only its share of R at each step is worth a barrier a step.
     cut.units = call.D == 1 && threads > 1 && call.B < 4 * threads && call.T > 1 && call.lengths == nullptr &&
                 call.chunk == 0 && matrix >= (128 << 10) && plan.unitwise();
@@ -139,6 +138,14 @@ void Drive<T>::reduce(const Part<T>* parts, int thread, int team) {
     int job = 0;
     const auto mine = [&] { return job++ % team == thread; };
     const int X = plan.x_blocks() * Hp(), R = plan.h_blocks() * Hp(), many = cut.units ? 1 : cut.parts;
+    if (cut.apart && call.dx != nullptr) {
+        const T* other = parts[cut.parts].dx;
+        for (int64_t row = call.T * thread * call.B / team; row < call.T * (thread + 1) * call.B / team;
+             ++row) {
+            T* to = static_cast<T*>(call.dx) + row / call.B * call.dxt + row % call.B * call.dxb;
+            for (int i = 0; i < I(); ++i) to[i] += other[row * I() + i];
+        }
+    }
     for (int d = 0; d < directions(); ++d) {
         const Part<T>* of = parts + d * cut.parts;
         void* const* to = call.dweights.data() + d * plan.weights();
@@ -181,7 +188,7 @@ Part<T>* Drive<T>::divide(Arena arena, Barrier* barrier, size_t* size) {
         const int p = i % cut.parts;
         Part<T> part(plan, call, cut);
         part.d = i / cut.parts;
-        const Part<T>& leader = parts[part.d * cut.parts];
+        const Part<T>* leader = parts + part.d * cut.parts;
         part.U = H(), part.sequences = call.B;
         int64_t begin = 0, stride = 1;
         if (cut.units) {
@@ -193,6 +200,12 @@ Part<T>* Drive<T>::divide(Arena arena, Barrier* barrier, size_t* size) {
         } else {
             begin = call.B * p / cut.parts, part.sequences = call.B * (p + 1) / cut.parts - begin;
         }
+        part.dx = static_cast<T*>(call.dx), part.dxt = call.dxt, part.dxb = call.dxb, part.adds = part.d == 1;
+        if (cut.apart && part.d == 1 && cut.back &&
+            call.dx != nullptr) {  // both write at once: one of them here
+            part.dxt = call.B * I(), part.dxb = I(), part.adds = false;
+            part.dx = p == 0 ? arena.take<T>(size_t(call.T) * part.dxt) : make ? leader->dx : nullptr;
+        }
         int64_t* order = arena.take<int64_t>(part.sequences);
         part.order = order;
         for (int64_t k = 0; make && k < part.sequences; ++k)
@@ -201,11 +214,11 @@ Part<T>* Drive<T>::divide(Arena arena, Barrier* barrier, size_t* size) {
         if (cut.units || p == 0)
             lay_out(part, part.w, arena);
         else if (make)
-            part.w = leader.w;
+            part.w = leader->w;
         if (cut.back && (!cut.units || p == 0))
             part.lay_out_sums(arena);
         else if (cut.back && make)
-            part.share_sums(leader);
+            part.share_sums(*leader);
         if (make) new (parts + i) Part<T>(part);
     }
     *size = arena.used;
@@ -243,7 +256,8 @@ void Drive<T>::run(bool back) {
             for (int d = 0; d < directions(); ++d) pack(parts[d * cut.parts], thread, team);
         });
         parallel(many, [&](int thread, int team) {
-            for (int i = thread; i < many; i += team) one(parts[i]);
+            for (int i = thread; i < (cut.apart ? many : cut.parts); i += team)
+                for (int k = i; k < many; k += cut.apart ? many : cut.parts) one(parts[k]);
         });
     }
     if (back) parallel(many, [&](int thread, int team) { reduce(parts, thread, team); });

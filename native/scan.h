@@ -37,6 +37,7 @@ inline void zero(T* to, int64_t n) {
 // How a call is cut up; the same for all its parts.
 struct Cut {
     int parts;   // of one direction
+    bool apart;  // the two directions run at once
     bool units;  // parts share out units, not sequences
     int rows;    // of a tile
     int steps;   // of a chunk: what is recomputed at once, or whose gradients meet the weights at once
@@ -56,6 +57,9 @@ struct Part {
     Weights<T> w{};
     Barrier* barrier = nullptr;
     int team = 1, member = 0;
+    T* dx = nullptr;
+    int64_t dxt = 0, dxb = 0;
+    bool adds = false;  // to the dx that the other direction left
 
     // memory
     T *slots{}, *z{}, *carry[2]{}, *dcarry[2]{}, *constants{}, *local{}, *chunk{}, *xz{}, *spare{};
@@ -273,11 +277,11 @@ void Part<T>::ahead(Step<T>& s, const int64_t* rows, int64_t step, int64_t end) 
 template <class T>
 void Part<T>::run_forward(Step<T>& s, const int64_t* rows, int n, int64_t begin, int64_t end, bool again) {
     const bool local = recompute();
-    const int X = plan.x_blocks() * Up(), Z = plan.blocks() * Up();
+    const int X = plan.x_blocks() * Up(), row = plan.blocks() * Up();
     const T* x = static_cast<const T*>(call.x);
     const Rows<T> y_ref = refs[Y][0];
     if (again) refs[Y][0] = {spare, Hp(), iota};
-    for (int k = 0; k < plan.blocks(); ++k) refs[Z][k] = {z + k * Up(), Z, iota};
+    for (int k = 0; k < plan.blocks(); ++k) refs[Z][k] = {z + k * Up(), row, iota};
     int turn = 0;
     for (int64_t step = begin; step < end; ++step, turn = 1 - turn) {
         at(s, rows, n, step, begin);

@@ -68,14 +68,8 @@ def by_loop(
 
 def quick(layers: Recurrent, x: Any, hx: Any) -> Any:
     """The whole way for what comes most, a batch and its states as they should be; None for all that wants words."""
-    text = layers.program
-    if (
-        type(x) is not Tensor
-        or text is None
-        or layers.path not in ("auto", "native")
-        or cpu.heard()
-        or cpu.transformed()
-    ):
+    usual = type(x) is Tensor and layers.recipe is not None and layers.path in ("auto", "native")
+    if not usual or cpu.heard() or cpu.transformed():
         return None
     (first,) = layers.parameters_of(layers.order[0][:1])
     dtype, n, L = x.dtype, len(layers.cell.states), layers.num_layers

@@ -84,6 +84,7 @@ class Call(NamedTuple):
     row: int  # numbers saved for a step of a sequence
     bound: int  # numbers to begin again from, h apart
     watch: int  # numbers of gradients to show for a step of a sequence
+    kept: bool
     noisy: bool
     spots: tuple[tuple[int, int], ...]  # of each parameter: its place among the addresses, and how many numbers it has
     places: int
@@ -117,6 +118,7 @@ def _call(
         row=spec["saved"] * H + spec["scalars"],
         bound=(spec["states"] - 1) * H,
         watch=spec["watched"] * H,
+        kept=bool(keep),
         noisy=any(instruction[0] == NOISE for instruction in spec["forward"]),
         spots=tuple((place + way * places, size) for way in range(D) for place, size in fixed),
         places=D * places,
@@ -247,9 +249,9 @@ def forward(
     if chunk:
         results += [x.new_empty(0), x.new_empty((D, -(-T // chunk), B, call.bound))]
         bounds = results[-1].data_ptr()
-    elif call.row:
+    elif call.row or call.kept:
         # A trace shows zeros past the ends, where the core writes nothing.
-        make = x.new_zeros if lengths is not None and call.columns else x.new_empty
+        make = x.new_zeros if lengths is not None and call.kept else x.new_empty
         results.append(make((D, T, B, call.row)))
         saved = results[-1].data_ptr()
     call.plan.forward(*inputs, y.data_ptr(), ends, saved, bounds, chunk, bf16, torch.get_num_threads())

@@ -289,7 +289,7 @@ def _fake_scan(
     (T, B, _), P, H = x.shape, weights[1].shape[1], weights[0].shape[0] // len(spec["x_rows"])
     finals = [x.new_empty(D, B, P if k == spec["h"] else H) for k in range(spec["states"])]
     row, again = spec["saved"] * H + spec["scalars"], train and not (isinstance(chunk, int) and chunk == 0)
-    saved = x.new_empty(D, T, B, row) if not again and row else x.new_empty(0)
+    saved = x.new_empty(D, T, B, row) if not again and (row or keep) else x.new_empty(0)
     bounds = x.new_empty(D, -(-T // chunk), B, (spec["states"] - 1) * H) if again else x.new_empty(0)
     return [x.new_empty(T, B, D * P), *finals, saved, bounds]
 

@@ -17,6 +17,7 @@ from gated.kernels.program import parse, trace
 
 NOISE, SAVED = 19, 5  # an instruction, and a kind of operand
 BYTES = {torch.float32: 4, torch.float64: 8}
+ALONE = 3_000_000  # products and sums that one thread does sooner than two
 FIXED = 6  # places of weight_ih weight_hh bias_ih bias_hh project recur among a direction's addresses; vectors follow
 
 
@@ -82,6 +83,7 @@ class Call(NamedTuple):
     P: int
     widths: tuple[int, ...]  # of the states
     row: int  # numbers saved for a step of a sequence
+    work: int  # sums of a step of a sequence
     bound: int  # numbers to begin again from, h apart
     watch: int  # numbers of gradients to show for a step of a sequence
     kept: bool
@@ -116,6 +118,7 @@ def _call(
         P=P,
         widths=tuple(P if k == spec["h"] else H for k in range(spec["states"])),
         row=spec["saved"] * H + spec["scalars"],
+        work=2 * D * H * (len(spec["h_rows"]) * P + len(spec["x_rows"]) * I),
         bound=(spec["states"] - 1) * H,
         watch=spec["watched"] * H,
         kept=bool(keep),
@@ -228,6 +231,11 @@ def _inputs(
     )
 
 
+def _threads(call: Call, steps: int, rows: int) -> int:
+    """More threads than one where they save more than it takes to wake them."""
+    return 1 if steps * rows * call.work < ALONE else torch.get_num_threads()
+
+
 def forward(
     call: Call,
     x: Tensor,
@@ -247,14 +255,14 @@ def forward(
     ends = [end.data_ptr() for end in results[1:]]
     saved = bounds = 0
     if chunk:
-        results += [x.new_empty(0), x.new_empty((D, -(-T // chunk), B, call.bound))]
+        results += [x.new_empty(0), x.new_zeros((D, -(-T // chunk), B, call.bound))]  # the core leaves the first
         bounds = results[-1].data_ptr()
     elif call.row or call.kept:
         # A trace shows zeros past the ends, where the core writes nothing.
         make = x.new_zeros if lengths is not None and call.kept else x.new_empty
         results.append(make((D, T, B, call.row)))
         saved = results[-1].data_ptr()
-    call.plan.forward(*inputs, y.data_ptr(), ends, saved, bounds, chunk, bf16, torch.get_num_threads())
+    call.plan.forward(*inputs, y.data_ptr(), ends, saved, bounds, chunk, bf16, _threads(call, T, B))
     return results
 
 
@@ -303,7 +311,7 @@ def backward(
         addresses[place] = address
     dt, db = (0, 0) if dx is None else dx.stride()[:2]
     call.plan.backward(
-        *inputs, *given, chunk, bf16, torch.get_num_threads(), *gradients, 0 if dx is None else dx.data_ptr(), dt, db,
+        *inputs, *given, chunk, bf16, _threads(call, 2 * T, B), *gradients, 0 if dx is None else dx.data_ptr(), dt, db,
         into[: len(states)] or [0] * len(call.widths), addresses, 0 if watch is None else watch.data_ptr(),
     )  # fmt: skip
     return [dx, *found]

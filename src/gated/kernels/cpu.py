@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
-from torch._C._functorch import peek_interpreter_stack  # whether vmap, jvp, grad … are at work
+from torch._C._functorch import get_dynamic_layer_stack_depth  # how many of vmap, jvp, grad … are at work
 
 from gated import _native
 from gated._check import refuse, want
@@ -34,7 +34,7 @@ def heard() -> bool:
 
 def transformed() -> bool:
     """Whether vmap, jvp, grad or their like are at work, which the operator has no rules for."""
-    return peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+    return get_dynamic_layer_stack_depth() > 0 or forward_ad._current_level >= 0
 
 
 def scan(
@@ -201,7 +201,7 @@ def watching(
 ) -> tuple[Tensor, list[dict[str, Tensor]]]:
     """Where the backward pass shall leave the gradients of what is kept, and by direction its parts, named di for i."""
     width = (max(recipe.watched) + 1) * hidden_size
-    rows = x.new_zeros(directions, len(x), x.shape[1], width)
+    rows = x.new_zeros(directions, x.shape[0], x.shape[1], width)
     found = []
     for way in rows.unbind(0):
         columns = way.split(hidden_size, -1)

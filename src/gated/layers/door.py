@@ -25,7 +25,7 @@ class Batch:
 
     @property
     def steps(self) -> int:
-        return len(self.x if self.packed is None else self.packed.batch_sizes)
+        return self.x.shape[0] if self.packed is None else len(self.packed.batch_sizes)
 
     @property
     def size(self) -> int:
@@ -74,13 +74,18 @@ class Batch:
         return y.transpose(0, 1) if self.batch_first else y
 
 
+def autocast(x: Tensor) -> bool:
+    """Whether autocast is on for the device of x; some devices have none."""
+    return torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
+
+
 def enter(where: str, given: Any, lengths: Any, *, size: int, dtype: torch.dtype, batch_first: bool) -> Batch:
     """Check the input of a layer with `size` features and weights of `dtype`."""
     packed = given if isinstance(given, PackedSequence) else None
     x = given.data if packed is not None else given
     if not isinstance(x, Tensor):
         refuse(f"{where} input", "a tensor or a PackedSequence", type(given).__name__)
-    casts = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
+    casts = autocast(x) and x.is_floating_point()
     todo = f"Convert it with input.to({dtype}), or the layer with layer.to({x.dtype})."
     todo = todo if x.is_floating_point() else "Embed or convert what is not floating point."
     want(x.dtype == dtype or casts, f"{where} input", f"{dtype}, as its weights have", x.dtype, todo)
@@ -145,8 +150,7 @@ def states_in(
         want(many, label, f"a list of {len(widths)} tensors, one per layer", type(state).__name__)
         for layer, (width, part) in enumerate(zip(widths, state, strict=True)):
             shape(f"{label}[{layer}]", part, directions, *rows, width[name])
-            casts = torch.is_autocast_enabled(x.device.type)
-            want(part.dtype == x.dtype or casts, label, f"{x.dtype}, as the input", part.dtype)
+            want(part.dtype == x.dtype or autocast(x), label, f"{x.dtype}, as the input", part.dtype)
             layers[layer][name] = part if batch.batched else part.unsqueeze(1)
     return layers
 

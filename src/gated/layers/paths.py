@@ -110,7 +110,7 @@ def by_native(
     bf16 = layers.precision == "bfloat16" and not layers.lacking()
     chunk = 0
     if layers.recompute and not keep:
-        chunk = math.ceil(math.sqrt(len(x))) if layers.recompute is True else layers.recompute
+        chunk = math.ceil(math.sqrt(x.shape[0])) if layers.recompute is True else layers.recompute
     for k, start in enumerate(starts):
         watch = shown = None
         if gradients:

@@ -255,14 +255,15 @@ class Recurrent(nn.Module):
         for name, given in (("trace", trace), ("grad_trace", grad_trace)):
             want(isinstance(given, bool), f"{where} {name}", "True or False", repr(given))
         batch = self._enter(input, lengths)
-        states = door.states_in(where, hx, self.cell.states, self.widths, len(self.suffixes), batch)
-        path, seen = self._choose(batch, trace, grad_trace).path, []
+        path, seen, states = self._choose(batch, trace, grad_trace).path, [], []
+        if hx is not None or path != "native":  # which begins at zero of itself
+            states = door.states_in(where, hx, self.cell.states, self.widths, len(self.suffixes), batch)
         if path == "torch":
             y, states = paths.by_torch(self, batch, states)
         elif path == "native":
             x, lengths = batch.padded()
-            start = [() if hx is None else tuple(state.values()) for state in states]
-            y, ends, seen = paths.by_native(self, x, lengths, start, trace, grad_trace)
+            starts = [tuple(state.values()) for state in states] or [()] * self.num_layers
+            y, ends, seen = paths.by_native(self, x, lengths, starts, trace, grad_trace)
             states = [dict(zip(self.cell.states, end, strict=True)) for end in ends]
         else:
             y, states, seen = paths.by_loop(self, batch, states, trace, grad_trace)

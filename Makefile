@@ -5,7 +5,7 @@ READY := .venv/.ready
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
 NATIVE := $(wildcard native/*.cpp native/*.h native/isa/*.cpp)
 
-.PHONY: demo setup check test bench bench-start bench-forecast clean
+.PHONY: demo setup check test bench bench-start bench-layers bench-layers-quick bench-forecast clean
 
 demo: $(READY)
 	$(BIN)/gated demo forecast --out demo
@@ -29,11 +29,18 @@ test: $(READY)
 
 # Benchmarks want a quiet machine. GATED_DATA names the folder of real data.
 PEERS := .venv-peers/.ready
+LAYER_PEERS := .venv-peers-layers/.ready
 
-bench: bench-start bench-forecast
+bench: bench-start bench-layers bench-forecast
 
 bench-start: $(READY)
 	$(BIN)/python benchmarks/start.py
+
+bench-layers: $(READY) $(LAYER_PEERS)
+	$(BIN)/python benchmarks/layers.py --peers .venv-peers-layers/bin/python --build
+
+bench-layers-quick: $(READY) $(LAYER_PEERS)
+	$(BIN)/python benchmarks/layers.py --peers .venv-peers-layers/bin/python --quick
 
 bench-forecast: $(READY) $(PEERS)
 	$(BIN)/python benchmarks/forecast.py --peer .venv-peers/bin/python
@@ -44,5 +51,10 @@ $(PEERS): benchmarks/peers.txt
 	.venv-peers/bin/pip install --quiet -r $<
 	@touch $@
 
+$(LAYER_PEERS): benchmarks/layers_peers.txt
+	test -x .venv-peers-layers/bin/python || $(PYTHON) -m venv .venv-peers-layers
+	.venv-peers-layers/bin/pip install --quiet -r $<
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-peers build dist demo
+	rm -rf .venv .venv-peers .venv-peers-layers build dist demo

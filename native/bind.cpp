@@ -1,14 +1,17 @@
 // Python's door to the native core: types and checks only, no arithmetic. Arrays come as addresses, which
 // kernels/cpu.py takes from tensors that it has checked.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 #include <stdexcept>
 
 #include "dispatch.h"
+#include "scratch.h"
 #include "threads.h"
 
 namespace nb = nanobind;
@@ -114,6 +117,9 @@ void forward(const Plan& plan, const nb::tuple& sizes, uintptr_t x, int64_t xt, 
     for (uintptr_t a : finals) c.finals.push_back(at<void>(a));
     nb::gil_scoped_release release;
     const auto order = sorted(c);
+    const size_t rows = size_t(c.T * c.B * c.D) * (width ? 8 : 4);
+    large_pages(c.y, rows * size_t(c.P)),
+        large_pages(c.saved, rows * size_t(plan.saved * c.H + plan.scalars));
     body().forward[width](plan, c);
 }
 
@@ -135,8 +141,60 @@ void backward(const Plan& plan, const nb::tuple& sizes, uintptr_t x, int64_t xt,
     c.watch = at<void>(watch);
     nb::gil_scoped_release release;
     const auto order = sorted(c);
+    large_pages(c.dx, size_t(c.T * c.B * c.I) * (width ? 8 : 4));
     body().backward[width](plan, c);
 }
+
+// A stack of layers that takes steps one after another. Arrays that it was given addresses of are the
+// caller's to keep.
+class Streams {
+   public:
+    Streams() = default;
+    Streams(const Streams&) = delete;
+    // Each layer: its plan, (width, B, I, H, P), states, weights. Outputs (B, P) of every layer but the last
+    // go to memory of its own.
+    void add(const Plan& plan, int width, int64_t B, int64_t I, int64_t H, int64_t P, const Addresses& states,
+             const Addresses& weights) {
+        if (!layers.empty() && (I != last || B != rows || (width == 8) != wide))
+            throw std::invalid_argument("expected a layer that takes what the one before gives");
+        Call c = call_of(plan, nb::make_tuple(width, 1, B, I, H, P, 1), 0, 0, 0, states, weights, 0, 0, 0, 0,
+                         0, 0, false, 1);
+        for (uintptr_t a : states) c.finals.push_back(at<void>(a));
+        wide = which(nb::make_tuple(width, 1, B, I, H, P, 1)), rows = B, last = P;
+        if (layers.empty()) first = I;
+        layers.emplace_back(body().stream[wide](plan, c));
+        widths.push_back(P);
+    }
+    // x (steps, B, I) with strides, y (steps, B, P).
+    void run(uintptr_t x, int64_t steps, int64_t xt, int64_t xb, uintptr_t y) {
+        if (layers.empty() || steps < 0) throw std::invalid_argument("expected a layer and steps");
+        const void* in = at<void>(x);
+        for (size_t k = 0; k < layers.size(); ++k) {
+            void* out = at<void>(y);
+            if (k + 1 < layers.size()) {
+                std::vector<double>& room = between[k % 2];
+                const size_t need = size_t(steps * rows * widths[k]);
+                if (room.size() < need) room.resize(need);
+                out = room.data();
+            }
+            layers[k]->run(in, steps, xt, xb, out);
+            in = out, xt = rows * widths[k], xb = widths[k];
+        }
+    }
+    // One step of float32 rows that lie one after another, as NumPy has them.
+    void push(nb::ndarray<const float, nb::c_contig, nb::device::cpu> x, uintptr_t y) {
+        if (wide || int64_t(x.size()) != rows * first)
+            throw std::invalid_argument("expected float32 x (B, I)");
+        run(reinterpret_cast<uintptr_t>(x.data()), 1, rows * first, first, y);
+    }
+
+   private:
+    std::vector<std::unique_ptr<Stream>> layers;
+    std::vector<int64_t> widths;
+    std::vector<double> between[2];
+    int64_t rows = 0, first = 0, last = 0;
+    bool wide = false;
+};
 
 void apply(const std::string& name, int width, uintptr_t from, uintptr_t to, int64_t n) {
     const int op = name == "sigmoid" ? SIGMOID : name == "tanh" ? TANH : name == "exp" ? OPS : -1;
@@ -160,4 +218,9 @@ NB_MODULE(_native, m) {
         .def("__init__", [](Plan* self, const nb::dict& spec) { new (self) Plan(plan_of(spec)); })
         .def("forward", &forward)
         .def("backward", &backward);
+    nb::class_<Streams>(m, "Streams", "Layers that take one step after another.")
+        .def(nb::init<>())
+        .def("add", &Streams::add)
+        .def("run", &Streams::run)
+        .def("push", &Streams::push, nb::arg("x").noconvert(), nb::arg("y"));
 }

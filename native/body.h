@@ -3,6 +3,7 @@
 
 #include "dispatch.h"
 #include "drive.h"
+#include "stream.h"
 
 namespace gated {
 namespace GATED_TARGET {
@@ -34,6 +35,7 @@ void apply(int op, const T* from, T* to, int64_t n) {
     extern const Body body_##target;                                                 \
     const Body body_##target = {{target::forward<float>, target::forward<double>},   \
                                 {target::backward<float>, target::backward<double>}, \
+                                {target::stream<float>, target::stream<double>},     \
                                 target::apply<float>,                                \
                                 target::apply<double>};
 

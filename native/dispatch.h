@@ -15,10 +15,19 @@ std::vector<std::string> isa_found();
 // it. Throws std::invalid_argument when GATED_ISA names a set that was not found.
 std::string isa();
 
+// A layer that takes one step, or some, after another.
+class Stream {
+   public:
+    virtual ~Stream() = default;
+    // x (steps, B, I) with strides xt and xb, y (steps, B, P).
+    virtual void run(const void* x, int64_t steps, int64_t xt, int64_t xb, void* y) = 0;
+};
+
 // The entries of one instruction set, for float and double.
 struct Body {
     void (*forward[2])(const Plan&, const Call&);
     void (*backward[2])(const Plan&, const Call&);
+    Stream* (*stream[2])(const Plan&, const Call&);
     void (*apply_float)(int op, const float* from, float* to,
                         int64_t n);  // SIGMOID, TANH, else e^x for x <= 0
     void (*apply_double)(int op, const double* from, double* to, int64_t n);

@@ -52,7 +52,8 @@ void Drive<T>::lay_out(const Part<T>& part, Weights<T>& w, Arena& arena) {
     const int Up = part.Up(), both = plan.both * Up, only = plan.h_blocks() * Up - both,
               N = P() == H() ? part.U : P();
     w.bias = arena.take<T>(size_t(plan.x_blocks() * Up + only));
-    w.W = arena.take<T>(packed_size<T>(I(), plan.x_blocks() * Up));
+    w.Wx = arena.take<T>(packed_size<T>(I(), plan.h_first() * Up)),
+    w.W = arena.take<T>(packed_size<T>(I(), both));
     w.R = arena.take<T>(packed_size<T>(P(), both)), w.Rh = arena.take<T>(packed_size<T>(P(), only));
     if (plan.project) w.M[0] = arena.take<T>(packed_size<T>(H(), P()));
     if (plan.recur) w.M[1] = arena.take<T>(packed_size<T>(P(), H()));
@@ -91,7 +92,8 @@ void Drive<T>::pack(const Part<T>& part, int thread, int team) {
                     [&](int n) { return weight + size_t(blocks[n / Up] * H() + u0 + n % Up) * K; },
                     [&](int n) { return U - n % Up; });
     };
-    columns(w.W, wih, plan.x_rows.data(), X, I());
+    columns(w.Wx, wih, plan.x_rows.data(), first, I());
+    columns(w.W, wih, plan.x_rows.data() + first, both, I());
     columns(w.R, whh, plan.h_rows.data(), both, P());
     columns(w.Rh, whh, plan.h_rows.data() + both, only, P());
     // Their transposes, which take dz: all units.

@@ -23,37 +23,52 @@ constexpr int padded(int n) {
     return (n + lanes<T> - 1) / lanes<T> * lanes<T>;
 }
 
-// Rows r < R of from + a b for one panel: b (K, V registers). `n` numbers of the last register are stored.
+// A product's left rows, the packed right matrix, and how many numbers they share.
+template <class T>
+struct Factor {
+    const T* const* a;
+    const T* b;
+    int K;
+};
+
+// Rows r < R of from + a b (+ a' b') for one panel of V registers, the last of which has n numbers to store.
 template <class T, int R, int V>
-inline void tile(T* const* c, const T* const* from, const T* const* a, const T* b, int K, int n, int column) {
+inline void tile(T* const* c, const T* const* from, const Factor<T>* factors, int many, int row, int column,
+                 int n) {
     constexpr int L = lanes<T>;
     // One or two rows alone would wait for each addition: several sums side by side.
     constexpr int SIDE = R * V >= 8 ? 1 : R * V >= 4 ? 2 : 4;
     Vec<T> acc[SIDE][R][V];
     for (int r = 0; r < R; ++r)
         for (int v = 0; v < V; ++v) {
-            const T* f = from == nullptr ? nullptr : from[r] + column + v * L;
-            acc[0][r][v] = f == nullptr ? Vec<T>{} : v == V - 1 && n < L ? load(f, n) : load(f);
-            for (int s = 1; s < SIDE; ++s) acc[s][r][v] = Vec<T>{};
+            for (int s = 0; s < SIDE; ++s) acc[s][r][v] = Vec<T>{};
+            if (from == nullptr) continue;
+            const T* f = from[row + r] + column + v * L;
+            acc[0][r][v] = v == V - 1 && n < L ? load(f, n) : load(f);
         }
-    int k = 0;
-    for (; k + SIDE <= K; k += SIDE)
-        for (int s = 0; s < SIDE; ++s) {
-            Vec<T> bv[V];
-            for (int v = 0; v < V; ++v) bv[v] = load(b + (size_t(k + s) * V + v) * L);
-            for (int r = 0; r < R; ++r) {
-                const Vec<T> ar = splat<T>(a[r][k + s]);
-                for (int v = 0; v < V; ++v) acc[s][r][v] += ar * bv[v];
+    for (int m = 0; m < many; ++m) {
+        const int K = factors[m].K;
+        const T *const *a = factors[m].a + row, *b = factors[m].b + size_t(K) * column;
+        int k = 0;
+        for (; k + SIDE <= K; k += SIDE)
+            for (int s = 0; s < SIDE; ++s) {
+                Vec<T> bv[V];
+                for (int v = 0; v < V; ++v) bv[v] = load(b + (size_t(k + s) * V + v) * L);
+                for (int r = 0; r < R; ++r) {
+                    const Vec<T> ar = splat<T>(a[r][k + s]);
+                    for (int v = 0; v < V; ++v) acc[s][r][v] += ar * bv[v];
+                }
             }
-        }
-    for (; k < K; ++k)
-        for (int r = 0; r < R; ++r)
-            for (int v = 0; v < V; ++v) acc[0][r][v] += splat<T>(a[r][k]) * load(b + (size_t(k) * V + v) * L);
+        for (; k < K; ++k)
+            for (int r = 0; r < R; ++r)
+                for (int v = 0; v < V; ++v)
+                    acc[0][r][v] += splat<T>(a[r][k]) * load(b + (size_t(k) * V + v) * L);
+    }
     for (int r = 0; r < R; ++r)
         for (int v = 0; v < V; ++v) {
             Vec<T> sum = acc[0][r][v];
             for (int s = 1; s < SIDE; ++s) sum += acc[s][r][v];
-            T* p = c[r] + column + v * L;
+            T* p = c[row + r] + column + v * L;
             if (v == V - 1 && n < L)
                 store(p, sum, n);
             else
@@ -62,62 +77,66 @@ inline void tile(T* const* c, const T* const* from, const T* const* a, const T* 
 }
 
 template <class T, int V>
-inline void tiles(T* const* c, const T* const* from, const T* const* a, const T* b, int K, int n, int column,
-                  int rows) {
+inline void tiles(T* const* c, const T* const* from, const Factor<T>* factors, int many, int rows, int column,
+                  int n) {
     const int blocks = (rows + ROWS - 1) / ROWS;
     for (int k = 0, r = 0; k < blocks; ++k) {  // blocks as even as they come: 8 rows are 4 and 4
         const int R = (rows - r + blocks - k - 1) / (blocks - k);
-        const T* const* f = from == nullptr ? nullptr : from + r;
         switch (R) {
             case 1:
-                tile<T, 1, V>(c + r, f, a + r, b, K, n, column);
+                tile<T, 1, V>(c, from, factors, many, r, column, n);
                 break;
             case 2:
-                tile<T, 2, V>(c + r, f, a + r, b, K, n, column);
+                tile<T, 2, V>(c, from, factors, many, r, column, n);
                 break;
             case 3:
-                tile<T, 3, V>(c + r, f, a + r, b, K, n, column);
+                tile<T, 3, V>(c, from, factors, many, r, column, n);
                 break;
             case 4:
-                tile<T, 4, V>(c + r, f, a + r, b, K, n, column);
+                tile<T, 4, V>(c, from, factors, many, r, column, n);
                 break;
             case 5:
-                tile<T, 5, V>(c + r, f, a + r, b, K, n, column);
+                tile<T, 5, V>(c, from, factors, many, r, column, n);
                 break;
             default:
-                tile<T, 6, V>(c + r, f, a + r, b, K, n, column);
+                tile<T, 6, V>(c, from, factors, many, r, column, n);
         }
         r += R;
     }
 }
 
-// c[r][0..N) = from[r][0..N) + a[r][0..K) b for all rows; `packed` as `pack` left it; from == nullptr: from
+// c[r][0..N) = from[r][0..N) + Σ factors a[r] b for all rows; b as `pack_…` left it; from == nullptr: from
 // zero.
 template <class T>
-inline void product(T* const* c, const T* const* from, const T* const* a, const T* packed, int rows, int K,
-                    int N) {
+inline void product(T* const* c, const T* const* from, const Factor<T>* factors, int many, int rows, int N) {
     constexpr int L = lanes<T>;
     for (int column = 0; column < N; column += PANEL * L) {
         const int left = N - column, V = left >= PANEL * L ? PANEL : (left + L - 1) / L;
         const int n = left >= V * L ? L : left - (V - 1) * L;
-        const T* b = packed + size_t(K) * column;
         switch (V) {
             case 1:
-                tiles<T, 1>(c, from, a, b, K, n, column, rows);
+                tiles<T, 1>(c, from, factors, many, rows, column, n);
                 break;
             case 2:
-                tiles<T, 2>(c, from, a, b, K, n, column, rows);
+                tiles<T, 2>(c, from, factors, many, rows, column, n);
                 break;
 #if GATED_BYTES != 32
             case 3:
-                tiles<T, 3>(c, from, a, b, K, n, column, rows);
+                tiles<T, 3>(c, from, factors, many, rows, column, n);
                 break;
             case 4:
-                tiles<T, 4>(c, from, a, b, K, n, column, rows);
+                tiles<T, 4>(c, from, factors, many, rows, column, n);
                 break;
 #endif
         }
     }
+}
+
+template <class T>
+inline void product(T* const* c, const T* const* from, const T* const* a, const T* b, int rows, int K,
+                    int N) {
+    const Factor<T> one{a, b, K};
+    product<T>(c, from, &one, 1, rows, N);
 }
 
 // Numbers that a packed (K, N) matrix takes.

@@ -22,9 +22,10 @@ struct Rows {
 // What the rows of one direction see of the weights, packed. U units of H: all, or the share of one thread.
 template <class T>
 struct Weights {
-    T *bias, *W, *R, *Rh;  // forward: (blocks Up), (I, x_blocks Up), (P, both Up), (P, h-only Up)
-    T *Wt, *Rt;            // backward: (x_blocks Hp, I), (h_blocks Hp, P or its share)
-    T *M[2], *Mt[2];       // project, recur
+    T *bias, *Wx, *W, *R,
+        *Rh;          // forward: (blocks Up), (I, x-only Up), (I, both Up), (P, both Up), (P, h-only Up)
+    T *Wt, *Rt;       // backward: (x_blocks Hp, I), (h_blocks Hp, P or its share)
+    T *M[2], *Mt[2];  // project, recur
 };
 
 // Everything an instruction may need.
@@ -143,27 +144,28 @@ inline void draw(const Step<T>& s, const Instruction& i) {
                  drop ? 0xffffffffu : uint32_t(s.t[r]), uint32_t(i.imm >> 8));
 }
 
-// z = W x + b + R a + b', x-only and h-only blocks with their own half.
+// z = W x + b + R a + b', x-only and h-only blocks with their own half. In xz stands W x + b, if it was
+// computed ahead.
 template <class T>
 inline void gates(const Step<T>& s, const Instruction& i) {
     const Plan& plan = *s.plan;
     const Weights<T>& w = *s.weights;
-    const int Z = plan.blocks() * s.Up, X = plan.x_blocks() * s.Up, first = plan.h_first() * s.Up,
-              both = plan.both * s.Up;
+    const int row = plan.blocks() * s.Up, first = plan.h_first() * s.Up, both = plan.both * s.Up;
+    const int only = plan.h_blocks() * s.Up - both;
     const Rows<T>& a = s(i.a);
-    if (s.xz == nullptr) {
-        for (int r = 0; r < s.rows; ++r) s.out[r] = s.z + ptrdiff_t(r) * Z, s.from[r] = w.bias;
-        product<T>(s.out, s.from, s.x, w.W, s.rows, s.I, X);
-    }
     for (int r = 0; r < s.rows; ++r) {
-        s.out[r] = s.z + ptrdiff_t(r) * Z + first;
-        s.from[r] = s.xz == nullptr ? s.out[r] : s.xz[r] + first;
+        s.out[r] = s.z + ptrdiff_t(r) * row;
+        s.from[r] = w.bias;
         s.in[r] = a[r] - s.first;  // h of all units
     }
-    product<T>(s.out, s.from, s.in, w.R, s.rows, s.P, both);
-    if (plan.h_blocks() == plan.both) return;
-    for (int r = 0; r < s.rows; ++r) s.out[r] += both, s.from[r] = w.bias + X;
-    product<T>(s.out, s.from, s.in, w.Rh, s.rows, s.P, plan.h_blocks() * s.Up - both);
+    if (s.xz == nullptr && first > 0) product<T>(s.out, s.from, s.x, w.Wx, s.rows, s.I, first);
+    for (int r = 0; r < s.rows; ++r)
+        s.out[r] += first, s.from[r] = (s.xz == nullptr ? w.bias : s.xz[r]) + first;
+    const Factor<T> factors[2] = {{s.in, w.R, s.P}, {s.x, w.W, s.I}};
+    product<T>(s.out, s.from, factors, s.xz == nullptr ? 2 : 1, s.rows, both);
+    if (only == 0) return;
+    for (int r = 0; r < s.rows; ++r) s.out[r] += both, s.from[r] = w.bias + first + both;
+    product<T>(s.out, s.from, s.in, w.Rh, s.rows, s.P, only);
 }
 
 template <class T>

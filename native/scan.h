@@ -270,7 +270,10 @@ void Part<T>::ahead(Step<T>& s, const int64_t* rows, int64_t step, int64_t end) 
             xrow[n] = static_cast<const T*>(call.x) + t_of(rows[r], k) * call.xt + rows[r] * call.xb;
             out[n] = xz + ((k - step) * cut.rows + r) * X, from[n] = w.bias;
         }
-    product<T>(out, from, xrow, w.W, n, I(), X);
+    const int first = plan.h_first() * Up();
+    if (first > 0) product<T>(out, from, xrow, w.Wx, n, I(), first);
+    for (int r = 0; r < n; ++r) out[r] += first, from[r] += first;
+    product<T>(out, from, xrow, w.W, n, I(), X - first);
 }
 
 // Steps [begin, end) of a tile. `again`: the backward pass computes them once more, into local memory.

@@ -1,5 +1,8 @@
 #include "scratch.h"
 
+#include <sys/mman.h>
+
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 
@@ -18,13 +21,20 @@ thread_local Kept kept;
 
 }  // namespace
 
+char* Scratch::own(size_t size) {
+    char* memory = static_cast<char*>(std::aligned_alloc(4096, (size + 4095) / 4096 * 4096 + 4096));
+    if (memory == nullptr) throw std::bad_alloc();
+    return memory;
+}
+
+void Scratch::free(char* memory) { std::free(memory); }
+
 char* Scratch::of(size_t size) {
     if (kept.size >= size && kept.memory != nullptr) return kept.memory;
     std::free(kept.memory);
-    const size_t whole = (size + size / 4 + 4095) / 4096 * 4096 + 4096;
-    kept.memory = static_cast<char*>(std::aligned_alloc(4096, whole));
-    kept.size = kept.memory == nullptr ? 0 : whole;
-    if (kept.memory == nullptr) throw std::bad_alloc();
+    kept.memory = nullptr, kept.size = 0;
+    kept.memory = own(size + size / 4);
+    kept.size = size + size / 4;
     return kept.memory;
 }
 
@@ -32,6 +42,17 @@ Scratch::~Scratch() {
     if (kept.size <= KEPT) return;
     std::free(kept.memory);
     kept.memory = nullptr, kept.size = 0;
+}
+
+void large_pages(void* memory, size_t size) {
+#ifdef MADV_HUGEPAGE
+    constexpr uintptr_t page = uintptr_t(2) << 20;
+    const uintptr_t begin = (reinterpret_cast<uintptr_t>(memory) + page - 1) / page * page;
+    const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + size) / page * page;
+    if (memory != nullptr && end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)size;
+#endif
 }
 
 }  // namespace gated

@@ -54,3 +54,20 @@ class Plan:
         watch: int,
         /,
     ) -> None: ...
+
+class Streams:
+    def __init__(self) -> None: ...
+    def add(
+        self,
+        plan: Plan,
+        width: int,
+        B: int,
+        I: int,
+        H: int,
+        P: int,
+        states: Sequence[int],
+        weights: Sequence[int],
+        /,
+    ) -> None: ...
+    def run(self, x: int, steps: int, xt: int, xb: int, y: int, /) -> None: ...
+    def push(self, x: Any, y: int) -> None: ...

@@ -5,8 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from gated.kernels.instructions import (
-    CONST, DPREV, DSEED, DSTATE, DVECTOR, EXTRA, INPLACE, NEXT, NONE, OPS, SAVED, SCALAR, SLOT, STATE, VECTOR, WATCH,
-    Y, Z,
+    CONST,
+    DPREV,
+    DSEED,
+    DSTATE,
+    DVECTOR,
+    EXTRA,
+    INPLACE,
+    NEXT,
+    NONE,
+    OPS,
+    SAVED,
+    SCALAR,
+    SLOT,
+    STATE,
+    VECTOR,
+    WATCH,
+    Y,
+    Z,
 )  # fmt: skip
 
 READ = {True: (SLOT, Z, STATE, NEXT, SAVED, VECTOR, CONST, Y),

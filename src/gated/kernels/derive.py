@@ -68,7 +68,7 @@ class Blocks(NamedTuple):
     x_rows: tuple[int, ...]
     h_rows: tuple[int, ...]
     both: int
-    index: dict[str, int]  # block by z.k
+    block: dict[str, int]  # by z.k
 
 
 def blocks(program: Program) -> Blocks:
@@ -112,7 +112,7 @@ def forward(program: Program, apart: Collection[str] = ()) -> Step:
 
     def open_gates() -> int:
         node = graph.add("gates", at[program.main])
-        at.update({name: graph.add("z", node, of=block, narrow=False) for name, block in z.index.items()})
+        at.update({name: graph.add("z", node, of=block, narrow=False) for name, block in z.block.items()})
         return node
 
     if program.main == "s.h":
@@ -170,7 +170,7 @@ def backward(step: Step, program: Program, seeds: Collection[int] = ()) -> Gradi
         give(node, graph.add("dstate", of=k, narrow=graph.narrow[step.at[f"s.{program.states[k]}"]]))
     for node in sorted(seeds):
         give(node, graph.add("dseed", of=node, narrow=graph.narrow[node]))
-    found = Gradients([None] * len(blocks(program).index), [None] * len(program.states))
+    found = Gradients([None] * len(blocks(program).block), [None] * len(program.states))
     for n in reversed(range(step.size)):
         op, args, of = graph.nodes[n]
         if op == "gates":  # comes after all of z, and before what R multiplies

@@ -143,12 +143,13 @@ class Pass:
             op, operands, imm = "noise", [NONE, self.constant(of)], imm | 2 | 255 << 8
         goals = self.goals.get(node, [])
         first = next((goal for goal in goals if goal & ~255 != DPREV), None)  # one that can be read again
-        if first is None and goals and self.uses[node] == 1:
+        if first is None and len(goals) == 1 and self.uses[node] == 1:
             first = goals[0]
         if first is None:
             self.temporaries += 1
         self.there[node] = -self.temporaries if first is None else first
-        self.code.append(Instruction(OP[op], self.there[node], *operands, *[NONE] * (3 - len(operands)), imm))
+        a, b, c = (*operands, NONE, NONE, NONE)[:3]
+        self.code.append(Instruction(OP[op], self.there[node], a, b, c, imm))
         self.spread(node)
 
     def spread(self, node: int) -> None:
@@ -180,16 +181,17 @@ class Pass:
         free: list[int] = []
         count = 0
         for n, (op, dst, *sources, imm) in enumerate(self.code):
-            over = [place[operand] for operand in set(sources) if operand < 0 and last[operand] == n]
-            free += over if op in INPLACE else []
+            done = [place[operand] for operand in set(sources) if operand < 0 and last[operand] == n]
+            free += done if op in INPLACE else []
             if dst < 0:
                 if not free:
                     free, count = [SLOT + count], count + 1
                 place[dst] = min(free)
                 free.remove(place[dst])
                 free += [place[dst]] if last[dst] == n else []  # nobody reads it
-            free += [] if op in INPLACE else over
-            self.code[n] = Instruction(op, *(place.get(operand, operand) for operand in (dst, *sources)), imm)
+            free += [] if op in INPLACE else done
+            d, a, b, c = (place.get(operand, operand) for operand in (dst, *sources))
+            self.code[n] = Instruction(op, d, a, b, c, imm)
         return count
 
 
@@ -197,42 +199,26 @@ SIGNS = {"copy": "{a}", "add": "{a} + {b}", "sub": "{a} - {b}", "mul": "{a} * {b
          "fma": "{a} * {b} + {c}", "fms": "{a} * {b} - {c}", "fnma": "{c} - {a} * {b}",
          "dsigmoid": "{a} * sigmoid' {b}", "dtanh": "{a} * tanh' {b}", "drelu": "{a} * relu' {b}",
          "dsigmoidmul": "{a} * {c} * sigmoid' {b}", "dtanhmul": "{a} * {c} * tanh' {b}",
-         "dgates": "R^T dz", "gates": "W x + b + R {a} + b'"}  # fmt: skip
+         "norm": "norm {a}", "dnorm": "{a} * norm' {b}", "acc": "sum of {a}", "accmul": "sum of {a} * {b}",
+         "gates": "W x + b + R {a} + b'", "dgates": "R^T dz", "product": "{map} {a}",
+         "dproduct": "{map}^T {a}"}  # fmt: skip
 
 
-def show(operand: int, constants: Mapping[int, float]) -> str:
-    """An operand as a word: saved[1], or a constant's number."""
-    kind, index = divmod(operand, 256)
-    if operand & ~255 == CONST:
-        return f"{constants[index]:.6g}"
-    return {"STATE": "old", "NEXT": "new", "DSTATE": "dnew", "DPREV": "dold"}.get(KINDS[kind], KINDS[kind].lower()) + (
-        "" if operand == Y else f"[{index}]"
-    )
-
-
-def say(code: Instruction | tuple, constants: Mapping[int, float]) -> str:
-    """An instruction as a line: saved[1] = sigmoid z[1]."""
+def say(code: tuple[int, ...], names: Mapping[int, str]) -> str:
+    """An instruction as a line: saved[1] = sigmoid z.f. Operands without a name go by their kind and index."""
     op, dst, *sources, imm = code
+    shown = {
+        key: names.get(source, f"{KINDS[source >> 8].lower()}[{source & 255}]")
+        for key, source in zip("dabc", (dst, *sources), strict=True)
+    }
     name = OPS[op]
-    shown = {key: show(source, constants) for key, source in zip("abc", sources, strict=True) if source}
-    matrix = ("project", "recur")[imm >> 8 & 1]
-    if name == "gates":
-        return f"z = {SIGNS[name].format(**shown)}"
-    target = show(dst, constants)
-    if name in ("acc", "accmul"):
-        return f"{target} += sum of {' * '.join(shown.values())}"
+    left = "z.*" if name == "gates" else shown["d"]
+    if name == "norm" and sources[2] != NONE:
+        left += f", {shown['c']}"
     if name == "noise":
-        kind = "drop" if imm & 2 else "noise"
-        right = f"{kind} {shown['b']}" + ("" if imm & 2 else f", stream {imm >> 8}")
-    elif name == "product":
-        right = f"{matrix} {shown['a']}"
-    elif name in ("dgates", "dproduct"):
-        right = SIGNS["dgates"] if name == "dgates" else f"{matrix}^T {shown['a']}"
-        right += f" + {shown['b']}" if "b" in shown else ""
-    elif name == "norm":
-        return f"{target}{', ' + shown['c'] if 'c' in shown else ''} = norm {shown['a']}"
-    elif name in SIGNS:
-        right = SIGNS[name].format(**shown)
+        right = f"drop {shown['b']}" if imm & 2 else f"noise {shown['b']}, stream {imm >> 8}"
     else:
-        right = f"{name} {' '.join(shown.values())}"
-    return f"{target} = {right}"
+        right = SIGNS.get(name, name + " {a}").format(**shown, map=("project", "recur")[imm >> 8 & 1])
+    if name in ("dgates", "dproduct") and sources[1] != NONE:
+        right += f" + {shown['b']}"
+    return f"{left} {'+=' if name in ('acc', 'accmul') else '='} {right}"

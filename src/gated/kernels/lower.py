@@ -10,11 +10,29 @@ from typing import Any, NamedTuple
 from gated._check import one_of, want
 from gated.kernels.derive import SMOOTH, Gradients, Step, backward, blocks, forward
 from gated.kernels.instructions import (
-    DPREV, DSEED, DSTATE, EXTRA, NEXT, OP, SAVED, STATE, WATCH, Y, Z, Pass, say, show,
-)  # fmt: skip
+    CONST,
+    DPREV,
+    DSEED,
+    DSTATE,
+    DVECTOR,
+    EXTRA,
+    NEXT,
+    OP,
+    SAVED,
+    STATE,
+    VECTOR,
+    WATCH,
+    Pass,
+    Y,
+    Z,
+    say,
+)
 from gated.kernels.program import Program, Unsupported
 
 FREE = ("number", "vector", "noise", "drop")  # there in the backward pass too, or drawn again
+LIMITS = dict(
+    saved=255, slots=255, watched=255, vectors=200, constants=200, blocks=64, scalars=64, extras=64, instructions=4096
+)
 CHEAP = ("add", "sub", "mul", "div", "neg")
 
 
@@ -39,14 +57,29 @@ class Lowered:
     watches: dict[str, Column]
 
     def __str__(self) -> str:
-        constants = dict(enumerate(self.spec["constants"]))
+        names = self._names()
         lines = [f"plan of {self.program.name}"]
         for word, held in (("keep", self.columns), ("watch", self.watches)):
-            where = [f"{name} in {show(column.operand, constants)}" for name, column in held.items()]
+            where = [f"{name} in {names[column.operand]}" for name, column in held.items()]
             lines += [f"{word} {', '.join(where)}"] if where else []
-        for way in ("forward", "backward"):
-            lines += [way, *(f"    {say(code, constants)}" for code in self.spec[way])] if self.spec[way] else []
+        lines += ["forward", *(f"    {say(code, names)}" for code in self.spec["forward"])]
+        names |= {Z + k: f"d{name}" for name, k in blocks(self.program).block.items()}
+        lines += ["backward", *(f"    {say(code, names)}" for code in self.spec["backward"])] * bool(
+            self.spec["backward"]
+        )
         return "\n".join([*lines, ""])
+
+    def _names(self) -> dict[int, str]:
+        """Operands as a program would call them."""
+        names = {Y: "h"} | {Z + k: name for name, k in blocks(self.program).block.items()}
+        for k, state in enumerate(self.program.states):
+            names |= {STATE + k: f"s.{state}", NEXT + k: state, DSTATE + k: f"d{state}", DPREV + k: f"ds.{state}"}
+        for k, vector in enumerate(self.program.own):
+            names |= {VECTOR + k: f"p.{vector}", DVECTOR + k: f"dp.{vector}"}
+        names |= {CONST + k: f"{value:.6g}" for k, value in enumerate(self.spec["constants"])}
+        for k in range(256):
+            names |= {SAVED + k: f"saved[{k}]", DSEED + k: f"dsaved[{k}]", WATCH + k: f"watch[{k}]"}
+        return names
 
 
 def lower(
@@ -93,9 +126,11 @@ def _lower(
     spec |= dict(saved=len(memory.saved), scalars=len(memory.scalars), constants=list(constants))
     columns = {name: Y if step.at[name] == h else SAVED + memory.saved[step.at[name]] for name in keep}
     narrow = {name: step.graph.narrow[step.at[name]] for name in keep}
-    many = max(spec["saved"], spec["extras"], len(constants), len(watched), *spec["slots"])
-    if many > 256:
-        raise Unsupported(f"{where}: expected a step of at most 256 values at once, got {many}. Ask for path='loop'.")
+    sizes = spec | dict(slots=max(spec["slots"]), constants=len(constants), blocks=len(blocks(program).block))
+    sizes |= dict(instructions=max(len(spec["forward"]), len(spec["backward"])))
+    for word, most in LIMITS.items():
+        if sizes[word] > most:
+            raise Unsupported(f"{where}: expected at most {most} {word}, got {sizes[word]}. Ask for path='loop'.")
     return Lowered(
         program,
         spec,

@@ -1,4 +1,4 @@
-"""A cell's equations as data: traced on symbols, printed, read back.
+"""A cell's equations as data, that print and are read back; `kernels.trace` makes them from a cell.
 
     cell LSTM
     gates i f g o
@@ -21,35 +21,18 @@ p.k the cell's own parameters; a value bears the name under which the cell retur
 
 from __future__ import annotations
 
-import linecache
 import math
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
-from inspect import unwrap
-from numbers import Real
+from functools import cache
 from typing import Any, NamedTuple, NoReturn
 
-import torch
-import torch.nn.functional as F
-
-from gated._check import InputError, one_of, refuse, want, within
-from gated.cells import EPSILON, Cell
+from gated._check import InputError, refuse, want
 
 LENGTH, VALUES, WORDS = 60_000, 400, 64  # of a program: letters, values, and names in one line of its head
 INFIX = ("+", "-", "*", "/")
-ARITY = {
-    **dict.fromkeys(INFIX, 2),
-    "neg": 1,
-    "sigmoid": 1,
-    "tanh": 1,
-    "relu": 1,
-    "layer_norm": 3,
-    "noise": 2,
-    "drop": 1,
-}
+ARITY = dict.fromkeys(INFIX, 2) | dict(neg=1, sigmoid=1, tanh=1, relu=1, layer_norm=3, noise=2, drop=1)
 HEAD = ("gates", "states", "split", "input_only", "vectors", "norms", "project", "recur")
 LANGUAGE = "+ - * / and ** 2 of values and numbers, sigmoid, tanh, relu, layer_norm and the cell's own p"
 
@@ -132,9 +115,9 @@ def _text(arg: str | float) -> str:
 class Tape:
     """Values as they are written down, each checked: what `trace` and `parse` share."""
 
-    def __init__(self, head: Mapping[str, Any], fail: Callable[[str, str], NoReturn]) -> None:
+    def __init__(self, head: Mapping[str, Any], fail: Callable[[object, object], NoReturn], grad: bool = True) -> None:
         self.program = Program(**head, main="s.h", values=(), results=())
-        self.fail = fail
+        self.fail, self.grad = fail, grad
         self.widths = self.program.leaves()
         self.values: list[Value] = []
         self.main = "s.h"
@@ -215,202 +198,6 @@ class Tape:
     @staticmethod
     def _named(names: Mapping[str, str], arg: str | float) -> str | float:
         return names.get(arg, arg) if isinstance(arg, str) else arg
-
-
-class Symbol:
-    """A value of a cell while it is traced: what is done to it is written on the tape."""
-
-    __slots__ = ("_ref", "_tape")
-    __hash__ = object.__hash__
-
-    def __init__(self, tape: Tape, ref: str) -> None:
-        self._tape, self._ref = tape, ref
-
-    def __repr__(self) -> str:
-        return f"<{self._ref}>"
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        self._tape.fail(LANGUAGE, f".{name} of a value")
-
-    def __neg__(self) -> Symbol:
-        return _record(self._tape, "neg", self)
-
-    def __pos__(self) -> Symbol:
-        return self
-
-    def __pow__(self, power: Any) -> Symbol:
-        if isinstance(power, Symbol) or power != 2:
-            self._tape.fail(LANGUAGE, f"a power of {power}")
-        return _record(self._tape, "*", self, self)
-
-    def sigmoid(self) -> Symbol:
-        return _record(self._tape, "sigmoid", self)
-
-    def tanh(self) -> Symbol:
-        return _record(self._tape, "tanh", self)
-
-    def relu(self) -> Symbol:
-        return _record(self._tape, "relu", self)
-
-    def layer_norm(self, gain: Any, shift: Any, epsilon: float) -> Symbol:
-        if epsilon != EPSILON:
-            self._tape.fail(f"epsilon = {EPSILON}", epsilon)
-        return _record(self._tape, "layer_norm", self, 1.0 if gain is None else gain, 0.0 if shift is None else shift)
-
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        extra = {key: value for key, value in (kwargs or {}).items() if value is not False}  # inplace=False
-        return _apply(TORCH.get(func), torch.overrides.resolve_name(func) or func.__name__, args, extra)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
-        return _apply(NUMPY.get(ufunc.__name__), f"numpy.{ufunc.__name__}", args, kwargs)
-
-
-TORCH: dict[Any, str] = {
-    torch.sigmoid: "sigmoid", torch.Tensor.sigmoid: "sigmoid", torch.special.expit: "sigmoid",
-    torch.tanh: "tanh", torch.Tensor.tanh: "tanh",
-    torch.relu: "relu", torch.Tensor.relu: "relu", F.relu: "relu",
-    torch.add: "+", torch.sub: "-", torch.mul: "*", torch.div: "/", torch.neg: "neg",
-}  # fmt: skip
-NUMPY = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "negative": "neg", "tanh": "tanh"}
-
-
-def _symbols(args: Any) -> list[Symbol]:
-    if isinstance(args, Symbol):
-        return [args]
-    return [s for arg in args for s in _symbols(arg)] if isinstance(args, list | tuple) else []
-
-
-def _apply(op: str | None, name: str, args: Any, extra: Mapping[str, Any]) -> Symbol:
-    found = _symbols((*args, *extra.values()))
-    tape = found[0]._tape
-    if op is None or extra:
-        tape.fail(LANGUAGE, name + (f" with {', '.join(extra)}" if op else ""))
-    return _record(tape, op, *args)
-
-
-def _record(tape: Tape, op: str, *args: Any) -> Symbol:
-    return Symbol(tape, tape.add(op, *(_atom(tape, arg) for arg in args)))
-
-
-def _atom(tape: Tape, arg: Any) -> str | float:
-    """A symbol's name, or a finite number; nothing else can stand in a program."""
-    if isinstance(arg, Symbol) and arg._tape is tape:
-        return arg._ref
-    if isinstance(arg, Real) and not isinstance(arg, bool) and abs(arg) <= sys.float_info.max:
-        return float(arg)
-    what = f"the number {arg}" if isinstance(arg, Real) else f"a {type(arg).__name__}"
-    tape.fail(LANGUAGE, "a value of another step" if isinstance(arg, Symbol) else what)
-
-
-def _infix(op: str, turned: bool) -> Any:
-    if turned:
-        return lambda self, other: _record(self._tape, op, other, self)
-    return lambda self, other: _record(self._tape, op, self, other)
-
-
-def _refused(used: str) -> Any:
-    return lambda self, *others: self._tape.fail(LANGUAGE, used)
-
-
-for _word, _op in zip(("add", "sub", "mul", "truediv"), INFIX, strict=True):
-    setattr(Symbol, f"__{_word}__", _infix(_op, False))
-    setattr(Symbol, f"__r{_word}__", _infix(_op, True))
-    setattr(Symbol, f"__i{_word}__", _refused(f"{_op}= which changes a value in place"))
-for _used, _words in {
-    "a choice by a value (if, and, or, while)": "bool",
-    "a comparison of values": "lt le gt ge eq ne contains",
-    "a value used as a number": "int float complex index round trunc floor ceil",
-    "indexing or counting in a value": "getitem setitem delitem len iter reversed",
-    "the operator @": "matmul rmatmul imatmul",
-    "an operator": "mod rmod imod floordiv rfloordiv ifloordiv divmod rpow ipow abs invert and or xor rand ror rxor",
-}.items():
-    for _word in _words.split():
-        setattr(Symbol, f"__{_word}__", _refused(_used))
-
-
-class Names:
-    """z, s and p of a cell on symbols: a value by each name, and an error that lists them."""
-
-    def __init__(self, prefix: str, tape: Tape, named: Mapping[str, Any]) -> None:
-        self.__dict__.update(named)
-        self._prefix, self._tape = prefix, tape
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        there = [f"{self._prefix}.{key}" for key in self.__dict__ if not key.startswith("_")]
-        self._tape.fail(f"one of {', '.join(there) or 'nothing'}", f"{self._prefix}.{name}")
-
-
-def trace(cell: Cell, *, zone: Mapping[str, float] | None = None, noise: bool = False, drop: float = 0.0) -> Program:
-    """Run a cell's equations on symbols and write down what they do.
-
-    zone: by state, the rate k of zoneout, s = k ⊙ s_{t-1} + (1 - k) ⊙ s' once the equations are done: the rate itself
-        in evaluation, with `noise` a mask of that mean at each step (Krueger et al. 2017, eq. 3).
-    drop: rate of the recurrent dropout: one mask a sequence, on what R and the cell's `recur` map see.
-
-    Raises Unsupported, which names the line of the cell, for what a program cannot say.
-    """
-    for state, rate in (zone or {}).items():
-        one_of(f"cell {cell.name} zoneout", state, cell.states)
-        within(f"cell {cell.name} zoneout of {state}", rate, 0, 1)
-    within(f"cell {cell.name} recurrent dropout", drop, 0, 1)
-    rates = tuple((state, float(zone[state])) for state in cell.states if zone and zone.get(state))
-    return _trace(cell, rates, noise, float(drop))
-
-
-@cache
-def _trace(cell: Cell, zone: tuple[tuple[str, float], ...], noise: bool, drop: float) -> Program:
-    head = {word: getattr(cell, word) for word in HEAD} | {"name": " ".join(cell.name.split())[:200]}
-    tape = Tape(head, partial(_unsupported, cell))
-    many = max(len(head[word]) for word in HEAD if word not in ("project", "recur"))
-    if many > WORDS:
-        tape.fail(f"at most {WORDS} gates, states, vectors and norms each", many)
-    both = set(cell.split) & set(cell.input_only)
-    if both:
-        tape.fail("input_only gates that are not split", ", ".join(both))
-    symbol = partial(Symbol, tape)
-    mask = symbol(tape.add("drop", drop)) if drop else None
-    s = {k: symbol(f"s.{k}") for k in cell.states}
-    if mask is not None:
-        tape.main = (mask * s["h"])._ref
-    z: dict[str, Any] = {k: symbol(f"z.{k}") for k in cell.gates}
-    z |= {k: Names(f"z.{k}", tape, {half: symbol(f"z.{k}.{half}") for half in "xh"}) for k in cell.split}
-    p: dict[str, Any] = {k: symbol(f"p.{k}") for k in tape.program.own}
-    if cell.project:
-        p[cell.project] = lambda a: _record(tape, f"p.{cell.project}", a)
-    if cell.recur:
-        p[cell.recur] = lambda a: _record(tape, f"p.{cell.recur}", a if mask is None else mask * a)
-    values = dict(cell(Names("z", tape, z), Names("s", tape, s), Names("p", tape, p)))
-    for name in values:
-        if not isinstance(name, str) or not name.isidentifier():
-            tape.fail("results by names that are words", repr(name))
-    for state, rate in zone:
-        k = symbol(tape.add("noise", rate, f"s.{state}")) if noise else rate
-        values[state] = k * s[state] + (1 - k) * values[state]
-    return tape.finish({name: _atom(tape, value) for name, value in values.items()})
-
-
-def _unsupported(cell: Cell, expected: object, got: object) -> NoReturn:
-    """Raise `Unsupported` for the line of the cell that is being run, or its first."""
-    equations: Any = cell.equations
-    while isinstance(equations, partial):
-        equations = equations.func
-    equations = unwrap(equations)
-    code = getattr(equations, "__code__", None) or getattr(type(equations).__call__, "__code__", None)
-    place = ""
-    if code is not None:
-        line, frame = code.co_firstlineno, sys._getframe(1)
-        while frame is not None and frame.f_code.co_filename != code.co_filename:
-            frame = frame.f_back
-        line = line if frame is None else frame.f_lineno
-        source = linecache.getline(code.co_filename, line).strip()
-        place = f", {code.co_filename}:{line}" + (f" `{source}`" if source else "")
-    todo = "Say it with those, or let the loop run it: path='loop'."
-    raise Unsupported(f"cell {cell.name}{place}: expected {expected}, got {got}. {todo}")
 
 
 WORD = r"[^\s\d.,=()*/+-][^\s.,=()*/+-]*"  # c̃ and σ are names too

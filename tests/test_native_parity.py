@@ -66,10 +66,12 @@ def run(layer, path, x, state, seed=1, **how):
     hx = None if not state else state[0] if many == 1 else tuple(state)
     found = parts(layer(x, hx, **how))
     torch.manual_seed(seed)
-    loss = sum((torch.randn_like(v) * v).sum() for v in found if v.requires_grad)
-    if isinstance(loss, int):  # nothing was computed with anything
-        return [v.detach() for v in found], []
-    gradients = torch.autograd.grad(loss, leaves(layer, x, state), allow_unused=True, materialize_grads=True)
+    weighted = [(torch.randn_like(v) * v).sum() for v in found]
+    loss = sum(v for v in weighted if v.requires_grad)
+    wanted = leaves(layer, x, state)
+    if isinstance(loss, int):  # no steps: nothing was computed with anything
+        return [v.detach() for v in found], [torch.zeros_like(v) for v in wanted]
+    gradients = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
     return [v.detach() for v in found], gradients
 
 
@@ -139,18 +141,15 @@ def test_native_equals_torch_nn(kind, T, B, I, H):
         torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("kind", ["LSTM", "GRU", "all at once"])
-def test_threads_change_no_value(kind, threads):
-    """At a size worth two threads, one and two of them agree with the definition."""
+@pytest.mark.parametrize("kind", ["LSTM", "all at once"])
+def test_threads_change_no_value(kind):
+    """At sizes worth two threads, two agree with the definition: with many rows, with two directions, with one row."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(2)
     try:
-        for B, how in ((32, dict(bidirectional=True)), (1, {}), (3, {})):
-            H = 40 if B == 32 else 130
+        for T, B, H, how in ((5, 32, 40, dict(bidirectional=True)), (12, 1, 150, {}), (6, 7, 90, {})):
             layer = VARIANTS[kind](8, H, dtype=torch.float64, **how)
-            x = torch.randn(9 if B == 32 else 30, B, 8, dtype=torch.float64, requires_grad=True)
-            agree(layer, x, [], 1e-10)
+            agree(layer, torch.randn(T, B, 8, dtype=torch.float64, requires_grad=True), [], 1e-10)
     finally:
         torch.set_num_threads(before)
 

@@ -13,7 +13,8 @@ from gated import _native
 from gated._check import refuse, want
 from gated.cells import Cell
 from gated.kernels.lower import Lowered, lower
-from gated.kernels.program import parse, trace
+from gated.kernels.program import parse
+from gated.kernels.trace import trace
 
 NOISE, SAVED = 19, 5  # an instruction, and a kind of operand
 BYTES = {torch.float32: 4, torch.float64: 8}

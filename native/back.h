@@ -15,13 +15,13 @@ void Part<T>::gradients() {
               first = plan.h_first() * Hp();
     const int runs = cut.units ? plan.blocks() : 1, N = cut.units ? Up() : plan.blocks() * Hp();
     if (!cut.units) {
-        outer<T>(CW, X, a_x, b_row, K, I(), 0, X);
-        outer<T>(CR, R, a_h, b_row, K, P(), first, R);
+        sum_outer<T>(CW, X, a_x, b_row, K, I(), 0, X, room);
+        sum_outer<T>(CR, R, a_h, b_row, K, P(), first, R, room);
     } else {
         for (int k = 0; k < plan.blocks(); ++k) {
             const int n = k * Hp() + u0;
-            if (k < plan.x_blocks()) outer<T>(CW + n, X, a_x, b_row, K, I(), n, Up());
-            if (k >= plan.h_first()) outer<T>(CR + n - first, R, a_h, b_row, K, P(), n, Up());
+            if (k < plan.x_blocks()) sum_outer<T>(CW + n, X, a_x, b_row, K, I(), n, Up(), room);
+            if (k >= plan.h_first()) sum_outer<T>(CR + n - first, R, a_h, b_row, K, P(), n, Up(), room);
         }
     }
     for (int k = 0; k < runs; ++k) {
@@ -39,7 +39,8 @@ void Part<T>::gradients() {
     const int begin = int(int64_t(K) * member / team), end = int(int64_t(K) * (member + 1) / team);
     if (cut.units) barrier->wait(team);  // dz of all units
     if (dx != nullptr)
-        product<T>(dx_row + begin, adds ? dx_row + begin : nullptr, b_row + begin, w.Wt, end - begin, X, I());
+        multiply<T>(dx_row + begin, adds ? dx_row + begin : nullptr, b_row + begin, w.Wt, end - begin, X, I(),
+                    room);
     if (cut.units) barrier->wait(team);  // before dz is written again
 }
 

@@ -81,6 +81,8 @@ Call call_of(const Plan& plan, const nb::tuple& sizes, uintptr_t x, int64_t xt, 
     for (uintptr_t a : weights) c.weights.push_back(at<void>(a));
     c.lengths = at<int64_t>(lengths), c.seed = at<int64_t>(seed);
     c.y = at<void>(y), c.saved = at<void>(saved), c.bounds = at<void>(bounds);
+    if (bf16 && (!gated::bf16() || nb::cast<int>(sizes[0]) != 4))
+        throw std::invalid_argument("bf16: expected float32 and a processor that has it");
     c.chunk = chunk, c.bf16 = bf16, c.threads = std::clamp(threads, 1, 1024);
     return c;
 }
@@ -120,7 +122,7 @@ void forward(const Plan& plan, const nb::tuple& sizes, uintptr_t x, int64_t xt, 
     const size_t rows = size_t(c.T * c.B * c.D) * (width ? 8 : 4);
     large_pages(c.y, rows * size_t(c.P)),
         large_pages(c.saved, rows * size_t(plan.saved * c.H + plan.scalars));
-    body().forward[width](plan, c);
+    body(c.bf16).forward[width](plan, c);
 }
 
 void backward(const Plan& plan, const nb::tuple& sizes, uintptr_t x, int64_t xt, int64_t xb,
@@ -142,7 +144,7 @@ void backward(const Plan& plan, const nb::tuple& sizes, uintptr_t x, int64_t xt,
     nb::gil_scoped_release release;
     const auto order = sorted(c);
     large_pages(c.dx, size_t(c.T * c.B * c.I) * (width ? 8 : 4));
-    body().backward[width](plan, c);
+    body(c.bf16).backward[width](plan, c);
 }
 
 // A stack of layers that takes steps one after another. Arrays that it was given addresses of are the
@@ -212,6 +214,7 @@ NB_MODULE(_native, m) {
     m.doc() = "The native core of gated.";
     m.def("isa_found", &isa_found, "Instruction sets this processor offers, weakest first.");
     m.def("isa", &isa, "Instruction set in use; GATED_ISA may lower it.");
+    m.def("bf16", &bf16, "Whether this processor, with the set in use, multiplies bfloat16 numbers.");
     m.def("threads", &threads, "Whose threads run: 'openmp', those the process has, or 'pool', our own.");
     m.def("apply", &apply, "exp, sigmoid or tanh of n numbers, for tests.");
     nb::class_<Plan>(m, "Plan", "A step program and its backward program, lowered and checked.")

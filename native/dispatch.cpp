@@ -8,7 +8,7 @@ namespace gated {
 
 extern const Body body_scalar;
 #if defined(__x86_64__)
-extern const Body body_avx2, body_avx512;
+extern const Body body_avx2, body_avx512, body_avx512bf16;
 #elif defined(__aarch64__)
 extern const Body body_neon;
 #endif
@@ -39,7 +39,19 @@ std::string isa() {
                                 "'. Unset it to use " + found.back() + ".");
 }
 
-const Body& body() {
+bool bf16() {
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+    return __builtin_cpu_supports("avx512bf16") && isa() == "avx512";
+#else
+    return false;
+#endif
+}
+
+const Body& body(bool halved) {
+#if defined(__x86_64__)
+    if (halved && bf16()) return body_avx512bf16;
+#endif
+    (void)halved;
     static const Body* chosen = [] {
         const std::string name = isa();
 #if defined(__x86_64__)

@@ -33,7 +33,11 @@ struct Body {
     void (*apply_double)(int op, const double* from, double* to, int64_t n);
 };
 
-// The body of the set in use, chosen at the first call.
-const Body& body();
+// Whether products of bfloat16 numbers are to be had.
+bool bf16();
+
+// The body of the set in use, chosen at the first call; with products of bfloat16 numbers where `halved` asks
+// for them.
+const Body& body(bool halved = false);
 
 }  // namespace gated

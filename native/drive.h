@@ -83,14 +83,20 @@ void Drive<T>::pack(const Part<T>& part, int thread, int team) {
                 if (j < U && k >= first && bhh != nullptr) sum += bhh[plan.h_rows[k - first] * H() + u0 + j];
                 w.bias[k * Up + j] = sum;
             }
+    const auto finish = [&](T* to, int K, int width, int c) {
+        if constexpr (HAS_BF16 && sizeof(T) == 4)
+            if (call.bf16) halve(to + size_t(K) * c, K, panel_width<T>(width, c));
+    };
     // Matrices that rows are multiplied with from the left: block k, unit j of `weight` as column k Up + j.
     const auto columns = [&](T* to, const T* weight, const int* blocks, int many, int K) {
         for (int c = 0; c < many * Up; c += PANEL * L)
-            if (mine())
+            if (mine()) {
                 pack_transposed<T>(
                     to, K, many * Up, c, size_t(K),
                     [&](int n) { return weight + size_t(blocks[n / Up] * H() + u0 + n % Up) * K; },
                     [&](int n) { return U - n % Up; });
+                finish(to, K, many * Up, c);
+            }
     };
     columns(w.Wx, wih, plan.x_rows.data(), first, I());
     columns(w.W, wih, plan.x_rows.data() + first, both, I());
@@ -99,11 +105,13 @@ void Drive<T>::pack(const Part<T>& part, int thread, int team) {
     // Their transposes, which take dz: all units.
     const auto rows = [&](T* to, const T* weight, const int* blocks, int many, int ld, int from, int width) {
         for (int c = 0; c < width; c += PANEL * L)
-            if (mine())
+            if (mine()) {
                 pack_plain<T>(to, many * Hp(), width, c, [&](int k) {
                     const int unit = k % Hp();
                     return unit < H() ? weight + size_t(blocks[k / Hp()] * H() + unit) * ld + from : nullptr;
                 });
+                finish(to, many * Hp(), width, c);
+            }
     };
     if (cut.back) {
         rows(w.Rt, whh, plan.h_rows.data(), plan.h_blocks(), P(), p0, N);
@@ -126,13 +134,22 @@ void Drive<T>::pack(const Part<T>& part, int thread, int team) {
 // to[j][i] = Σ parts from[i][j] for rows j of one block.
 template <class T, class From>
 inline void add_up(T* to, const Part<T>* parts, int many, int rows, int columns, size_t ld, From from) {
-    for (int j0 = 0; j0 < rows; j0 += 16)
-        for (int i = 0; i < columns; ++i)
-            for (int j = j0; j < rows && j < j0 + 16; ++j) {
-                T sum = 0;
-                for (int p = 0; p < many; ++p) sum += from(parts[p])[i * ld + j];
-                to[size_t(j) * columns + i] = sum;
+    constexpr int L = lanes<T>;
+    for (int j = 0; j < rows; j += L)
+        for (int i = 0; i < columns; i += L) {
+            const int tall = least(L, rows - j), wide = least(L, columns - i);
+            Vec<T> square[L];
+            for (int k = 0; k < L; ++k) {
+                square[k] = Vec<T>{};
+                for (int p = 0; k < wide && p < many; ++p)
+                    square[k] += load(from(parts[p]) + size_t(i + k) * ld + j);
             }
+            transpose<T>(square);
+            for (int k = 0; k < tall; ++k) {
+                T* line = to + size_t(j + k) * columns + i;
+                wide < L ? store(line, square[k], wide) : store(line, square[k]);
+            }
+        }
 }
 
 template <class T>

@@ -18,6 +18,70 @@ constexpr int ROWS = 6, PANEL = 2;  // 16 registers
 constexpr int ROWS = 6, PANEL = 4;  // 32 registers
 #endif
 
+template <int N>
+struct Size {
+    static constexpr int value = N;
+};
+
+template <int V, class F>
+inline void for_rows(int R, F f) {
+    switch (R) {
+        case 1:
+            return f(Size<1>{}, Size<V>{});
+        case 2:
+            return f(Size<2>{}, Size<V>{});
+        case 3:
+            return f(Size<3>{}, Size<V>{});
+        case 4:
+            return f(Size<4>{}, Size<V>{});
+        case 5:
+            return f(Size<5>{}, Size<V>{});
+        default:
+            return f(Size<6>{}, Size<V>{});
+    }
+}
+
+// f(rows, registers) of a tile of R rows and V registers, as constants.
+template <class F>
+inline void for_sizes(int R, int V, F f) {
+    switch (V) {
+        case 1:
+            return for_rows<1>(R, f);
+#if GATED_BYTES == 32
+        default:
+            return for_rows<2>(R, f);
+#else
+        case 2:
+            return for_rows<2>(R, f);
+        case 3:
+            return for_rows<3>(R, f);
+        default:
+            return for_rows<4>(R, f);
+#endif
+    }
+}
+
+// f(first, count) for blocks of at most ROWS of n rows, as even as they come: 8 rows are 4 and 4.
+template <class F>
+inline void for_blocks(int n, F f) {
+    const int blocks = (n + ROWS - 1) / ROWS;
+    for (int k = 0, r = 0; k < blocks; ++k) {
+        const int R = (n - r + blocks - k - 1) / (blocks - k);
+        f(r, R);
+        r += R;
+    }
+}
+
+// f(first, registers, numbers of the last) for panels of N columns.
+template <class T, class F>
+inline void for_panels(int N, F f) {
+    constexpr int L = lanes<T>;
+    for (int column = 0; column < N; column += PANEL * L) {
+        const int left = N - column, V = left >= PANEL * L ? PANEL : (left + L - 1) / L;
+        f(column, V, left >= V * L ? L : left - (V - 1) * L);
+    }
+}
+
 template <class T>
 constexpr int padded(int n) {
     return (n + lanes<T> - 1) / lanes<T> * lanes<T>;
@@ -76,60 +140,17 @@ inline void tile(T* const* c, const T* const* from, const Factor<T>* factors, in
         }
 }
 
-template <class T, int V>
-inline void tiles(T* const* c, const T* const* from, const Factor<T>* factors, int many, int rows, int column,
-                  int n) {
-    const int blocks = (rows + ROWS - 1) / ROWS;
-    for (int k = 0, r = 0; k < blocks; ++k) {  // blocks as even as they come: 8 rows are 4 and 4
-        const int R = (rows - r + blocks - k - 1) / (blocks - k);
-        switch (R) {
-            case 1:
-                tile<T, 1, V>(c, from, factors, many, r, column, n);
-                break;
-            case 2:
-                tile<T, 2, V>(c, from, factors, many, r, column, n);
-                break;
-            case 3:
-                tile<T, 3, V>(c, from, factors, many, r, column, n);
-                break;
-            case 4:
-                tile<T, 4, V>(c, from, factors, many, r, column, n);
-                break;
-            case 5:
-                tile<T, 5, V>(c, from, factors, many, r, column, n);
-                break;
-            default:
-                tile<T, 6, V>(c, from, factors, many, r, column, n);
-        }
-        r += R;
-    }
-}
-
 // c[r][0..N) = from[r][0..N) + Σ factors a[r] b for all rows; b as `pack_…` left it; from == nullptr: from
 // zero.
 template <class T>
 inline void product(T* const* c, const T* const* from, const Factor<T>* factors, int many, int rows, int N) {
-    constexpr int L = lanes<T>;
-    for (int column = 0; column < N; column += PANEL * L) {
-        const int left = N - column, V = left >= PANEL * L ? PANEL : (left + L - 1) / L;
-        const int n = left >= V * L ? L : left - (V - 1) * L;
-        switch (V) {
-            case 1:
-                tiles<T, 1>(c, from, factors, many, rows, column, n);
-                break;
-            case 2:
-                tiles<T, 2>(c, from, factors, many, rows, column, n);
-                break;
-#if GATED_BYTES != 32
-            case 3:
-                tiles<T, 3>(c, from, factors, many, rows, column, n);
-                break;
-            case 4:
-                tiles<T, 4>(c, from, factors, many, rows, column, n);
-                break;
-#endif
-        }
-    }
+    for_panels<T>(N, [&](int column, int V, int n) {
+        for_blocks(rows, [&](int r, int R) {
+            for_sizes(R, V, [&](auto height, auto width) {
+                tile<T, height.value, width.value>(c, from, factors, many, r, column, n);
+            });
+        });
+    });
 }
 
 template <class T>
@@ -163,10 +184,15 @@ inline void pack_transposed(T* packed, int K, int N, int column, size_t ld, Row 
     for (int v = 0; v < width; v += L) {
         const T* from = row(column + v);
         const int n = rows(column + v);
-        for (int k = 0; k < K; k += 16) {  // by cache lines of the source
-            const int end = K < k + 16 ? K : k + 16;
-            for (int j = 0; j < L; ++j)
-                for (int i = k; i < end; ++i) p[size_t(i) * width + v + j] = j < n ? from[j * ld + i] : T(0);
+        for (int k = 0; k < K; k += L) {
+            const int many = K - k < L ? K - k : L;
+            Vec<T> square[L];
+            for (int j = 0; j < L; ++j) {
+                const T* line = from + j * ld + k;
+                square[j] = j >= n ? Vec<T>{} : many < L ? load(line, many) : load(line);
+            }
+            transpose<T>(square);
+            for (int i = 0; i < many; ++i) store(p + size_t(k + i) * width + v, square[i]);
         }
     }
 }
@@ -178,10 +204,12 @@ inline void pack_plain(T* packed, int K, int N, int column, Row row) {
     T* p = packed + size_t(K) * column;
     for (int k = 0; k < K; ++k, p += width) {
         const T* from = row(k);
-        int j = 0;
-        if (from != nullptr)
-            for (; j < n; ++j) p[j] = from[column + j];
-        for (; j < width; ++j) p[j] = T(0);
+        for (int j = 0; j < width; j += lanes<T>) {
+            const int left = from == nullptr ? 0 : n - j;
+            store(p + j, left >= lanes<T> ? load(from + column + j)
+                         : left > 0       ? load(from + column + j, left)
+                                          : Vec<T>{});
+        }
     }
 }
 
@@ -205,59 +233,17 @@ inline void outer_tile(T* C, size_t ldc, const T* const* a, const T* const* b, i
         for (int v = 0; v < V; ++v) store(C + i * ldc + v * L, acc[i][v]);
 }
 
-template <class T, int V>
-inline void outer_tiles(T* C, size_t ldc, const T* const* a, const T* const* b, int K, int M, int n) {
-    const int blocks = (M + ROWS - 1) / ROWS;
-    for (int k = 0, m = 0; k < blocks; ++k) {
-        const int R = (M - m + blocks - k - 1) / (blocks - k);
-        T* c = C + m * ldc;
-        switch (R) {
-            case 1:
-                outer_tile<T, 1, V>(c, ldc, a, b, K, m, n);
-                break;
-            case 2:
-                outer_tile<T, 2, V>(c, ldc, a, b, K, m, n);
-                break;
-            case 3:
-                outer_tile<T, 3, V>(c, ldc, a, b, K, m, n);
-                break;
-            case 4:
-                outer_tile<T, 4, V>(c, ldc, a, b, K, m, n);
-                break;
-            case 5:
-                outer_tile<T, 5, V>(c, ldc, a, b, K, m, n);
-                break;
-            default:
-                outer_tile<T, 6, V>(c, ldc, a, b, K, m, n);
-        }
-        m += R;
-    }
-}
-
 // C (M, N), row length ldc, += Σ_k a[k][0..M)ᵀ b[k][n0..n0+N); N whole registers, C its own column n0 at
 // C[0].
 template <class T>
 inline void outer(T* C, size_t ldc, const T* const* a, const T* const* b, int K, int M, int n0, int N) {
-    constexpr int L = lanes<T>;
-    for (int n = 0; n < N; n += PANEL * L) {
-        const int V = N - n >= PANEL * L ? PANEL : (N - n) / L;
-        switch (V) {
-            case 1:
-                outer_tiles<T, 1>(C + n, ldc, a, b, K, M, n0 + n);
-                break;
-            case 2:
-                outer_tiles<T, 2>(C + n, ldc, a, b, K, M, n0 + n);
-                break;
-#if GATED_BYTES != 32
-            case 3:
-                outer_tiles<T, 3>(C + n, ldc, a, b, K, M, n0 + n);
-                break;
-            case 4:
-                outer_tiles<T, 4>(C + n, ldc, a, b, K, M, n0 + n);
-                break;
-#endif
-        }
-    }
+    for_panels<T>(N, [&](int n, int V, int) {
+        for_blocks(M, [&](int m, int R) {
+            for_sizes(R, V, [&](auto height, auto width) {
+                outer_tile<T, height.value, width.value>(C + m * ldc + n, ldc, a, b, K, m, n0 + n);
+            });
+        });
+    });
 }
 
 }  // namespace GATED_TARGET

@@ -2,6 +2,7 @@
 // cache.
 #pragma once
 
+#include "bf16.h"
 #include "gemm.h"
 #include "math.h"
 #include "noise.h"
@@ -47,6 +48,7 @@ struct Step {
     const ptrdiff_t *b = nullptr, *t = nullptr;  // which sequence and time a row is
     const T **in = nullptr, **from = nullptr;    // room for pointers to rows
     T** out = nullptr;
+    uint16_t* room = nullptr;  // for rows as bfloat16, if the products are
 
     const Rows<T>& operator()(int operand) const { return refs[kind(operand)][index(operand)]; }
     int width(const Instruction& i) const { return i.imm & 1 ? (P == H ? U : P) : U; }
@@ -158,14 +160,14 @@ inline void gates(const Step<T>& s, const Instruction& i) {
         s.from[r] = w.bias;
         s.in[r] = a[r] - s.first;  // h of all units
     }
-    if (s.xz == nullptr && first > 0) product<T>(s.out, s.from, s.x, w.Wx, s.rows, s.I, first);
+    if (s.xz == nullptr && first > 0) multiply<T>(s.out, s.from, s.x, w.Wx, s.rows, s.I, first, s.room);
     for (int r = 0; r < s.rows; ++r)
         s.out[r] += first, s.from[r] = (s.xz == nullptr ? w.bias : s.xz[r]) + first;
     const Factor<T> factors[2] = {{s.in, w.R, s.P}, {s.x, w.W, s.I}};
-    product<T>(s.out, s.from, factors, s.xz == nullptr ? 2 : 1, s.rows, both);
+    multiply<T>(s.out, s.from, factors, s.xz == nullptr ? 2 : 1, s.rows, both, s.room);
     if (only == 0) return;
     for (int r = 0; r < s.rows; ++r) s.out[r] += both, s.from[r] = w.bias + first + both;
-    product<T>(s.out, s.from, s.in, w.Rh, s.rows, s.P, only);
+    multiply<T>(s.out, s.from, s.in, w.Rh, s.rows, s.P, only, s.room);
 }
 
 template <class T>
@@ -177,8 +179,8 @@ inline void dgates(const Step<T>& s, const Instruction& i) {
         s.from[r] = add ? s(i.b)[r] : nullptr;
         s.in[r] = s.chunk + s.chunk_at[r] * s.chunk_row + plan.h_first() * s.Hp;
     }
-    product<T>(s.out, add ? s.from : nullptr, s.in, s.weights->Rt, s.rows, plan.h_blocks() * s.Hp,
-               s.P == s.H ? s.U : s.P);
+    multiply<T>(s.out, add ? s.from : nullptr, s.in, s.weights->Rt, s.rows, plan.h_blocks() * s.Hp,
+                s.P == s.H ? s.U : s.P, s.room);
 }
 
 // d = M a, or d = Mᵀ a + b: project is (P, H), recur (H, P)

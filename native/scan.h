@@ -68,6 +68,7 @@ struct Part {
     ptrdiff_t *iota{}, *which{}, *time{}, *now{}, *before{}, *local_now{}, *local_before{}, *chunk_at{};
     const T **in{}, **from{}, **xrow{}, **a_x{}, **a_h{}, **a_m[2]{}, **b_row{};
     T **out{}, **xz_row{}, **dx_row{};
+    uint16_t* room{};    // for rows as bfloat16
     int64_t filled = 0;  // rows of chunk in use
 
     Part(const Plan& plan, const Call& call, const Cut& cut) : plan(plan), call(call), cut(cut) {}
@@ -143,6 +144,12 @@ void Part<T>::lay_out(Arena& arena) {
     const int all = cut.back ? int(most(many, int64_t(n) * cut.steps)) : many;
     in = arena.take<const T*>(all), from = arena.take<const T*>(all), out = arena.take<T*>(all);
     xrow = arena.take<const T*>(many), xz_row = arena.take<T*>(n);
+    if (call.bf16) {  // `all` rows of x, h or dz; in the backward pass pairs of rows of both sides of an
+                      // outer product
+        const int widest = int(most(most(I(), P()), int64_t(plan.blocks()) * Hp()));
+        const int other = int(most(I(), P()));
+        room = arena.take<uint16_t>(size_t(all + 1) * (widest + 1 + (cut.back ? other : 0)) + 64);
+    }
     if (!cut.back) return;
     for (T*& c : dcarry) c = arena.take<T>(plan.states * tile);
     const size_t K = size_t(n) * cut.steps;
@@ -214,7 +221,7 @@ Step<T> Part<T>::step() {
     for (int k = 0; k < KINDS; ++k) s.refs[k] = refs[k];
     s.z = z, s.chunk = chunk, s.chunk_at = chunk_at, s.chunk_row = chunk_row();
     s.seed = call.seed == nullptr ? 0 : uint64_t(call.seed[d]);
-    s.b = which, s.t = time, s.in = in, s.from = from, s.out = out;
+    s.b = which, s.t = time, s.in = in, s.from = from, s.out = out, s.room = room;
     return s;
 }
 
@@ -271,9 +278,9 @@ void Part<T>::ahead(Step<T>& s, const int64_t* rows, int64_t step, int64_t end) 
             out[n] = xz + ((k - step) * cut.rows + r) * X, from[n] = w.bias;
         }
     const int first = plan.h_first() * Up();
-    if (first > 0) product<T>(out, from, xrow, w.Wx, n, I(), first);
+    if (first > 0) multiply<T>(out, from, xrow, w.Wx, n, I(), first, room);
     for (int r = 0; r < n; ++r) out[r] += first, from[r] += first;
-    product<T>(out, from, xrow, w.W, n, I(), X - first);
+    multiply<T>(out, from, xrow, w.W, n, I(), X - first, room);
 }
 
 // Steps [begin, end) of a tile. `again`: the backward pass computes them once more, into local memory.

@@ -111,6 +111,36 @@ inline T sum(Vec<T> v) {
     return s;
 }
 
+// Number j of the result is number at[j] of a and b, one after the other.
+template <class T>
+inline Vec<T> shuffle(Vec<T> a, Vec<T> b, Int<T> at) {
+#if defined(__clang__)
+    Vec<T> c;
+    for (int j = 0; j < lanes<T>; ++j) c[j] = at[j] < lanes<T> ? a[at[j]] : b[at[j] - lanes<T>];
+    return c;
+#else
+    return __builtin_shuffle(a, b, at);
+#endif
+}
+
+// A square of registers, its rows for its columns: log2(lanes) perfect shuffles.
+template <class T>
+inline void transpose(Vec<T>* v) {
+    constexpr int L = lanes<T>;
+    if constexpr (L > 1) {
+        Int<T> low, high;
+        for (int j = 0; j < L; ++j) low[j] = j / 2 + j % 2 * L, high[j] = low[j] + L / 2;
+        for (int stage = 1; stage < L; stage *= 2) {
+            Vec<T> w[L];
+            for (int i = 0; i < L / 2; ++i) {
+                w[2 * i] = shuffle<T>(v[i], v[i + L / 2], low);
+                w[2 * i + 1] = shuffle<T>(v[i], v[i + L / 2], high);
+            }
+            for (int i = 0; i < L; ++i) v[i] = w[i];
+        }
+    }
+}
+
 template <class T>
 inline Vec<T> bits(Int<T> v) {
     return (Vec<T>)v;

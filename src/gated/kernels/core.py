@@ -102,7 +102,10 @@ def _call(
     spec = low.spec
     D, bias = sizes(spec, many, third)
     (rows, I), P = ih, hh[1]
-    H = rows // len(spec["x_rows"])
+    H, x_rows, h_rows = rows // len(spec["x_rows"]), len(spec["x_rows"]), len(spec["h_rows"])
+    fits = H > 0 and (rows, hh[0]) == (H * x_rows, H * h_rows) and (P == H or (0 < P < H and spec["project"]))
+    expected = f"weight_ih ({x_rows} H, I) and weight_hh ({h_rows} H, H{' or less' * bool(spec['project'])})"
+    want(fits, "native weights", expected, f"{tuple(ih)} and {tuple(hh)}")
     fixed = [(0, rows * I), (1, hh[0] * P)]
     fixed += [(2, rows), (3, hh[0])] if bias else []
     fixed += [(4, P * H)] if spec["project"] else []
@@ -119,7 +122,7 @@ def _call(
         P=P,
         widths=tuple(P if k == spec["h"] else H for k in range(spec["states"])),
         row=spec["saved"] * H + spec["scalars"],
-        work=2 * D * H * (len(spec["h_rows"]) * P + len(spec["x_rows"]) * I),
+        work=2 * D * H * (h_rows * P + x_rows * I),
         bound=(spec["states"] - 1) * H,
         watch=spec["watched"] * H,
         kept=bool(keep),
@@ -180,7 +183,7 @@ def _zeros(count: int, dtype: torch.dtype) -> Tensor:
 class Inputs(NamedTuple):
     """What both directions of a call take, as the core takes it."""
 
-    sizes: tuple[int, ...]
+    sizes: tuple[int, int, int, int, int, int, int]  # bytes of a number, T, B, I, H, P, D
     x: int
     t: int
     b: int
@@ -292,16 +295,16 @@ def backward(
     rows = D * T * B
     if call.columns and dsaved is None:  # the plan reads the gradients of what was kept, though none came
         dsaved = y.new_zeros((D, T, B, call.row))
-    given = [
+    given = (
         _at("y", y, rows * call.P, dtype, held),
         0 if chunk or not call.row else _at("saved", saved, rows * call.row, dtype, held),
         _at("bounds", bounds, D * -(-T // chunk) * B * call.bound, dtype, held) if chunk else 0,
-    ]
-    gradients = [
+    )
+    gradients = (
         _at("gradient", dy, rows * call.P, dtype, held),
         [_at("gradient", d, D * B * width, dtype, held) for d, width in zip(dfinals, call.widths, strict=True)],
         _at("gradient", dsaved, rows * call.row, dtype, held),
-    ]
+    )
     dx = torch.empty_like(x) if needs[0] else None
     if dx is not None and dx.stride(2) != 1 and I != 1:
         dx = x.new_empty((T, B, I))

@@ -57,7 +57,7 @@ def scan(
     their gradients in the backward pass. chunk: forget what is between the states of every so many steps until then.
     """
     if type(x) is not Tensor or heard():
-        return torch.ops.gated.scan.default(text, x, states, weights, lengths, seed, keep, False, chunk, bf16)
+        return torch.ops.gated.scan.default(text, x, states, weights, lengths, seed, " ".join(keep), False, chunk, bf16)
     train = torch.is_grad_enabled() and (
         x.requires_grad or any([w.requires_grad for w in weights]) or any([s.requires_grad for s in states])
     )
@@ -89,7 +89,7 @@ class _Scan(torch.autograd.Function):
         if how.heard:
             with torch._C._AutoDispatchBelowAutograd():
                 y, *finals, saved, bounds = torch.ops.gated.scan.default(
-                    how.text, x, states, weights, lengths, seed, how.keep, True, how.chunk, how.bf16
+                    how.text, x, states, weights, lengths, seed, " ".join(how.keep), True, how.chunk, how.bf16
                 )
         else:
             call = core.called(how.text, how.keep, True, how.watch is not None, weights)
@@ -114,7 +114,8 @@ class _Scan(torch.autograd.Function):
             return None, None, None, *_again(how, x, states, weights, lengths, seed, dy, dfinals, dsaved, needs)
         more = (how.chunk, how.bf16, y, saved, bounds, dy, dfinals, dsaved, needs)
         if how.heard:
-            found = torch.ops.gated.scan_backward.default(how.text, x, states, weights, lengths, seed, how.keep, *more)
+            keep = " ".join(how.keep)
+            found = torch.ops.gated.scan_backward.default(how.text, x, states, weights, lengths, seed, keep, *more)
             found = [gradient if need else None for gradient, need in zip(found, needs, strict=True)]
         else:
             call = core.called(how.text, how.keep, True, how.watch is not None, weights)
@@ -212,10 +213,11 @@ def watching(
     return rows, found
 
 
-# The operators. What is kept always lies as in training, for a graph may be recorded in one mode and run in another.
+# The operators. What is kept always lies as in training, for a graph may be recorded in one mode and run in another;
+# its names stand in one string, apart by spaces, since torch.jit.trace knows no lists of strings.
 
 LIBRARY = torch.library.Library("gated", "DEF")
-INPUTS = "str program, Tensor x, Tensor[] states, Tensor[] weights, Tensor? lengths, Tensor? seed, str[] keep"
+INPUTS = "str program, Tensor x, Tensor[] states, Tensor[] weights, Tensor? lengths, Tensor? seed, str keep"
 LIBRARY.define(f"scan({INPUTS}, bool train, SymInt chunk, bool bf16) -> Tensor[]", tags=(torch.Tag.pt2_compliant_tag,))
 LIBRARY.define(
     f"scan_backward({INPUTS}, SymInt chunk, bool bf16, Tensor y, Tensor saved, Tensor bounds, "
@@ -231,13 +233,13 @@ def _cpu_scan(
     weights: Sequence[Tensor],
     lengths: Tensor | None,
     seed: Tensor | None,
-    keep: Sequence[str],
+    keep: str,
     train: bool,
     chunk: int,
     bf16: bool,
 ) -> list[Tensor]:
     _can(bf16)
-    call = core.called(program, keep, train or bool(keep), False, weights)
+    call = core.called(program, keep.split(), train or bool(keep), False, weights)
     found = core.forward(call, x, states, weights, lengths, seed, chunk if train else 0, bf16)
     return found + [x.new_empty(0) for _ in range(3 + len(call.widths) - len(found))]
 
@@ -249,7 +251,7 @@ def _cpu_scan_backward(
     weights: Sequence[Tensor],
     lengths: Tensor | None,
     seed: Tensor | None,
-    keep: Sequence[str],
+    keep: str,
     chunk: int,
     bf16: bool,
     y: Tensor,
@@ -261,7 +263,7 @@ def _cpu_scan_backward(
     needs: Sequence[bool],
 ) -> list[Tensor]:
     _can(bf16)
-    call = core.called(program, keep, True, False, weights)
+    call = core.called(program, keep.split(), True, False, weights)
     more = (chunk, bf16, y, saved, bounds, dy, dfinals, dsaved, needs, None)
     found = core.backward(call, x, states, weights, lengths, seed, *more)
     return [x.new_empty(0) if gradient is None else gradient for gradient in found]
@@ -279,12 +281,12 @@ def _fake_scan(
     weights: Sequence[Tensor],
     lengths: Tensor | None,
     seed: Tensor | None,
-    keep: Sequence[str],
+    keep: str,
     train: bool,
     chunk: Any,
     bf16: bool,
 ) -> list[Tensor]:
-    spec = core.planned(program, tuple(keep), train or bool(keep), False)[1].spec
+    spec = core.planned(program, tuple(keep.split()), train or bool(keep), False)[1].spec
     D, _ = core.sizes(spec, len(weights), weights[2].dim() if len(weights) > 2 else 0)
     (T, B, _), P, H = x.shape, weights[1].shape[1], weights[0].shape[0] // len(spec["x_rows"])
     finals = [x.new_empty(D, B, P if k == spec["h"] else H) for k in range(spec["states"])]
@@ -307,7 +309,7 @@ def _autograd(
 ) -> Sequence[Tensor]:
     keep, _, chunk, bf16 = rest
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *states, *weights)):
-        how = How(program, tuple(keep), len(states), chunk, bf16, None, True)
+        how = How(program, tuple(keep.split()), len(states), chunk, bf16, None, True)
         return list(_Scan.apply(how, lengths, seed, x, *states, *weights))  # type: ignore[arg-type]
     with torch._C._AutoDispatchBelowAutograd():
         return torch.ops.gated.scan.default(program, x, states, weights, lengths, seed, *rest)

@@ -160,7 +160,7 @@ def states_out(names: Sequence[str], layers: Sequence[Mapping[str, Tensor]], bat
 
     def joined(name: str) -> Any:
         parts = [layer[name] if batch.batched else layer[name].squeeze(1) for layer in layers]
-        if len({part.shape[-1] for part in parts}) > 1:
+        if any(part.shape[-1] != parts[0].shape[-1] for part in parts):
             return parts
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 

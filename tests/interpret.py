@@ -85,7 +85,7 @@ def arithmetic(name, a, b, c):
         case "fnma":
             return c - a * b
         case "sigmoid":
-            return 1 / (1 + np.exp(-a))
+            return np.exp(-np.logaddexp(0, -a))
         case "tanh":
             return np.tanh(a)
         case "relu":
@@ -115,7 +115,7 @@ def step(rows, w, noise, t, vectors=None):
             assert rows.ahead
             assert not gates
             gates += 1
-            assert a & ~255 in (STATE, SLOT, SAVED)
+            assert a == STATE + spec["h"] or a & ~255 in (SLOT, SAVED)
             h = rows.read(a, width=rows.P)
             z = np.zeros((rows.B, nx + len(spec["h_rows"]) - spec["both"], split))
             for k, block in enumerate(spec["x_rows"]):

@@ -142,7 +142,7 @@ def _lower(
 class Memory(NamedTuple):
     """What forward leaves for backward."""
 
-    saved: dict[int, int]  # column by node; -1 - k is a state k which is h as well, and has a place of its own
+    saved: dict[int, int]  # column by node
     carried: dict[int, int]  # column by state
     scalars: dict[int, int]  # scalar by norm
 
@@ -173,7 +173,7 @@ def _memory(step: Step, h: int, gradients: Gradients | None, kept: Sequence[int]
     for node in sorted(needed - {old, h} - saved.keys()):
         if nodes[node].op == "state":
             k = nodes[node].of
-            carried[k] = saved.setdefault(-1 - k if step.new[k] == h else step.new[k], len(saved))
+            carried[k] = saved.setdefault(step.new[k], len(saved))
     there: set[int] = {h, old}
     for node in range(step.size):
         op, args, of = nodes[node]
@@ -200,9 +200,7 @@ def _shape(program: Program) -> dict[str, Any]:
 
 
 def _forward(program: Program, step: Step, h: int, memory: Memory, constants: dict[float, int]) -> dict[str, Any]:
-    goals: dict[int, list[int]] = {}
-    for node, column in memory.saved.items():
-        goals.setdefault(node if node >= 0 else h, []).append(SAVED + column)
+    goals = {node: [SAVED + column] for node, column in memory.saved.items()}
     goals.setdefault(h, []).append(Y)
     carry = []
     for k, new in enumerate(step.new):
@@ -234,7 +232,7 @@ def _backward(
     ahead: int,
 ) -> dict[str, Any]:
     graph = step.graph
-    there = {node: SAVED + column for node, column in memory.saved.items() if node >= 0} | {h: Y}
+    there = {node: SAVED + column for node, column in memory.saved.items()} | {h: Y}
     for k, name in enumerate(program.states):
         if name == "h" or k in memory.carried:
             there[step.at[f"s.{name}"]] = STATE + k

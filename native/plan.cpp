@@ -10,6 +10,13 @@ namespace {
 
 }  // namespace
 
+Plan::Plan() = default;
+Plan::Plan(const Plan&) = default;
+Plan::~Plan() = default;
+Call::Call() = default;
+Call::Call(const Call&) = default;
+Call::~Call() = default;
+
 bool Plan::unitwise() const {
     if (project || recur || kind(main) != STATE) return false;
     for (const auto& program : {forward, backward})

@@ -68,7 +68,12 @@ struct Outer {
 constexpr int kind(int operand) { return operand / 256; }
 constexpr int index(int operand) { return operand % 256; }
 
+// Made and unmade in plan.cpp alone: what a target's file compiled must never serve another processor.
 struct Plan {
+    Plan();
+    Plan(const Plan&);
+    ~Plan();
+
     // z: blocks that see x only, both, h only; each a block of rows of weight_ih and weight_hh
     std::vector<int> x_rows, h_rows;
     int both = 0;
@@ -97,6 +102,10 @@ struct Plan {
 
 // One call, addresses as Python gave them; an address 0 is absent. B and T may be 0.
 struct Call {
+    Call();
+    Call(const Call&);
+    ~Call();
+
     int64_t T = 0, B = 0, I = 0, H = 0, P = 0, D = 0;
     const void* x = nullptr;
     int64_t xt = 0, xb = 0;  // strides of x

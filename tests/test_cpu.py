@@ -12,8 +12,8 @@ import torch.autograd.forward_ad as forward_ad
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call, jacrev
 from torch.nn.utils.parametrizations import weight_norm
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
-from torch.utils.flop_counter import FlopCounterMode
 
 from gated import InputError, _native
 from gated.layers import GRU, LSTM, RNN
@@ -125,12 +125,25 @@ def test_a_graph_has_one_node_a_layer():
     assert done.stdout.strip() == "done"
 
 
+class Listening(TorchDispatchMode):
+    """Notes the operators that run."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.add(function.name())
+        return function(*args, **(kwargs or {}))
+
+
 def test_modes_that_listen_see_the_operator():
     """Under a dispatch mode results and gradients are the same; fake tensors get shapes without memory."""
     layer, x = GRU(3, 4, bidirectional=True), torch.randn(5, 2, 3)
     plain = torch.autograd.grad(layer(x)[0].sum(), list(layer.parameters()))
-    with FlopCounterMode(display=False):
+    with Listening() as mode:
         heard = torch.autograd.grad(layer(x)[0].sum(), list(layer.parameters()))
+    assert {"gated::scan", "gated::scan_backward"} <= mode.names
     for a, b in zip(plain, heard, strict=True):
         close(a, b)
     with FakeTensorMode():
@@ -183,10 +196,22 @@ def test_second_derivatives_reach_traces_and_shared_weights():
     for path in ("native", "loop"):
         layer.path = path
         y, _, trace = layer(x, trace=True)
-        (dx,) = torch.autograd.grad(trace[0][1]["f"].sin().sum() + y.cos().sum(), x, create_graph=True)
-        found.append([dx, *torch.autograd.grad(dx.square().sum(), list(layer.parameters()))])
+        leaves = [x, *layer.parameters()]
+        first = torch.autograd.grad(trace[0][1]["f"].sin().sum() + y.cos().sum(), leaves, create_graph=True)
+        found.append([*first, *torch.autograd.grad(sum(d.square().sum() for d in first), leaves)])
     for a, b in zip(*found, strict=True):
         close(a, b)
+
+
+def test_a_sequence_without_a_step_has_no_gradient_but_its_states():
+    """At T = 0 a derivative that shall be differentiated is zero for all but the states, which pass through."""
+    layer, x = GRU(3, 4, **DOUBLE), torch.zeros(0, 2, 3, dtype=torch.float64)
+    h = torch.randn(1, 2, 4, dtype=torch.float64, requires_grad=True)
+    y, last = layer(x, h)
+    found = torch.autograd.grad(y.sum(), list(layer.parameters()), create_graph=True, materialize_grads=True)
+    assert not any(gradient.any() for gradient in found)
+    (slope,) = torch.autograd.grad(last.square().sum(), h, create_graph=True)
+    close(torch.autograd.grad(slope.sum(), h)[0], torch.full_like(h, 2.0))
 
 
 @kinds

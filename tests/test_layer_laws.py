@@ -387,6 +387,19 @@ def test_noise_comes_from_torchs_generator():
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("path", ["native", "loop"])
+def test_each_layer_and_direction_has_its_own_noise(path):
+    """Two directions and two layers of the same weights see different masks."""
+    layer = RNN(64, 32, 2, bidirectional=True, zoneout=0.5, path=path)
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            parameter.fill_(0.0 if "weight" in name else 1.0)
+    y, last = layer(torch.zeros(1, 1, 64))
+    seen = [tuple(state.flatten().tolist()) for state in last]
+    assert len(set(seen)) == 4
+    assert y.unique().numel() == 2  # the old state, and the new
+
+
 @pytest.mark.parametrize("how", [dict(path="torch"), dict(path="loop"), dict(residual=True)], ids=str)
 def test_dropout_acts_between_layers_only(how):
     """At dropout=1 the second layer hears nothing, and its own output is whole; in evaluation there is none."""

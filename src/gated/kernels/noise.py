@@ -59,5 +59,5 @@ def drop(seed: Int[Tensor, ""], like: Tensor, rows: int, width: int, rate: float
 
 
 def draw(directions: int) -> Int[Tensor, " D"]:
-    """One seed for each direction, from torch's generator."""
-    return torch.randint(0, 2**63 - 1, (directions,))
+    """One seed for each direction, from torch's generator on the processor."""
+    return torch.randint(0, 2**63 - 1, (directions,), device="cpu")

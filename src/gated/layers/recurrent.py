@@ -59,14 +59,15 @@ class Recurrent(nn.Module):
     residual: from the second layer on a layer's input is added to its output, after dropout (Wu et al. 2016, eq. 6).
     init: "torch", or "orthogonal" per gate; forget_bias and chrono set the biases of the gates that keep and write
         memory, in every layer and direction. `gated.layers.initialise` gives the formulas and sources.
-    recompute, of the native path: training keeps the states at every √T-th step, or every so many as it says, and
-        computes what lies between them anew in the backward pass (Chen et al. 2016): memory ~ √T, equal gradients.
+    path: "native", our own core, which runs any cell that its words can say, on the processor, in float32 and float64;
+        "torch", torch's operator, which serves plain cells without zoneout, recurrent dropout or trace; "loop", the
+        definition, which serves all; "auto", the first of them that can. `explain` says which, and why no other.
+    recompute, of the native path: training keeps the states of every √T-th step, or of every so many as it says, and
+        computes what lies between them again in the backward pass (Chen et al. 2016): memory ~ √T, equal gradients.
     precision, of the native path: "bfloat16" multiplies matrices in it, with sums and states in float32.
-    path: "torch", its own operator, which serves plain cells without zoneout, recurrent dropout or trace; "loop", the
-        definition, which serves all; "auto", the first of them that computes what is asked. `explain` says which.
 
-    Only torch's operator fuses the steps. Where it lacks a derivative (twice on cuDNN; vmap and jvp anywhere), the loop
-    has it.
+    The native core is one operator, `gated::scan`: torch.compile and torch.export take it as one node a layer. A second
+    derivative, and vmap, jvp and their like, are computed by the definition.
     """
 
     _shown: ClassVar[Mapping[str, Any]] = {}  # a subclass's own arguments and their defaults, for repr
@@ -282,6 +283,8 @@ class Recurrent(nn.Module):
         if not compiled and self.recipe is None:
             self.lower()
         unsupported = self.unsupported
+        if self.recipe is None and not unsupported:
+            unsupported = "the layer's rates have changed since it last ran, and a graph is recorded without it"
         if not compiled and grad_trace:
             try:
                 self.watching()

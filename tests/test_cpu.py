@@ -12,6 +12,7 @@ import torch.autograd.forward_ad as forward_ad
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call, jacrev
 from torch.nn.utils.parametrizations import weight_norm
+from torch.testing._internal.two_tensor import TwoTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
@@ -123,6 +124,23 @@ def test_a_graph_has_one_node_a_layer():
     done = subprocess.run([sys.executable, "-c", GRAPHS], capture_output=True, text=True)  # free of shape checks
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "done"
+
+
+def test_parameters_of_another_kind_see_the_operator():
+    """A subclass of tensors among the weights is asked, not read past."""
+    layer, x = GRU(3, 4), torch.randn(5, 2, 3)
+    expected = layer(x)[0]
+    layer.weight_hh_l0 = torch.nn.Parameter(TwoTensor(layer.weight_hh_l0.detach(), layer.weight_hh_l0.detach()))
+    y = layer(x)[0]
+    assert type(y) is TwoTensor
+    close(y.a, expected)
+
+
+def test_two_directions_without_bias_are_not_one_with():
+    """Four parameters are two matrices twice, or two matrices with two biases: both run as what they are."""
+    for how in (dict(bias=False, bidirectional=True), {}):
+        layer, x = RNN(3, 3, **how, **DOUBLE), torch.randn(5, 2, 3, dtype=torch.float64)
+        close(layer(x)[0], twin(layer)(x)[0])
 
 
 class Listening(TorchDispatchMode):

@@ -21,6 +21,8 @@ from gated import _native
 from gated._check import refuse, want
 from gated.kernels import core, loop
 
+PLAIN = {Tensor, torch.nn.Parameter}  # no subclass that wants to see the operators on it
+
 
 def heard() -> bool:
     """Whether anything follows torch's operators at the moment, to record, transform or fake them."""
@@ -56,7 +58,7 @@ def scan(
     (D,): see `loop.layer`. keep: values whose columns `views` finds in the last result. watch, from `watching`, gets
     their gradients in the backward pass. chunk: forget what is between the states of every so many steps until then.
     """
-    if type(x) is not Tensor or heard():
+    if not PLAIN.issuperset(map(type, (x, *states, *weights))) or heard():
         return torch.ops.gated.scan.default(text, x, states, weights, lengths, seed, " ".join(keep), False, chunk, bf16)
     train = torch.is_grad_enabled() and (
         x.requires_grad or any([w.requires_grad for w in weights]) or any([s.requires_grad for s in states])

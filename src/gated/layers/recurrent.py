@@ -246,7 +246,7 @@ class Recurrent(nn.Module):
             and with the axes of the input: i f g o c h of an LSTM, r z n h of a GRU, h of an RNN; before dropout and
             residual sums.
         grad_trace: the trace, which also holds di, df … dh: zeros which the next backward pass turns into
-            ∂L/∂i_t … ∂L/∂h_t.
+            ∂L/∂i_t … ∂L/∂h_t. Not for torch.compile and torch.export.
         """
         if lengths is None and trace is False and grad_trace is False:
             found = paths.quick(self, input, hx)
@@ -255,6 +255,10 @@ class Recurrent(nn.Module):
         where = type(self).__name__
         for name, given in (("trace", trace), ("grad_trace", grad_trace)):
             want(isinstance(given, bool), f"{where} {name}", "True or False", repr(given))
+        recorded = grad_trace and torch.compiler.is_compiling()  # where the backward pass cannot fill what is given now
+        want(
+            not recorded, f"{where} grad_trace", "a run by itself", "torch.compile or torch.export", "Take trace=True."
+        )
         batch = self._enter(input, lengths)
         path, seen, states = self._choose(batch, trace, grad_trace).path, [], []
         if hx is not None or path != "native":  # which begins at zero of itself

@@ -81,7 +81,7 @@ class Pass:
             for one, other in ((a, b), (b, a)):
                 if self.alone(one, "dgates", "dproduct"):
                     return nodes[one].op, (*nodes[one].args, other), nodes[one].of
-            if self.alone(b, "mul") and not (self.share(b) and self.alone(a, "mul") and not self.share(a)):
+            if self.alone(b, "mul") and not (self.share(b) and self.alone(a, "mul")):
                 return "fma", (*nodes[b].args, a), of
             if self.alone(a, "mul"):
                 return "fma", (*nodes[a].args, b), of

@@ -101,6 +101,7 @@ TORCH: dict[Any, str] = {
     torch.relu: "relu", torch.Tensor.relu: "relu", F.relu: "relu",
     torch.add: "+", torch.sub: "-", torch.mul: "*", torch.div: "/", torch.neg: "neg",
 }  # fmt: skip
+CALL = (Cell.__module__, "__call__")  # the frame within which a cell's equations run
 BIG = sys.float_info.max
 NUMPY = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "negative": "neg", "tanh": "tanh"}
 
@@ -158,7 +159,8 @@ def trace(cell: Cell, *, zone: Mapping[str, float] | None = None, noise: bool = 
         in evaluation, with `noise` a mask of that mean at each step (Krueger et al. 2017, eq. 3).
     drop: rate of the recurrent dropout: one mask a sequence, on what R and the cell's `recur` map see.
 
-    Raises Unsupported, which names the line of the cell, for what a program cannot say.
+    The equations run once for each cell and noise: a Python number that they read is the number it was then. Raises
+    Unsupported, which names the line of the cell, for what a program cannot say.
     """
     for state, rate in (zone or {}).items():
         one_of(f"cell {cell.name} zoneout", state, cell.states)
@@ -209,10 +211,11 @@ def _unsupported(cell: Cell, expected: object, got: object) -> NoReturn:
     code = getattr(equations, "__code__", None) or getattr(type(equations).__call__, "__code__", None)
     place = ""
     if code is not None:
-        line, frame = code.co_firstlineno, sys._getframe(1)
-        while frame is not None and frame.f_code.co_filename != code.co_filename:
+        line, frame = 0, sys._getframe(1)
+        while frame is not None and (frame.f_globals.get("__name__"), frame.f_code.co_name) != CALL:
+            line = line or (frame.f_lineno if frame.f_code.co_filename == code.co_filename else 0)
             frame = frame.f_back
-        line = line if frame is None else frame.f_lineno
+        line = line if frame is not None and line else code.co_firstlineno  # all had been run
         source = linecache.getline(code.co_filename, line).strip()
         place = f", {code.co_filename}:{line}" + (f" `{source}`" if source else "")
     todo = "Say it with those, or let the loop run it: path='loop'."

@@ -34,7 +34,8 @@ void Part<T>::gradients() {
     for (size_t o = 0; o < plan.outer.size(); ++o) {
         const Outer& m = plan.outer[o];
         const int M = m.matrix == 0 ? H() : P(), n = m.matrix == 0 ? padded<T>(P()) : Hp();
-        outer<T>(CM[m.matrix], n, a_m[o], b_row, K, M, (plan.blocks() + index(m.gradient)) * Hp(), n);
+        outer<T>(CM[m.matrix], n, a_m + o * size_t(cut.rows) * cut.steps, b_row, K, M,
+                 (index(m.gradient) + (kind(m.gradient) == Z ? 0 : plan.blocks())) * Hp(), n);
     }
     const int begin = int(int64_t(K) * member / team), end = int(int64_t(K) * (member + 1) / team);
     if (cut.units) barrier->wait(team);  // dz of all units
@@ -109,7 +110,8 @@ void Part<T>::backward() {
                     a_h[k] = input[r] - u0;
                     b_row[k] = chunk + k * chunk_row();
                     dx_row[k] = dx == nullptr ? nullptr : dx + time[r] * dxt + which[r] * dxb;
-                    for (size_t o = 0; o < plan.outer.size(); ++o) a_m[o][k] = s(plan.outer[o].input)[r];
+                    for (size_t o = 0; o < plan.outer.size(); ++o)
+                        a_m[o * size_t(cut.rows) * cut.steps + k] = s(plan.outer[o].input)[r];
                 }
                 filled += s.rows;
             }

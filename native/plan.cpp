@@ -36,7 +36,8 @@ void Plan::check() const {
     few(extras, 64, "extras"), few(watched, 255, "watched"), few(slots[0], 255, "slots"),
         few(slots[1], 255, "slots");
     few(int(constants.size()), 200, "constants"), few(blocks(), 64, "blocks"), few(both, x_blocks(), "both");
-    few(int(forward.size()), 4096, "forward"), few(int(backward.size()), 4096, "backward");
+    few(int(outer.size()), 64, "outer"), few(int(forward.size()), 4096, "forward"),
+        few(int(backward.size()), 4096, "backward");
     if (both > h_blocks() || h_blocks() == 0) refuse("expected a gate that sees h");
     if (states < 1 || h < 0 || h >= states || int(carry.size()) != states)
         refuse("expected a state h and where each state is left");
@@ -67,13 +68,13 @@ void Plan::check() const {
             const bool sums = i.op == ACC || i.op == ACCMUL;
             if (i.op == GATES ? i.d != NONE : sums ? kind(i.d) != DVECTOR : !writable(i.d, pass))
                 refuse("an instruction writes where it may not");
-            const int reads = i.op == GATES || i.op == DGATES || i.op == NOISE ? 0
-                              : i.op == FMA || i.op == FMS || i.op == FNMA     ? 3
-                              : i.op == ADD || i.op == SUB || i.op == MUL || i.op == DIV ||
-                                      i.op == DSIGMOID || i.op == DTANH || i.op == DRELU || i.op == DNORM ||
-                                      i.op == ACCMUL
-                                  ? 2
-                                  : 1;
+            const int reads =
+                i.op == GATES || i.op == DGATES || i.op == NOISE                                        ? 0
+                : i.op == FMA || i.op == FMS || i.op == FNMA || i.op == DSIGMOIDMUL || i.op == DTANHMUL ? 3
+                : i.op == ADD || i.op == SUB || i.op == MUL || i.op == DIV || i.op == DSIGMOID ||
+                        i.op == DTANH || i.op == DRELU || i.op == DNORM || i.op == ACCMUL
+                    ? 2
+                    : 1;
             const int given[3] = {i.a, i.b, i.c};
             for (int n = 0; n < 3; ++n) {
                 const int k = kind(given[n]);
@@ -108,7 +109,8 @@ void Plan::check() const {
         inside(o.input, 1), inside(o.gradient, 1);
         if (o.matrix < 0 || o.matrix > 1 || !(o.matrix == 0 ? project : recur))
             refuse("an outer product with no matrix");
-        if ((kind(o.input) != SAVED && kind(o.input) != STATE) || kind(o.gradient) != EXTRA)
+        if ((kind(o.input) != SAVED && kind(o.input) != STATE) ||
+            (kind(o.gradient) != EXTRA && kind(o.gradient) != Z))
             refuse("an outer product of temporaries");
     }
     inside(main, 1);

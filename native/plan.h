@@ -42,18 +42,20 @@ enum Op {
     SIGMOID,
     TANH,
     RELU,
-    DSIGMOID,  // a b (1 - b)
-    DTANH,     // a (1 - b b)
-    DRELU,     // a where b > 0
-    NORM,      // (a - mean) / √(var + 1e-5); c gets the divisor's inverse
-    DNORM,     // c (a - mean a - b mean(a b))
-    ACC,       // d += Σ rows a
-    ACCMUL,    // d += Σ rows a b
-    NOISE,     // mask
-    GATES,     // z = W x + b + R a + b'
-    DGATES,    // d = Rᵀ dz + b
-    PRODUCT,   // d = M a
-    DPRODUCT,  // d = Mᵀ a + b
+    DSIGMOID,     // a b (1 - b)
+    DTANH,        // a (1 - b b)
+    DRELU,        // a where b > 0
+    NORM,         // (a - mean) / √(var + 1e-5); c gets the divisor's inverse
+    DNORM,        // c (a - mean a - b mean(a b))
+    ACC,          // d += Σ rows a
+    ACCMUL,       // d += Σ rows a b
+    NOISE,        // mask
+    GATES,        // z = W x + b + R a + b'
+    DGATES,       // d = Rᵀ dz + b
+    PRODUCT,      // d = M a
+    DPRODUCT,     // d = Mᵀ a + b
+    DSIGMOIDMUL,  // a c b (1 - b)
+    DTANHMUL,     // a c (1 - b b)
     OPS
 };
 

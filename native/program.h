@@ -228,6 +228,10 @@ inline void run(const Step<T>& s, const Instruction& i) {
             return each<T, 2>(s, i, [](V a, V b, V) { return a * b * (T(1) - b); });
         case DTANH:
             return each<T, 2>(s, i, [](V a, V b, V) { return a * (T(1) - b * b); });
+        case DSIGMOIDMUL:
+            return each<T, 3>(s, i, [](V a, V b, V c) { return a * c * (b * (T(1) - b)); });
+        case DTANHMUL:
+            return each<T, 3>(s, i, [](V a, V b, V c) { return a * c * (T(1) - b * b); });
         case DRELU:
             return each<T, 2>(s, i, [](V a, V b, V) { return b > T(0) ? a : V{}; });
         case NORM:

@@ -66,7 +66,7 @@ struct Part {
     T *CW{}, *CR{}, *CM[2]{}, *db{}, *dvectors{};  // gradients of the weights, transposed
     Rows<T>* refs[KINDS]{};
     ptrdiff_t *iota{}, *which{}, *time{}, *now{}, *before{}, *local_now{}, *local_before{}, *chunk_at{};
-    const T **in{}, **from{}, **xrow{}, **a_x{}, **a_h{}, **a_m[2]{}, **b_row{};
+    const T **in{}, **from{}, **xrow{}, **a_x{}, **a_h{}, **a_m{}, **b_row{};
     T **out{}, **xz_row{}, **dx_row{};
     uint16_t* room{};    // for rows as bfloat16
     int64_t filled = 0;  // rows of chunk in use
@@ -154,7 +154,7 @@ void Part<T>::lay_out(Arena& arena) {
     for (T*& c : dcarry) c = arena.take<T>(plan.states * tile);
     const size_t K = size_t(n) * cut.steps;
     a_x = arena.take<const T*>(K), a_h = arena.take<const T*>(K), b_row = arena.take<const T*>(K);
-    for (const T**& a : a_m) a = arena.take<const T*>(K);
+    a_m = arena.take<const T*>(K * plan.outer.size());
     dx_row = arena.take<T*>(K);
 }
 

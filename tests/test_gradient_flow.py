@@ -22,7 +22,7 @@ def put(layer, gate, bias):
 
 def flow(layer, steps, rows=1):
     """‖∂L/∂h_t‖ at every step t, for a loss at the last one."""
-    y, _, trace = layer(torch.zeros(steps, rows, layer.input_size, dtype=torch.float64), trace="gradients")
+    y, _, trace = layer(torch.zeros(steps, rows, layer.input_size, dtype=torch.float64), grad_trace=True)
     y[-1].sum().backward()
     return trace[0][0]["dh"].flatten(1).norm(dim=1), trace[0][0]
 

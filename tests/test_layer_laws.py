@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.func import functional_call
 
+from gated.kernels import noise
 from gated.layers import GRU, LSTM, RNN, Recurrent
 
 VARIANTS = {
@@ -235,7 +236,7 @@ def test_a_trace_of_gradients_is_the_derivative_at_each_step():
     """dh and dc hold ∂L/∂h_t and ∂L/∂c_t through all that follows: the gradient of a run begun at that step."""
     layer = LSTM(3, 4, dtype=torch.float64)
     x = torch.randn(6, 2, 3, dtype=torch.float64)
-    y, _, trace = layer(x, trace="gradients")
+    y, _, trace = layer(x, grad_trace=True)
     y[-1].sin().sum().backward()
     way = trace[0][0]
     for t in range(5):
@@ -251,7 +252,7 @@ def test_gradients_in_a_trace_stop_at_the_ends_of_the_sequences():
     x = torch.randn(2, 5, 3, dtype=torch.float64)
 
     def gradients(x, **how):
-        y, state, trace = layer(x, trace="gradients", **how)
+        y, state, trace = layer(x, grad_trace=True, **how)
         (y.sin().sum() + sum(s.cos().sum() for s in state)).backward()
         return [way["dc"] for way in trace[0]]
 
@@ -352,7 +353,7 @@ def test_recurrent_dropout_has_one_mask_for_the_whole_sequence():
     torch.manual_seed(5)
     y, _ = layer(x)
     torch.manual_seed(5)
-    mask = torch.nn.functional.dropout(torch.ones(1, 16), 0.5)
+    mask = noise.drop(noise.draw(1)[0], x, 1, 16, 0.5)
     assert 0 < (mask == 0).sum() < 16
     plain = RNN(3, 16)
     plain.load_state_dict(layer.state_dict())
@@ -384,6 +385,19 @@ def test_noise_comes_from_torchs_generator():
     before = torch.get_rng_state()
     layer.eval()(x)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("path", ["native", "loop"])
+def test_each_layer_and_direction_has_its_own_noise(path):
+    """Two directions and two layers of the same weights see different masks."""
+    layer = RNN(64, 32, 2, bidirectional=True, zoneout=0.5, path=path)
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            parameter.fill_(0.0 if "weight" in name else 1.0)
+    y, last = layer(torch.zeros(1, 1, 64))
+    seen = [tuple(state.flatten().tolist()) for state in last]
+    assert len(set(seen)) == 4
+    assert y.unique().numel() == 2  # the old state, and the new
 
 
 @pytest.mark.parametrize("how", [dict(path="torch"), dict(path="loop"), dict(residual=True)], ids=str)

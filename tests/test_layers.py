@@ -72,7 +72,7 @@ def test_initial_values_and_state_dict_are_torchs(kind):
 @plain
 @shapes
 def test_outputs_are_torchs(kind, how):
-    """A batch, a single sequence, a packed one, with states or without: torch.nn's bits, and the loop's to 1e-6."""
+    """A batch, a single sequence, a packed one, with states or without: bit for bit by torch's path, else to 1e-6."""
     theirs, ours = pair(kind, **how)
     x = torch.randn(4, 6, 5)
     lengths = [3, 6, 1, 4] if how["batch_first"] else [4, 2, 1, 1, 3, 2]
@@ -80,23 +80,25 @@ def test_outputs_are_torchs(kind, how):
     state = tuple(torch.randn_like(s) for s in parts(theirs(x))[1:])
     state = state if kind.startswith("LSTM") else state[0]
     for given in ([x], [x[0]], [packed], [x, state], [packed, state]):
-        ours.path = "auto"
+        ours.path = "torch"
         expected = theirs(*given)
         assert same(parts(expected), parts(ours(*given)))
         assert ours.explain(given[0]).startswith("torch: plain")
-        ours.path = "loop"
-        result = ours(*given)
-        near(parts(expected), parts(result), 1e-6)
-        if isinstance(expected[0], PackedSequence):
-            assert same(expected[0][1:], result[0][1:])
+        for path in ("native", "loop"):
+            ours.path = path
+            result = ours(*given)
+            near(parts(expected), parts(result), 1e-6)
+            if isinstance(expected[0], PackedSequence):
+                assert same(expected[0][1:], result[0][1:])
 
 
 @plain
 @shapes
-def test_gradients_of_the_loop_are_torchs(kind, how):
+@pytest.mark.parametrize("path", ["native", "loop"])
+def test_gradients_are_torchs(kind, how, path):
     """Input, states and every parameter get torch.nn's gradients to 1e-12 in float64, packed at odd lengths."""
     theirs, ours = (layer.double() for layer in pair(kind, **how))
-    ours.path = "loop"
+    ours.path = path
     lengths = [2, 5, 1] if how["batch_first"] else [3, 1, 2, 3, 1]
 
     def gradients(layer):
@@ -111,15 +113,17 @@ def test_gradients_of_the_loop_are_torchs(kind, how):
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN tanh"])
 def test_dropout_draws_what_torch_draws(kind):
-    """In training the same seed gives torch.nn's dropout, bit for bit; in evaluation there is none."""
+    """In training the same seed gives torch.nn's dropout, on every path; in evaluation there is none."""
     theirs, ours = pair(kind, num_layers=3, dropout=0.4)
-    x, results = torch.randn(4, 6, 5), []
-    for layer in (theirs, ours):
-        torch.manual_seed(3)
-        results.append(parts(layer(x)))
-    assert same(*results)
-    assert not same(results[0], parts(ours(x)))
-    assert same(parts(theirs.eval()(x)), parts(ours.eval()(x)))
+    x = torch.randn(4, 6, 5)
+    for path, tolerance in (("torch", 0), ("native", 1e-6), ("loop", 1e-6)):
+        ours.path, results = path, []
+        for layer in (theirs.train(), ours.train()):
+            torch.manual_seed(3)
+            results.append(parts(layer(x)))
+        near(*results, tolerance)
+        assert not torch.allclose(results[0][0], ours(x)[0])
+        near(parts(theirs.eval()(x)), parts(ours.eval()(x)), tolerance)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
@@ -158,29 +162,61 @@ def test_repr_shows_what_is_not_default():
 def test_explain_names_the_path_and_the_reason():
     """What will run, and why, in one line, before it runs."""
     x = torch.randn(5, 2, 3)
-    assert LSTM(3, 4).explain(x) == "torch: plain LSTM, torch.lstm for the whole stack"
-    assert GRU(3, [4, 5]).explain(x) == "torch: plain GRU, torch.gru, layer by layer"
-    assert RNN(3, 4).explain(x, [5, 0]).endswith("over the steps that exist")
-    assert LSTM(3, 4, peephole=True).explain(x) == "loop: peephole LSTM has no operator in torch"
-    assert LSTM(3, 4).explain(x, trace=True).startswith("loop: trace=True wants every gate")
-    assert LSTM(3, 4, zoneout=0.1).explain(x) == "loop: zoneout acts at every step"
+    assert LSTM(3, 4).explain(x) == "native: LSTM in the native core"
+    assert GRU(3, [4, 5], reset="before").explain(x, trace=True) == "native: reset-before GRU in the native core"
+    assert LSTM(3, 4, path="torch").explain(x) == "torch: plain LSTM, torch.lstm for the whole stack"
+    assert GRU(3, [4, 5], path="torch").explain(x) == "torch: plain GRU, torch.gru, layer by layer"
+    assert RNN(3, 4, path="torch").explain(x, [5, 0]).endswith("over the steps that exist")
     assert LSTM(3, 4, path="loop").explain(x) == "loop: asked for"
-    assert LSTM(3, 4).explain(x, [0, 0]) == "loop: no sequence has a step to run"
-    dropping = GRU(3, 4, recurrent_dropout=0.5)
-    assert dropping.explain(x) == "loop: recurrent dropout acts at every step"
-    assert dropping.eval().explain(x).startswith("torch: plain GRU")
+    half = x.bfloat16()
+    away = "not native: the core computes in float32 and float64, not in torch.bfloat16"
+    assert LSTM(3, 4, dtype=half.dtype).explain(half).startswith(f"torch: plain LSTM, torch.lstm; {away}")
+    said = {
+        "peephole LSTM has no operator in torch": dict(peephole=True),
+        "zoneout acts at every step": dict(zoneout=0.1),
+        "recurrent dropout acts at every step": dict(recurrent_dropout=0.5),
+    }
+    for why, how in said.items():
+        assert LSTM(3, 4, dtype=half.dtype, **how).explain(half) == f"loop: {away}; not torch: {why}"
+    assert LSTM(3, 4, dtype=half.dtype).explain(half, trace=True).endswith("which torch's operator keeps to itself")
+    assert LSTM(3, 4, dtype=half.dtype).explain(half, [0, 0]).endswith("not torch: no sequence has a step to run")
+    assert "on meta" in LSTM(3, 4, device="meta").explain(x.to("meta"))
+    dropping = GRU(3, 4, dtype=half.dtype, recurrent_dropout=0.5)
+    assert dropping.explain(half).startswith("loop")
+    assert dropping.eval().explain(half).startswith("torch: plain GRU")
+
+
+def test_explain_says_what_a_path_leaves_undone():
+    """recompute and precision are the native path's, and where they do nothing that is said."""
+    x = torch.randn(5, 2, 3)
+    layer = GRU(3, 4, recompute=True, precision="bfloat16", path="loop")
+    assert layer.explain(x) == (
+        "loop: asked for; nothing is recomputed: only the native path does; "
+        "products in the weights' precision: only the native path multiplies in bfloat16"
+    )
+    assert LSTM(3, 4, recompute=2).explain(x) == "native: LSTM in the native core"
+    assert LSTM(3, 4, recompute=2).explain(x, trace=True).endswith("nothing is recomputed: a trace keeps every step")
+    wide = LSTM(3, 4, precision="bfloat16", dtype=torch.float64)
+    assert wide.explain(x.double()).endswith("products in the weights' precision: weights in float64")
+    wide.path = "native"
+    with pytest.raises(InputError, match="path='native': expected a request that it can serve, got weights in float64"):
+        wide(x.double())
 
 
 def test_a_path_that_cannot_serve_is_refused_with_the_reason():
     """path="torch" never turns into another path."""
     with pytest.raises(InputError, match=r"coupled LSTM has no operator in torch. Ask for path='auto' or 'loop'"):
         LSTM(3, 4, coupled=True, path="torch")
+    odd = cell(gates="i", states="h")(lambda z, s: dict(h=torch.sin(z.i)))
+    with pytest.raises(InputError, match=r"path='native'.*test_layers.py.*torch.sin.*Ask for path='auto' or 'loop'"):
+        Recurrent(odd, 3, 4, path="native")
+    assert "torch.sin" in Recurrent(odd, 3, 4).explain(torch.randn(5, 2, 3))
     layer = LSTM(3, 4, path="torch")
     with pytest.raises(InputError, match="trace=True wants every gate"):
         layer(torch.randn(5, 2, 3), trace=True)
 
 
-def test_derivatives_that_torchs_operator_lacks_take_the_loop():
+def test_derivatives_that_operators_lack_take_the_loop():
     """vmap, jvp, per-sample gradients and compile(fullgraph) in training work, and explain says how."""
     layer, xs = LSTM(3, 4, bidirectional=True), torch.randn(3, 5, 2, 3)
     alone = torch.stack([layer(x)[0] for x in xs])
@@ -208,7 +244,7 @@ def test_a_persons_own_cell_gets_the_whole_layer():
     x = torch.randn(2, 5, 3)
     y, h, trace = layer(x, lengths=[5, 2], trace=True)
     assert (y.shape, h.shape, trace[1][0]["f"].shape) == ((2, 5, 8), (4, 2, 4), (2, 5, 4))
-    assert layer.explain(x) == "loop: minimal has no operator in torch"
+    assert layer.explain(x) == "native: minimal in the native core"
     assert repr(layer).startswith("Recurrent(minimal, 3, 4, num_layers=2")
 
 
@@ -247,8 +283,11 @@ MISTAKES = {
         "expected lengths or a PackedSequence, which has its own, got both. Leave lengths out",
     ),
     "packed": (lambda: LSTM(4, 4)(pack_padded_sequence(x(), [5, 2])), r"LSTM packed input: expected shape \(N, 4\)"),
-    "trace": (lambda: LSTM(3, 4)(x(), trace="all"), "LSTM trace: expected one of False, True, 'gradients', got 'all'"),
-    "path": (lambda: LSTM(3, 4, path="fast"), "path: expected one of 'auto', 'torch', 'loop', got 'fast'"),
+    "trace": (lambda: LSTM(3, 4)(x(), trace="all"), "LSTM trace: expected True or False, got 'all'"),
+    "grad_trace": (lambda: LSTM(3, 4)(x(), grad_trace="h"), "LSTM grad_trace: expected True or False, got 'h'"),
+    "recompute": (lambda: LSTM(3, 4, recompute=0), "LSTM recompute: expected a whole number of at least 1, got 0"),
+    "precision": (lambda: GRU(3, 4, precision="half"), "GRU precision: expected one of 'float32', 'bfloat16', got"),
+    "path": (lambda: LSTM(3, 4, path="fast"), "path: expected one of 'auto', 'native', 'torch', 'loop', got"),
     "init": (lambda: LSTM(3, 4, init="magic"), "LSTM init: expected one of 'torch', 'orthogonal', got 'magic'"),
     "chrono": (lambda: GRU(3, 4, chrono=1), "GRU chrono: expected the longest dependency, at least 2 steps, got 1"),
     "presets": (lambda: GRU(3, 4, chrono=9, forget_bias=1.0), "expected forget_bias or chrono, got both"),

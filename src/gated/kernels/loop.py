@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gated.cells import Cell
+from gated.kernels import noise
 
 
 class Names:
@@ -20,6 +21,49 @@ class Names:
     def __init__(self, **named: Any) -> None:
         for name, value in named.items():
             setattr(self, name, value)
+
+
+def layer(
+    cell: Cell,
+    weights: Sequence[Mapping[str, Tensor]],
+    x: Float[Tensor, "T B I"],
+    state: Mapping[str, Float[Tensor, "D B _"]],
+    *,
+    lengths: Int[Tensor, " B"] | None = None,
+    zone: Sequence[float] = (),
+    drop: float = 0.0,
+    seed: Int[Tensor, " D"] | None = None,
+    keep: Sequence[str] = ("h",),
+    gradients: bool = False,
+) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+    """One layer: `scan` in each of its directions.
+
+    weights by direction; states stacked by it. lengths: how many steps of each sequence exist; all kept values are zero
+    past the ends, whatever x holds there. zone: a rate for each state. seed: the noise of each direction; without it
+    zone acts at its expectation, and drop, the rate of recurrent dropout, not at all.
+    """
+    mask = None
+    if lengths is not None:
+        mask = (torch.arange(len(x), device=x.device)[:, None] < lengths.to(x.device))[..., None]
+        x = x.masked_fill(~mask, 0)
+    rates = [(k, name, float(rate)) for k, (name, rate) in enumerate(zip(state, zone, strict=False)) if rate]
+    values, ends = [], []
+    for direction, own in enumerate(weights):
+        start = {name: value[direction] for name, value in state.items()}
+        (B, P), m = start["h"].shape, None
+        zones: dict[str, Tensor | float] = {name: rate for _, name, rate in rates}
+        if seed is not None:
+            m = noise.drop(seed[direction], x, B, P, drop) if drop else None
+            zones = {name: noise.zone(seed[direction], x, B, start[name].shape[1], rate, k) for k, name, rate in rates}
+        kept, end = scan(
+            cell, own, x, start, live=mask, reverse=direction == 1, drop=m, zone=zones, keep=keep, gradients=gradients
+        )
+        if mask is not None:  # but not the gradients, which are still to come into the very tensors given here
+            drawn = {f"d{name}" for name in kept} if gradients else set()
+            kept = {name: value if name in drawn else value.where(mask, 0) for name, value in kept.items()}
+        values.append(kept if len(x) else {"h": x.new_zeros(0, B, P)})
+        ends.append(end)
+    return values, {name: torch.stack([end[name] for end in ends]) for name in state}
 
 
 def scan(

@@ -25,21 +25,18 @@ class Batch:
 
     @property
     def steps(self) -> int:
-        return len(self.x if self.packed is None else self.packed.batch_sizes)
+        return self.x.shape[0] if self.packed is None else len(self.packed.batch_sizes)
 
     @property
     def size(self) -> int:
         return self.x.shape[1] if self.packed is None else int(self.packed.batch_sizes[0])
 
     def padded(self) -> tuple[Tensor, Tensor | None]:
-        """x as (T, B, I) and the lengths, if not all are T; steps past the end hold zeros, whatever came in them."""
+        """x as (T, B, I) and the lengths, if not all are T."""
         if self.packed is not None:
             x, lengths = pad_packed_sequence(self.packed)
             return x, lengths.to(x.device)
-        if self.lengths is None:
-            return self.x, None
-        lengths = self.lengths.to(self.x.device)
-        return self.x.masked_fill(~live(lengths, self.steps), 0), lengths
+        return self.x, None if self.lengths is None else self.lengths.to(self.x.device)
 
     def compact(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Only the steps that exist, longest sequence first: rows, batch sizes, and which sequence each column is."""
@@ -77,9 +74,9 @@ class Batch:
         return y.transpose(0, 1) if self.batch_first else y
 
 
-def live(lengths: Tensor, steps: int) -> Tensor:
-    """(T, B, 1): whether step t of sequence b exists."""
-    return (torch.arange(steps, device=lengths.device)[:, None] < lengths)[..., None]
+def autocast(x: Tensor) -> bool:
+    """Whether autocast is on for the device of x; some devices have none."""
+    return torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
 
 
 def enter(where: str, given: Any, lengths: Any, *, size: int, dtype: torch.dtype, batch_first: bool) -> Batch:
@@ -88,7 +85,7 @@ def enter(where: str, given: Any, lengths: Any, *, size: int, dtype: torch.dtype
     x = given.data if packed is not None else given
     if not isinstance(x, Tensor):
         refuse(f"{where} input", "a tensor or a PackedSequence", type(given).__name__)
-    casts = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
+    casts = autocast(x) and x.is_floating_point()
     todo = f"Convert it with input.to({dtype}), or the layer with layer.to({x.dtype})."
     todo = todo if x.is_floating_point() else "Embed or convert what is not floating point."
     want(x.dtype == dtype or casts, f"{where} input", f"{dtype}, as its weights have", x.dtype, todo)
@@ -153,8 +150,7 @@ def states_in(
         want(many, label, f"a list of {len(widths)} tensors, one per layer", type(state).__name__)
         for layer, (width, part) in enumerate(zip(widths, state, strict=True)):
             shape(f"{label}[{layer}]", part, directions, *rows, width[name])
-            casts = torch.is_autocast_enabled(x.device.type)
-            want(part.dtype == x.dtype or casts, label, f"{x.dtype}, as the input", part.dtype)
+            want(part.dtype == x.dtype or autocast(x), label, f"{x.dtype}, as the input", part.dtype)
             layers[layer][name] = part if batch.batched else part.unsqueeze(1)
     return layers
 
@@ -164,7 +160,7 @@ def states_out(names: Sequence[str], layers: Sequence[Mapping[str, Tensor]], bat
 
     def joined(name: str) -> Any:
         parts = [layer[name] if batch.batched else layer[name].squeeze(1) for layer in layers]
-        if len({part.shape[-1] for part in parts}) > 1:
+        if any(part.shape[-1] != parts[0].shape[-1] for part in parts):
             return parts
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 

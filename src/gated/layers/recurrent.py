@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch._C._functorch import peek_interpreter_stack  # whether vmap, jvp, grad … are at work
 
+from gated import _native
 from gated._check import one_of, want, within
 from gated.cells import Cell
-from gated.kernels import Choice, choose
-from gated.kernels.fused import fused
-from gated.kernels.loop import scan
-from gated.layers import door
+from gated.kernels import Choice, choose, core, cpu
+from gated.kernels.program import Unsupported
+from gated.layers import door, paths
 from gated.layers.door import Batch
 from gated.layers.initialise import check, initialise
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 class Options(TypedDict, total=False):
@@ -31,6 +31,8 @@ class Options(TypedDict, total=False):
     forget_bias: float | None
     chrono: int | None
     path: str
+    recompute: bool | int
+    precision: str
 
 
 class Recurrent(nn.Module):
@@ -57,11 +59,15 @@ class Recurrent(nn.Module):
     residual: from the second layer on a layer's input is added to its output, after dropout (Wu et al. 2016, eq. 6).
     init: "torch", or "orthogonal" per gate; forget_bias and chrono set the biases of the gates that keep and write
         memory, in every layer and direction. `gated.layers.initialise` gives the formulas and sources.
-    path: "torch", its own operator, which serves plain cells without zoneout, recurrent dropout or trace; "loop", the
-        definition, which serves all; "auto", the first of them that computes what is asked. `explain` says which.
+    path: "native", our own core, which runs any cell that its words can say, on the processor, in float32 and float64;
+        "torch", torch's operator, which serves plain cells without zoneout, recurrent dropout or trace; "loop", the
+        definition, which serves all; "auto", the first of them that can. `explain` says which, and why no other.
+    recompute, of the native path: training keeps the states of every √T-th step, or of every so many as it says, and
+        computes what lies between them again in the backward pass (Chen et al. 2016): memory ~ √T, equal gradients.
+    precision, of the native path: "bfloat16" multiplies matrices in it, with sums and states in float32.
 
-    Only torch's operator fuses the steps. Where it lacks a derivative (twice on cuDNN; vmap and jvp anywhere), the loop
-    has it.
+    The native core is one operator, `gated::scan`: torch.compile and torch.export take it as one node a layer. A second
+    derivative, and vmap, jvp and their like, are computed by the definition.
     """
 
     _shown: ClassVar[Mapping[str, Any]] = {}  # a subclass's own arguments and their defaults, for repr
@@ -87,6 +93,8 @@ class Recurrent(nn.Module):
         forget_bias: float | None = None,
         chrono: int | None = None,
         path: str = "auto",
+        recompute: bool | int = False,
+        precision: str = "float32",
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -115,7 +123,9 @@ class Recurrent(nn.Module):
         for rate in rates:
             within(f"{name} zoneout", rate, 0, 1)
         check(name, cell, init, forget_bias, chrono, bias)
-        choose(path, cell, steps=1)
+        one_of(f"{name} precision", precision, PRECISIONS)
+        if not isinstance(recompute, bool):
+            _count(f"{name} recompute", recompute, 1)
         if dropout and len(sizes) == 1:
             warnings.warn(f"{name} dropout={dropout} acts between layers, and there is one layer", stacklevel=3)
 
@@ -124,11 +134,15 @@ class Recurrent(nn.Module):
         self.bidirectional, self.proj_size = bidirectional, proj_size
         self.zoneout, self.recurrent_dropout, self.residual = rates, float(recurrent_dropout), residual
         self.init, self.forget_bias, self.chrono, self.path = init, forget_bias, chrono, path
+        self.recompute, self.precision = recompute, precision
         self.sizes = sizes
         self.widths = [{state: cell.width(state, size, proj_size) for state in cell.states} for size in sizes]
         if residual:
             same = len({width["h"] for width in self.widths}) == 1
             want(same, f"{name} residual", "layers of one width, to add them up", sizes)
+
+        self.lower()
+        choose(path, cell, unsupported=self.unsupported)
 
         directions = len(self.suffixes)
         self._names: list[list[dict[str, str]]] = []  # by layer and direction, the cell's names to the module's
@@ -141,8 +155,40 @@ class Recurrent(nn.Module):
                 for key, value in shapes.items():
                     empty = torch.empty(value, device=device, dtype=dtype)
                     self.register_parameter(f"{key}_l{layer}{suffix}", nn.Parameter(empty))
+        self.order = [[name for way in layer for name in way.values()] for layer in self._names]
         self.flatten_parameters()
         self.reset_parameters()
+
+    def lower(self) -> None:
+        """Note the programs of training and evaluation, or why the native core has none for the cell."""
+        self.recipes: dict[tuple, core.Recipe] = {}
+        self.unsupported = ""
+        for training in (True, False):
+            try:
+                self.recipes[training, *self._rates] = self._recipe(training)
+            except Unsupported as error:
+                self.unsupported = str(error)
+
+    @property
+    def _rates(self) -> tuple[tuple[float, ...], float]:
+        return self.zoneout, self.recurrent_dropout
+
+    def _recipe(self, training: bool, watch: bool = False) -> core.Recipe:
+        noise = training and (self.recurrent_dropout > 0 or any(self.zoneout))
+        return core.recipe(self.cell, *self._rates, noise, watch)
+
+    @property
+    def recipe(self) -> core.Recipe | None:
+        """The program of the native core for what the layer does now."""
+        return self.recipes.get((self.training, self.zoneout, self.recurrent_dropout))
+
+    def watching(self) -> core.Recipe:
+        """The recipe with the gradients of a trace."""
+        return self._recipe(self.training, True)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.lower()
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -152,6 +198,14 @@ class Recurrent(nn.Module):
     def all_weights(self) -> list[list[Tensor]]:
         """The parameters of every layer and direction, as torch.nn lists them."""
         return [[getattr(self, name) for name in names.values()] for layer in self._names for names in layer]
+
+    def parameters_of(self, names: Sequence[str]) -> list[Tensor]:
+        """Parameters by name, wherever parametrization and the like have put them."""
+        held = self._parameters
+        try:
+            return [held[name] for name in names]  # type: ignore[misc]  # half the time of getattr
+        except KeyError:
+            return [getattr(self, name) for name in names]
 
     def weights(self, layer: int, direction: int) -> dict[str, Tensor]:
         """The parameters of one layer in one direction, by the cell's names for them."""
@@ -164,17 +218,25 @@ class Recurrent(nn.Module):
                 weights = self.weights(layer, direction)
                 initialise(self.cell, weights, size, self.init, self.forget_bias, self.chrono)
 
-    def explain(self, input: Any, lengths: Any = None, trace: bool | str = False) -> str:
+    def explain(self, input: Any, lengths: Any = None, trace: Any = False, grad_trace: Any = False) -> str:
         """Which path this input would take, and why."""
         batch = self._enter(input, lengths)
-        choice = self._choose(batch, bool(trace))
-        whole = " for the whole stack" if len(self._stacks) == 1 else ", layer by layer"
-        packed = batch.packed is not None or batch.lengths is not None
+        choice = self._choose(batch, trace, grad_trace)
+        note = ""
         if choice.path == "torch":
-            return f"{choice}{whole}" + (", over the steps that exist" if packed else "")
-        return str(choice)
+            note = " for the whole stack" if len(self.stacks) == 1 else ", layer by layer"
+            note += ", over the steps that exist" if batch.packed is not None or batch.lengths is not None else ""
+        if self.recompute and (choice.path != "native" or trace or grad_trace):
+            other = "a trace keeps every step" if choice.path == "native" else "only the native path does"
+            note += f"; nothing is recomputed: {other}"
+        if self.precision != "float32" and (choice.path != "native" or self.lacking()):
+            other = self.lacking() if choice.path == "native" else "only the native path multiplies in bfloat16"
+            note += f"; products in the weights' precision: {other}"
+        return f"{choice}{note}"
 
-    def forward(self, input: Any, hx: Any = None, *, lengths: Any = None, trace: bool | str = False) -> Any:
+    def forward(
+        self, input: Any, hx: Any = None, *, lengths: Any = None, trace: Any = False, grad_trace: Any = False
+    ) -> Any:
         """Run the layers over a batch; the class gives the shapes.
 
         lengths (B,): how many steps of each sequence exist, 0 to T; whole numbers in any order, on any device. Outputs
@@ -182,115 +244,94 @@ class Recurrent(nn.Module):
             NaN included, reaches no value and no gradient. A sequence without a step keeps its first state.
         trace: gives a third result, trace[layer][direction], a dict of every value of the cell at every step, padded
             and with the axes of the input: i f g o c h of an LSTM, r z n h of a GRU, h of an RNN; before dropout and
-            residual sums. With "gradients" it also holds di, df … dh: zeros which the next backward pass turns into
-            ∂L/∂i_t … ∂L/∂h_t.
+            residual sums.
+        grad_trace: the trace, which also holds di, df … dh: zeros which the next backward pass turns into
+            ∂L/∂i_t … ∂L/∂h_t. Not for torch.compile and torch.export.
         """
-        one_of(f"{type(self).__name__} trace", trace, (False, True, "gradients"))
+        if lengths is None and trace is False and grad_trace is False:
+            found = paths.quick(self, input, hx)
+            if found is not None:
+                return found
+        where = type(self).__name__
+        for name, given in (("trace", trace), ("grad_trace", grad_trace)):
+            want(isinstance(given, bool), f"{where} {name}", "True or False", repr(given))
+        recorded = grad_trace and torch.compiler.is_compiling()  # where the backward pass cannot fill what is given now
+        want(
+            not recorded, f"{where} grad_trace", "a run by itself", "torch.compile or torch.export", "Take trace=True."
+        )
         batch = self._enter(input, lengths)
-        states = door.states_in(type(self).__name__, hx, self.cell.states, self.widths, len(self.suffixes), batch)
-        if self._choose(batch, bool(trace)).path == "torch":
-            y, states = self._torch(batch, states)
-            return batch.out(y), door.states_out(self.cell.states, states, batch)
-        y, states, seen = self._loop(batch, states, trace)
+        path, seen, states = self._choose(batch, trace, grad_trace).path, [], []
+        if hx is not None or path != "native":  # which begins at zero of itself
+            states = door.states_in(where, hx, self.cell.states, self.widths, len(self.suffixes), batch)
+        if path == "torch":
+            y, states = paths.by_torch(self, batch, states)
+        elif path == "native":
+            x, lengths = batch.padded()
+            starts = [tuple(state.values()) for state in states] or [()] * self.num_layers
+            y, ends, seen = paths.by_native(self, x, lengths, starts, trace, grad_trace)
+            states = [dict(zip(self.cell.states, end, strict=True)) for end in ends]
+        else:
+            y, states, seen = paths.by_loop(self, batch, states, trace, grad_trace)
         result = batch.out(y), door.states_out(self.cell.states, states, batch)
-        if not trace:
+        if not trace and not grad_trace:
             return result
         return *result, [[{k: batch.leave(v) for k, v in way.items()} for way in layer] for layer in seen]
 
     def _enter(self, input: Any, lengths: Any) -> Batch:
-        first = getattr(self, self._names[0][0]["weight_ih"])
+        first = getattr(self, self.order[0][0])
         where = type(self).__name__
         return door.enter(where, input, lengths, size=self.input_size, dtype=first.dtype, batch_first=self.batch_first)
 
-    def _choose(self, batch: Batch, trace: bool) -> Choice:
-        traced = torch.compiler.is_compiling() or peek_interpreter_stack() is not None
-        void = batch.size == 0 or (not traced and batch.lengths is not None and not bool(batch.lengths.any()))
+    def _choose(self, batch: Batch, trace: bool, grad_trace: bool) -> Choice:
+        compiled, moved = torch.compiler.is_compiling(), cpu.transformed()
+        if not compiled and self.recipe is None:
+            self.lower()
+        unsupported = self.unsupported
+        if self.recipe is None and not unsupported:
+            unsupported = "the layer's rates have changed since it last ran, and a graph is recorded without it"
+        if not compiled and grad_trace:
+            try:
+                self.watching()
+            except Unsupported as error:
+                unsupported = str(error)
+        first = getattr(self, self.order[0][0])
+        none = not compiled and not moved and batch.lengths is not None and not bool(batch.lengths.any())
         return choose(
             self.path,
             self.cell,
             steps=batch.steps,
-            trace=trace,
+            device=first.device.type,
+            dtype=first.dtype,
+            unsupported=unsupported,
+            trace=trace or grad_trace,
             zoneout=any(self.zoneout),
             recurrent_dropout=self.training and self.recurrent_dropout > 0,
-            empty=void,
-            transformed=traced,
+            empty=batch.size == 0 or none,
+            transformed=moved,
+            compiled=compiled,
+            unheard=grad_trace and cpu.heard(),
+            lacking=self.lacking(),
         )
 
+    def lacking(self) -> str:
+        if self.precision == "float32":
+            return ""
+        wide = getattr(self, self.order[0][0]).dtype == torch.float64
+        lacks = "" if _native.bf16() else "the processor has no products in bfloat16"
+        return "weights in float64" if wide else lacks
+
     @property
-    def _stacks(self) -> list[range]:
+    def stacks(self) -> list[range]:
         """The layers that one call of torch's operator can run: all, or one by one."""
         L = self.num_layers
         return [range(L)] if not self.residual and len(set(self.sizes)) == 1 else [range(k, k + 1) for k in range(L)]
-
-    def _torch(self, batch: Batch, states: list[dict[str, Tensor]]) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        x, sizes, order = batch.compact()
-        names, many = self.cell.states, len(self.suffixes)
-        start = states
-        if order is not None:
-            start = [{name: state.index_select(1, order) for name, state in layer.items()} for layer in states]
-        options: dict[str, Any] = dict(
-            bias=self.bias, bidirectional=self.bidirectional, training=self.training, sizes=sizes
-        )
-        y, ends = x, []
-        for stack in self._stacks:
-            flat = [w for k in stack for direction in range(many) for w in self.weights(k, direction).values()]
-            hx = tuple(torch.cat([start[k][name] for k in stack]) for name in names)
-            dropout = self.dropout if len(stack) > 1 else 0.0
-            out, final = fused(self.cell.torch, flat, y, hx, layers=len(stack), dropout=dropout, **options)
-            y = self._between(stack[-1], y, out)
-            ends += [
-                dict(zip(names, parts, strict=True)) for parts in zip(*(s.split(many) for s in final), strict=True)
-            ]
-        if order is not None:
-            ends = [
-                {name: state.index_copy(1, order, end[name]) for name, state in before.items()}
-                for before, end in zip(states, ends, strict=True)
-            ]
-        return batch.spread(y, sizes, order), ends
-
-    def _loop(self, batch: Batch, states: list[dict[str, Tensor]], trace: bool | str) -> tuple[Tensor, list, list]:
-        x, lengths = batch.padded()
-        mask = None if lengths is None else door.live(lengths, batch.steps)
-        ends, seen = [], []
-        keep: dict[str, Any] = dict(keep=() if trace else ("h",), gradients=trace == "gradients")
-        for layer, state in enumerate(states):
-            ways = []
-            for direction in range(len(self.suffixes)):
-                start = {name: value[direction] for name, value in state.items()}
-                drop, zone = self._noise(x, start)
-                how: dict[str, Any] = dict(live=mask, reverse=direction == 1, drop=drop, zone=zone)
-                ways.append(scan(self.cell, self.weights(layer, direction), x, start, **how, **keep))
-            values = [v if mask is None else _cut(v, mask) for v, _ in ways]
-            seen.append(values)
-            ends.append({name: torch.stack([end[name] for _, end in ways]) for name in state})
-            if not batch.steps:
-                values = [{"h": x.new_zeros(0, batch.size, self.widths[layer]["h"])} for _ in ways]
-            x = self._between(layer, x, torch.cat([v["h"] for v in values], -1))
-        return x, ends, seen
-
-    def _noise(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor | None, dict[str, Tensor | float]]:
-        """The draws of one layer in one direction: recurrent dropout's mask and zoneout's."""
-        drop, zone = None, {}
-        if self.training and self.recurrent_dropout:
-            drop = F.dropout(torch.ones_like(state["h"]), self.recurrent_dropout)
-        for name, rate in zip(self.cell.states, self.zoneout, strict=True):
-            if rate:
-                mask = x.new_empty(len(x), *state[name].shape) if self.training else None
-                zone[name] = float(rate) if mask is None else mask.bernoulli_(rate)
-        return drop, zone
-
-    def _between(self, layer: int, x: Tensor, y: Tensor) -> Tensor:
-        """What a layer hands on: dropout except after the last, and from the second on its input added."""
-        if layer < self.num_layers - 1:
-            y = F.dropout(y, self.dropout, self.training)
-        return x + y if self.residual and layer > 0 else y
 
     def flatten_parameters(self) -> None:
         """Lay the weights out in one piece for cuDNN; nothing to do elsewhere, and never needed."""
         if not self.cell.torch:
             return
         mode, many = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}[self.cell.torch], len(self.suffixes)
-        for stack in self._stacks:
+        for stack in self.stacks:
             ways = [list(self.weights(k, direction).values()) for k in stack for direction in range(many)]
             flat = [w for way in ways for w in way]
             alike = all(w.is_cuda and w.dtype == flat[0].dtype for w in flat) and len(set(map(id, flat))) == len(flat)
@@ -311,6 +352,7 @@ class Recurrent(nn.Module):
         default = dict(
             proj_size=0, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False, zoneout=0.0,
             recurrent_dropout=0.0, residual=False, init="torch", forget_bias=None, chrono=None, path="auto",
+            recompute=False, precision="float32",
         )  # fmt: skip
         shown = {name: getattr(self, name) for name in default}
         shown["zoneout"] = self.zoneout[0] if len(set(self.zoneout)) == 1 else self.zoneout
@@ -324,8 +366,3 @@ class Recurrent(nn.Module):
 def _count(where: str, value: object, low: int) -> None:
     fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
     want(fits, where, f"a whole number of at least {low}", repr(value))
-
-
-def _cut(values: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
-    """Zeros past the ends; not for gradients, which are still to come into the very tensors given here."""
-    return {k: v if k.startswith("d") and k[1:] in values else v.where(mask, 0) for k, v in values.items()}

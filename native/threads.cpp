@@ -56,27 +56,18 @@ class Pool {
         done.wait(hold, [this] { return left == 0; });
         return true;
     }
-    ~Pool() {
-        {
-            std::lock_guard<std::mutex> hold(lock);
-            work = nullptr, team = 1 << 30, ++round;
-        }
-        wake.notify_all();
-        for (std::thread& t : sleepers) t.join();
-    }
 
    private:
     const pid_t home = getpid();
     void serve(int id) {
         for (unsigned seen = 0;;) {
-            const Work* mine = nullptr;
-            int many = 0;
+            const Work* mine;
+            int many;
             {
                 std::unique_lock<std::mutex> hold(lock);
                 wake.wait(hold, [&] { return round != seen && id < team; });
                 seen = round, mine = work, many = team;
             }
-            if (mine == nullptr) return;
             (*mine)(id, many);
             std::lock_guard<std::mutex> hold(lock);
             if (--left == 0) done.notify_one();
@@ -101,7 +92,8 @@ void parallel(int n, const Work& work) {
         return;
     }
     if (n > 1) {
-        static Pool pool;
+        // Never unmade: its threads may be asleep when the process ends, and a fork cannot join them.
+        static Pool& pool = *new Pool;
         if (pool.run(n, work)) return;
     }
     work(0, 1);

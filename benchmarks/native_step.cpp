@@ -1,5 +1,5 @@
-// One streamed step of an LSTM in C++, float32, one row: nanoseconds, the median of 21 runs. RTNeural publishes
-// 80, 320, 880 and 3200 ns at H = 4, 16, 32, 64 (I = 1) on a processor of its own.
+// One streamed step of an LSTM in C++, float32, one row: nanoseconds, the median of 21 runs. RTNeural
+// publishes 80, 320, 880 and 3200 ns at H = 4, 16, 32, 64 (I = 1) on a processor of its own.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -27,7 +27,8 @@ int main() {
                     constexpr int steps = 4000;
                     const auto begin = clock::now();
                     for (int k = 0; k < steps; ++k) stream->run(arrays.x.data(), 1, I, I, arrays.y.data());
-                    times.push_back(std::chrono::duration<double, std::nano>(clock::now() - begin).count() / steps);
+                    times.push_back(std::chrono::duration<double, std::nano>(clock::now() - begin).count() /
+                                    steps);
                 }
                 std::nth_element(times.begin(), times.begin() + 10, times.end());
                 std::printf("  %8.0f", times[10]);

@@ -1,4 +1,5 @@
-// Cells as plans, written as text: what is declared, then an instruction a line, `op d a b c`. After an operation
+// Cells as plans, written as text: what is declared, then an instruction a line, `op d a b c`. After an
+// operation
 // `.p` means that it is P wide, and `.N` names its matrix or stream; noise.drop is one mask for all steps.
 #pragma once
 
@@ -27,7 +28,7 @@ backward
 )"};
 
 inline const Cell LSTM{"lstm", R"(
-x_rows 0 1 2 3  h_rows 0 1 2 3  both 4  states 2  saved 6  slots 1 2  carry y0 saved5  main state0
+x_rows 0 1 2 3  h_rows 0 1 2 3  both 4  states 2  saved 6  slots 1 1  carry y0 saved5  main state0
 forward
   gates . state0
   sigmoid saved0 z0
@@ -39,18 +40,13 @@ forward
   tanh saved4 saved5
   mul y0 saved3 saved4
 backward
-  mul slot0 saved4 dstate0
-  dsigmoid z3 slot0 saved3
-  mul slot0 saved3 dstate0
-  dtanh slot0 slot0 saved4
+  dsigmoidmul z3 saved4 saved3 dstate0
+  dtanhmul slot0 saved3 saved4 dstate0
   add slot0 dstate1 slot0
   mul dprev1 saved2 slot0
-  mul slot1 state1 slot0
-  dsigmoid z1 slot1 saved2
-  mul slot1 saved0 slot0
-  dtanh z2 slot1 saved1
-  mul slot1 saved1 slot0
-  dsigmoid z0 slot1 saved0
+  dsigmoidmul z1 state1 saved2 slot0
+  dtanhmul z2 saved0 saved1 slot0
+  dsigmoidmul z0 saved1 saved0 slot0
   dgates dprev0
 )"};
 
@@ -96,8 +92,8 @@ backward
 
 // A map of its own, h to h, within the step.
 inline const Cell GRU_BEFORE{"gru, reset before", R"(
-x_rows 2 0 1  h_rows 0 1  both 2  states 1  recur 1  saved 4  slots 1 2  extras 1  carry y0  main state0
-outer 1 saved2 extra0
+x_rows 2 0 1  h_rows 0 1  both 2  states 1  recur 1  saved 4  slots 1 2  carry y0  main state0
+outer 1 saved2 z0
 forward
   gates . state0
   sigmoid saved0 z1
@@ -111,11 +107,10 @@ forward
 backward
   fnma slot0 saved1 dstate0 dstate0
   dtanh z0 slot0 saved3
-  copy extra0 z0
   mul slot0 state0 dstate0
   fnma slot0 saved3 dstate0 slot0
   dsigmoid z2 slot0 saved1
-  dproduct.1 slot0 extra0
+  dproduct.1 slot0 z0
   mul slot1 state0 slot0
   dsigmoid z1 slot1 saved0
   mul slot1 saved1 dstate0
@@ -283,8 +278,9 @@ inline int find(const char* const* names, int many, const std::string& name) {
 }
 
 inline int operand(const std::string& word) {
-    static const char* const kinds[] = {"none",   "slot",  "z",     "state", "next",   "saved",   "vector", "const",
-                                        "dstate", "dprev", "dseed", "extra", "scalar", "dvector", "y",      "watch"};
+    static const char* const kinds[] = {"none",   "slot",    "z",      "state", "next",  "saved",
+                                        "vector", "const",   "dstate", "dprev", "dseed", "extra",
+                                        "scalar", "dvector", "y",      "watch"};
     if (word == ".") return 0;
     const size_t digit = word.find_first_of("0123456789");
     const int kind = find(kinds, gated::KINDS, word.substr(0, digit));
@@ -293,9 +289,11 @@ inline int operand(const std::string& word) {
 }
 
 inline gated::Instruction instruction(const std::string& line) {
-    static const char* const ops[] = {"copy",  "add",     "sub",  "mul",  "div",      "neg",   "fma",   "fms",
-                                      "fnma",  "sigmoid", "tanh", "relu", "dsigmoid", "dtanh", "drelu", "norm",
-                                      "dnorm", "acc",     "accmul", "noise", "gates", "dgates", "product", "dproduct"};
+    static const char* const ops[] = {
+        "copy",    "add",   "sub",   "mul",      "div",     "neg",      "fma",         "fms",     "fnma",
+        "sigmoid", "tanh",  "relu",  "dsigmoid", "dtanh",   "drelu",    "norm",        "dnorm",   "acc",
+        "accmul",  "noise", "gates", "dgates",   "product", "dproduct", "dsigmoidmul", "dtanhmul"};
+    static_assert(sizeof ops / sizeof *ops == gated::OPS, "a name for every operation");
     std::istringstream words(line);
     std::string op, word;
     words >> op;
@@ -326,7 +324,8 @@ inline gated::Plan plan_of(const Cell& cell, std::vector<int>* seeds = nullptr) 
         }
         std::istringstream words(line);
         while (words >> word) {
-            const bool names = std::isalpha(static_cast<unsigned char>(word[0])) && !std::isdigit(static_cast<unsigned char>(word.back()));
+            const bool names = std::isalpha(static_cast<unsigned char>(word[0])) &&
+                               !std::isdigit(static_cast<unsigned char>(word.back()));
             if (names) {
                 key = word;
                 if (key == "outer") p.outer.push_back({-1, -1, -1});
@@ -351,8 +350,9 @@ inline gated::Plan plan_of(const Cell& cell, std::vector<int>* seeds = nullptr) 
             if (key == "seeds" && seeds != nullptr) seeds->push_back(gated::index(operand(word)));
             if (key == "outer") {
                 gated::Outer& o = p.outer.back();
-                (o.matrix < 0 ? o.matrix : o.input < 0 ? o.input : o.gradient) =
-                    o.matrix < 0 ? std::stoi(word) : operand(word);
+                (o.matrix < 0  ? o.matrix
+                 : o.input < 0 ? o.input
+                               : o.gradient) = o.matrix < 0 ? std::stoi(word) : operand(word);
             }
         }
     }

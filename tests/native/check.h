@@ -12,7 +12,8 @@ inline int broken = 0;
 void all();
 
 template <class... Numbers>
-bool expect(bool holds, const char* file, int line, const char* promise, const char* form, Numbers... numbers) {
+bool expect(bool holds, const char* file, int line, const char* promise, const char* form,
+            Numbers... numbers) {
     if (holds) return true;
     if (++broken <= 20) {
         std::fprintf(stderr, "%s:%d: expected %s: ", file, line, promise);

@@ -1,5 +1,6 @@
-// The largest error of exp (x <= 0), sigmoid and tanh over every float32, for each instruction set, in units in
-// the last place of the result rounded from float64. tanh is odd to the bit (checked), so x >= 0 stands for all.
+// The largest error of exp (x <= 0), sigmoid and tanh over every float32, for each instruction set, in units
+// in the last place of the result rounded from float64. tanh is odd to the bit (checked), so x >= 0 stands
+// for all.
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
@@ -89,7 +90,8 @@ int main(int count, char** words) {
     for (const char* name : NAMES) std::printf("  %8s %-16s", name, "at");
     for (size_t s = 0; s < all.size(); ++s) {
         std::printf("\n%-8s", all[s].name.c_str());
-        for (int f = 0; f < 3; ++f) std::printf("  %8.4f %-16.9g", worst[3 * s + f].places, double(worst[3 * s + f].at));
+        for (int f = 0; f < 3; ++f)
+            std::printf("  %8.4f %-16.9g", worst[3 * s + f].places, double(worst[3 * s + f].at));
     }
     std::printf("\nNaN that did not stay, or tanh(-x) other than -tanh(x): %ld\n", special.load());
     return special.load() != 0;

@@ -57,7 +57,8 @@ void products(int rows, int K, int N, bool from, bool twice) {
     const Matrix<T> a(rows, K, &dice), b(K, N, &dice), start(rows, N, &dice), a2(rows, K + 1, &dice),
         b2(K + 1, N, &dice);
     Matrix<T> c(rows, N);
-    const auto pack = packed(b, K, N, false), turned = packed(b, K, N, true), pack2 = packed(b2, K + 1, N, true);
+    const auto pack = packed(b, K, N, false), turned = packed(b, K, N, true),
+               pack2 = packed(b2, K + 1, N, true);
     EXPECT(pack == turned, "both ways to pack (%d, %d) agree", K, N);
     const Factor<T> factors[2] = {{a.get(), pack.data(), K}, {a2.get(), pack2.data(), K + 1}};
     product<T>(c.at.data(), from ? start.get() : nullptr, factors, 1 + twice, rows, N);
@@ -67,7 +68,8 @@ void products(int rows, int K, int N, bool from, bool twice) {
             for (int k = 0; k < K; ++k) sum += double(a.rows[r][k]) * b.rows[k][n];
             for (int k = 0; twice && k < K + 1; ++k) sum += double(a2.rows[r][k]) * b2.rows[k][n];
             if (!EXPECT(std::fabs(c.rows[r][n] - sum) <= close<T>() * (K + 1),
-                        "(%d, %d) of (%d, %d, %d): %.9g, got %.9g", r, n, rows, K, N, sum, double(c.rows[r][n])))
+                        "(%d, %d) of (%d, %d, %d): %.9g, got %.9g", r, n, rows, K, N, sum,
+                        double(c.rows[r][n])))
                 return;
         }
 }
@@ -85,7 +87,8 @@ void outers(int K, int M, int registers, int n0) {
             double sum = start.rows[m][n];
             for (int k = 0; k < K; ++k) sum += double(a.rows[k][m]) * b.rows[k][n0 + n];
             if (!EXPECT(std::fabs(C[size_t(m) * N + n] - sum) <= close<T>() * (K + 1),
-                        "(%d, %d) of (%d, %d, %d): %.9g, got %.9g", m, n, K, M, N, sum, double(C[size_t(m) * N + n])))
+                        "(%d, %d) of (%d, %d, %d): %.9g, got %.9g", m, n, K, M, N, sum,
+                        double(C[size_t(m) * N + n])))
                 return;
         }
 }
@@ -149,8 +152,9 @@ void halves(int rows, int K, int N, bool from) {
         for (int n = 0; n < N; ++n) {
             double sum = from ? start.rows[r][n] : 0;
             for (int k = 0; k < K; ++k) sum += double(halved(a.rows[r][k])) * halved(b.rows[k][n]);
-            if (!EXPECT(std::fabs(c.rows[r][n] - sum) <= 1e-5 * (K + 1), "(%d, %d) of (%d, %d, %d): %.9g, got %.9g", r,
-                        n, rows, K, N, sum, double(c.rows[r][n])))
+            if (!EXPECT(std::fabs(c.rows[r][n] - sum) <= 1e-5 * (K + 1),
+                        "(%d, %d) of (%d, %d, %d): %.9g, got %.9g", r, n, rows, K, N, sum,
+                        double(c.rows[r][n])))
                 return;
         }
 }
@@ -166,7 +170,8 @@ void outer_halves(int K, int M, int N, int n0) {
             double sum = 1;
             for (int k = 0; k < K; ++k) sum += double(halved(a.rows[k][m])) * halved(b.rows[k][n0 + n]);
             if (!EXPECT(std::fabs(C[size_t(m) * N + n] - sum) <= 1e-5 * (K + 1),
-                        "(%d, %d) of (%d, %d, %d): %.9g, got %.9g", m, n, K, M, N, sum, double(C[size_t(m) * N + n])))
+                        "(%d, %d) of (%d, %d, %d): %.9g, got %.9g", m, n, K, M, N, sum,
+                        double(C[size_t(m) * N + n])))
                 return;
         }
 }

@@ -50,10 +50,11 @@ inline Row random(Dice& dice, size_t n, double scale = 1) {
 }
 
 struct Options {
-    bool lengths = false, bias = true, gradients = true;
+    bool lengths = false, bias = true, gradients = true;  // gradients: of y and the last states
 };
 
-inline Given given(const Plan& plan, const std::vector<int>& seeds, const Sizes& n, Options how, uint64_t seed = 1) {
+inline Given given(const Plan& plan, const std::vector<int>& seeds, const Sizes& n, Options how,
+                   uint64_t seed = 1) {
     Dice dice{seed};
     Given g{plan, n, {}, {}, {}, {}, {}, {}, {}, {}};
     const double small = 1 / std::sqrt(double(n.H));
@@ -67,12 +68,12 @@ inline Given given(const Plan& plan, const std::vector<int>& seeds, const Sizes&
         g.weights.push_back(random(dice, size_t(plan.h_blocks()) * n.H * n.P, small));
         g.weights.push_back(random(dice, how.bias ? plan.x_blocks() * n.H : 0, small));
         g.weights.push_back(random(dice, how.bias ? plan.h_blocks() * n.H : 0, small));
-        for (bool there : {plan.project, plan.recur}) g.weights.push_back(random(dice, there ? n.P * n.H : 0, small));
+        for (bool there : {plan.project, plan.recur})
+            g.weights.push_back(random(dice, there ? n.P * n.H : 0, small));
         for (int k = 0; k < plan.vectors; ++k) g.weights.push_back(random(dice, n.H));
     }
-    if (!how.gradients) return g.dfinals.resize(plan.states), g;
-    g.dy = random(dice, size_t(n.T) * n.B * n.D * n.P);
-    for (const Row& s : g.s0) g.dfinals.push_back(random(dice, s.size()));
+    if (how.gradients) g.dy = random(dice, size_t(n.T) * n.B * n.D * n.P);
+    for (const Row& s : g.s0) g.dfinals.push_back(how.gradients ? random(dice, s.size()) : Row());
     if (seeds.empty()) return g;
     g.dsaved.resize(size_t(n.D) * n.T * n.B * g.row());
     for (size_t row = 0; row < size_t(n.D) * n.T * n.B; ++row)
@@ -138,7 +139,8 @@ struct Native {
         y = poison<T>(shape.y.size()), dx = poison<T>(shape.dx.size()), watch = poison<T>(shape.watch.size());
         if (how.chunk == 0) saved = poison<T>(shape.saved.size());
         if (how.chunk > 0)
-            bounds = poison<T>(size_t(n.D) * ((n.T + how.chunk - 1) / how.chunk) * n.B * (g.plan.states - 1) * n.H);
+            bounds = poison<T>(size_t(n.D) * ((n.T + how.chunk - 1) / how.chunk) * n.B * (g.plan.states - 1) *
+                               n.H);
         c.T = n.T, c.B = n.B, c.I = n.I, c.H = n.H, c.P = n.P, c.D = n.D;
         c.x = address(x), c.xt = how.batch_first ? n.I : n.B * n.I, c.xb = how.batch_first ? n.T * n.I : n.I;
         c.dx = address(dx), c.dxt = c.xt, c.dxb = c.xb;
@@ -147,7 +149,8 @@ struct Native {
             c.s0.push_back(address(s0.back())), c.finals.push_back(address(finals.back()));
             c.ds0.push_back(address(ds0.back()));
         }
-        for (const Row& a : g.dfinals) dfinals.push_back(as<T>(a)), c.dfinals.push_back(address(dfinals.back()));
+        for (const Row& a : g.dfinals)
+            dfinals.push_back(as<T>(a)), c.dfinals.push_back(address(dfinals.back()));
         for (const Row& a : g.weights) {
             weights.push_back(as<T>(a)), dweights.push_back(poison<T>(a.size()));
             c.weights.push_back(address(weights.back())), c.dweights.push_back(address(dweights.back()));
@@ -187,9 +190,10 @@ Result native(const Body& body, const Given& g, bool backward, How how = {}) {
     return Native<T>(g, how).run(body, backward, how.batch_first);
 }
 
-inline bool near(const Row& got, const Row& wanted, double close, const char* what, const std::string& where) {
-    if (!EXPECT(got.size() == wanted.size(), "%s of %s: %zu numbers, got %zu", what, where.c_str(), wanted.size(),
-                got.size()))
+inline bool near(const Row& got, const Row& wanted, double close, const char* what,
+                 const std::string& where) {
+    if (!EXPECT(got.size() == wanted.size(), "%s of %s: %zu numbers, got %zu", what, where.c_str(),
+                wanted.size(), got.size()))
         return false;
     double scale = 1;
     for (double v : wanted) scale = std::max(scale, std::fabs(v));
@@ -203,7 +207,8 @@ inline bool near(const Row& got, const Row& wanted, double close, const char* wh
 inline void near(const Given& g, const Result& got, const Result& wanted, bool backward, double close,
                  const std::string& where) {
     near(got.y, wanted.y, close, "y", where);
-    for (size_t k = 0; k < wanted.finals.size(); ++k) near(got.finals[k], wanted.finals[k], close, "final", where);
+    for (size_t k = 0; k < wanted.finals.size(); ++k)
+        near(got.finals[k], wanted.finals[k], close, "final", where);
     if (!got.saved.empty()) {  // steps that do not exist are not written
         Row seen = got.saved;
         for (int d = 0; d < g.n.D; ++d)

@@ -15,8 +15,8 @@ template <class T>
 T one(Vec<T> (*f)(Vec<T>), T x) {
     const Vec<T> y = f(splat<T>(x));
     for (int j = 1; j < lanes<T>; ++j)
-        EXPECT(std::memcmp(&y, reinterpret_cast<const char*>(&y) + j * sizeof(T), sizeof(T)) == 0, "lane %d at %g", j,
-               double(x));
+        EXPECT(std::memcmp(&y, reinterpret_cast<const char*>(&y) + j * sizeof(T), sizeof(T)) == 0,
+               "lane %d at %g", j, double(x));
     return y[0];
 }
 
@@ -32,7 +32,8 @@ void ends() {
                 small = std::numeric_limits<T>::denorm_min();
     const bool wide = sizeof(T) == 8;
     for (T x : {T(0), T(-0.), small, -small}) {
-        EXPECT(one<T>(sigmoid<T>, x) == T(.5), "got %g at %g, %d", double(one<T>(sigmoid<T>, x)), double(x), wide);
+        EXPECT(one<T>(sigmoid<T>, x) == T(.5), "got %g at %g, %d", double(one<T>(sigmoid<T>, x)), double(x),
+               wide);
         const T y = one<T>(tanh<T>, x);
         EXPECT(y == x && std::signbit(y) == std::signbit(x), "got %g at %g, %d", double(y), double(x), wide);
     }

@@ -38,8 +38,8 @@ inline uint32_t philox_word(const uint32_t counter[4], const uint32_t key[2], in
     uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]}, k[2] = {key[0], key[1]};
     for (int round = 0; round < 10; ++round, k[0] += 0x9E3779B9u, k[1] += 0xBB67AE85u) {
         const uint64_t a = 0xD2511F53ull * c[0], b = 0xCD9E8D57ull * c[2];
-        const uint32_t next[4] = {uint32_t(b >> 32) ^ c[1] ^ k[0], uint32_t(b), uint32_t(a >> 32) ^ c[3] ^ k[1],
-                                  uint32_t(a)};
+        const uint32_t next[4] = {uint32_t(b >> 32) ^ c[1] ^ k[0], uint32_t(b),
+                                  uint32_t(a >> 32) ^ c[3] ^ k[1], uint32_t(a)};
         for (int j = 0; j < 4; ++j) c[j] = next[j];
     }
     return c[word];
@@ -55,7 +55,8 @@ inline bool hit(double rate, int64_t seed, int b, uint32_t t, uint32_t stream, i
 // One direction of one sequence.
 class Naive {
    public:
-    Naive(const Given& given, Result& result, int d, int b) : g(given), p(given.plan), n(given.n), to(result), d(d), b(b) {
+    Naive(const Given& given, Result& result, int d, int b)
+        : g(given), p(given.plan), n(given.n), to(result), d(d), b(b) {
         for (int k = 0; k < p.vectors; ++k) held[VECTOR * 256 + k] = weight(6 + k);
         for (size_t k = 0; k < p.constants.size(); ++k) held[CONST * 256 + int(k)] = Row(n.H, p.constants[k]);
     }
@@ -93,11 +94,13 @@ class Naive {
                 held[DSTATE * 256 + p.h][j] += g.dy[((t * n.B + b) * n.D + d) * n.P + j];
             for (int k = 0; k < p.saved; ++k) {
                 Row& seed = held[DSEED * 256 + k] = Row(n.H);
-                for (int j = 0; j < n.H && !g.dsaved.empty(); ++j) seed[j] = g.dsaved[size_t(row) * g.row() + k * n.H + j];
+                for (int j = 0; j < n.H && !g.dsaved.empty(); ++j)
+                    seed[j] = g.dsaved[size_t(row) * g.row() + k * n.H + j];
             }
             for (const Instruction& i : p.backward) run(i);
             meet();
-            for (int k = 0; k < p.watched; ++k) put(to.watch, row * p.watched + k, n.H, held[WATCH * 256 + k]);
+            for (int k = 0; k < p.watched; ++k)
+                put(to.watch, row * p.watched + k, n.H, held[WATCH * 256 + k]);
             for (int k = 0; k < p.states; ++k) last[k] = held[DPREV * 256 + k];
         }
         for (int k = 0; k < p.states; ++k) put(to.ds0[k], d * n.B + b, g.width(k), last[k]);
@@ -134,21 +137,40 @@ class Naive {
             held[i.d] = made;
         };
         switch (i.op) {
-            case COPY: return each([&](int j) { return a(j); });
-            case ADD: return each([&](int j) { return a(j) + second(j); });
-            case SUB: return each([&](int j) { return a(j) - second(j); });
-            case MUL: return each([&](int j) { return a(j) * second(j); });
-            case DIV: return each([&](int j) { return a(j) / second(j); });
-            case NEG: return each([&](int j) { return -a(j); });
-            case FMA: return each([&](int j) { return a(j) * second(j) + third(j); });
-            case FMS: return each([&](int j) { return a(j) * second(j) - third(j); });
-            case FNMA: return each([&](int j) { return third(j) - a(j) * second(j); });
-            case SIGMOID: return each([&](int j) { return 1 / (1 + std::exp(-a(j))); });
-            case TANH: return each([&](int j) { return std::tanh(a(j)); });
-            case RELU: return each([&](int j) { return a(j) > 0 ? a(j) : 0; });
-            case DSIGMOID: return each([&](int j) { return a(j) * second(j) * (1 - second(j)); });
-            case DTANH: return each([&](int j) { return a(j) * (1 - second(j) * second(j)); });
-            case DRELU: return each([&](int j) { return second(j) > 0 ? a(j) : 0; });
+            case COPY:
+                return each([&](int j) { return a(j); });
+            case ADD:
+                return each([&](int j) { return a(j) + second(j); });
+            case SUB:
+                return each([&](int j) { return a(j) - second(j); });
+            case MUL:
+                return each([&](int j) { return a(j) * second(j); });
+            case DIV:
+                return each([&](int j) { return a(j) / second(j); });
+            case NEG:
+                return each([&](int j) { return -a(j); });
+            case FMA:
+                return each([&](int j) { return a(j) * second(j) + third(j); });
+            case FMS:
+                return each([&](int j) { return a(j) * second(j) - third(j); });
+            case FNMA:
+                return each([&](int j) { return third(j) - a(j) * second(j); });
+            case SIGMOID:
+                return each([&](int j) { return 1 / (1 + std::exp(-a(j))); });
+            case TANH:
+                return each([&](int j) { return std::tanh(a(j)); });
+            case RELU:
+                return each([&](int j) { return a(j) > 0 ? a(j) : 0; });
+            case DSIGMOID:
+                return each([&](int j) { return a(j) * second(j) * (1 - second(j)); });
+            case DTANH:
+                return each([&](int j) { return a(j) * (1 - second(j) * second(j)); });
+            case DRELU:
+                return each([&](int j) { return second(j) > 0 ? a(j) : 0; });
+            case DSIGMOIDMUL:
+                return each([&](int j) { return a(j) * third(j) * second(j) * (1 - second(j)); });
+            case DTANHMUL:
+                return each([&](int j) { return a(j) * third(j) * (1 - second(j) * second(j)); });
             case NORM: {
                 double mean = 0, var = 0;
                 for (int j = 0; j < W; ++j) mean += a(j) / W;
@@ -171,7 +193,8 @@ class Naive {
             case NOISE: {
                 const double rate = second(0);
                 return each([&](int j) {
-                    const bool is = hit(rate, g.seed[d], b, i.imm & 2 ? 0xffffffffu : uint32_t(t), uint32_t(i.imm >> 8), j);
+                    const bool is = hit(rate, g.seed[d], b, i.imm & 2 ? 0xffffffffu : uint32_t(t),
+                                        uint32_t(i.imm >> 8), j);
                     return i.imm & 2 ? (is ? 0 : 1 / (1 - rate)) : double(is);
                 });
             }
@@ -192,7 +215,8 @@ class Naive {
                 for (int k = 0; k < p.h_blocks(); ++k)
                     for (int j = 0; j < n.H; ++j)
                         for (int q = 0; q < n.P; ++q)
-                            made[q] += held[Z * 256 + first() + k][j] * weight(1)[(p.h_rows[k] * n.H + j) * n.P + q];
+                            made[q] +=
+                                held[Z * 256 + first() + k][j] * weight(1)[(p.h_rows[k] * n.H + j) * n.P + q];
                 held[i.d] = made;
                 return;
             }
@@ -203,7 +227,8 @@ class Naive {
                 const Row& M = weight(project ? 4 : 5);
                 Row made(back ? columns : rows);
                 for (int r = 0; r < rows; ++r)
-                    for (int c = 0; c < columns; ++c) made[back ? c : r] += M[r * columns + c] * a(back ? r : c);
+                    for (int c = 0; c < columns; ++c)
+                        made[back ? c : r] += M[r * columns + c] * a(back ? r : c);
                 for (size_t j = 0; back && i.b != 0 && j < made.size(); ++j) made[j] += second(int(j));
                 held[i.d] = made;
                 return;
@@ -251,7 +276,8 @@ inline Result blank(const Given& g) {
     const Sizes& n = g.n;
     Result r;
     r.y.resize(size_t(n.T) * n.B * n.D * n.P), r.dx.resize(g.x.size());
-    r.saved.resize(size_t(n.D) * n.T * n.B * g.row()), r.watch.resize(size_t(n.D) * n.T * n.B * g.plan.watched * n.H);
+    r.saved.resize(size_t(n.D) * n.T * n.B * g.row()),
+        r.watch.resize(size_t(n.D) * n.T * n.B * g.plan.watched * n.H);
     for (const Row& s : g.s0) r.finals.emplace_back(s.size()), r.ds0.emplace_back(s.size());
     for (const Row& w : g.weights) r.dweights.emplace_back(w.size());
     return r;

@@ -29,10 +29,11 @@ void published() {
             EXPECT(philox_word(k.counter, k.key, w) == k.words[w], "word %d, got %08x", w,
                    philox_word(k.counter, k.key, w));
         uint32_t words[4][16];  // the counter that ends a group, or lies within it
-        gated::GATED_TARGET::philox(words, uint64_t(k.key[1]) << 32 | k.key[0], k.counter[0] / 16, k.counter[1],
-                                    k.counter[2], k.counter[3]);
+        gated::GATED_TARGET::philox(words, uint64_t(k.key[1]) << 32 | k.key[0], k.counter[0] / 16,
+                                    k.counter[1], k.counter[2], k.counter[3]);
         for (int w = 0; w < 4; ++w)
-            EXPECT(words[w][k.counter[0] % 16] == k.words[w], "word %d, got %08x", w, words[w][k.counter[0] % 16]);
+            EXPECT(words[w][k.counter[0] % 16] == k.words[w], "word %d, got %08x", w,
+                   words[w][k.counter[0] % 16]);
     }
 }
 
@@ -45,9 +46,11 @@ void masks() {
         const int64_t seed = int64_t(dice.next());
         const double rate = (dice.number() + 1) / 2;
         std::vector<T> to(size_t(n), T(9));
-        gated::GATED_TARGET::noise<T>(to.data(), first, n, rate, T(2), T(3), uint64_t(seed), uint32_t(b), t, stream);
+        gated::GATED_TARGET::noise<T>(to.data(), first, n, rate, T(2), T(3), uint64_t(seed), uint32_t(b), t,
+                                      stream);
         for (int j = 0; j < n; ++j)
-            EXPECT(to[j] == (hit(rate, seed, b, t, stream, first + j) ? 2 : 3), "unit %d of rate %g", first + j, rate);
+            EXPECT(to[j] == (hit(rate, seed, b, t, stream, first + j) ? 2 : 3), "unit %d of rate %g",
+                   first + j, rate);
     }
     std::vector<T> to(1000);
     for (double rate : {0., 1.}) {
@@ -58,7 +61,8 @@ void masks() {
     gated::GATED_TARGET::noise<T>(many.data(), 0, int(many.size()), .25, T(1), T(0), 5, 0, 0, 0);
     double hits = 0;
     for (T v : many) hits += v;
-    EXPECT(std::fabs(hits / double(many.size()) - .25) < .008, "a quarter, got %g", hits / double(many.size()));
+    EXPECT(std::fabs(hits / double(many.size()) - .25) < .008, "a quarter, got %g",
+           hits / double(many.size()));
 }
 
 }  // namespace

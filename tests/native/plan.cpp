@@ -59,7 +59,8 @@ void what_reaches_outside_is_refused() {
         p.constants = {.5};
         p.forward.push_back(instruction("noise.0 y0 . const0"));
     });
-    refuse(PROJECTED, "a narrow row as what project met", [](Plan& p) { p.outer[0].input = operand("state0"); });
+    refuse(PROJECTED, "a narrow row as what project met",
+           [](Plan& p) { p.outer[0].input = operand("state0"); });
     refuse(ZONED, "a rate above 1", [](Plan& p) { p.constants[1] = 1e30; });
     refuse(ZONED, "a rate that is no number", [](Plan& p) { p.constants[1] = std::nan(""); });
     refuse(LSTM, "rows of another layer", [](Plan& p) { p.x_rows[0] = 4; });
@@ -68,7 +69,8 @@ void what_reaches_outside_is_refused() {
     refuse(LSTM, "more blocks than there are", [](Plan& p) { p.both = 5; });
     refuse(LSTM, "h left elsewhere", [](Plan& p) { p.carry[0] = operand("saved0"); });
     refuse(LSTM, "c left in another state", [](Plan& p) { p.carry[1] = operand("next0"); });
-    refuse(LSTM, "an outer product with no matrix", [](Plan& p) { p.outer.push_back({0, operand("saved0"), operand("extra0")}); });
+    refuse(LSTM, "an outer product with no matrix",
+           [](Plan& p) { p.outer.push_back({0, operand("saved0"), operand("extra0")}); });
     refuse(LSTM, "many slots", [](Plan& p) { p.slots[0] = 1 << 20; });
     refuse(LSTM, "a negative operand", [](Plan& p) { p.forward[1].a = -1; });
     refuse(LSTM, "an operand past all kinds", [](Plan& p) { p.forward[1].a = 1 << 30; });
@@ -117,7 +119,8 @@ void damage(Plan& p, Dice& dice) {
             i.imm = dice.below(2) == 0 ? i.imm ^ 1 : odd(dice);
             return;
         case 8:
-            program.push_back({dice.below(OPS), odd(dice), odd(dice), odd(dice), odd(dice), dice.below(4) | dice.below(2) << 8});
+            program.push_back({dice.below(OPS), odd(dice), odd(dice), odd(dice), odd(dice),
+                               dice.below(4) | dice.below(2) << 8});
             return;
         case 9:
             program.erase(program.begin() + (&i - program.data()));
@@ -132,7 +135,8 @@ void damage(Plan& p, Dice& dice) {
             p.main = odd(dice);
             return;
         case 13: {
-            int* counts[] = {&p.both, &p.states, &p.h, &p.vectors, &p.saved, &p.scalars, &p.extras, &p.watched, &p.slots[0], &p.slots[1]};
+            int* counts[] = {&p.both,    &p.states, &p.h,       &p.vectors,  &p.saved,
+                             &p.scalars, &p.extras, &p.watched, &p.slots[0], &p.slots[1]};
             int& count = *counts[dice.below(10)];
             count = dice.below(3) == 0 ? odd(dice) : count + dice.below(3) - 1;
             return;
@@ -163,14 +167,19 @@ void what_is_accepted_touches_its_own_memory() {
         for (int k = 1 + dice.below(3); k > 0 && !plan.forward.empty(); --k) damage(plan, dice);
         if (plan.x_rows.size() > 8 || refused(plan)) continue;
         const int H = wide ? 130 : 1 + dice.below(20);
-        const Sizes n{1 + dice.below(5), 1 + dice.below(3), 1 + dice.below(3), H, plan.project ? 1 + dice.below(H) : H,
+        const Sizes n{1 + dice.below(5),
+                      1 + dice.below(3),
+                      1 + dice.below(3),
+                      H,
+                      plan.project ? 1 + dice.below(H) : H,
                       wide ? 1 : 1 + dice.below(2)};
-        Given g = given(plan, {0}, n, {!wide && dice.below(2) == 0}, dice.next());
-        if (plan.saved == 0) g.dsaved.clear();
+        const std::vector<int> seeds(plan.saved > 0, 0);
+        const Given g = given(plan, seeds, n, {!wide && dice.below(2) == 0}, dice.next());
         const How how{wide ? 2 : 1 + dice.below(2), wide ? 0 : dice.below(4)};
         const Set& set = all[size_t(dice.below(int(all.size())))];
         const bool backward = !plan.backward.empty();
-        dice.below(2) == 0 ? native<float>(*set.body, g, backward, how) : native<double>(*set.body, g, backward, how);
+        dice.below(2) == 0 ? native<float>(*set.body, g, backward, how)
+                           : native<double>(*set.body, g, backward, how);
         ++accepted;
     }
     EXPECT(accepted > 1000, "got %d", accepted);

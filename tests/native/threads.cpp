@@ -70,7 +70,8 @@ void calls_within_calls() {
             inner[thread] += done[0];
         }
     });
-    EXPECT(inner[0] == 100 && inner[1] % 100 == 0 && inner[2] % 100 == 0, "got %d %d %d", inner[0], inner[1], inner[2]);
+    EXPECT(inner[0] == 100 && inner[1] % 100 == 0 && inner[2] % 100 == 0, "got %d %d %d", inner[0], inner[1],
+           inner[2]);
 }
 
 // A fork has none of its parent's threads: it works alone, and it can end.

@@ -35,7 +35,7 @@ PLAIN := -DGATED_NO_OPENMP
 MEMORY := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all $(PLAIN)
 RACES := -O1 -g -fsanitize=thread $(PLAIN)
 core = $(CMAKE) -S . -B build/$(1) -DGATED_TESTS=ON -DCMAKE_BUILD_TYPE=$(2) -DCMAKE_CXX_FLAGS="$(3)" >/dev/null && \
-	$(CMAKE) --build build/$(1) --parallel 2 $(4)
+	$(CMAKE) --build build/$(1) --parallel 2 $(4) >/dev/null
 
 $(BIN)/cmake: | $(READY)
 	$(PIP) install --quiet cmake

@@ -144,8 +144,9 @@ void halved_products() {
                 const Sizes n{5, 7, 3, H, plan.project ? (H + 1) / 2 : H, 2};
                 const Given g = given(plan, seeds, n, {threads == 2});
                 const double close = std::string(cell.name).find("norm") != std::string::npos ? .1 : .02;
+                const bool smooth = cell.name != RECTIFIED.name;  // a sign near 0 may turn
                 near(g, native<float>(body_avx512bf16, g, true, {threads, threads == 2 ? 2 : 0, true}),
-                     naive(g, true), true, close, std::string("bfloat16 ") + cell.name);
+                     naive(g, true), smooth, close, std::string("bfloat16 ") + cell.name);
             }
     const Plan plan = plan_of(LSTM);
     const Given wide = given(plan, {}, {4, 2, 5, 105, 105, 1}, {});

@@ -32,8 +32,8 @@ test: $(READY)
 # threads is our own in all three, for no sanitizer understands OpenMP's.
 CMAKE := $(shell command -v cmake || echo $(BIN)/cmake)
 PLAIN := -DGATED_NO_OPENMP
-MEMORY := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all $(PLAIN)
-RACES := -O1 -g -fsanitize=thread $(PLAIN)
+MEMORY := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all $(PLAIN)
+RACES := -O1 -g1 -fsanitize=thread $(PLAIN)
 core = $(CMAKE) -S . -B build/$(1) -DGATED_TESTS=ON -DCMAKE_BUILD_TYPE=$(2) -DCMAKE_CXX_FLAGS="$(3)" >/dev/null && \
 	$(CMAKE) --build build/$(1) --parallel 2 $(4) >/dev/null
 
@@ -45,7 +45,7 @@ sanitize: | $(CMAKE)
 	MALLOC_PERTURB_=1 $(CMAKE) -E chdir build/native ctest --output-on-failure
 	$(call core,sanitize-memory,None,$(MEMORY))
 	$(CMAKE) -E chdir build/sanitize-memory ctest --output-on-failure
-	$(call core,sanitize-races,None,$(RACES))
+	$(call core,sanitize-races,None,$(RACES),--target scan stream threads)
 	TSAN_OPTIONS=die_after_fork=0 $(CMAKE) -E chdir build/sanitize-races ctest --output-on-failure -R "scan|stream|threads"
 
 exhaustive: | $(CMAKE)

@@ -41,7 +41,6 @@ const OpenMP& openmp() {
 class Pool {
    public:
     bool run(int n, const Work& given) {
-        if (getpid() != home) return false;  // a fork has none of our threads
         std::unique_lock<std::mutex> alone(busy, std::try_to_lock);
         if (!alone) return false;
         while (int(sleepers.size()) < n - 1)
@@ -58,7 +57,6 @@ class Pool {
     }
 
    private:
-    const pid_t home = getpid();
     void serve(int id) {
         for (unsigned seen = 0;;) {
             const Work* mine;
@@ -84,17 +82,19 @@ class Pool {
 }  // namespace
 
 void parallel(int n, const Work& work) {
-    if (n > 1 && openmp().parallel != nullptr) {
-        const auto enter = [](void* w) {
-            (*static_cast<const Work*>(w))(openmp().thread(), openmp().team());
-        };
-        openmp().parallel(enter, const_cast<Work*>(&work), unsigned(n), 0);
-        return;
-    }
     if (n > 1) {
+        static const pid_t home = getpid();
+        const bool forked = getpid() != home;  // and has none of the threads, neither ours nor the runtime's
+        if (!forked && openmp().parallel != nullptr) {
+            const auto enter = [](void* w) {
+                (*static_cast<const Work*>(w))(openmp().thread(), openmp().team());
+            };
+            openmp().parallel(enter, const_cast<Work*>(&work), unsigned(n), 0);
+            return;
+        }
         // Never unmade: its threads may be asleep when the process ends, and a fork cannot join them.
         static Pool& pool = *new Pool;
-        if (pool.run(n, work)) return;
+        if (!forked && pool.run(n, work)) return;
     }
     work(0, 1);
 }

@@ -76,6 +76,32 @@ print(json.dumps(found))
 """
 
 
+FORK = """
+import os, signal, sys
+import numpy as np
+import torch
+from gated.layers import LSTM
+
+torch.set_num_threads(2)
+layer, x = LSTM(16, 64), torch.randn(20, 32, 16)
+with torch.no_grad():
+    wanted = layer(x)[0]
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        # NumPy compares: torch's own operators would wait for the parent's threads.
+        sys.exit(not np.allclose(layer(x)[0].numpy(), wanted.numpy(), atol=1e-6))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_computes_alone():
+    """A fork has none of its parent's threads: it neither waits for them nor computes anything else."""
+    result = run(FORK, "")
+    assert result.returncode == 0, (result.returncode, result.stderr)
+
+
 @pytest.mark.parametrize("isa", _native.isa_found())
 def test_exp_sigmoid_and_tanh_hold_their_bounds(isa):
     """On a sample of all float32, and at the ends: exp 1, sigmoid 2.4 and tanh 2.5 units in the last place."""

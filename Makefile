@@ -4,8 +4,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
 NATIVE := $(wildcard native/*.cpp native/*.h native/isa/*.cpp)
+NATIVE_TESTS := $(wildcard tests/native/*.cpp tests/native/*.h benchmarks/*.cpp)
 
-.PHONY: demo setup check test bench bench-start bench-layers bench-layers-quick bench-forecast clean
+.PHONY: demo setup check test sanitize exhaustive bench bench-step bench-start bench-layers bench-layers-quick bench-forecast clean
 
 demo: $(READY)
 	$(BIN)/gated demo forecast --out demo
@@ -22,16 +23,44 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/clang-format --dry-run --Werror $(NATIVE)
+	$(BIN)/clang-format --dry-run --Werror $(NATIVE) $(NATIVE_TESTS)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# The core's tests in C++: as shipped, then watched for memory and undefined behaviour, then for races. The pool of
+# threads is our own in all three, for no sanitizer understands OpenMP's.
+CMAKE := $(shell command -v cmake || echo $(BIN)/cmake)
+PLAIN := -DGATED_NO_OPENMP
+MEMORY := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all $(PLAIN)
+RACES := -O1 -g1 -fsanitize=thread $(PLAIN)
+core = $(CMAKE) -S . -B build/$(1) -DGATED_TESTS=ON -DCMAKE_BUILD_TYPE=$(2) -DCMAKE_CXX_FLAGS="$(3)" >/dev/null && \
+	$(CMAKE) --build build/$(1) --parallel 2 $(4) >/dev/null
+
+$(BIN)/cmake: | $(READY)
+	$(PIP) install --quiet cmake
+
+sanitize: | $(CMAKE)
+	$(call core,native,Release,$(PLAIN))
+	MALLOC_PERTURB_=1 $(CMAKE) -E chdir build/native ctest --output-on-failure
+	$(call core,sanitize-memory,None,$(MEMORY))
+	$(CMAKE) -E chdir build/sanitize-memory ctest --output-on-failure
+	$(call core,sanitize-races,None,$(RACES),--target scan stream threads)
+	TSAN_OPTIONS=die_after_fork=0 $(CMAKE) -E chdir build/sanitize-races ctest --output-on-failure -R "scan|stream|threads"
+
+exhaustive: | $(CMAKE)
+	$(call core,native,Release,$(PLAIN),--target exhaustive)
+	build/native/tests/native/exhaustive
 
 # Benchmarks want a quiet machine. GATED_DATA names the folder of real data.
 PEERS := .venv-peers/.ready
 LAYER_PEERS := .venv-peers-layers/.ready
 
-bench: bench-start bench-layers bench-forecast
+bench: bench-start bench-step bench-layers bench-forecast
+
+bench-step: | $(CMAKE)
+	$(call core,native,Release,$(PLAIN),--target native_step)
+	build/native/tests/native/native_step
 
 bench-start: $(READY)
 	$(BIN)/python benchmarks/start.py

@@ -51,7 +51,7 @@ void Part<T>::backward() {
     const int64_t D = d * call.B;
     for (int64_t i = 0; i < sequences; ++i)  // what no step reaches
         for (int64_t b = order[i], t = call.length(b); t < call.T; ++t) {
-            if (call.dx != nullptr) zero(static_cast<T*>(call.dx) + t * call.dxt + b * call.dxb, I());
+            if (dx != nullptr) zero(dx + t * dxt + b * dxb, I());
             if (plan.watched > 0)
                 zero(static_cast<T*>(call.watch) + ((d * call.T + t) * call.B + b) * plan.watched * H(),
                      plan.watched * H());

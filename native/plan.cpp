@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include <set>
 #include <stdexcept>
 #include <string>
 
@@ -21,7 +22,7 @@ bool Plan::unitwise() const {
     if (project || recur || kind(main) != STATE) return false;
     for (const auto& program : {forward, backward})
         for (const Instruction& i : program)
-            if (i.op == NORM || i.op == DNORM) return false;
+            if (i.op == NORM || i.op == DNORM || (i.op == GATES && i.a != STATE * 256 + h)) return false;
     return true;
 }
 
@@ -45,6 +46,8 @@ void Plan::check() const {
         if (row < 0 || row >= x_blocks()) refuse("x_rows outside weight_ih");
     for (int row : h_rows)
         if (row < 0 || row >= h_blocks()) refuse("h_rows outside weight_hh");
+    for (const auto& rows : {x_rows, h_rows})
+        if (std::set<int>(rows.begin(), rows.end()).size() != rows.size()) refuse("rows of a weight twice");
     const int sizes[2][KINDS] = {// NONE, SLOT, Z, STATE, NEXT, SAVED, VECTOR, CONST, DSTATE, DPREV, DSEED,
                                  // EXTRA, SCALAR, DVECTOR, Y, WATCH
                                  {1, slots[0], blocks(), states, states, saved, vectors,
@@ -59,6 +62,10 @@ void Plan::check() const {
         const int k = kind(operand);
         return pass == 0 ? k == SLOT || k == Z || k == NEXT || k == SAVED || k == Y
                          : k == SLOT || k == Z || k == DPREV || k == EXTRA || k == WATCH;
+    };
+    // With a projection h is a row of P numbers, fewer than H, in memory of the caller.
+    const auto narrow = [&](int operand) {
+        return project && (operand == STATE * 256 + h || kind(operand) == Y);
     };
     for (int pass = 0; pass < 2; ++pass) {
         int gates = 0;
@@ -84,6 +91,8 @@ void Plan::check() const {
             }
             if (i.op == DNORM && kind(i.c) != SCALAR) refuse("DNORM without its scalar");
             if (i.op == NOISE && kind(i.b) != CONST) refuse("NOISE without its rate");
+            if (i.op == NOISE && !(constants[index(i.b)] >= 0 && constants[index(i.b)] <= 1))
+                refuse("NOISE at a rate outside 0 to 1");
             if (i.op == GATES) {
                 const int k = kind(i.a);
                 if (pass != 0 || (i.a != STATE * 256 + h && k != SLOT && k != SAVED))
@@ -94,6 +103,14 @@ void Plan::check() const {
                 const int m = i.imm >> 8;
                 if (m < 0 || m > 1 || !(m == 0 ? project : recur))
                     refuse("a product with a matrix that is not there");
+                if (pass == 0 && i.op == DPRODUCT) refuse("DPRODUCT in the forward program");
+                const bool narrows = (m == 0) == (i.op == PRODUCT);  // H in, P out
+                if (narrows ? narrow(i.a) : narrow(i.d) || (i.op == DPRODUCT && narrow(i.b)))
+                    refuse("a product of another width");
+            } else if (i.op != GATES && i.op != DGATES && !(i.imm & 1)) {
+                bool fits = !narrow(i.d);
+                for (int n = 0; n < reads; ++n) fits = fits && !narrow(given[n]);
+                if (!fits) refuse("h has fewer numbers than the instruction");
             }
             gates += i.op == GATES || i.op == DGATES;
         }
@@ -112,6 +129,7 @@ void Plan::check() const {
         if ((kind(o.input) != SAVED && kind(o.input) != STATE) ||
             (kind(o.gradient) != EXTRA && kind(o.gradient) != Z))
             refuse("an outer product of temporaries");
+        if (o.matrix == 0 && narrow(o.input)) refuse("an outer product of another width");
     }
     inside(main, 1);
     if (main != STATE * 256 + h && kind(main) != SAVED) refuse("main: expected h or a saved column");

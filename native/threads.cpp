@@ -41,7 +41,6 @@ const OpenMP& openmp() {
 class Pool {
    public:
     bool run(int n, const Work& given) {
-        if (getpid() != home) return false;  // a fork has none of our threads
         std::unique_lock<std::mutex> alone(busy, std::try_to_lock);
         if (!alone) return false;
         while (int(sleepers.size()) < n - 1)
@@ -56,27 +55,17 @@ class Pool {
         done.wait(hold, [this] { return left == 0; });
         return true;
     }
-    ~Pool() {
-        {
-            std::lock_guard<std::mutex> hold(lock);
-            work = nullptr, team = 1 << 30, ++round;
-        }
-        wake.notify_all();
-        for (std::thread& t : sleepers) t.join();
-    }
 
    private:
-    const pid_t home = getpid();
     void serve(int id) {
         for (unsigned seen = 0;;) {
-            const Work* mine = nullptr;
-            int many = 0;
+            const Work* mine;
+            int many;
             {
                 std::unique_lock<std::mutex> hold(lock);
                 wake.wait(hold, [&] { return round != seen && id < team; });
                 seen = round, mine = work, many = team;
             }
-            if (mine == nullptr) return;
             (*mine)(id, many);
             std::lock_guard<std::mutex> hold(lock);
             if (--left == 0) done.notify_one();
@@ -93,16 +82,19 @@ class Pool {
 }  // namespace
 
 void parallel(int n, const Work& work) {
-    if (n > 1 && openmp().parallel != nullptr) {
-        const auto enter = [](void* w) {
-            (*static_cast<const Work*>(w))(openmp().thread(), openmp().team());
-        };
-        openmp().parallel(enter, const_cast<Work*>(&work), unsigned(n), 0);
-        return;
-    }
     if (n > 1) {
-        static Pool pool;
-        if (pool.run(n, work)) return;
+        static const pid_t home = getpid();
+        const bool forked = getpid() != home;  // and has none of the threads, neither ours nor the runtime's
+        if (!forked && openmp().parallel != nullptr) {
+            const auto enter = [](void* w) {
+                (*static_cast<const Work*>(w))(openmp().thread(), openmp().team());
+            };
+            openmp().parallel(enter, const_cast<Work*>(&work), unsigned(n), 0);
+            return;
+        }
+        // Never unmade: its threads may be asleep when the process ends, and a fork cannot join them.
+        static Pool& pool = *new Pool;
+        if (!forked && pool.run(n, work)) return;
     }
     work(0, 1);
 }

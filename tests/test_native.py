@@ -1,17 +1,28 @@
-"""The native module: which instruction sets there are, and which is used."""
+"""The native module: which instruction sets there are, which is used, and how exact its functions are."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from gated import _native
 
+ROOT = Path(__file__).parent.parent
+BOUNDS = {"exp": 1, "sigmoid": 2.4, "tanh": 2.5}  # units in the last place, as native/math.h states them
 
-def ask(isa: str) -> subprocess.CompletedProcess:
-    code = "from gated import _native; print(_native.isa())"
+
+def run(code: str, isa: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "GATED_ISA": isa}
     )
+
+
+def ask(isa: str) -> subprocess.CompletedProcess:
+    return run("from gated import _native; print(_native.isa())", isa)
 
 
 def test_scalar_is_always_found_and_the_strongest_is_used():
@@ -32,3 +43,99 @@ def test_an_unknown_instruction_set_is_refused_with_the_choices():
     assert result.returncode != 0
     assert "expected one of scalar" in result.stderr
     assert "'mmx'" in result.stderr
+
+
+SAMPLE = """
+import json
+import numpy as np
+from gated import _native
+
+def apply(name, x):
+    y = np.full_like(x, np.nan)
+    _native.apply(name, x.itemsize, x.ctypes.data, y.ctypes.data, x.size)
+    return y
+
+def worst(y, exact):
+    y, exact = y[~np.isnan(exact)], exact[~np.isnan(exact)]
+    return float(np.max(np.abs(y - exact) / np.spacing(np.abs(exact).astype(np.float32))))
+
+bits = np.arange(0, 2**32, 8191, dtype=np.uint64).astype(np.uint32)
+x = np.concatenate([bits.view(np.float32), -np.float32([0, np.inf, 1e-45, 104, 88, 87, 20, 10])])
+with np.errstate(all="ignore"):
+    wide = x.astype(np.float64)
+    small = np.exp(-np.abs(wide))
+    sigmoid = np.where(wide < 0, small, 1) / (1 + small)
+    y = {name: apply(name, -np.abs(x) if name == "exp" else x) for name in ("exp", "sigmoid", "tanh")}
+    exact = {"exp": small, "sigmoid": sigmoid, "tanh": np.tanh(wide)}
+    found = {name: worst(y[name], exact[name]) for name in y}
+    found["nan"] = all(bool(np.array_equal(np.isnan(y[name]), np.isnan(x))) for name in y)
+    found["odd"] = bool(np.array_equal(apply("tanh", -x), -y["tanh"], equal_nan=True))
+ends = np.float32([-np.inf, -0.0, 0.0, np.inf, -1e-40, 1e-40])
+found["ends"] = {name: apply(name, ends if name != "exp" else ends[:2].copy()).astype(str).tolist() for name in y}
+print(json.dumps(found))
+"""
+
+
+FORK = """
+import os, signal, sys
+import numpy as np
+import torch
+from gated.layers import LSTM
+
+torch.set_num_threads(2)
+layer, x = LSTM(16, 64), torch.randn(20, 32, 16)
+with torch.no_grad():
+    wanted = layer(x)[0]
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        # NumPy compares: torch's own operators would wait for the parent's threads.
+        sys.exit(not np.allclose(layer(x)[0].numpy(), wanted.numpy(), atol=1e-6))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_computes_alone():
+    """A fork has none of its parent's threads: it neither waits for them nor computes anything else."""
+    result = run(FORK, "")
+    assert result.returncode == 0, (result.returncode, result.stderr)
+
+
+@pytest.mark.parametrize("isa", _native.isa_found())
+def test_exp_sigmoid_and_tanh_hold_their_bounds(isa):
+    """On a sample of all float32, and at the ends: exp 1, sigmoid 2.4 and tanh 2.5 units in the last place."""
+    result = run(SAMPLE, isa)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["exp"] <= BOUNDS["exp"]
+    assert found["sigmoid"] <= BOUNDS["sigmoid"]
+    assert found["tanh"] <= BOUNDS["tanh"]
+    assert found["nan"]
+    assert found["odd"]
+    assert found["ends"]["exp"] == ["0.0", "1.0"]
+    assert found["ends"]["sigmoid"] == ["0.0", "0.5", "0.5", "1.0", "0.5", "0.5"]
+    assert found["ends"]["tanh"] == ["-1.0", "-0.0", "0.0", "1.0", "-1e-40", "1e-40"]
+
+
+def test_the_bounds_are_those_that_the_core_states():
+    """native/math.h says the same numbers."""
+    stated = (ROOT / "native/math.h").read_text().split("#pragma once")[0].replace("\n//", "")
+    assert "exp {exp:g}, sigmoid {sigmoid:g}, tanh {tanh:g} units in the last place".format(**BOUNDS) in stated
+
+
+def test_no_function_compiled_for_one_processor_can_serve_another():
+    """What a linker may take from any file lies in the file's own namespace; else old processors meet new instructions.
+
+    The objects are those of the last build in build/.
+    """
+    nm = shutil.which("nm")
+    objects = sorted((ROOT / "build").glob("cp*/CMakeFiles/_native.dir/native/isa/*.o"))
+    if nm is None or not objects:
+        pytest.skip("no binutils, or the module was built elsewhere")
+    for path in objects:
+        isa = path.name.split(".")[0]
+        symbols = subprocess.run([nm, "-C", path], capture_output=True, text=True, check=True).stdout.splitlines()
+        shared = [line for line in symbols if line[17:18] == "W"]  # V: data
+        assert shared, path
+        assert [line for line in shared if f"gated::{isa}::" not in line] == [], path

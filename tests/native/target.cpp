@@ -1,0 +1,7 @@
+#include "target.h"
+
+void test::all() {
+    target::gemm();
+    target::math();
+    target::noise();
+}

@@ -9,7 +9,7 @@
 namespace gated {
 namespace {
 
-constexpr size_t KEPT = size_t(64) << 20;
+constexpr size_t KEPT = size_t(128) << 20;
 
 struct Kept {
     char* memory = nullptr;
@@ -22,8 +22,11 @@ thread_local Kept kept;
 }  // namespace
 
 char* Scratch::own(size_t size) {
-    char* memory = static_cast<char*>(std::aligned_alloc(4096, (size + 4095) / 4096 * 4096 + 4096));
+    const size_t page = size > (size_t(4) << 20) ? size_t(2) << 20 : 4096;
+    const size_t whole = (size + page) / page * page;
+    char* memory = static_cast<char*>(std::aligned_alloc(page, whole));
     if (memory == nullptr) throw std::bad_alloc();
+    large_pages(memory, whole);
     return memory;
 }
 

@@ -44,7 +44,7 @@ def minimal(z, s):
 def odd(z, s, p):
     b = sigmoid(z.b.x - 2 * z.b.h) / (1 + p.k * p.k)
     m = s.m - b * layer_norm(s.m + p.back(tanh(z.a) * s.h), p.gain_m, p.shift_m)
-    return dict(m=m, h=tanh(m) * relu(z.x + 0.5) - s.h / 2, late=s.m, b=b, same=b)
+    return dict(m=m, h=tanh(m) * relu(z.x + p.back(s.h)) - s.h / 2, late=s.m, b=b, same=b)
 
 
 def leaves(layer, x, state):

@@ -1,17 +1,50 @@
-"""The README is executed: what it tells a newcomer to type works as it stands."""
+"""The README, the pages of docs/ and the examples are executed: what they tell a reader to type works as it stands."""
 
+import os
 import re
 import shlex
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+class Block(NamedTuple):
+    kind: str
+    text: str
+    line: int  # of its first line in the page
+    prints: str | None  # what a text block right after it says that it prints
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page, without those in comments."""
+    blank = re.sub(r"<!--.*?-->", lambda match: "\n" * match[0].count("\n"), page.read_text(), flags=re.DOTALL)
+    found = list(re.finditer(r"^```(\w*)\n(.*?)^```$", blank, re.MULTILINE | re.DOTALL))
+    after = [match[2] if match[1] == "text" else None for match in found[1:]]
+    lines = [blank[: match.start(2)].count("\n") + 1 for match in found]
+    return [Block(m[1], m[2], line, text) for m, line, text in zip(found, lines, [*after, None], strict=True)]
+
+
+BLOCKS = blocks(ROOT / "README.md")
+
+
+def run(block: Block, page: Path, names: dict) -> None:
+    """Execute a Python block, under its own lines of the page; it prints what the page says, `…` being anything."""
+    code = compile("\n" * (block.line - 1) + block.text, page.relative_to(ROOT), "exec")
+    with redirect_stdout(StringIO()) as out:
+        exec(code, names)
+    if block.prints is not None:
+        wanted = re.escape(block.prints.rstrip()).replace("…", ".*")
+        assert re.fullmatch(wanted, out.getvalue().rstrip()), f"{page.name}:{block.line} prints\n{out.getvalue()}"
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +69,16 @@ def commands(block: str) -> list[list[str]]:
     return [words for line in block.splitlines() if (words := shlex.split(line, comments=True))]
 
 
-def test_every_kind_of_block_is_known():
-    """A block is sh, python, or text; nothing stands in the README that no test looks at."""
-    assert {kind for kind, _ in BLOCKS} <= {"sh", "python", "text"}
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_kind_of_block_is_known(page):
+    """A block is sh, python, or text after a block that prints it: nothing stands on a page that no test looks at."""
+    found = blocks(page)
+    for before, block in zip([None, *found], found, strict=False):
+        assert block.kind in ({"sh", "python", "text"} if page.name == "README.md" else {"python", "text"})
+        assert block.kind != "text" or (before and before.kind in ("python", "sh")), f"{page.name}:{block.line}"
 
 
-@pytest.mark.parametrize("block", [block for kind, block in BLOCKS if kind == "sh"])
+@pytest.mark.parametrize("block", [block.text for block in BLOCKS if block.kind == "sh"])
 def test_shell_blocks_run(block, desk):
     """Every `make` target exists, and every `gated` command ends well."""
     for words in commands(block):
@@ -52,16 +89,41 @@ def test_shell_blocks_run(block, desk):
                 [Path(sys.executable).with_name("gated"), *words[1:]], cwd=desk, capture_output=True, text=True
             )
         else:
-            assert words[0] in {"pip"}, f"a command nobody tests: {words}"
+            there = words[0] == "python" and (ROOT / words[1]).is_file()
+            assert words[0] == "pip" or there, f"a command nobody tests: {words}"
             continue
         assert done.returncode == 0, (words, done.stderr)
 
 
-@pytest.mark.parametrize("block", [block for kind, block in BLOCKS if kind == "python"])
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.kind == "python"], ids=lambda block: block.line)
 def test_python_blocks_run(block, desk, monkeypatch):
-    """Every Python block runs by itself, in a folder that has the files it names."""
+    """Every Python block of the README runs by itself, in a folder that has the files it names."""
     monkeypatch.chdir(desk)
-    exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
+    run(block, ROOT / "README.md", {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_run(page, monkeypatch):
+    """The Python blocks of a page of docs/ run one after another, and print what the page says that they print."""
+    monkeypatch.chdir(ROOT)
+    names = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.kind == "python":
+            run(block, page, names)
+
+
+def test_the_example_of_an_own_cell():
+    """The example learns its task within seconds on one core, in the native core, and its gate shows how."""
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, ROOT / "examples/own_cell.py"], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    told = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert told["path"] == "native: minimal in the native core"
+    before, after = map(float, re.findall(r"\d+\.\d{3}", told["error"]))
+    assert after < before / 10
+    marked, others = map(float, re.findall(r"\d+\.\d{2}", told["gate"]))
+    assert marked < 0.5 < others
+    assert int(re.search(r"(\d+) times", told["speed"])[1]) >= 2  # of about ten on an idle machine
 
 
 def test_the_demo_prints_what_the_readme_shows(tmp_path):
@@ -71,7 +133,7 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     told = {re.sub(r"[\d.,–]+", "#", " ".join(line.split())) for line in done.stderr.splitlines()}
-    (shown,) = [block for kind, block in BLOCKS if kind == "text"]
+    shown = next(block.text for block in BLOCKS if block.kind == "text")
     for line in filter(str.strip, shown.splitlines()):
         assert re.sub(r"[\d.,–]+", "#", " ".join(line.split())) in told
     assert {"report.png", "report.html"} <= {path.name for path in (tmp_path / "demo").iterdir()}

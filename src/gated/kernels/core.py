@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from gated import _native
 from gated._check import refuse, want
 from gated.cells import Cell
+from gated.kernels import memory
 from gated.kernels.lower import Lowered, lower
 from gated.kernels.program import parse
 from gated.kernels.trace import trace
@@ -169,6 +170,12 @@ def _at(what: str, tensor: Tensor | None, count: int, dtype: torch.dtype, held: 
     return tensor.data_ptr()
 
 
+def like(x: Tensor, empty: Callable[[tuple[int, ...], Tensor], Tensor]) -> Tensor:
+    """Room for dx: batch first where x is."""
+    T, B, I = x.shape
+    return empty((B, T, I), x).transpose(0, 1) if x.stride()[:2] == (I, T * I) else empty((T, B, I), x)
+
+
 ZEROS: dict[torch.dtype, Tensor] = {}
 
 
@@ -254,7 +261,7 @@ def forward(
     held: list[Tensor] = []
     inputs = _inputs(call, x, states, weights, lengths, seed, held)
     (T, B, _), D = x.shape, call.D
-    y = x.new_empty((T, B, D * call.P))
+    y = memory.empty((T, B, D * call.P), x)
     results = [y, *[x.new_empty((D, B, width)) for width in call.widths]]
     ends = [end.data_ptr() for end in results[1:]]
     saved = bounds = 0
@@ -263,8 +270,8 @@ def forward(
         bounds = results[-1].data_ptr()
     elif call.row or call.kept:
         # A trace shows zeros past the ends, where the core writes nothing.
-        make = x.new_zeros if lengths is not None and call.kept else x.new_empty
-        results.append(make((D, T, B, call.row)))
+        shape = (D, T, B, call.row)
+        results.append(x.new_zeros(shape) if lengths is not None and call.kept else memory.empty(shape, x))
         saved = results[-1].data_ptr()
     call.plan.forward(*inputs, y.data_ptr(), ends, saved, bounds, chunk, bf16, _threads(call, T, B))
     return results
@@ -305,9 +312,7 @@ def backward(
         [_at("gradient", d, D * B * width, dtype, held) for d, width in zip(dfinals, call.widths, strict=True)],
         _at("gradient", dsaved, rows * call.row, dtype, held),
     )
-    dx = torch.empty_like(x) if needs[0] else None
-    if dx is not None and dx.stride(2) != 1 and I != 1:
-        dx = x.new_empty((T, B, I))
+    dx = like(x, memory.empty) if needs[0] else None
     found = [x.new_empty(s.shape) if need else None for s, need in zip((*states, *weights), needs[1:], strict=True)]
     into = [0 if gradient is None else gradient.data_ptr() for gradient in found]
     addresses = [0] * call.places

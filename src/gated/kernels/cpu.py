@@ -302,7 +302,8 @@ def _fake_scan_backward(
     program: str, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], *rest: Any
 ) -> Any:
     needs = rest[-1]
-    found = [torch.empty_like(x), *[w.new_empty(w.shape) for w in (*states, *weights)]]
+    dx = core.like(x, lambda shape, x: x.new_empty(shape))
+    found = [dx, *[w.new_empty(w.shape) for w in (*states, *weights)]]
     return [gradient if need else x.new_empty(0) for gradient, need in zip(found, needs, strict=True)]
 
 

@@ -17,6 +17,7 @@ from gated.kernels.program import Unsupported
 from gated.layers import door, paths
 from gated.layers.door import Batch
 from gated.layers.initialise import check, initialise
+from gated.layers.stream import Stream
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -276,6 +277,16 @@ class Recurrent(nn.Module):
         if not trace and not grad_trace:
             return result
         return *result, [[{k: batch.leave(v) for k, v in way.items()} for way in layer] for layer in seen]
+
+    def stream(self, batch: int = 1) -> Stream:
+        """The layer for input that comes step by step, `batch` sequences at once: `Stream`.
+
+        stream = layer.stream()
+        h = stream.push(x)              # (I,) to (P,), an array or a tensor, 1 to 2 µs
+        y = stream.push_block(xs)       # (T, 1, I) to (T, 1, P), as T pushes
+        stream.state, stream.reset()    # the layer's hx, to read and write; zeros
+        """
+        return Stream(self, batch)
 
     def _enter(self, input: Any, lengths: Any) -> Batch:
         first = getattr(self, self.order[0][0])

@@ -35,9 +35,12 @@ double wanted(int function, double x) {
     return function == 0 ? e : x < 0 ? e / (1 + e) : 1 / (1 + e);
 }
 
-double places(float got, double wanted) {
+// How far the next float32 is from `wanted`, rounded.
+double place(double wanted) {
     const float size = float(std::fabs(wanted));
-    return std::fabs(got - wanted) / (double(std::nextafter(size, INFINITY)) - size);
+    uint32_t bits;
+    std::memcpy(&bits, &size, 4);
+    return double(number(bits + 1)) - size;
 }
 
 }  // namespace
@@ -53,7 +56,7 @@ int main(int count, char** words) {
     const auto work = [&] {
         std::vector<Worst> mine(worst.size());
         std::vector<float> x(BLOCK), y(BLOCK), minus(BLOCK), turned(BLOCK);
-        std::vector<double> exact(BLOCK);
+        std::vector<double> exact(BLOCK), unit(BLOCK);
         for (uint64_t job; (job = next++) < total;) {
             const int function = int(job / (total / 3));
             const uint32_t from = uint32_t(job % (total / 3) * step);
@@ -62,7 +65,7 @@ int main(int count, char** words) {
             for (int j = 0; j < BLOCK; ++j) {
                 x[j] = number(uint32_t(from + uint64_t(j) * stride));
                 minus[j] = -x[j];
-                exact[j] = wanted(function, x[j]);
+                exact[j] = wanted(function, x[j]), unit[j] = 1 / place(exact[j]);
             }
             for (size_t s = 0; s < all.size(); ++s) {
                 all[s].body->apply_float(CODES[function], x.data(), y.data(), BLOCK);
@@ -74,7 +77,7 @@ int main(int count, char** words) {
                         continue;
                     }
                     if (function == 2 && turned[j] != -y[j]) ++special;
-                    const double error = places(y[j], exact[j]);
+                    const double error = std::fabs(y[j] - exact[j]) * unit[j];
                     if (!(error <= w.places)) w = {error, x[j]};
                 }
             }

@@ -298,7 +298,7 @@ def backward(
     """The gradients of x, the states and the parameters, where needed."""
     held: list[Tensor] = []
     inputs = _inputs(call, x, states, weights, lengths, seed, held)
-    (T, B, I), D, dtype = x.shape, call.D, x.dtype
+    (T, B, _), D, dtype = x.shape, call.D, x.dtype
     rows = D * T * B
     if call.columns and dsaved is None:  # the plan reads the gradients of what was kept, though none came
         dsaved = y.new_zeros((D, T, B, call.row))

@@ -48,6 +48,7 @@ void Part<T>::gradients() {
 template <class T>
 void Part<T>::backward() {
     prepare();
+    clear();
     const int64_t D = d * call.B;
     for (int64_t i = 0; i < sequences; ++i)  // what no step reaches
         for (int64_t b = order[i], t = call.length(b); t < call.T; ++t) {

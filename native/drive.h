@@ -63,7 +63,8 @@ void Drive<T>::lay_out(const Part<T>& part, Weights<T>& w, Arena& arena) {
     if (plan.recur) w.M[1] = arena.take<T>(packed_size<T>(P(), H()));
     if (!cut.back) return;
     w.Rt = arena.take<T>(packed_size<T>(plan.h_blocks() * Hp(), N));
-    if (call.dx != nullptr) w.Wt = arena.take<T>(packed_size<T>(plan.x_blocks() * Hp(), I()));
+    if (call.dx != nullptr && part.member == 0)
+        w.Wt = arena.take<T>(packed_size<T>(plan.x_blocks() * Hp(), I()));
     if (plan.project) w.Mt[0] = arena.take<T>(packed_size<T>(P(), H()));
     if (plan.recur) w.Mt[1] = arena.take<T>(packed_size<T>(H(), P()));
 }
@@ -109,9 +110,10 @@ void Drive<T>::pack(const Part<T>& part, int thread, int team) {
         columns(w.Rh, whh, plan.h_rows.data() + both, only, P());
     }
     // Their transposes, which take dz: all units.
-    const auto rows = [&](T* to, const T* weight, const int* blocks, int many, int ld, int from, int width) {
+    const auto rows = [&](T* to, const T* weight, const int* blocks, int many, int ld, int from, int width,
+                          auto turn) {
         for (int c = 0; c < width; c += PANEL * L)
-            if (mine()) {
+            if (turn()) {
                 pack_plain<T>(to, many * Hp(), width, c, [&](int k) {
                     const int unit = k % Hp();
                     return unit < H() ? weight + size_t(blocks[k / Hp()] * H() + unit) * ld + from : nullptr;
@@ -120,8 +122,11 @@ void Drive<T>::pack(const Part<T>& part, int thread, int team) {
             }
     };
     if (cut.back) {
-        rows(w.Rt, whh, plan.h_rows.data(), plan.h_blocks(), P(), p0, N);
-        if (call.dx != nullptr) rows(w.Wt, wih, plan.x_rows.data(), X, I(), 0, I());
+        rows(w.Rt, whh, plan.h_rows.data(), plan.h_blocks(), P(), p0, N, mine);
+        // Where units are shared out, so is the packing of what all of them use.
+        int panel = 0;
+        const auto ours = [&] { return cut.units ? panel++ % part.team == part.member : mine(); };
+        if (call.dx != nullptr) rows(w.Wt, wih, plan.x_rows.data(), X, I(), 0, I(), ours);
     }
     for (int m = 0; m < 2; ++m) {  // project (P, H) and recur (H, P)
         if (!(m == 0 ? plan.project : plan.recur)) continue;
@@ -236,10 +241,12 @@ Part<T>* Drive<T>::divide(Arena arena, Barrier* barrier, size_t* size) {
         for (int64_t k = 0; make && k < part.sequences; ++k)
             order[k] = call.order != nullptr ? call.order[begin + k * stride] : begin + k;
         part.lay_out(arena);
-        if (cut.units || p == 0)
+        if (cut.units || p == 0) {
             lay_out(part, part.w, arena);
-        else if (make)
+            if (make && p > 0) part.w.Wt = leader->w.Wt;
+        } else if (make) {
             part.w = leader->w;
+        }
         if (cut.back && (!cut.units || p == 0))
             part.lay_out_sums(arena);
         else if (cut.back && make)
@@ -260,7 +267,6 @@ void Drive<T>::run(bool back) {
     Part<T>* parts = divide(Arena{memory.of(size)}, &barrier, &size);
     const int many = directions() * cut.parts;
     const auto one = [&](Part<T>& p) { back ? p.backward() : p.forward(); };
-    for (int i = 0; back && i < (cut.units ? 1 : many); ++i) parts[i].clear();
     if (cut.units) {
         bool alone = false;
         parallel(many, [&](int thread, int team) {

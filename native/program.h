@@ -123,16 +123,15 @@ inline void accumulate(const Step<T>& s, const Instruction& i) {
     const int n = s.width(i);
     T* to = s(i.d)[0];
     const Rows<T>&a = s(i.a), &b = s(i.op == ACCMUL ? i.b : i.a);
-    for (int r = 0; r < s.rows; ++r) {
-        const T *pa = a[r], *pb = b[r];
-        int j = 0;
-        if (i.op == ACCMUL) {
-            for (; j + L <= n; j += L) store(to + j, load(to + j) + load(pa + j) * load(pb + j));
-            for (; j < n; ++j) to[j] += pa[j] * pb[j];
-        } else {
-            for (; j + L <= n; j += L) store(to + j, load(to + j) + load(pa + j));
-            for (; j < n; ++j) to[j] += pa[j];
-        }
+    for (int j = 0; j < n; j += L) {
+        const int k = n - j < L ? n - j : L;
+        const auto at = [&](const T* row) { return k < L ? load(row + j, k) : load(row + j); };
+        Vec<T> sum = at(to);
+        if (i.op == ACCMUL)
+            for (int r = 0; r < s.rows; ++r) sum += at(a[r]) * at(b[r]);
+        else
+            for (int r = 0; r < s.rows; ++r) sum += at(a[r]);
+        k < L ? store(to + j, sum, k) : store(to + j, sum);
     }
 }
 

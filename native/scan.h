@@ -176,13 +176,20 @@ void Part<T>::share_sums(const Part& other) {
     CM[0] = other.CM[0], CM[1] = other.CM[1];
 }
 
+// Zeros to add to: those of this part, or of its share of the units.
 template <class T>
 void Part<T>::clear() {
-    zero(chunk, int64_t(cut.rows) * cut.steps * chunk_row());  // what pads a block is read, and never written
-    zero(CW, int64_t(I()) * plan.x_blocks() * Hp()), zero(CR, int64_t(P()) * plan.h_blocks() * Hp());
-    zero(db, plan.blocks() * Hp()), zero(dvectors, plan.vectors * Hp());
-    if (plan.project) zero(CM[0], int64_t(H()) * padded<T>(P()));
-    if (plan.recur) zero(CM[1], int64_t(P()) * Hp());
+    const auto mine = [&](T* sums, int64_t n) {
+        const int64_t begin = n * member / team, end = n * (member + 1) / team;
+        zero(sums + begin, end - begin);
+    };
+    // What pads a block of dz is read, and never written.
+    if (H() != Hp() || plan.project) mine(chunk, int64_t(cut.rows) * cut.steps * chunk_row());
+    mine(CW, int64_t(I()) * plan.x_blocks() * Hp()), mine(CR, int64_t(P()) * plan.h_blocks() * Hp());
+    mine(db, plan.blocks() * Hp()), mine(dvectors, plan.vectors * Hp());
+    if (plan.project) mine(CM[0], int64_t(H()) * padded<T>(P()));
+    if (plan.recur) mine(CM[1], int64_t(P()) * Hp());
+    if (cut.units) barrier->wait(team);
 }
 
 // What does not change from tile to tile.

@@ -159,6 +159,8 @@ class Streams {
              const Addresses& weights) {
         if (!layers.empty() && (I != last || B != rows || (width == 8) != wide))
             throw std::invalid_argument("expected a layer that takes what the one before gives");
+        if (plan.saved > 0 || plan.scalars > 0)
+            throw std::invalid_argument("plan: expected one that saves nothing, for there is nowhere to");
         Call c = call_of(plan, nb::make_tuple(width, 1, B, I, H, P, 1), 0, 0, 0, states, weights, 0, 0, 0, 0,
                          0, 0, false, 1);
         for (uintptr_t a : states) c.finals.push_back(at<void>(a));

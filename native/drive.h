@@ -44,11 +44,10 @@ void Drive<T>::cut_up(bool back) {
     cut.rows = int(most(1, (each + tiles - 1) / tiles));
     cut.ahead = cut.rows < 4 ? int(most(1, least(call.T, 48 / cut.rows))) : 0;
     if (call.chunk > 0) cut.ahead = cut.ahead > 0 ? int(least(cut.ahead, call.chunk)) : 0;
-    cut.steps =
-        int(call.chunk > 0
-                ? call.chunk
-                : most(1, least(call.T,
-                                (matrix > (384 << 10) ? (matrix > (2 << 20) ? 512 : 256) : 128) / cut.rows)));
+    // Sums as large as the weights go through the cache once a chunk: the larger they are, the longer the
+    // chunk.
+    const int64_t together = matrix > (2 << 20) ? 512 : matrix > (384 << 10) ? 256 : 128;
+    cut.steps = int(most(1, least(call.T, call.chunk > 0 ? call.chunk : together / cut.rows)));
 }
 
 template <class T>

@@ -1,5 +1,6 @@
-// e^x, sigmoid and tanh on vectors. Largest errors over all float32, held by a test: exp 1, sigmoid 2.4,
-// tanh 2.5 units in the last place of the result rounded from float64. NaN gives NaN, ±∞ the limits.
+// e^x, sigmoid and tanh on vectors. Largest errors over all float32 (make exhaustive): exp 1.02,
+// sigmoid 2.41, tanh 2.5 units in the last place of the result rounded from float64. NaN gives NaN, ±∞ the
+// limits.
 //
 //     e^x = 2^n e^r        n = round(x / ln 2)        r = x - n ln 2, |r| <= ln 2 / 2
 #pragma once

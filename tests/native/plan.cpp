@@ -163,7 +163,7 @@ void what_is_accepted_touches_its_own_memory() {
     int accepted = 0;
     for (int round = 0; round < 30000; ++round) {
         Plan plan = plan_of(CELLS[dice.below(int(sizeof CELLS / sizeof *CELLS))]);
-        const bool wide = round % 64 == 0;  // large enough for threads to share out the units
+        const bool wide = round % 256 == 0;  // large enough for threads to share out the units
         for (int k = 1 + dice.below(3); k > 0 && !plan.forward.empty(); --k) damage(plan, dice);
         if (plan.x_rows.size() > 8 || refused(plan)) continue;
         const int H = wide ? 130 : 1 + dice.below(20);

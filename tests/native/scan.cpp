@@ -70,7 +70,7 @@ void same(const Cell& cell, const Sizes& n, Options options, const std::vector<H
 }
 
 void every_cell() {
-    const std::vector<How> ways{{1, 0}, {2, 0, false, true}, {4, 0}, {2, 2}, {1, 100}};
+    const std::vector<How> ways{{1, 0}, {2, 0, false, true}, {4, 0}, {2, 2}, {1, 1 << 30}};
     for (const Cell& cell : CELLS) {
         const bool project = std::string(cell.name).find("projection") != std::string::npos;
         for (const bool lengths : {false, true})

@@ -34,7 +34,7 @@ void a_team_meets_at_every_step() {
         std::vector<int> step(size_t(n) * 64, 0);  // apart in memory
         int late = 0;
         parallel(n, [&](int thread, int team) {
-            for (int k = 1; k <= 2000; ++k) {
+            for (int k = 1; k <= 500; ++k) {
                 step[size_t(thread) * 64] = k;
                 barrier.wait(team);
                 for (int other = 0; other < team; ++other)

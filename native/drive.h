@@ -34,8 +34,9 @@ void Drive<T>::cut_up(bool back) {
     cut.parts = int(most(1, least(call.B, threads)));
     cut.apart = call.D == 2 && 2 * cut.parts <= threads;
     // Few rows, many units: a part that reads only its share of R at each step is worth a barrier a step.
-    cut.units = call.D == 1 && threads > 1 && call.B <= (matrix >= (512 << 10) ? 8 : 3) * threads && call.T > 1 && call.lengths == nullptr &&
-                call.chunk == 0 && matrix >= (128 << 10) && plan.unitwise();
+    cut.units = call.D == 1 && threads > 1 && call.B <= (matrix >= (512 << 10) ? 8 : 3) * threads &&
+                call.T > 1 && call.lengths == nullptr && call.chunk == 0 && matrix >= (128 << 10) &&
+                plan.unitwise();
     if (cut.units) cut.parts = int(least(threads, H() / lanes<T>));
     const int64_t each = cut.units ? call.B : (call.B + cut.parts - 1) / cut.parts;
     const int64_t tile = matrix > (384 << 10) ? 48 : 24;
@@ -43,8 +44,11 @@ void Drive<T>::cut_up(bool back) {
     cut.rows = int(most(1, (each + tiles - 1) / tiles));
     cut.ahead = cut.rows < 4 ? int(most(1, least(call.T, 48 / cut.rows))) : 0;
     if (call.chunk > 0) cut.ahead = cut.ahead > 0 ? int(least(cut.ahead, call.chunk)) : 0;
-    cut.steps = int(call.chunk > 0 ? most(1, least(call.T, call.chunk))
-                                   : most(1, least(call.T, (matrix > (384 << 10) ? (matrix > (2 << 20) ? 512 : 256) : 128) / cut.rows)));
+    cut.steps =
+        int(call.chunk > 0
+                ? most(1, least(call.T, call.chunk))
+                : most(1, least(call.T,
+                                (matrix > (384 << 10) ? (matrix > (2 << 20) ? 512 : 256) : 128) / cut.rows)));
 }
 
 template <class T>

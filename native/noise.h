@@ -7,20 +7,42 @@
 namespace gated {
 namespace GATED_TARGET {
 
+// Whole numbers below 2^32, each in 64 bits, where a product of two has room; what is above them is not
+// looked at.
+constexpr int COUNTERS = lanes<double>;
+typedef uint64_t Counters __attribute__((vector_size(COUNTERS * sizeof(uint64_t))));
+
+inline Counters times(Counters a, uint64_t b) {
+#if defined(GATED_AVX) && GATED_BYTES == 64
+    return (Counters)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(int64_t(b)));
+#elif defined(GATED_AVX) && GATED_BYTES == 32
+    return (Counters)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(int64_t(b)));
+#else
+    return (a & 0xffffffffu) * b;
+#endif
+}
+
 // The words of units 64 g + 16 w + l, for l < 16 and w < 4: word w of counter (16 g + l, b, t, stream).
 inline void philox(uint32_t (*words)[16], uint64_t seed, uint32_t group, uint32_t b, uint32_t t,
                    uint32_t stream) {
-    uint32_t c0[16], c1[16], c2[16], c3[16];
-    for (int l = 0; l < 16; ++l) c0[l] = 16 * group + l, c1[l] = b, c2[l] = t, c3[l] = stream;
+    constexpr int N = 16 / COUNTERS;  // side by side, for each round waits for the one before
+    Counters c0[N]{}, c1[N], c2[N], c3[N];
+    for (int n = 0; n < N; ++n) {
+        for (int l = 0; l < COUNTERS; ++l) c0[n][l] = 16 * group + uint32_t(n * COUNTERS + l);
+        c1[n] = Counters{} + b, c2[n] = Counters{} + t, c3[n] = Counters{} + stream;
+    }
     uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
     for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
-        for (int l = 0; l < 16; ++l) {
-            const uint64_t p0 = uint64_t(0xD2511F53u) * c0[l], p1 = uint64_t(0xCD9E8D57u) * c2[l];
-            const uint32_t h0 = uint32_t(p0 >> 32), h1 = uint32_t(p1 >> 32);
-            c0[l] = h1 ^ c1[l] ^ k0, c1[l] = uint32_t(p1), c2[l] = h0 ^ c3[l] ^ k1, c3[l] = uint32_t(p0);
+        for (int n = 0; n < N; ++n) {
+            const Counters p0 = times(c0[n], 0xD2511F53u), p1 = times(c2[n], 0xCD9E8D57u);
+            c0[n] = (p1 >> 32) ^ c1[n] ^ k0, c1[n] = p1, c2[n] = (p0 >> 32) ^ c3[n] ^ k1, c3[n] = p0;
         }
-    for (int l = 0; l < 16; ++l)
-        words[0][l] = c0[l], words[1][l] = c1[l], words[2][l] = c2[l], words[3][l] = c3[l];
+    for (int n = 0; n < N; ++n)
+        for (int l = 0; l < COUNTERS; ++l) {
+            const int at = n * COUNTERS + l;
+            words[0][at] = uint32_t(c0[n][l]), words[1][at] = uint32_t(c1[n][l]);
+            words[2][at] = uint32_t(c2[n][l]), words[3][at] = uint32_t(c3[n][l]);
+        }
 }
 
 // to[j] = hit with probability rate, else miss, for units [first, first + n).
@@ -29,10 +51,18 @@ inline void noise(T* to, int first, int n, double rate, T hit, T miss, uint64_t 
                   uint32_t stream) {
     const uint32_t below = uint32_t(rate * 16777216. + .5);
     uint32_t words[4][16];
-    for (int j = first, end = first + n; j < end;) {
+    for (int j = first / 64 * 64, end = first + n; j < end; j += 64) {
         philox(words, seed, uint32_t(j / 64), b, t, stream);
-        const int stop = (j / 64 + 1) * 64 < end ? (j / 64 + 1) * 64 : end;
-        for (; j < stop; ++j) *to++ = (words[j % 64 / 16][j % 16] >> 8) < below ? hit : miss;
+        for (int w = 0; w < 4; ++w) {
+            T mask[16];
+            for (int l = 0; l < 16; ++l) mask[l] = (words[w][l] >> 8) < below ? hit : miss;
+            const int begin = j + 16 * w;
+            if (begin >= first && begin + 16 <= end)
+                std::memcpy(to + begin - first, mask, sizeof mask);
+            else
+                for (int l = 0; l < 16; ++l)
+                    if (begin + l >= first && begin + l < end) to[begin + l - first] = mask[l];
+        }
     }
 }
 

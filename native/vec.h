@@ -104,13 +104,6 @@ inline void store(double* p, Vec<double> v, int n) {
 }
 #endif
 
-template <class T>
-inline T sum(Vec<T> v) {
-    T s = 0;
-    for (int j = 0; j < lanes<T>; ++j) s += v[j];
-    return s;
-}
-
 // Number j of the result is number at[j] of a and b, one after the other.
 template <class T>
 inline Vec<T> shuffle(Vec<T> a, Vec<T> b, Int<T> at) {
@@ -121,6 +114,16 @@ inline Vec<T> shuffle(Vec<T> a, Vec<T> b, Int<T> at) {
 #else
     return __builtin_shuffle(a, b, at);
 #endif
+}
+
+template <class T>
+inline T sum(Vec<T> v) {
+    for (int half = lanes<T> / 2; half > 0; half /= 2) {
+        Int<T> at;
+        for (int j = 0; j < lanes<T>; ++j) at[j] = (j + half) % lanes<T>;
+        v += shuffle<T>(v, v, at);
+    }
+    return v[0];
 }
 
 // A square of registers, its rows for its columns: log2(lanes) perfect shuffles.

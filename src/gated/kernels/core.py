@@ -77,6 +77,7 @@ class Call(NamedTuple):
     """A plan for layers of one size: what to allocate, and where each parameter's address goes."""
 
     plan: _native.Plan
+    unseeded: _native.Plan  # where no gradient came for what was kept
     columns: dict[str, int]  # of `saved` by kept name; h, which y holds, has none
     watched: dict[str, int]  # columns of `watch`
     D: int
@@ -100,6 +101,7 @@ def _call(
 ) -> Call:
     """A plan from the program's text and the shapes of its parameters: their number, and the first two; see `sizes`."""
     plan, low = planned(text, keep, train, watch)
+    unseeded = planned(text, keep, train, watch, False)[0] if keep and train else plan
     spec = low.spec
     D, bias = sizes(spec, many, third)
     (rows, I), P = ih, hh[1]
@@ -115,6 +117,7 @@ def _call(
     places = FIXED + spec["vectors"]
     return Call(
         plan=plan,
+        unseeded=unseeded,
         columns={name: _column(at.operand) for name, at in low.columns.items() if _column(at.operand) >= 0},
         watched={name: at.operand % 256 for name, at in low.watches.items()},
         D=D,
@@ -134,9 +137,12 @@ def _call(
 
 
 @cache
-def planned(text: str, keep: tuple[str, ...], train: bool, watch: bool) -> tuple[_native.Plan, Lowered]:
-    # Whatever is kept may get a gradient, and the rows of `saved` must be those that the backward pass expects.
-    low = lower(parse(text), keep=keep, train=train, seeds=keep if train else (), watch=keep if watch else ())
+def planned(
+    text: str, keep: tuple[str, ...], train: bool, watch: bool, seeded: bool = True
+) -> tuple[_native.Plan, Lowered]:
+    """The plan of a program. seeded: what is kept may get gradients of its own; its columns are the same without."""
+    seeds = keep if train and seeded else ()
+    low = lower(parse(text), keep=keep, train=train, seeds=seeds, watch=keep if watch else ())
     return _native.Plan(low.spec), low
 
 
@@ -298,10 +304,8 @@ def backward(
     """The gradients of x, the states and the parameters, where needed."""
     held: list[Tensor] = []
     inputs = _inputs(call, x, states, weights, lengths, seed, held)
-    (T, B, I), D, dtype = x.shape, call.D, x.dtype
+    (T, B, _), D, dtype = x.shape, call.D, x.dtype
     rows = D * T * B
-    if call.columns and dsaved is None:  # the plan reads the gradients of what was kept, though none came
-        dsaved = y.new_zeros((D, T, B, call.row))
     given = (
         _at("y", y, rows * call.P, dtype, held),
         0 if chunk or not call.row else _at("saved", saved, rows * call.row, dtype, held),
@@ -319,7 +323,8 @@ def backward(
     for (place, _), address in zip(call.spots, into[len(states) :], strict=True):
         addresses[place] = address
     dt, db = (0, 0) if dx is None else dx.stride()[:2]
-    call.plan.backward(
+    plan = call.unseeded if dsaved is None else call.plan
+    plan.backward(
         *inputs, *given, chunk, bf16, _threads(call, 2 * T, B), *gradients, 0 if dx is None else dx.data_ptr(), dt, db,
         into[: len(states)] or [0] * len(call.widths), addresses, 0 if watch is None else watch.data_ptr(),
     )  # fmt: skip

@@ -179,11 +179,17 @@ class Stream:
             refuse(where, "a NumPy array or a tensor", type(x).__name__)
         if isinstance(x, Tensor):
             want(x.is_cpu, where, "a tensor on the processor", x.device, "Take x.cpu().")
-            want(x.dtype is self._dtype, where, f"{self._dtype}, as the weights", x.dtype, f"Take x.to({self._dtype}).")
+            want(
+                x.dtype is self._dtype,
+                where,
+                f"{self._dtype}, as the weights have",
+                x.dtype,
+                f"Take x.to({self._dtype}).",
+            )
         else:
             want(self._numpy is not None, where, "a tensor, for NumPy lacks bfloat16", "an array")
             todo = f"Take x.astype({str(self._numpy)!r})."
-            want(x.dtype == self._numpy, where, f"{self._numpy}, as the weights", x.dtype, todo)
+            want(x.dtype == self._numpy, where, f"{self._numpy}, as the weights have", x.dtype, todo)
         I = self._rooms[0].shape[-1]
         forms = [many, *([one] if self._batch == 1 else [])]
         expected = " or ".join(form.replace("B", str(self._batch)).replace("I", str(I)) for form in forms)

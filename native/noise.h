@@ -14,7 +14,7 @@ typedef uint64_t Counters __attribute__((vector_size(COUNTERS * sizeof(uint64_t)
 
 inline Counters times(Counters a, uint64_t b) {
 #if defined(GATED_AVX) && GATED_BYTES == 64
-    return (Counters)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(int64_t(b)));
+    return (Counters)_mm512_maskz_mul_epu32(0xff, (__m512i)a, _mm512_set1_epi64(int64_t(b)));
 #elif defined(GATED_AVX) && GATED_BYTES == 32
     return (Counters)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(int64_t(b)));
 #else
@@ -28,7 +28,9 @@ inline void philox(uint32_t (*words)[16], uint64_t seed, uint32_t group, uint32_
     constexpr int N = 16 / COUNTERS;  // side by side, for each round waits for the one before
     Counters c0[N], c1[N], c2[N], c3[N];
     for (int n = 0; n < N; ++n) {
-        for (int l = 0; l < COUNTERS; ++l) c0[n][l] = 16 * group + uint32_t(n * COUNTERS + l);
+        uint64_t units[COUNTERS];
+        for (int l = 0; l < COUNTERS; ++l) units[l] = 16 * group + uint32_t(n * COUNTERS + l);
+        std::memcpy(&c0[n], units, sizeof units);
         c1[n] = Counters{} + b, c2[n] = Counters{} + t, c3[n] = Counters{} + stream;
     }
     uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);

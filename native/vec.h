@@ -116,14 +116,15 @@ inline Vec<T> shuffle(Vec<T> a, Vec<T> b, Int<T> at) {
 #endif
 }
 
-template <class T>
+template <class T, int HALF = lanes<T> / 2>
 inline T sum(Vec<T> v) {
-    for (int half = lanes<T> / 2; half > 0; half /= 2) {
-        Int<T> at;
-        for (int j = 0; j < lanes<T>; ++j) at[j] = (j + half) % lanes<T>;
-        v += shuffle<T>(v, v, at);
+    if constexpr (HALF > 0) {
+        Int<T> at{};
+        for (int j = 0; j < lanes<T>; ++j) at[j] = (j + HALF) % lanes<T>;
+        return sum<T, HALF / 2>(v + shuffle<T>(v, v, at));
+    } else {
+        return v[0];
     }
-    return v[0];
 }
 
 // A square of registers, its rows for its columns: log2(lanes) perfect shuffles.

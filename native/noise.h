@@ -47,6 +47,21 @@ inline void philox(uint32_t (*words)[16], uint64_t seed, uint32_t group, uint32_
         }
 }
 
+// hit where the upper 24 bits of a word are below a bound.
+inline void choose(double* mask, const uint32_t* words, uint32_t below, double hit, double miss) {
+    for (int l = 0; l < 16; ++l) mask[l] = (words[l] >> 8) < below ? hit : miss;
+}
+
+inline void choose(float* mask, const uint32_t* words, uint32_t below, float hit, float miss) {
+    typedef uint32_t Words __attribute__((vector_size(sizeof(Vec<float>))));
+    for (int l = 0; l < 16; l += lanes<float>) {
+        Words some;
+        std::memcpy(&some, words + l, sizeof some);
+        const Int<float> upper = (Int<float>)(some >> 8);
+        store(mask + l, upper < int32_t(below) ? splat<float>(hit) : splat<float>(miss));
+    }
+}
+
 // to[j] = hit with probability rate, else miss, for units [first, first + n).
 template <class T>
 inline void noise(T* to, int first, int n, double rate, T hit, T miss, uint64_t seed, uint32_t b, uint32_t t,
@@ -57,7 +72,7 @@ inline void noise(T* to, int first, int n, double rate, T hit, T miss, uint64_t 
         philox(words, seed, uint32_t(j / 64), b, t, stream);
         for (int w = 0; w < 4; ++w) {
             T mask[16];
-            for (int l = 0; l < 16; ++l) mask[l] = (words[w][l] >> 8) < below ? hit : miss;
+            choose(mask, words[w], below, hit, miss);
             const int begin = j + 16 * w;
             if (begin >= first && begin + 16 <= end)
                 std::memcpy(to + begin - first, mask, sizeof mask);

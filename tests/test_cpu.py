@@ -471,3 +471,12 @@ def test_a_precision_that_the_processor_lacks_is_said_or_refused(monkeypatch):
     given = (layer.recipe.text, x, [], layer.parameters_of(layer.order[0]), None, None, "", False, 0)
     with pytest.raises(InputError, match="a processor with products in bfloat16"):
         scan(*given, True)
+
+
+def test_a_change_of_sign_that_torch_put_off_is_not_lost():
+    """Of a lazily negated view the core reads the numbers that torch shows."""
+    x = torch.randn(5, 2, 1, dtype=torch.complex64).conj().imag
+    assert x.is_neg()
+    layer = LSTM(1, 4)
+    with torch.no_grad():
+        assert torch.equal(layer(x)[0], layer(x.resolve_neg().contiguous())[0])

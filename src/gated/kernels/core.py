@@ -170,8 +170,8 @@ def _at(what: str, tensor: Tensor | None, count: int, dtype: torch.dtype, held: 
     if tensor.dtype is not dtype or tensor.numel() != count or not tensor.is_cpu:
         got = f"{tuple(tensor.shape)} of {tensor.dtype} on {tensor.device}"
         refuse(f"native {what}", f"{count} numbers of {dtype} on the processor", got)
-    if not tensor.is_contiguous():
-        tensor = tensor.contiguous()
+    if not tensor.is_contiguous() or tensor.is_neg():  # torch may put off a change of sign
+        tensor = tensor.resolve_neg().contiguous()
         held.append(tensor)
     return tensor.data_ptr()
 
@@ -219,6 +219,9 @@ def _inputs(
     if x.dim() != 3 or x.shape[2] != call.I or dtype not in BYTES or not x.is_cpu:
         got = f"{tuple(x.shape)} of {dtype} on {x.device}"
         refuse("native input", f"shape (T, B, {call.I}) of float32 or float64 on the processor", got)
+    if x.is_neg():
+        x = x.resolve_neg()
+        held.append(x)
     t, b, i = x.stride()
     if i != 1 and call.I != 1:  # steps and rows may lie anyhow, features side by side
         x = x.contiguous()

@@ -125,7 +125,14 @@ KILLED = """
         print(t.timeless(history), history.best, [p.double().tolist() for p in model.parameters()],
             open(out + "/history.csv").read().count("\\n"))
 
-    def attempt(out, delay):
+    def stamp(out):
+        try:
+            return os.stat(out + "/training.safetensors").st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def attempt(out, saves):
+        # the exit code of a child that is killed some time after so many saves of its own (None: never)
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
@@ -134,22 +141,24 @@ KILLED = """
             child(out)
             sys.stdout.flush()
             os._exit(0)
-        if delay is not None:
-            time.sleep(delay)
+        if saves is not None:
+            last = stamp(out)
+            while saves and (os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None):
+                now = stamp(out)
+                saves, last = saves - (now != last), now
+            time.sleep(chance.uniform(0, 0.02))
             os.kill(pid, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
-    folder = sys.argv[1]
+    folder, kills, chance = sys.argv[1], 0, random.Random(int(sys.argv[2]))
     t.fit(t.net(0.1), steps=2)  # what torch imports at its first step is imported before the fork
-    began = time.monotonic()
     assert attempt(folder + "/whole", None) == 0
-    took = time.monotonic() - began
-    whole, kills, chance = open(folder + "/whole.said").read(), 0, random.Random(int(sys.argv[2]))
+    whole = open(folder + "/whole.said").read()
     assert len(whole) > 1000
     for run in range(3):
         out = f"{{folder}}/run{{run}}"
-        for delay in [took * chance.uniform(0.1, 0.5) for _ in range(4)] + [None]:
-            code = attempt(out, delay)
+        for saves in [*(chance.randrange(8) for _ in range(4)), None]:
+            code = attempt(out, saves)
             if code == 0:
                 break
             assert code == -signal.SIGKILL, code

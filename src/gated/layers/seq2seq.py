@@ -1,0 +1,98 @@
+"""A decoder with attention: one sequence written while another is looked at."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gated._check import shape, want
+from gated.layers.attention import Attention, Memory
+from gated.layers.recurrent import Recurrent
+
+
+class State(NamedTuple):
+    """Where a decoder stands, for N sequences."""
+
+    bottom: Any  # states of the recurrent layers below the attention
+    top: Any  # and above it; None where there are none
+    fed: Float[Tensor, "N O"] | None  # the last readout, with input feeding
+    seen: Float[Tensor, "N S"] | None  # the sum of all attention weights so far, with coverage
+
+
+class Decoder(nn.Module):
+    """Recurrent layers, a look at the memory at every step, and a readout.
+
+        y_t = bottom(x_t)       c_t, a_t = attention(y_t, memory)       y'_t = top([y_t; c_t])
+        o_t = tanh(W [y'_t; c_t] + b)
+
+    Luong et al. 2015, eq. 5. Without top layers y' is y, the decoder of that paper. With them the looks that were taken
+    run through time in the upper layers, as in Wu et al. 2016, §3. With input feeding (Luong et al. 2015, §3.3) the
+    bottom's input is [x_t; o_{t-1}], so steps run one after another; without it a whole sequence is one call of each
+    layer.
+
+    bottom, top: recurrent layers, time-major and in one direction; the decoder gives their input sizes as
+        `Decoder.sizes` tells.
+    x (T, N, I), memory, state, gives o (T, N, O), a (T, N, S), and the state after the last step. N is the memory's B,
+    or, for one step (T = 1), K·B: K hypotheses of each sentence, hypothesis k of sentence b in row k·B + b.
+    """
+
+    def __init__(
+        self, attention: Attention, bottom: Recurrent, top: Recurrent | None, size: int, *, feeding: bool = False,
+        dropout: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.attention, self.bottom, self.top, self.size, self.feeding = attention, bottom, top, size, feeding
+        width = _width(bottom)
+        want(attention.query_size == width, "Decoder attention", f"queries of {width}", attention.query_size)
+        if top is not None:
+            wide = width + attention.memory_size
+            want(top.input_size == wide, "Decoder top", f"input_size {wide}", top.input_size)
+        last = bottom if top is None else top
+        self.readout = nn.Linear(_width(last) + attention.memory_size, size)
+        self.dropout = nn.Dropout(dropout)
+
+    def start(self, memory: Memory, bottom: Any, top: Any = None) -> State:
+        """The state before the first step, with these states of the layers."""
+        B, S, _ = memory.values.shape
+        fed = memory.values.new_zeros(B, self.size) if self.feeding else None
+        seen = memory.values.new_zeros(B, S) if self.attention.w is not None else None
+        return State(bottom, top, fed, seen)
+
+    def forward(
+        self, x: Float[Tensor, "T N I"], memory: Memory, state: State
+    ) -> tuple[Float[Tensor, "T N O"], Float[Tensor, "T N S"], State]:
+        shape("Decoder input", x, "T", "N", self.bottom.input_size - self.size * self.feeding)
+        if not self.feeding:
+            return self._run(x, memory, state)
+        outs, looks = [], []
+        for step in x:
+            o, a, state = self._run(torch.cat([step, state.fed], -1)[None], memory, state)
+            outs.append(o)
+            looks.append(a)
+        return torch.cat(outs), torch.cat(looks), state
+
+    def _run(self, x: Tensor, memory: Memory, state: State) -> tuple[Tensor, Tensor, State]:
+        y, bottom = self.bottom(x, state.bottom)
+        c, a = self._look(y, memory, state.seen)
+        y, top = torch.cat([y, c], -1), None
+        if self.top is not None:
+            y, top = self.top(self.dropout(y), state.top)
+            y = torch.cat([y, c], -1)
+        o = self.dropout(torch.tanh(self.readout(self.dropout(y))))
+        seen = None if state.seen is None else state.seen + a.sum(0)
+        return o, a, State(bottom, top, o[-1] if self.feeding else None, seen)
+
+    def _look(self, y: Tensor, memory: Memory, seen: Tensor | None) -> tuple[Tensor, Tensor]:
+        (T, N), (B, S) = y.shape[:2], memory.exists.shape
+        if N == B:
+            return self.attention(y, memory, seen=seen)
+        queries = y.reshape(T * N // B, B, -1)  # the hypotheses of a sentence look at the one memory
+        c, a = self.attention.look(queries, memory, None if seen is None else seen.view(-1, B, S))
+        return c.reshape(T, N, -1), a.reshape(T, N, -1)
+
+
+def _width(layer: Recurrent) -> int:
+    return layer.widths[-1]["h"]

@@ -1,0 +1,239 @@
+"""Attention, the decoder built on it, and the loss of a large vocabulary."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gated import InputError
+from gated.layers import GRU, LSTM, Attention, Decoder
+from gated.layers.output import cross_entropy
+from gated.layers.seq2seq import State
+
+DOUBLE = dict(dtype=torch.float64)
+SCORES = ("additive", "dot", "general")
+scores = pytest.mark.parametrize("score", SCORES)
+covers = pytest.mark.parametrize("coverage", [False, True])
+
+
+def attention(score, coverage=False, width=6):
+    made = Attention(6, width, score, coverage=coverage).double()
+    if coverage:
+        nn.init.normal_(made.w)
+    return made
+
+
+def data(T=4, B=3, S=5, width=6):
+    return torch.randn(T, B, 6, **DOUBLE), torch.randn(S, B, width, **DOUBLE)
+
+
+def close(a, b):
+    torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-12)
+
+
+@scores
+def test_a_look_is_the_equation(score):
+    """e is the score of the paper, a its softmax over the memory, c the mean of the memory under a."""
+    layer, (q, m) = attention(score), data()
+    c, a = layer(q, m)
+    for t in range(4):
+        for b in range(3):
+            if score == "additive":
+                e = torch.stack([layer.v @ torch.tanh(layer.query(q[t, b]) + layer.key(s)) for s in m[:, b]])
+            else:
+                e = torch.stack([q[t, b] @ (s if score == "dot" else layer.key(s)) / math.sqrt(6) for s in m[:, b]])
+            close(a[t, b], e.softmax(0))
+            close(c[t, b], a[t, b] @ m[:, b])
+
+
+@scores
+@covers
+def test_padding_is_never_seen(score, coverage):
+    """A padded memory, NaN in the padding included, gives what each memory gives alone, gradients as well."""
+    layer, (q, m) = attention(score, coverage), data()
+    lengths = torch.tensor([5, 1, 3])
+    padded = m.clone()
+    for b, length in enumerate(lengths):
+        padded[length:, b] = math.nan
+    padded.requires_grad_()
+    c, a = layer(q, padded, lengths)
+    for b, length in enumerate(lengths):
+        alone, look = layer(q[:, b : b + 1], m[:length, b : b + 1])
+        close(c[:, b : b + 1], alone)
+        close(a[:, b : b + 1, :length], look)
+        assert not a[:, b, length:].any()
+    (grad,) = torch.autograd.grad(c.square().sum(), padded)
+    assert grad.isfinite().all()
+    assert not grad[1:, 1].any()
+
+
+@scores
+def test_a_memory_without_a_step_gives_zero(score):
+    """Where there is nothing to look at, c and a are zero."""
+    layer, (q, m) = attention(score), data()
+    c, a = layer(q, m, torch.tensor([5, 0, 2]))
+    assert not c[:, 1].any()
+    assert not a[:, 1].any()
+
+
+@scores
+def test_coverage_moves_a_key_by_how_often_it_was_looked_at(score):
+    """The key of step s is moved by w times the sum of the earlier weights on s, in sequence and look by look."""
+    layer, (q, m) = attention(score, coverage=True), data()
+    c, a = layer(q, m)
+    ready = layer.prepare(m)
+    seen = torch.zeros(3, 5, **DOUBLE)
+    for t in range(4):
+        moved = ready._replace(keys=ready.keys + seen[..., None] * layer.w)
+        one, look = layer.look(q[t : t + 1], moved)
+        close(c[t : t + 1], one)
+        close(a[t : t + 1], look)
+        seen = seen + look[0]
+    first, _ = layer(q[:2], m)
+    rest, _ = layer(q[2:], m, seen=a[:2].sum(0))
+    close(torch.cat([first, rest]), c)
+
+
+def test_what_does_not_fit_is_refused():
+    """A dot product of unlike widths, an unknown score, and a query or memory of another width are refused."""
+    with pytest.raises(InputError, match="as wide as the memory, got 6 and 8"):
+        Attention(6, 8, "dot")
+    with pytest.raises(InputError, match="one of 'additive', 'dot', 'general'"):
+        Attention(6, 8, "cosine")
+    with pytest.raises(InputError, match="Attention query"):
+        attention("dot")(torch.randn(4, 3, 7, **DOUBLE), data()[1])
+
+
+# ---- the decoder
+
+
+def decoder(kind=LSTM, top=True, feeding=False, coverage=False, score="general", dropout=0.0):
+    bottom = kind(4 + 5 * feeding, 6, 1 if top else 2, **DOUBLE)
+    made = Decoder(
+        attention(score, coverage, 8),
+        bottom,
+        kind(14, 7, 2, **DOUBLE) if top else None,
+        5,
+        feeding=feeding,
+        dropout=dropout,
+    )
+    return made.double()
+
+
+def begin(made, B=3, S=5):
+    memory = made.attention.prepare(torch.randn(S, B, 8, **DOUBLE), torch.tensor([5, 2, 4][:B]))
+    return memory, made.start(memory, None, None)
+
+
+def rows(state, index):
+    """A state with some of its sequences."""
+
+    def pick(hx):
+        return tuple(h[:, index] for h in hx) if isinstance(hx, tuple) else None if hx is None else hx[:, index]
+
+    fed, seen = (None if part is None else part[index] for part in (state.fed, state.seen))
+    return State(pick(state.bottom), pick(state.top), fed, seen)
+
+
+kinds = pytest.mark.parametrize(
+    "how",
+    [
+        {}, {"top": False}, {"feeding": True}, {"coverage": True}, {"feeding": True, "coverage": True, "top": False},
+        {"kind": GRU, "feeding": True}, {"score": "additive", "coverage": True},
+    ],
+    ids=str,
+)  # fmt: skip
+
+
+@kinds
+def test_step_by_step_is_the_whole_sequence(how):
+    """What a decoder says of a whole sequence is what it says step after step from the states between them."""
+    made, x = decoder(**how), torch.randn(6, 3, 4, **DOUBLE)
+    memory, state = begin(made)
+    o, a, end = made(x, memory, state)
+    outs, looks = [], []
+    for t in range(6):
+        out, look, state = made(x[t : t + 1], memory, state)
+        outs.append(out)
+        looks.append(look)
+    close(torch.cat(outs), o)
+    close(torch.cat(looks), a)
+    close(rows(state, slice(None)), rows(end, slice(None)))
+
+
+@kinds
+def test_hypotheses_share_a_memory(how):
+    """K hypotheses of a sentence, in rows k·B + b, give what each gives with a memory of its own."""
+    made, x, K = decoder(**how), torch.randn(2, 3, 4, **DOUBLE), 4
+    memory, state = begin(made)
+    _, _, state = made(x, memory, state)
+    many = rows(state, torch.arange(3).repeat(K))
+    step = torch.randn(1, 3 * K, 4, **DOUBLE)
+    o, a, ends = made(step, memory, many)
+    for k in range(K):
+        part = slice(3 * k, 3 * k + 3)
+        one, look, end = made(step[:, part], memory, rows(many, part))
+        close(o[:, part], one)
+        close(a[:, part], look)
+        close(rows(ends, part), rows(end, slice(None)))
+
+
+def test_a_decoder_is_its_equations():
+    """o_t = tanh(W [y'_t; c_t] + b), with y' from layers that saw the looks, and without them y itself."""
+    made, x = decoder(), torch.randn(6, 3, 4, **DOUBLE)
+    memory, state = begin(made)
+    o, _, _ = made(x, memory, state)
+    y, _ = made.bottom(x)
+    c, _ = made.attention(y, memory)
+    upper, _ = made.top(torch.cat([y, c], -1))
+    close(o, torch.tanh(made.readout(torch.cat([upper, c], -1))))
+
+
+def test_every_weight_of_a_decoder_learns():
+    """A loss on the readouts reaches every weight, coverage's and the first layer's included."""
+    made, x = decoder(feeding=True, coverage=True, score="additive"), torch.randn(6, 3, 4, **DOUBLE)
+    made(x, *begin(made))[0].square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
+
+
+def test_a_decoder_of_parts_that_do_not_fit_is_refused():
+    """Layers whose widths do not meet are refused where the decoder is made, with both widths."""
+    with pytest.raises(InputError, match="queries of 7, got 6"):
+        Decoder(attention("general", width=8), LSTM(4, 7), None, 5)
+    with pytest.raises(InputError, match="input_size 14, got 13"):
+        Decoder(attention("general", width=8), LSTM(4, 6), LSTM(13, 7), 5)
+
+
+# ---- the loss
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("N", [0, 1, 255, 256, 600])
+def test_the_loss_is_torchs(smoothing, N):
+    """Loss and gradients are those of torch's cross_entropy over all logits at once."""
+    o, W, b = (torch.randn(*size, **DOUBLE, requires_grad=True) for size in ((N, 7), (11, 7), (11,)))
+    y = torch.randint(11, (N,))
+    mine = cross_entropy(o, W, b, y, smoothing)
+    theirs = F.cross_entropy(o @ W.T + b, y, label_smoothing=smoothing, reduction="sum")
+    close(mine, theirs)
+    for one, two in zip(
+        torch.autograd.grad(mine * 3, (o, W, b)), torch.autograd.grad(theirs * 3, (o, W, b)), strict=True
+    ):
+        torch.testing.assert_close(one, two, atol=1e-10, rtol=1e-10)
+    with torch.no_grad():
+        close(cross_entropy(o, W, b, y, smoothing), theirs)
+
+
+def test_the_loss_under_autocast_multiplies_low_and_sums_high():
+    """Under autocast the products are bfloat16's, the loss is float32 and near to the exact one."""
+    o, W, b = torch.randn(300, 16, requires_grad=True), torch.randn(50, 16, requires_grad=True), torch.zeros(50)
+    y = torch.randint(50, (300,))
+    exact = cross_entropy(o, W, b, y, 0.1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = cross_entropy(o, W, b, y, 0.1)
+    assert low.dtype == torch.float32
+    torch.testing.assert_close(low, exact, rtol=5e-3, atol=0)
+    one, two = (torch.autograd.grad(loss, W)[0] for loss in (low, exact))
+    assert float((one - two).norm() / two.norm()) < 0.02

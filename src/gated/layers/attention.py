@@ -59,7 +59,9 @@ class Attention(nn.Module):
             nn.init.uniform_(self.v, -(self.hidden_size**-0.5), self.hidden_size**-0.5)
         if score != "dot":
             self.key = nn.Linear(memory_size, self.hidden_size, bias=score == "additive")
-        self.w = nn.Parameter(torch.zeros(self.hidden_size)) if coverage else None
+        self.coverage = coverage
+        if coverage:
+            self.w = nn.Parameter(torch.zeros(self.hidden_size))
 
     def prepare(self, memory: Float[Tensor, "S B M"], lengths: Integer[Tensor, " B"] | None = None) -> Memory:
         """The memory with its keys: the part of the scores in which no query stands."""
@@ -77,7 +79,7 @@ class Attention(nn.Module):
     ) -> tuple[Float[Tensor, "T B M"], Float[Tensor, "T B S"]]:
         """T looks that know nothing of each other; `seen`, with coverage, is the sum of the weights before each."""
         q = query.transpose(0, 1)
-        cover = None if self.w is None or seen is None else seen.transpose(0, 1)
+        cover = seen.transpose(0, 1) if self.coverage and seen is not None else None
         if self.score == "additive":
             inner = self.query(q)[:, :, None] + memory.keys[:, None]
             if cover is not None:
@@ -99,15 +101,16 @@ class Attention(nn.Module):
         """c and a of every query; `seen` is what was looked at before the first, of interest with coverage."""
         shape("Attention query", query, "T", "B", self.query_size)
         ready = memory if isinstance(memory, Memory) else self.prepare(memory, lengths)
-        if self.w is None:
+        if not self.coverage:
             return self.look(query, ready)
         seen, found = torch.zeros_like(ready.exists) if seen is None else seen, []
         for q in query:
-            found.append(self.look(q[None], ready, seen[None]))
-            seen = seen + found[-1][1][0]
+            c, a = self.look(q[None], ready, seen[None])
+            found.append((c, a))
+            seen = seen + a[0]
         return torch.cat([c for c, _ in found]), torch.cat([a for _, a in found])
 
     def extra_repr(self) -> str:
         return f"{self.query_size}, {self.memory_size}, score={self.score!r}" + (
-            ", coverage=True" if self.w is not None else ""
+            ", coverage=True" if self.coverage else ""
         )

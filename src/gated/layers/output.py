@@ -23,7 +23,7 @@ class _CrossEntropy(torch.autograd.Function):
         with torch.autocast(o.device.type, enabled=False):
             x, w, V = o.to(low), W.to(low), len(W)
             total = o.new_zeros((), dtype=torch.float32 if o.dtype != torch.float64 else o.dtype)
-            do, dW, db = (torch.empty_like(x), torch.zeros_like(W), torch.zeros_like(b)) if wanted else (None,) * 3
+            do, dW, db = (torch.zeros_like(part) for part in ((x, W, b) if wanted else (b, b, b)))
             for first in range(0, len(y), ROWS):
                 rows, target = slice(first, first + ROWS), y[first : first + ROWS, None]
                 z = (x[rows] @ w.T).to(b.dtype).add_(b)
@@ -31,7 +31,7 @@ class _CrossEntropy(torch.autograd.Function):
                 total += (lse - (1 - smoothing) * z.gather(1, target)).sum()
                 if smoothing:
                     total -= smoothing / V * z.sum()
-                if do is None or dW is None or db is None:
+                if not wanted:
                     continue
                 dz = z.sub_(lse).exp_()
                 if smoothing:

@@ -58,18 +58,18 @@ class Decoder(nn.Module):
         """The state before the first step, with these states of the layers."""
         B, S, _ = memory.values.shape
         fed = memory.values.new_zeros(B, self.size) if self.feeding else None
-        seen = memory.values.new_zeros(B, S) if self.attention.w is not None else None
+        seen = memory.values.new_zeros(B, S) if self.attention.coverage else None
         return State(bottom, top, fed, seen)
 
     def forward(
         self, x: Float[Tensor, "T N I"], memory: Memory, state: State
     ) -> tuple[Float[Tensor, "T N O"], Float[Tensor, "T N S"], State]:
         shape("Decoder input", x, "T", "N", self.bottom.input_size - self.size * self.feeding)
-        if not self.feeding:
+        if state.fed is None:
             return self._run(x, memory, state)
         outs, looks = [], []
         for step in x:
-            o, a, state = self._run(torch.cat([step, state.fed], -1)[None], memory, state)
+            o, a, state = self._run(torch.cat([step, state.fed], -1)[None], memory, state)  # pyright: ignore
             outs.append(o)
             looks.append(a)
         return torch.cat(outs), torch.cat(looks), state

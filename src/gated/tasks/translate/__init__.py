@@ -1,0 +1,1 @@
+"""Translation: from sentences or catalogues in one language to another."""

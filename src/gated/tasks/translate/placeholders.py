@@ -1,0 +1,157 @@
+"""What must come through a translation letter by letter: format strings, markup, addresses.
+
+Before the network each of these becomes a sentinel, a character that is one token (`tokens.learn(sentinels=SENTINELS)`)
+and that the network learns to copy; afterwards it is put back. Sentinels are sixteen of the characters that Unicode
+keeps free for use inside programs (U+FDD0 to U+FDDF, "noncharacters"), so no text of the world has them.
+
+    printf       %s  %-5d  %(name)s  %1$s  %.2f  %<PRIu64>  %%  %Y
+    braces       {}  {0}  {name!r:>8}  %{name}  ${name}  $NAME  {{ name }}  {% tag %}
+    reST         :ref:`text <target>`  ``code``  `text`_  |name|  [1]_
+    markup       <a href="…">  </a>  <br/>  <!-- … -->  &amp;  &#38;
+    addresses    https://…  www.…  name@host.org
+
+Bold and emphasis, and the marks of accelerator keys (_File, &File), stay text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+__all__ = ["SENTINELS", "check", "find", "mask", "mask_pair", "repair", "settle", "unmask"]
+
+SENTINELS = tuple(map(chr, range(0xFDD0, 0xFDE0)))
+ANY = re.compile(f"[{SENTINELS[0]}-{SENTINELS[-1]}]")
+PLACEHOLDER = re.compile(
+    r"""
+      ``[^`\n]+``                                             # code
+    | :[A-Za-z][\w:.+-]{0,60}:`[^`\n]+`                       # a role
+    | `[^`\n]+`__? | `[^`'\n]+`                               # a link; code in Markdown, but not `quotes'
+    | (?<![\w|])\|[^\s|](?:[^|\n]{0,80}[^\s|])?\|(?![\w|])_?  # a substitution
+    | \[[^\]\s]{1,40}\]_                                      # a footnote
+    | <!--[^<>]*-->
+    | </?[A-Za-z][\w:.-]*(?:\s[^<>]*)?/?>                     # a tag
+    | &(?:[A-Za-z][A-Za-z0-9]*|\#[0-9]+|\#[xX][0-9A-Fa-f]+);
+    | (?:(?:https?|ftp)://|www\.|mailto:)[^\s<>"'`{}|\\^]*[\w/#=&-]
+    | [\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}
+    | \{\{[^{}\n]*\}\} | \{%[^{}\n]*%\}
+    | [%$]?\{[\w.\[\]!:<>=^+,%$\#*-]*\}
+    | %%                                                      # below: no sign of percent after a number
+    | (?<!\d)%(?:\([\w.]+\))?(?:\d{1,3}\$)?[-+\#0']{0,5}(?:\d{1,9}|\*)?(?:\.(?:\d{1,9}|\*)?)?
+      (?:hh|ll|[hlLqjzt])?(?:<\w+>|[A-Za-z@])
+    | \$[A-Za-z_]\w*
+    """,
+    re.VERBOSE,
+)
+POSITIONAL = re.compile(r"%(?![%({]|\d+\$)")  # printf conversions whose order is the order of the arguments
+TAG = re.compile(r"<(/?)([A-Za-z][\w:.-]*+)[^<>]*?(/?)>")
+
+
+def find(text: str) -> list[str]:
+    """The placeholders of a text, in order."""
+    return [found[0] for found in PLACEHOLDER.finditer(text)]
+
+
+def mask(text: str) -> tuple[str, list[str]]:
+    """(the text with sentinels in place of its placeholders, what they stand for).
+
+    Sentinel k stands for the k-th placeholder. Where there are more than 16, the rest stay as they are. A sentinel that
+    the text itself has becomes a space.
+
+    unmask(*mask(x)) == x.
+    """
+    originals: list[str] = []
+
+    def one(found: re.Match[str]) -> str:
+        if len(originals) == len(SENTINELS):
+            return found[0]
+        originals.append(found[0])
+        return SENTINELS[len(originals) - 1]
+
+    return PLACEHOLDER.sub(one, ANY.sub(" ", text)), originals
+
+
+def mask_pair(source: str, target: str) -> tuple[str, str, list[str]]:
+    """Both sides of a training pair masked alike: what stands on both sides is one sentinel on both.
+
+    The n-th of equal placeholders on one side is the n-th on the other. What only one side has stays text, so that the
+    network never sees a sentinel lost or invented.
+    """
+    source, target = ANY.sub(" ", source), ANY.sub(" ", target)
+    both, left = Counter(find(source)) & Counter(find(target)), len(SENTINELS)
+    numbers: dict[tuple[str, int], int] = {}  # (placeholder, its how manieth) -> sentinel
+
+    def one(found: re.Match[str], met: Counter[str]) -> str:
+        met[found[0]] += 1
+        key = (found[0], met[found[0]])
+        if key not in numbers and met[found[0]] <= both[found[0]] and len(numbers) < left:
+            numbers[key] = len(numbers)
+        return SENTINELS[numbers[key]] if key in numbers else found[0]
+
+    sides = []
+    for text in (source, target):
+        met: Counter[str] = Counter()
+        sides.append(PLACEHOLDER.sub(lambda found, met=met: one(found, met), text))
+    return sides[0], sides[1], [text for text, _ in numbers]
+
+
+def unmask(text: str, originals: Sequence[str]) -> str | None:
+    """The text with its placeholders back; None where a sentinel was lost, doubled or invented."""
+    if sorted(ANY.findall(text)) != list(SENTINELS[: len(originals)]):
+        return None
+    return ANY.sub(lambda found: originals[SENTINELS.index(found[0])], text)
+
+
+def repair(text: str, originals: Sequence[str]) -> str:
+    """The text with the placeholders that it has, each once: what was doubled or invented is taken out.
+
+    What was lost stays lost, since nobody knows its place: `check` names it.
+    """
+    left = dict(zip(SENTINELS, originals, strict=False))
+    return re.sub(" {2,}", " ", ANY.sub(lambda found: left.pop(found[0], ""), text)).strip(" ")
+
+
+def settle(source: str, hypotheses: Sequence[str], originals: Sequence[str]) -> str:
+    """The best translation of a masked sentence that keeps its placeholders; the empty text where there is none at all.
+
+    source: the sentence before masking; hypotheses: its translations, still masked, best first. The first that passes
+    `check` is taken, else the first in which each sentinel stands once, else the best one, repaired.
+    """
+    hypotheses = [text for text in hypotheses if text.strip()]
+    whole = [text for text in (unmask(hypothesis, originals) for hypothesis in hypotheses) if text is not None]
+    right = next((text for text in whole if not check(source, text)), None)
+    return right if right is not None else whole[0] if whole else repair(hypotheses[0], originals) if hypotheses else ""
+
+
+def check(source: str, target: str) -> list[str]:
+    """What is wrong with the placeholders of a translation, a phrase each; nothing where all came through.
+
+    Lost, doubled or invented placeholders; printf conversions without numbers in another order; tags that do not close
+    as those of the source do; a newline at an end on one side only; no translation at all.
+    """
+    if source.strip() and not target.strip():
+        return ["no translation"]
+    before, after = Counter(find(source)), Counter(find(target))
+    problems = [f"{text} is lost" for text in before - after]
+    for text in after - before:
+        problems.append(f"{text} comes {after[text]} times, not {before[text]}" if before[text] else f"{text} is new")
+    if before == after:
+        left, right = ([t for t in find(text) if POSITIONAL.match(t)] for text in (source, target))
+        problems += [f"{' '.join(right)} in another order than {' '.join(left)}"] if left != right else []
+        problems += ["tags that do not close"] if _nested(source) and not _nested(target) else []
+    for name, at in (("first", str.startswith), ("last", str.endswith)):
+        problems += [f"a newline comes {name} on one side only"] if at(source, "\n") != at(target, "\n") else []
+    return problems
+
+
+def _nested(text: str) -> bool:
+    """Whether every closing tag closes the one that was opened last."""
+    opened: list[str] = []
+    for close, name, alone in TAG.findall(text):
+        if close:
+            if not opened or opened.pop() != name:
+                return False
+        elif not alone and name.lower() not in ("br", "hr", "img", "input"):
+            opened.append(name)
+    return not opened

@@ -1,0 +1,396 @@
+"""Gettext catalogues: what is missing in them is filled in, and nothing else changes, to the byte.
+
+A catalogue is read into its entries with the lines that each message stands on. Writing replaces the lines of the
+messages that were translated, gives their entries the fuzzy flag (a machine's work waits for a person to look at it),
+and leaves every other line as it was: header, comments, references, order, obsolete entries, line ends, encoding.
+
+A message is translated line by line, with the white space around each line kept. Format strings, markup and addresses
+in it are replaced by sentinels on the way into the network and put back afterwards, see `mask`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gettext
+import itertools
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gated import checkpoint
+from gated._check import refuse, want
+from gated.tasks.translate.placeholders import check, mask, settle
+
+__all__ = ["Catalogue", "Entry", "Gap", "Outcome", "gaps", "load", "pairs", "render", "translate", "write"]
+
+LIMIT = 64 << 20  # bytes of one catalogue
+FORMS = 100  # plural forms of one entry
+WIDTH = 79  # columns of a line, as gettext writes it
+STRING = r'"(?:[^"\\]|\\.)*"'
+KEYWORD = re.compile(rf"(msgctxt|msgid_plural|msgid|msgstr)(?:\[(\d{{1,3}})\])?\s*((?:{STRING}\s*)*)$")
+CONTINUED = re.compile(rf"((?:{STRING}\s*)+)$")
+ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|.)")
+ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+
+
+@dataclass
+class Entry:
+    """A message: its texts, its state, and the lines (counted from 0) on which it stands."""
+
+    start: int  # the line of its first keyword
+    obsolete: bool = False
+    flags: int | None = None  # the line of its flags
+    fuzzy: bool = False
+    context: str | None = None
+    source: str = ""
+    plural: str | None = None
+    strings: dict[int, str] = field(default_factory=dict)  # form -> translation; 0 alone where there is no plural
+    spans: dict[int, range] = field(default_factory=dict)  # form -> its lines
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A .po file: its lines as they are, and the entries found in them."""
+
+    where: str
+    lines: list[str]
+    encoding: str
+    entries: list[Entry]
+    forms: int | None  # nplurals of the header
+    single: int  # the form that the number 1 takes
+
+    @property
+    def width(self) -> int:
+        """Columns of the longest line that could have been broken, where lines are broken; else at least gettext's."""
+        texts = [line.rstrip("\r\n") for line in self.lines if '"' in line and not line.startswith("#")]
+        following = itertools.pairwise(texts)
+        wrapped = any(not a.endswith('\\n"') and a[-3:] != ' ""' and b.startswith('"') for a, b in following)
+        longest = max((_columns(text) for text in texts if re.search(r'".*\S .*"', text)), default=0)
+        return max(longest, 20) if wrapped else max(longest, WIDTH)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A text to translate: form `form` of entry number `entry`, and the line of the file where the entry starts."""
+
+    entry: int
+    form: int
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `translate` did: the new file, and what a person should look at first."""
+
+    data: bytes
+    filled: int  # texts translated
+    problems: list[tuple[int, str]]  # the line of the entry, and what is wrong with its translation
+    empty: list[int]  # lines of entries for which nothing came back, left as they were
+
+
+# ---- reading
+
+
+def load(path: str | os.PathLike[str]) -> Catalogue:
+    """Read a catalogue, in the encoding that its header names (UTF-8 where it names none).
+
+    Errors, with the line: no such file; a folder; empty; not in its encoding; a line that no catalogue has.
+    """
+    where = str(path)
+    path = Path(path)
+    want(path.exists(), where, "a gettext catalogue", "no such file")
+    want(path.is_file(), where, "a gettext catalogue", "a folder")
+    with path.open("rb") as file:
+        data = file.read(LIMIT + 1)
+    want(len(data) <= LIMIT, where, f"at most {LIMIT} bytes", "more")
+    want(bool(data.strip()), where, "a gettext catalogue", "an empty file")
+    return parse(data, where)
+
+
+def parse(data: bytes, where: str = "the catalogue") -> Catalogue:
+    """The catalogue in the bytes of a .po file."""
+    encoding, text = _decode(data, where)
+    lines = [line + "\n" for line in text.split("\n")]
+    lines[-1] = lines[-1][:-1]
+    lines = lines if lines[-1] else lines[:-1]
+    entries = _entries(lines, where)
+    header = next((e.strings.get(0, "") for e in entries if not e.source and e.context is None and not e.obsolete), "")
+    found = re.search(r"^Plural-Forms:\s*nplurals\s*=\s*(\d{1,3})\s*;\s*plural\s*=\s*([^;\n]{1,1000})", header, re.M)
+    if not found:
+        return Catalogue(where, lines, encoding, entries, None, 0)
+    forms = min(max(int(found[1]), 1), FORMS)
+    try:
+        single = gettext.c2py(found[2])(1)  # type: ignore[attr-defined]
+    except (ValueError, RecursionError, ZeroDivisionError, OverflowError):
+        single = 0
+    return Catalogue(where, lines, encoding, entries, forms, single if 0 <= single < forms else 0)
+
+
+def _decode(data: bytes, where: str) -> tuple[str, str]:
+    named = re.search(rb'"Content-Type:[^"\n]*charset=([\w.:-]{1,40})', data[:100_000])
+    name = named[1].decode("ascii", "replace") if named else "UTF-8"
+    name = "UTF-8" if name == "CHARSET" else name  # a template's
+    sample = b'msgid "a\\n"'
+    try:
+        plain = codecs.decode(sample, name) == sample.decode()
+    except (LookupError, ValueError):
+        plain = False
+    want(plain, where, "an encoding of text that holds ASCII", name, "Save the catalogue in UTF-8.")
+    try:
+        text = codecs.decode(data, name)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        at = error.start - data.rfind(b"\n", 0, error.start)
+        got = f"the byte {data[error.start]:#04x} at byte {at} of the line"
+        refuse(f"{where}, line {line}", f"text in {name}, as the header says", got, "Save the catalogue in UTF-8.")
+    same = codecs.encode(text, name) == data
+    want(same, where, f"text that {name} can give back", "bytes that it would change", "Save the catalogue in UTF-8.")
+    return name, text
+
+
+def _entries(lines: list[str], where: str) -> list[Entry]:
+    entries: list[Entry] = []
+    entry, seen = Entry(-1), set[str]()  # the entry being read, and the keywords it had so far
+    at, form = "", 0  # what a continued line belongs to
+
+    def close() -> None:
+        nonlocal entry, seen, at
+        if entry.start >= 0:
+            want(bool(entry.strings), f"{where}, line {entry.start + 1}", "a msgid with its msgstr", "none")
+            entries.append(entry)
+        entry, seen, at = Entry(-1), set(), ""
+
+    for n, raw in enumerate(lines):
+        line = (raw.removeprefix("\ufeff") if n == 0 else raw).strip()
+        here = f"{where}, line {n + 1}"
+        obsolete = line.startswith("#~")
+        if obsolete:
+            line = line[2:].strip()
+            line = f"#{line}" if line.startswith("|") else line
+        if not line:
+            continue
+        if line.startswith("#"):
+            if entry.strings:
+                close()
+            if line.startswith("#,"):
+                entry.flags = n
+                entry.fuzzy |= "fuzzy" in [flag.strip() for flag in line[2:].split(",")]
+            continue
+        keyword, continued = KEYWORD.match(line), CONTINUED.match(line)
+        if keyword:
+            if entry.strings and keyword[1] in ("msgctxt", "msgid"):
+                close()
+            if entry.start < 0:
+                want(keyword[1] in ("msgctxt", "msgid"), here, "a msgid first", repr(line[:40]))
+                entry.start, entry.obsolete = n, obsolete
+            at, form = keyword[1], int(keyword[2] or 0)
+            name = f"{at}[{form}]" if at == "msgstr" else at
+            want(at == "msgstr" or keyword[2] is None, here, "an index after msgstr only", repr(line[:40]))
+            want(at != "msgstr" or "msgid" in seen, here, "a msgid first", repr(line[:40]))
+            want(name not in seen, here, "every part of a message once", repr(line[:40]))
+            want(form < FORMS, here, f"at most {FORMS} plural forms", form + 1)
+            seen.add(name)
+        want(bool(keyword) or bool(continued and at), here, "a line of a gettext catalogue", repr(line[:40]))
+        value = _joined(line)
+        if at == "msgctxt":
+            entry.context = (entry.context or "") + value
+        elif at == "msgid":
+            entry.source += value
+        elif at == "msgid_plural":
+            entry.plural = (entry.plural or "") + value
+        else:
+            entry.strings[form] = entry.strings.get(form, "") + value
+            entry.spans[form] = range(entry.spans[form].start if form in entry.spans else n, n + 1)
+    close()
+    return entries
+
+
+def _joined(line: str) -> str:
+    return "".join(unescape(part[1:-1]) for part in re.findall(STRING, line))
+
+
+def unescape(text: str) -> str:
+    """The text that a C string holds."""
+
+    def one(found: re.Match[str]) -> str:
+        code = found[1]
+        if code[0] == "x" and len(code) > 1:
+            return chr(int(code[1:], 16))
+        return chr(int(code, 8) & 0xFF) if code[0] in "01234567" else ESCAPES.get(code, code)
+
+    return ESCAPE.sub(one, text)
+
+
+def escape(text: str) -> str:
+    """The C string of a text."""
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    for letter, character in ESCAPES.items():
+        text = text.replace(character, f"\\{letter}")
+    return text
+
+
+# ---- what is there, and what is missing
+
+
+def pairs(catalogue: Catalogue) -> list[tuple[int, str, str]]:
+    """(line, text, translation) of every finished message: translated, not fuzzy, not obsolete.
+
+    Messages whose translation has as many lines are paired line by line, the way `translate` will meet them. The forms
+    of a plural are pairs of their own: msgid with the form of the number 1, msgid_plural with the others.
+    """
+    found = []
+    for entry in catalogue.entries:
+        if entry.obsolete or entry.fuzzy or not entry.source:
+            continue
+        for form, text in entry.strings.items():
+            source = _source(catalogue, entry, form)
+            left, right = source.split("\n"), text.split("\n")
+            sides = zip(left, right, strict=True) if len(left) == len(right) else [(source, text)]
+            found += [(entry.start + 1, x.strip(), y.strip()) for x, y in sides if x.strip() and text]
+    return list(dict.fromkeys(found))
+
+
+def gaps(catalogue: Catalogue, fuzzy: bool = False) -> list[Gap]:
+    """The texts that have no translation yet, in the order of the file; with `fuzzy`, also those marked fuzzy.
+
+    An entry with a plural has as many forms as the header says, whatever lines it has now.
+    """
+    found = []
+    for k, entry in enumerate(catalogue.entries):
+        if entry.obsolete or not entry.source or (entry.fuzzy and not fuzzy):
+            continue
+        count = max(catalogue.forms or 1, *(form + 1 for form in entry.strings)) if entry.plural is not None else 1
+        for form in range(count):
+            if entry.fuzzy or not entry.strings.get(form):
+                found.append(Gap(k, form, _source(catalogue, entry, form), entry.start + 1))
+    return found
+
+
+def _source(catalogue: Catalogue, entry: Entry, form: int) -> str:
+    """The singular for the form of the number 1, unless that form serves every number."""
+    if entry.plural is None or (form == catalogue.single and catalogue.forms != 1):
+        return entry.source
+    return entry.plural
+
+
+# ---- translating
+
+
+def translate(catalogue: Catalogue, decode: Callable[[list[str]], list[list[str]]], fuzzy: bool = False) -> Outcome:
+    """Fill the gaps with what `decode` returns.
+
+    decode: different masked sentences -> for each its translations, best first; sentinels stand for placeholders. Of
+    these the first is taken in which every placeholder came through (see `placeholders.settle`); where there is none,
+    the best is repaired and the entry is among the `problems`.
+
+    Lines without a letter are copied. Each filled entry is marked fuzzy.
+    """
+    found = gaps(catalogue, fuzzy)
+    frames = [_lines(gap.text) for gap in found]
+    masked = {line: mask(line) for frame in frames for _, line, _ in frame}
+    wanted = list(dict.fromkeys(text for text, _ in masked.values() if any(c.isalpha() for c in text)))
+    answers = decode(wanted) if wanted else []
+    want(len(answers) == len(wanted), "decode", f"translations of {len(wanted)} sentences", len(answers))
+    answer = dict(zip(wanted, answers, strict=True))
+    texts: dict[Gap, str] = {}
+    problems: list[tuple[int, str]] = []
+    empty: list[int] = []
+    for gap, frame in zip(found, frames, strict=True):
+        done = [
+            (
+                before,
+                settle(line, answer[masked[line][0]], masked[line][1]) if masked[line][0] in answer else line,
+                after,
+            )
+            for before, line, after in frame
+        ]
+        if any(line and not new for (_, line, _), (_, new, _) in zip(frame, done, strict=True)):
+            empty.append(gap.line)
+            continue
+        texts[gap] = "\n".join(map("".join, done))
+        problems += [(gap.line, problem) for problem in check(gap.text, texts[gap])]
+    return Outcome(render(catalogue, texts), len(texts), problems, sorted(set(empty)))
+
+
+def _lines(text: str) -> list[tuple[str, str, str]]:
+    """Each line of a message as (white space, text, white space)."""
+    found = []
+    for line in text.split("\n"):
+        inner = line.strip()
+        at = line.index(inner)
+        found.append((line[:at], inner, line[at + len(inner) :]))
+    return found
+
+
+# ---- writing
+
+
+def render(catalogue: Catalogue, texts: Mapping[Gap, str], mark: bool = True) -> bytes:
+    """The file with these translations in it, their entries marked fuzzy; every other line is as it was.
+
+    Errors: a translation that the catalogue's encoding lacks letters for.
+    """
+    lines: list[list[str]] = [[line] for line in catalogue.lines]
+    end = "\r\n" if catalogue.lines[0].endswith("\r\n") else "\n"
+    width = catalogue.width if texts else WIDTH
+    for gap in sorted(texts, key=lambda gap: (gap.entry, gap.form)):
+        entry = catalogue.entries[gap.entry]
+        keyword = "msgstr" if entry.plural is None else f"msgstr[{gap.form}]"
+        new = [line + end for line in _wrapped(keyword, texts[gap], width)]
+        if gap.form in entry.spans:
+            span = entry.spans[gap.form]
+            closed = lines[span[-1]][-1].endswith("\n")
+            for n in span:
+                lines[n] = []
+            lines[span[-1]] = new if closed else [*new[:-1], new[-1].removesuffix(end)]
+        else:  # a form that had no line yet
+            last = max(span[-1] for span in entry.spans.values())
+            if lines[last] and not lines[last][-1].endswith("\n"):
+                lines[last][-1] += end
+            lines[last] += new
+        if mark and not entry.fuzzy:
+            at = entry.start if entry.flags is None else entry.flags
+            old = catalogue.lines[at]
+            flag = f"#, fuzzy{end}" if entry.flags is None else ""
+            lines[at] = [flag + old] if flag else [re.sub(r"#,[ \t]*", "#, fuzzy, ", old, count=1)]
+    try:
+        return "".join(line for part in lines for line in part).encode(catalogue.encoding)
+    except UnicodeEncodeError as error:
+        got = repr(error.object[error.start])
+        refuse(catalogue.where, f"text that {catalogue.encoding} can hold", got, "Save the catalogue in UTF-8.")
+
+
+def write(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace the file in one step: a crash leaves the old one or the new one, whole. A link stays a link."""
+    place = Path(os.path.realpath(path))
+    want(place.parent.is_dir(), str(path), "a place in a folder", f"no folder {place.parent}")
+    want(not place.is_dir(), str(path), "a file", "a folder")
+    mode = place.stat().st_mode if place.exists() else None
+    checkpoint.write(place, data)
+    if mode is not None:
+        place.chmod(mode & 0o7777)
+
+
+def _wrapped(keyword: str, text: str, width: int) -> list[str]:
+    """The lines of a message: one where it fits and has no inner newline, else an empty string and one a piece."""
+    whole = f'{keyword} "{escape(text)}"'
+    if "\n" not in text[:-1] and _columns(whole) <= width:
+        return [whole]
+    found = [f'{keyword} ""']
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+        rest, here = re.findall(r" *[^ ]+ ?| +", line), ""
+        for word in map(escape, rest):
+            if here and _columns(here) + _columns(word.rstrip(" ")) + 2 > width:
+                found.append(f'"{here}"')
+                here = ""
+            here += word
+        found.append(f'"{here}"')
+    return found
+
+
+def _columns(text: str) -> int:
+    return len(text) + sum(unicodedata.east_asian_width(c) in "WF" for c in text if c > "\u0fff")

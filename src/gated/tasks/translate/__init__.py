@@ -1,0 +1,1 @@
+"""Translation: from pairs of sentences to a model that translates, with what it looked at."""

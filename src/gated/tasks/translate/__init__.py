@@ -1,1 +1,1 @@
-"""Translation: from sentences or catalogues in one language to another."""
+"""Translation: from pairs of sentences to a model that translates, with what it looked at."""

@@ -1,0 +1,337 @@
+"""How good translations are, beside copying the source and a translation memory, and who won.
+
+BLEU   brevity · exp(¼ Σ_n log p_n), p_n the share of n-grams, n = 1 … 4, that a reference has too; brevity is
+       exp(1 − references' length / translations' length), at most 1
+chrF   the F-score, recall counting twice, of the n-grams of 1 to 6 characters
+TER    edits, moved blocks included, for each word of the references; lower is better, may pass 100
+
+All are sacrebleu's, from 0 to 100, over the corpus, and their signatures say how each was counted.
+Papineni et al. 2002; Popović 2015; Snover et al. 2006; Post 2018. Interval and comparison of two systems by resampling
+the sentences: Koehn 2004.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from gated._check import one_of, optional, refuse, want, within
+
+TOKENIZE = ("13a", "char", "intl", "none", "zh")  # of sacrebleu's, those that need no download
+NAMES = {"copy": "copy of the source", "memory": "translation memory"}
+SURE = 0.975  # the share of resampled test sets on which a winner wins
+ORDERS = (2, 6)  # of a translation memory's n-grams; 2 is for scripts that part no words
+MOST = 100_000  # pairs in a translation memory
+
+
+def quick_bleu(hypotheses: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]]) -> float:
+    """BLEU alone, for validation: cased, 13a. A thousand sentences take less than a tenth of a second."""
+    return float(_bleu().corpus_score(list(hypotheses), _sets(hypotheses, references)).score)
+
+
+def measure(
+    hypotheses: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]], *, tokenize: str = "13a",
+    ter: bool = True, trials: int = 1000, seed: int = 12345,
+) -> dict[str, Any]:  # fmt: skip
+    """Every metric of some translations, as plain numbers.
+
+    {"bleu", "bleu_lower": of lower-cased text, "chrf": chrF2, "ter", "interval": of 95 % for BLEU, "brevity": BLEU's
+    penalty, "ratio": the translations' words over the references', "exact": share of sentences equal to a reference,
+    "empty": translations without a word, "sentences", "signature": of BLEU, "signatures": of each metric}
+
+    references: a sentence for each translation, or several such lists, each a whole set of references.
+    tokenize: what BLEU takes for words, one of `TOKENIZE`; "char" or "zh" for a target without spaces.
+    ter: whether to count edits, which takes time: 0.4 s for 1,000 sentences of 13 words, 3 s of 26 words, 40 s of 52.
+    trials, seed: of the resampling; 0 trials leave the interval None. 12345 is sacrebleu's own seed.
+    """
+    return _measured(hypotheses, _sets(hypotheses, references), tokenize, ter, trials, seed)[0]
+
+
+def _bleu(lowercase: bool = False, tokenize: str = "13a", alone: bool = False) -> Any:
+    """sacrebleu's BLEU, of a corpus or of sentences alone, with nothing to say.
+
+    What it would log is that a text looks tokenised, unless forced, and that sentences' BLEU wants the effective order.
+    Neither changes a count. Only its test sets and its "spm" and "flores" tokenizers are downloaded; none is asked for.
+    """
+    one_of("tokenize", tokenize, TOKENIZE)
+    metrics = optional("sacrebleu.metrics", "translate")
+    return metrics.BLEU(lowercase=lowercase, tokenize=tokenize, force=True, effective_order=alone)
+
+
+def _sets(hypotheses: Any, references: Any) -> list[list[str]]:
+    """The references as sacrebleu takes them, a list of sets; refused unless each goes with the translations."""
+    n = len(hypotheses)
+    want(n > 0, "score", "at least one translation", "none")
+    want(len(references) > 0, "references", f"{n:,} sentences", "none")
+    sets: list[Any] = [references] if isinstance(references[0], str) else [*references]
+    every: dict[str, Any] = {"translations": hypotheses} | {
+        "references" if len(sets) == 1 else f"set {k} of the references": one for k, one in enumerate(sets, 1)
+    }
+    for where, lines in every.items():
+        want(isinstance(lines, Sequence) and not isinstance(lines, str), where, "a list", type(lines).__name__)
+        todo = "Empty lines count too; several references are several lists of that length."
+        want(len(lines) == n, where, f"{n:,} sentences, one for each translation", f"{len(lines):,}", todo)
+        for k, line in enumerate(lines, 1):
+            want(isinstance(line, str), where, f"a string as sentence {k:,}", type(line).__name__)
+    if not any(sentence.strip() for one in sets for sentence in one):
+        refuse("references", "a word", f"{n:,} empty sentences")
+    return [list(one) for one in sets]
+
+
+def _measured(
+    hypotheses: Sequence[str], sets: list[list[str]], tokenize: str, ter: bool, trials: int, seed: int
+) -> tuple[dict[str, Any], np.ndarray]:
+    """`measure`, and the BLEU of each resampled test set."""
+    within("trials", trials, 0, 1_000_000)
+    metrics = optional("sacrebleu.metrics", "translate")
+    told = list(hypotheses)
+    ways = {
+        "bleu": _bleu(False, tokenize),
+        "bleu_lower": _bleu(True, tokenize),
+        "chrf": metrics.CHRF(),
+    } | ({"ter": metrics.TER()} if ter else {})
+    scores = {name: way.corpus_score(told, sets) for name, way in ways.items()}
+    signatures = {name: str(way.get_signature()) for name, way in ways.items()}
+    drawn = _resampled(told, sets, tokenize, trials, seed)
+    bleu, cut = scores["bleu"], trials // 40
+    out: dict[str, Any] = {name: float(scores[name].score) if name in scores else None for name in (*ways, "ter")} | {
+        "interval": [float(x) for x in np.sort(drawn)[[cut, trials - 1 - cut]]] if trials else None,
+        "brevity": float(bleu.bp),
+        "ratio": float(bleu.ratio),
+        "exact": sum(h.strip() in {r.strip() for r in rs} for h, *rs in zip(told, *sets, strict=True)) / len(told),
+        "empty": sum(not h.strip() for h in told),
+        "sentences": len(told),
+        "signature": signatures["bleu"],
+        "signatures": signatures,
+    }
+    return out, drawn
+
+
+def _resampled(
+    hypotheses: list[str], sets: list[list[str]], tokenize: str, trials: int, seed: int
+) -> Float[np.ndarray, " trials"]:
+    """BLEU of as many sentences drawn with replacement, `trials` times; one seed draws the same for every system.
+
+    BLEU is made of sums over sentences, so that each is counted once and a trial is a weighted sum.
+    """
+    if not trials:
+        return np.zeros(0)
+    alone = _bleu(False, tokenize, alone=True)
+    found = (alone.sentence_score(h, rs) for h, *rs in zip(hypotheses, *sets, strict=True))
+    counts = np.array([[s.sys_len, s.ref_len, *s.counts, *s.totals] for s in found], float)
+    n = len(counts)
+    rng, out = np.random.default_rng(seed), []
+    while len(out) < trials:
+        rows = min(max(1, 4_000_000 // n), trials - len(out))
+        drawn = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, None]
+        for sums in np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n) @ counts:
+            hyp, ref, *grams = map(int, sums)
+            out.append(alone.compute_bleu(grams[:4], grams[4:], hyp, ref, smooth_method="exp").score)
+    return np.array(out)
+
+
+# -- baselines
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A translation memory: the translation of the sentence most like the one at hand.
+
+    Like is the cosine of tf-idf vectors of character n-grams, Σ_g q_g d_g / |d| with d_g = tf_g log(N / df_g), over the
+    orders `ORDERS`, case folded, spaces joined. Of equals the first; nothing in common gives an empty translation.
+    """
+
+    target: Sequence[str]
+    grams: Shaped[np.ndarray, " V"]
+    starts: Int[np.ndarray, " V+1"]  # where each n-gram's sentences begin in `rows`
+    rows: Int[np.ndarray, " P"]
+    weights: Float[np.ndarray, " P"]  # d_g idf_g / |d|: what one occurrence in a query adds
+
+    def nearest(self, sentences: Sequence[str]) -> list[int | None]:
+        """The place of the stored sentence most like each, None where nothing is common."""
+        row, gram = _grams(sentences)
+        ends = np.searchsorted(row, np.arange(len(sentences) + 1))
+        return [self._nearest(gram[a:b]) for a, b in pairwise(ends)]
+
+    def _nearest(self, gram: np.ndarray) -> int | None:
+        query, times = np.unique(gram, return_counts=True)
+        place = np.searchsorted(self.grams, query).clip(max=len(self.grams) - 1)
+        known = self.grams[place] == query
+        spans = [slice(self.starts[k], self.starts[k + 1]) for k in place[known]]
+        if not spans:
+            return None
+        rows = np.concatenate([self.rows[s] for s in spans])
+        likeness = np.bincount(
+            rows, np.concatenate([t * self.weights[s] for s, t in zip(spans, times[known], strict=True)])
+        )
+        best = int(likeness.argmax())
+        return best if likeness[best] > 0 else None
+
+    def translate(self, sentences: Sequence[str]) -> list[str]:
+        """The stored translation of the sentence most like each."""
+        return ["" if n is None else self.target[n] for n in self.nearest(sentences)]
+
+
+def memory(source: Sequence[str], target: Sequence[str]) -> Memory:
+    """A translation memory of these pairs, of `MOST` evenly spaced ones where there are more.
+
+    n-grams that more than a tenth of the sentences (and more than 1,000) have tell little and are left out.
+    """
+    want(
+        len(source) == len(target), "memory", f"{len(source):,} target sentences, as of the source", f"{len(target):,}"
+    )
+    want(len(source) > 0, "memory", "at least one pair", "none")
+    step = -(-len(source) // MOST)
+    source, target = source[::step], target[::step]
+    row, gram = _grams(source)
+    grams, gram = np.unique(gram, return_inverse=True)
+    pairs, times = np.unique(gram.astype(np.int64) * len(source) + row, return_counts=True)
+    gram, row = np.divmod(pairs, len(source))
+    common = np.bincount(gram, minlength=len(grams))
+    rarity = np.log((1 + len(source)) / common)  # 1 + N: a memory of one sentence has something to say
+    weight = times * rarity[gram]
+    length = np.sqrt(np.bincount(row, weight**2, minlength=len(source)))
+    telling = common <= max(1000, len(source) // 10)
+    kept = telling[gram]
+    starts = np.concatenate([[0], np.cumsum(common[telling])])
+    weights = (weight * rarity[gram] / length[row])[kept].astype(np.float32)
+    return Memory(target, grams[telling], starts, row[kept].astype(np.int32), weights)
+
+
+def _grams(sentences: Sequence[str]) -> tuple[Int[np.ndarray, " P"], Shaped[np.ndarray, " P"]]:
+    """Every n-gram as a number, and the sentence each is in, by sentence."""
+    texts = [f" {' '.join(s.casefold().split())} " for s in sentences]
+    letters = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), "<u4").astype(np.uint64)
+    row = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
+    found = []
+    for n in ORDERS:
+        ends = max(0, len(letters) - n + 1)
+        gram = np.full(ends, n, np.uint64)
+        for k in range(n):  # a polynomial modulo 2⁶⁴
+            gram = gram * np.uint64(0x9E3779B97F4A7C15) + letters[k : k + ends]
+        inside = row[:ends] == row[n - 1 :][:ends]
+        found.append((row[:ends][inside], gram[inside]))
+    rows, grams = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.argsort(rows, kind="stable")
+    return rows[order], grams[order]
+
+
+# -- the whole, and what is said of it
+
+
+def score(
+    hypotheses: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]], *,
+    source: Sequence[str] | None = None, memory: Memory | None = None, name: str = "LSTM", seconds: float | None = None,
+    tokenize: str = "13a", ter: bool = True, trials: int = 1000, seed: int = 12345,
+) -> dict[str, Any]:  # fmt: skip
+    """The metrics of translations, of copying the source, of a translation memory, and the name of the best.
+
+    {"model": name, the metrics of `measure`, "baselines": {"copy": the same, "memory": the same, each with "seconds"
+    and "beaten": the share of resampled test sets on which `name` has the higher BLEU}, "by": what the best is judged
+    by, "best", "notes", "seconds"}. It is BLEU, or chrF where no BLEU can be had; equals count for the baseline.
+
+    source: what was translated, for the baselines. seconds: what `name` took to translate, told in the table.
+    """
+    sets = _sets(hypotheses, references)
+    want(memory is None or source is not None, "score", "the source beside a translation memory", "none")
+    found, drawn = _measured(hypotheses, sets, tokenize, ter, trials, seed)
+    others: dict[str, Any] = {}
+    if source is not None:
+        want(len(source) == len(hypotheses), "score", f"{len(hypotheses):,} source sentences", f"{len(source):,}")
+        for kind in ("copy", *(["memory"] if memory is not None else [])):
+            start = time.perf_counter()
+            told = source if memory is None or kind == "copy" else memory.translate(source)
+            taken = time.perf_counter() - start
+            others[kind], theirs = _measured(told, sets, tokenize, ter, trials, seed)
+            others[kind] |= {"seconds": taken, "beaten": float((drawn > theirs).mean()) if trials else None}
+    rows = {**others, name: found}
+    by = "bleu" if any(r["bleu"] > 0 for r in rows.values()) else "chrf"
+    best = max(rows, key=lambda k: rows[k][by])
+    notes = list(_notes(found, sets))
+    return {"model": name, **found, "baselines": others, "by": by, "best": best, "notes": notes, "seconds": seconds}
+
+
+def _notes(found: Mapping[str, Any], sets: list[list[str]]) -> Iterator[str]:
+    """What a reader of the numbers should know."""
+    if found["empty"]:
+        yield f"{found['empty']:,} of {found['sentences']:,} translations are empty."
+    bare = sum(not any(r.strip() for r in rs) for rs in zip(*sets, strict=True))
+    if bare:
+        yield f"{bare:,} of {found['sentences']:,} sentences have an empty reference."
+    if "tok:13a" not in found["signature"]:
+        return
+    words = sum(len(r.split()) for r in sets[0])
+    letters = sum(len("".join(r.split())) for r in sets[0])
+    if letters > 14 * words:
+        yield (
+            f"The references have {letters / max(words, 1):.0f} letters between spaces. If the script parts no words, "
+            "BLEU needs tokenize='char' or 'zh'; chrF holds as it is."
+        )
+    elif not found["bleu"] and words < 4 * len(sets[0]):
+        yield "The references have fewer than four words in the mean, too few for BLEU; chrF and the exact share hold."
+    apart = sum(r.endswith(" .") for r in sets[0])
+    if apart > len(sets[0]) // 2:
+        yield "The references are tokenised (' .'), so that these scores do not compare with those of plain text."
+
+
+def verdict(result: Mapping[str, Any]) -> str:
+    """Who won, in a sentence that is as plain when a baseline did, or when it is too close to say."""
+    name, by = result["model"], result["by"]
+    word, ours = {"bleu": "BLEU", "chrf": "chrF"}[by], result[by]
+    if not result["baselines"]:
+        interval = result["interval"] if by == "bleu" else None
+        span = f" (95 %: {interval[0]:.1f} to {interval[1]:.1f})" if interval else ""
+        return f"{name}: {word} {ours:.1f}{span}."
+    rival = max(result["baselines"], key=lambda k: result["baselines"][k][by])
+    other, theirs, share = NAMES[rival], result["baselines"][rival][by], result["baselines"][rival]["beaten"]
+    figures = f"{name} {ours:.1f}, {other} {theirs:.1f} {word}"
+    if f"{ours:.1f}" == f"{theirs:.1f}":
+        return f"{name} and {other}: {theirs:.1f} {word}, a tie."
+    if share is not None and by == "bleu" and 1 - SURE < share < SURE:
+        count = f"{result['sentences']:,} sentence" + "s" * (result["sentences"] > 1)
+        return f"{figures}: too close to call on {count}."
+    if result["best"] != name:
+        return f"{figures}: the {other} wins on this data."
+    often = f", on {100 * share:.0f} % of resampled test sets" if share is not None and by == "bleu" else ""
+    return f"{figures}: {name} wins{often}."
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The result as text for people, best first, with the verdict beneath."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    for k, head in enumerate(["", "BLEU", "95 %", "lower", "chrF", "TER", "exact", "length", "seconds"]):
+        grid.add_column(head, justify="right" if k else "left", no_wrap=True)
+    rows = {NAMES[kind]: r for kind, r in result["baselines"].items()} | {result["model"]: result}
+    best = NAMES.get(result["best"], result["best"])
+    for way in sorted(rows, key=lambda k: (-rows[k][result["by"]], k == result["model"])):
+        r = rows[way]
+        grid.add_row(
+            way + (" ◂ best" if way == best and len(rows) > 1 else ""),
+            f"{r['bleu']:.1f}",
+            "–"
+            if r["interval"] is None or result["by"] == "chrf"
+            else f"{r['interval'][0]:.1f}–{r['interval'][1]:.1f}",
+            f"{r['bleu_lower']:.1f}",
+            f"{r['chrf']:.1f}",
+            "–" if r["ter"] is None else f"{r['ter']:.1f}",
+            f"{100 * r['exact']:.0f} %",
+            f"{r['ratio']:.2f}",
+            "–" if r["seconds"] is None else f"{r['seconds']:.1f}",
+        )
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    console.print(grid)
+    count = f"{result['sentences']:,} sentence" + "s" * (result["sentences"] > 1)
+    head = f"{count}; higher is better, but for TER"
+    notes = [verdict(result), *result["notes"], f"BLEU {result['signature']}"]
+    return head + "\n" + console.file.getvalue() + "\n".join(notes)  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,280 @@
+"""Metrics by hand and by sacrebleu, baselines by brute force, and a verdict that is honest."""
+
+import json
+import math
+import random
+import subprocess
+import sys
+
+import pytest
+
+metrics = pytest.importorskip("sacrebleu.metrics")
+
+from gated._check import InputError  # noqa: E402
+from gated.tasks.translate import score as scoring  # noqa: E402
+from gated.tasks.translate.score import measure, memory, quick_bleu, score, table, verdict  # noqa: E402
+
+WORDS = [
+    "A",
+    "man",
+    "in",
+    "a",
+    "red",
+    "hat",
+    "rides",
+    "the",
+    "horse",
+    "U.S.",
+    "1,000",
+    "don't",
+    "(two)",
+    "Ärger,",
+    "4-5",
+]
+
+
+def sentences(count: int, seed: int, least: int = 0) -> list[str]:
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS, k=rng.randint(least, 12))) + "." * (n % 3 > 0) for n in range(count)]
+
+
+def noisy(lines: list[str], seed: int, share: float = 0.3) -> list[str]:
+    rng = random.Random(seed)
+    return [
+        " ".join(rng.choice(WORDS) if rng.random() < share else w for w in s.split() if rng.random() > 0.1)
+        for s in lines
+    ]
+
+
+# -- metrics
+
+
+def test_metrics_agree_with_a_computation_by_hand():
+    """BLEU is the geometric mean of clipped precisions times the brevity penalty; the case counts, or does not."""
+    got = measure(["The cat sat on mat"], ["the cat sat on the mat"], trials=0)
+    short = math.exp(1 - 6 / 5)  # of 5 words 4 are right, then cat-sat and sat-on, cat-sat-on, and no four in a row
+    assert got["bleu"] == pytest.approx(100 * short * (4 / 5 * 2 / 4 * 1 / 3 * 1 / (2 * 2)) ** 0.25)
+    assert got["bleu_lower"] == pytest.approx(100 * short * (5 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)
+    assert got["brevity"] == pytest.approx(short)
+    assert got["ratio"] == pytest.approx(5 / 6)
+    assert got["ter"] == pytest.approx(100 / 6)
+    assert (got["exact"], got["empty"], got["sentences"], got["interval"]) == (0, 0, 1, None)
+    one = measure(["ab"], ["ac"], trials=0)["chrf"]  # of 2 letters 1, of 1 pair none; the F-score of the mean
+    assert one == pytest.approx(100 * (1 / 2 + 0) / 2)
+
+
+@pytest.mark.parametrize("sets", [1, 3])
+@pytest.mark.parametrize("tokenize", ["13a", "char", "intl"])
+def test_metrics_and_signatures_are_sacrebleus(sets, tokenize):
+    """Every number and signature is sacrebleu's own, for one reference and for several."""
+    truth = [sentences(40, k) for k in range(sets)]
+    told = noisy(truth[0], 7)
+    got = measure(told, truth[0] if sets == 1 else truth, tokenize=tokenize)
+    theirs = {
+        "bleu": metrics.BLEU(tokenize=tokenize), "bleu_lower": metrics.BLEU(lowercase=True, tokenize=tokenize),
+        "chrf": metrics.CHRF(), "ter": metrics.TER(),
+    }  # fmt: skip
+    for name, metric in theirs.items():
+        assert got[name] == metric.corpus_score(told, truth).score, name
+        assert got["signatures"][name] == str(metric.get_signature())
+    assert got["signature"] == got["signatures"]["bleu"]
+    assert f"nrefs:{sets}|case:mixed|eff:no|tok:{tokenize}|smooth:exp" in got["signature"]
+    json.dumps(got, allow_nan=False)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_quick_bleu_is_bleu(seed):
+    """The BLEU of validation is the one that is reported."""
+    truth = sentences(60, seed)
+    told = noisy(truth, seed)
+    assert quick_bleu(told, truth) == measure(told, truth, ter=False, trials=0)["bleu"]
+    assert quick_bleu(told, truth) == metrics.BLEU().corpus_score(told, [truth]).score
+    assert quick_bleu(sentences(9, seed, 4), sentences(9, seed, 4)) == pytest.approx(100)
+
+
+def test_the_interval_is_sacrebleus():
+    """The interval's half width is that of sacrebleu's bootstrap, which draws the same test sets."""
+    truth = sentences(50, 0, 4)
+    told = noisy(truth, 1)
+    low, high = measure(told, truth)["interval"]
+    theirs = metrics.BLEU().corpus_score(told, [truth], n_bootstrap=1000)
+    assert (high - low) / 2 == pytest.approx(theirs._ci, rel=1e-4)
+    assert low < theirs.score < high
+    again = scoring._resampled(told, [truth], "13a", 1000, 12345)
+    assert again.mean() == pytest.approx(theirs._mean, rel=1e-4)
+    assert measure(told, truth, seed=1)["interval"] != [low, high]
+
+
+def test_exact_and_empty_are_counted():
+    """A sentence is exact where it equals any of its references, spaces at the ends aside."""
+    got = measure(["a b ", "c", "", " "], [["a b", "d", "e", "f"], ["x", "c", "e", "f"]], trials=0)
+    assert (got["exact"], got["empty"]) == (0.5, 2)
+
+
+QUIET = """
+import logging, os, random, sys
+import numpy as np
+import rich.table  # draws a random number when it is imported
+def watch(event, args):
+    assert not event.startswith(("socket.", "urllib.")), event
+sys.addaudithook(watch)
+def state():
+    return random.getstate(), np.random.get_state()[1].tolist(), logging.root.handlers[:], dict(os.environ)
+random.seed(3), np.random.seed(3)
+before = state()
+from gated.tasks.translate.score import memory, quick_bleu, score, table
+lines = [f"line {n} of a tokenised text ." for n in range(150)]
+table(score(["", *lines], ["a", *lines], source=["\\ud800", *lines], memory=memory(lines, lines), trials=5))
+quick_bleu(lines, lines)
+assert state() == before
+"""
+
+
+def test_nothing_is_said_downloaded_or_changed():
+    """Scoring tokenised, empty and broken text opens no socket, prints nothing, leaves generators and loggers alone."""
+    done = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("told", "truth", "message"),
+    [
+        ([], [], "score: expected at least one translation"),
+        (["a"], [], "references: expected 1 sentences"),
+        (["a"], ["b", "c"], "references: expected 1 sentences, one for each translation, got 2"),
+        (["a", "b"], [["a", "b"], ["a"]], "set 2 of the references: expected 2 sentences"),
+        (["a"], [" "], "references: expected a word"),
+        (["a", "b"], ["x", 3], "references: expected a string as sentence 2, got int"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(told, truth, message):
+    """References that are missing, too many, all empty or no text are one clear error."""
+    with pytest.raises(InputError, match=message):
+        scoring._sets(told, truth)  # what `measure`, `score` and `quick_bleu` begin with
+
+
+def test_a_tokenizer_that_would_be_downloaded_is_refused():
+    """Only tokenizers that sacrebleu holds itself are offered."""
+    with pytest.raises(InputError, match=r"tokenize: expected one of '13a'.*got 'flores200'"):
+        measure(["a"], ["a"], tokenize="flores200")
+    for tokenize in scoring.TOKENIZE:
+        assert measure(["a b c d"], ["a b c d"], tokenize=tokenize, trials=0)["bleu"] == pytest.approx(100)
+
+
+# -- translation memory
+
+
+def brute(source: list[str], query: str) -> list[float]:
+    """The cosine, but for the query's length, of tf-idf vectors of 2-grams and 6-grams, counted in dictionaries."""
+
+    def grams(s: str) -> dict[str, int]:
+        s, out = f" {' '.join(s.casefold().split())} ", {}
+        for n in (2, 6):
+            for k in range(len(s) - n + 1):
+                out[s[k : k + n]] = out.get(s[k : k + n], 0) + 1
+        return out
+
+    bags = [grams(s) for s in source]
+    rarity = {g: math.log((1 + len(bags)) / sum(g in b for b in bags)) for b in bags for g in b}
+    length = [math.sqrt(sum((t * rarity[g]) ** 2 for g, t in b.items())) for b in bags]
+    asked = grams(query)
+    return [
+        sum(asked.get(g, 0) * t * rarity[g] ** 2 for g, t in b.items()) / n for b, n in zip(bags, length, strict=True)
+    ]
+
+
+def test_a_memory_finds_what_brute_force_finds():
+    """The nearest stored sentence is the one of highest cosine, the first of equals."""
+    source = [*sentences(60, 0, 2), "ein Mann", "EIN  MANN", "犬が走る", "猫が走る"]
+    stored = memory(source, [str(n) for n in range(len(source))])
+    asked = [*noisy(source[:50], 1), "ein mann", "猫が走った", "Σ"]
+    for query, n in zip(asked, stored.nearest(asked), strict=True):
+        likeness = brute(source, query)
+        if n is None:
+            assert max(likeness) == 0
+        else:
+            assert likeness[n] == pytest.approx(max(likeness), rel=1e-5)
+    assert stored.translate(["ein Mann", "猫が", "Σ", ""]) == ["60", "63", "", ""]
+
+
+def test_a_memory_knows_its_own_sentences():
+    """A stored sentence is answered with its own translation, also by a memory of one, of short and of odd ones."""
+    source = list(dict.fromkeys(s.casefold() for s in sentences(300, 5, 1)))
+    stored = memory(source, [s[::-1] for s in source])
+    assert stored.translate(source) == [s[::-1] for s in source]
+    assert memory(["x"], ["y"]).translate(["x", "z"]) == ["y", ""]
+    assert memory([""], ["y"]).translate(["", "a"]) == ["y", ""]
+    with pytest.raises(InputError, match="2 target sentences"):
+        memory(["a", "b"], ["c"])
+
+
+def test_a_large_memory_is_thinned_evenly(monkeypatch):
+    """Past the bound, every second, third, … pair is kept."""
+    monkeypatch.setattr(scoring, "MOST", 10)
+    source = [f"{n:03d}" for n in range(25)]
+    assert memory(source, source).target == source[::3]
+
+
+# -- the whole, and what is said of it
+
+
+def test_score_says_who_won_also_when_it_is_not_us():
+    """A good translation wins over copying, a poor one loses to it, and one as good does not win."""
+    truth = sentences(50, 0, 4)
+    source, good, poor = noisy(truth, 1, 0.5), noisy(truth, 2, 0.1), sentences(50, 9, 4)
+    won = score(good, truth, source=source, seconds=1.25)
+    assert (won["best"], won["by"], won["seconds"]) == ("LSTM", "bleu", 1.25)
+    assert won["baselines"]["copy"]["beaten"] == 1
+    assert won["baselines"]["copy"]["bleu"] == measure(source, truth)["bleu"]
+    assert verdict(won).endswith("LSTM wins, on 100 % of resampled test sets.")
+    assert "LSTM ◂ best" in table(won)
+    assert won["signature"] in table(won)
+    lost = score(poor, truth, source=source, name="GRU")
+    assert lost["best"] == "copy"
+    assert verdict(lost).endswith("the copy of the source wins on this data.")
+    assert "copy of the source ◂ best" in table(lost)
+    same = score(source, truth, source=source)
+    assert same["best"] == "copy"
+    assert verdict(same).endswith("a tie.")
+    stored = score(good, truth, source=source, memory=memory(source, truth))
+    assert (stored["best"], stored["baselines"]["memory"]["bleu"]) == ("memory", pytest.approx(100))
+    json.dumps(stored, allow_nan=False)
+
+
+def test_a_small_difference_is_too_close_to_call():
+    """What few sentences cannot tell apart is not called a win."""
+    truth = sentences(12, 0, 4)
+    result = score(noisy(truth, 1), truth, source=noisy(truth, 2))
+    assert 0.025 < result["baselines"]["copy"]["beaten"] < 0.975
+    assert verdict(result).endswith("too close to call on 12 sentences.")
+
+
+def test_without_four_words_chrf_decides():
+    """Where no BLEU can be had the best is by chrF, and the table says why."""
+    result = score(["Haus", "Maus"], ["Haus", "Laus"], source=["house", "mouse"])
+    assert (result["bleu"], result["by"], result["best"]) == (0, "chrf", "LSTM")
+    assert "chrF: LSTM wins." in table(result)
+    assert "fewer than four words" in table(result)
+
+
+def test_the_table_notes_what_the_numbers_hide():
+    """Empty translations, tokenised references and scripts without spaces are told of."""
+    truth = [s.rstrip(".") + " ." for s in sentences(20, 0, 4)]
+    told = table(score(["", *truth[1:]], truth))
+    assert "1 of 20 translations are empty." in told
+    assert "do not compare with those of plain text" in told
+    assert "tokenize='char'" in table(
+        score(["男の子が公園で犬と一緒に走っている。"], ["男の子が犬と一緒に公園を走っています。"])
+    )
+
+
+@pytest.mark.parametrize("extra", [{"ter": False}, {"trials": 0}, {}])
+def test_tables_are_as_wide_as_they_say(extra):
+    """Rows of a table fit 100 columns whatever is left out of it."""
+    truth = sentences(30, 0, 4)
+    result = score(noisy(truth, 1), truth, source=truth, memory=memory(truth, truth), name="LSTM 2×512", **extra)
+    lines = table(result).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "…" not in table(result)
+    names = ["copy of the source ◂ best", "translation memory", "LSTM 2×512"]
+    assert [line.strip().split("  ")[0] for line in lines[4:7]] == names

@@ -1,0 +1,290 @@
+"""The loop that every search shares, what it is given and what it gives."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import insort
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from gated._check import refuse, shape, want, within
+from gated.decode.pick import Rules, allowed
+
+FLOOR = -1e4  # what a token of probability 0 counts if it has to be taken all the same
+UNSEEN = 1e-9  # what a source position counts that was never looked at, so that its logarithm is finite
+SLACK = 1e-3  # how far rounding may lift a log-probability above 0
+NONE = -math.inf  # log P where there is no hypothesis
+
+Step = Callable[[Tensor, Any, Any], tuple[Tensor, Any, Tensor | None]]
+Pick = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]  # log_probs, sentences, t -> values and tokens (B, K, W)
+Limit = int | Sequence[int] | Int64[Tensor, " B"]
+Prefixes = Sequence[Sequence[int]]
+Lengths = Sequence[int] | Int64[Tensor, " B"]
+
+
+class Hypothesis(NamedTuple):
+    """A finished sequence of T tokens.
+
+    tokens     without BEGIN and END
+    score      what it was ranked by
+    log_prob   Σ log p(token | the tokens before), END's and forced tokens' included
+    attention  (T + 1, S), a row for each token and one for END, on the processor; without padding if lengths were
+               given; None if the model has none
+    ended      False if the limit forced its END
+    """
+
+    tokens: list[int]
+    score: float
+    log_prob: float
+    attention: Tensor | None
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """What was given for each of B sentences."""
+
+    limits: list[int]
+    prefixes: list[list[int]]
+    lengths: list[int] | None
+    device: torch.device
+
+    def repeat(self, n: int) -> Sentences:
+        """Each n times."""
+        limits, prefixes, lengths = (
+            given and [one for one in given for _ in range(n)] for given in (self.limits, self.prefixes, self.lengths)
+        )
+        return Sentences(limits, prefixes, lengths, self.device)  # type: ignore[arg-type]
+
+
+def sentences(
+    state: Any, memory: Any, rules: Rules, limit: Limit, prefixes: Prefixes | None, lengths: Lengths | None
+) -> Sentences:
+    """The arguments of a search, each a list with one entry for each sentence."""
+    leaves = [*tree_leaves(state), *tree_leaves(memory)]
+    counts = [len(x) for x in leaves[:1]] + [
+        len(x) for x in (limit, prefixes, lengths) if x is not None and not isinstance(x, int)
+    ]
+    want(
+        len(counts) > 0, "decode", "a tensor in state or memory, or a list of limits", "neither", "How many sentences?"
+    )
+    B = counts[0]
+    for name, at, tree in (("state", (B, 1), state), ("memory", (B,), memory)):
+        for x in tree_leaves(tree):
+            want(x.shape[: len(at)] == at, name, f"tensors ({', '.join(map(str, at))}, ...)", tuple(x.shape))
+    limits = [limit] * B if isinstance(limit, int) else [int(most) for most in limit]
+    words = [[] for _ in range(B)] if prefixes is None else [[int(token) for token in prefix] for prefix in prefixes]
+    sizes = None if lengths is None else [int(size) for size in lengths]
+    for name, listed in (("limit", limits), ("prefixes", words), ("lengths", sizes)):
+        want(listed is None or len(listed) == B, name, f"{B}, one for each sentence", listed and len(listed))
+    for s, (most, prefix) in enumerate(zip(limits, words, strict=True)):
+        within("limit", most, 0)
+        want(len(prefix) <= most, f"prefixes[{s}]", f"at most limit ({most}) tokens", len(prefix))
+        want(rules.end not in prefix, f"prefixes[{s}]", f"no end ({rules.end})", prefix)
+        want(min(prefix, default=0) >= 0, f"prefixes[{s}]", "tokens of at least 0", prefix)
+    return Sentences(limits, words, sizes, leaves[0].device if leaves else torch.device("cpu"))
+
+
+@torch.no_grad()
+def search(
+    step: Step,
+    state: Any,
+    memory: Any,
+    rules: Rules,
+    given: Sentences,
+    *,
+    pick: Pick,
+    width: int = 1,
+    n_best: int = 1,
+    alpha: float = 0.0,
+    beta: float = 0.0,
+    refill: bool = False,
+) -> list[list[Hypothesis]]:
+    """Step by step, until no sentence is left: what `pick` offers, the best of it, what of that ends, what goes on."""
+    B, K, device = len(given.limits), 1, given.device
+    if B == 0:
+        return []
+    limits = torch.tensor(given.limits, device=device)
+    highest = ((6 + limits.double()) / 6) ** alpha  # the largest lp within the limit
+    forced = _table(given.prefixes).to(device)
+    finished: list[list[tuple]] = [[] for _ in range(B)]  # the n_best: (-score, log P, tokens, rows of attention)
+    worst = torch.full((B,), NONE, dtype=torch.float64, device=device)  # the least score of n_best
+    room = torch.full((B,), width, device=device)  # places of the beam
+
+    sentence = torch.arange(B, device=device)  # those that are not done
+    last = torch.full((B, 1), rules.begin, device=device)
+    total = torch.zeros(B, 1, dtype=torch.float64, device=device)  # log P
+    tokens = rows = torch.zeros(B, 1, 0, dtype=torch.int64, device=device)
+    seen, count = [], 0  # the attention of all steps, as rows that hypotheses name by their number
+    coverage = torch.zeros(B, 1, 1, dtype=torch.float64, device=device)
+
+    for t in itertools.count():
+        log_probs, state, attention = step(last, state, memory)
+        _trust(log_probs, sentence, t, B, K)
+        if t == 0:
+            _known(log_probs.shape[-1], rules, forced)
+        if attention is not None:
+            shape("step's attention", attention, B, K, "S")
+            seen.append(attention.flatten(0, 1).clone())
+            rows = torch.cat([rows, torch.arange(count, count + B * K, device=device).view(B, K, 1)], -1)
+            count += B * K
+            coverage = coverage + attention if beta else coverage
+        want(len(seen) in (0, t + 1), "step's attention", "one at every step or at none", f"a change at step {t}")
+        want(not beta or bool(seen), "coverage_penalty", "a step that gives attention", None)
+
+        values, choices = pick(allowed(log_probs, rules, tokens), sentence, t)
+        must = torch.where(limits[sentence] == t, rules.end, forced[sentence, min(t, forced.shape[1] - 1)])
+        values, choices = _forced(values, choices, log_probs, must, rules.end)
+        total, parent, last = _compete(total, values, choices, width)
+        if not refill:
+            total = total.masked_fill(torch.arange(total.shape[1], device=device) >= room[sentence, None], NONE)
+        alive = total > NONE
+        ends = alive & (last == rules.end)
+
+        if ends.any():
+            b, k = ends.nonzero(as_tuple=True)
+            score, log_prob, from_ = total[b, k] / ((6 + t) / 6) ** alpha, total[b, k], parent[b, k]
+            if beta:
+                score = score + beta * _covered(coverage[b, from_], given.lengths, sentence[b])
+            found = (x.tolist() for x in (sentence[b], -score, log_prob, tokens[b, from_], rows[b, from_]))
+            for s, *one in zip(*found, strict=True):
+                insort(finished[s], tuple(one), key=lambda h: h[0])  # behind its equals, which are shorter
+                del finished[s][n_best:]
+                worst[s] = -finished[s][-1][0] if len(finished[s]) == n_best else NONE
+            room[sentence] -= ends.sum(1)
+
+        alive &= ~ends
+        reach = total.masked_fill(~alive, NONE).amax(1) / highest[sentence]  # no score can be above it
+        stay = (reach > worst[sentence]).nonzero()[:, 0]
+        if not len(stay):
+            break
+        place, dead = _front(alive[stay])
+        parent, last, total = (x[stay].gather(1, place) for x in (parent, last, total))
+        total = total.masked_fill(dead, NONE)
+        move = _mover(stay, parent, B, K)
+        state = tree_map(move, state)
+        tokens, rows = torch.cat([move(tokens), last[..., None]], -1), move(rows)
+        coverage = move(coverage) if beta else coverage
+        if len(stay) < B:
+            memory = tree_map(lambda x, stay=stay: x.index_select(0, stay), memory)
+        sentence, (B, K) = sentence[stay], place.shape
+
+    looked = torch.cat(seen) if seen else None
+    return [
+        [
+            Hypothesis(words, -worse, log_prob, _looked(looked, looks, given.lengths, s), len(words) < given.limits[s])
+            for worse, log_prob, words, looks in hypotheses
+        ]
+        for s, hypotheses in enumerate(finished)
+    ]
+
+
+def _forced(
+    values: Float[Tensor, "B K W"],
+    choices: Int64[Tensor, "B K W"],
+    log_probs: Float[Tensor, "B K V"],
+    must: Int64[Tensor, " B"],
+    end: int,
+) -> tuple[Float[Tensor, "B K W"], Int64[Tensor, "B K W"]]:
+    """Where a token is forced (must >= 0) it is the only choice, and END where there is none."""
+    token = torch.where((must[:, None] < 0) & values[..., 0].isneginf(), end, must[:, None])[..., None]
+    value = log_probs.gather(-1, token.clamp(min=0)).clamp(min=FLOOR)
+    first = torch.arange(values.shape[-1], device=values.device) == 0
+    values = torch.where(token < 0, values, torch.where(first, value, NONE))
+    return values, torch.where(token < 0, choices, token)
+
+
+def _compete(
+    total: Float[Tensor, "B K"], values: Float[Tensor, "B K W"], choices: Int64[Tensor, "B K W"], width: int
+) -> tuple[Float[Tensor, "B M"], Int64[Tensor, "B M"], Int64[Tensor, "B M"]]:
+    """The best M <= width choices: log P, parents, tokens. Among equals by the parent's place, then the token."""
+    ranked = (total[..., None] + values).flatten(1).sort(dim=1, descending=True, stable=True)
+    place = ranked.indices[:, :width]
+    return ranked.values[:, :width], place // values.shape[-1], choices.flatten(1).gather(1, place)
+
+
+def _covered(coverage: Float[Tensor, "N S"], lengths: list[int] | None, sentence: Int64[Tensor, " N"]) -> Tensor:
+    """Σ_s log min(coverage_s, 1) over the positions that exist."""
+    sizes = torch.tensor(lengths, device=sentence.device)[sentence]
+    real = torch.arange(coverage.shape[-1], device=sentence.device) < sizes[:, None]
+    return (coverage.clamp(UNSEEN, 1).log() * real).sum(-1)
+
+
+def _front(alive: Bool[Tensor, "B M"]) -> tuple[Int64[Tensor, "B K"], Bool[Tensor, "B K"]]:
+    """Places that bring the living to the front, as few as hold them all; a dead place computes what the first does."""
+    counts = alive.sum(1, keepdim=True)
+    place = (~alive).byte().sort(dim=1, stable=True).indices[:, : int(counts.max())]
+    dead = torch.arange(place.shape[1], device=alive.device) >= counts
+    return torch.where(dead, place[:, :1], place), dead
+
+
+def _mover(stay: Int64[Tensor, " b"], parent: Int64[Tensor, "b k"], B: int, K: int) -> Callable[[Tensor], Tensor]:
+    """What takes a tensor (B, K, ...) to (b, k, ...): the sentences that stay, and in each the hypotheses' parents."""
+    flat = (stay[:, None] * K + parent).flatten()
+    still = len(flat) == B * K and torch.equal(flat, torch.arange(B * K, device=flat.device))
+
+    def move(x: Tensor) -> Tensor:
+        want(x.shape[:2] == (B, K), "step's state", f"tensors ({B}, {K}, ...)", tuple(x.shape))
+        return x if still else x.flatten(0, 1).index_select(0, flat).unflatten(0, tuple(parent.shape))
+
+    return move
+
+
+def _looked(looked: Tensor | None, rows: list[int], lengths: list[int] | None, s: int) -> Tensor | None:
+    """A hypothesis's attention, out of that of all steps."""
+    if looked is None:
+        return None
+    attention = looked[torch.tensor(rows, device=looked.device)].cpu()
+    return attention if lengths is None else attention[:, : lengths[s]]
+
+
+def _table(prefixes: list[list[int]]) -> Int64[Tensor, "B P"]:
+    """The forced tokens, -1 where none is; the last column is -1."""
+    table = torch.full((len(prefixes), 1 + max(map(len, prefixes))), -1)
+    for row, prefix in zip(table, prefixes, strict=True):
+        row[: len(prefix)] = torch.tensor(prefix, dtype=torch.int64)
+    return table
+
+
+def _trust(log_probs: Tensor, sentence: Int64[Tensor, " B"], t: int, B: int, K: int) -> None:
+    """Refuse what cannot be log-probabilities: a NaN would decide the search in silence."""
+    shape("step's log_probs", log_probs, B, K, "V")
+    if not float(log_probs.amax()) <= SLACK:  # so written, NaN is refused
+        top = log_probs.amax((1, 2))
+        b = int((~(top <= SLACK)).nonzero()[0])
+        where = f"step's log_probs at step {t}, sentence {int(sentence[b])}"
+        refuse(where, "log-probabilities, 0 at most", float(top[b]), "Has the model diverged? Does log_softmax end it?")
+
+
+def _known(V: int, rules: Rules, forced: Int64[Tensor, "B P"]) -> None:
+    """The tokens that rules and prefixes name must be in the vocabulary."""
+    for name, token in (("end", rules.end), *(("forbid", token) for token in rules.forbid)):
+        within(f"Rules {name}", token, 0, V - 1)
+    within("prefixes", int(forced.max()), -1, V - 1)
+
+
+def tree_leaves(tree: Any) -> Iterator[Tensor]:
+    """The tensors of a tree."""
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, dict | tuple | list):
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from tree_leaves(part)
+    elif tree is not None:
+        refuse("state and memory", "tensors in tuples, lists and dicts, or None", type(tree).__name__)
+
+
+def tree_map(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
+    """The tree with f of each of its tensors."""
+    if isinstance(tree, dict):
+        return {key: tree_map(f, part) for key, part in tree.items()}
+    if isinstance(tree, tuple | list):
+        parts = [tree_map(f, part) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    return f(tree) if isinstance(tree, Tensor) else tree

@@ -108,8 +108,15 @@ def repair(text: str, originals: Sequence[str]) -> str:
 
     What was lost stays lost, since nobody knows its place: `check` names it.
     """
-    left = dict(zip(SENTINELS, originals, strict=False))
-    return re.sub(" {2,}", " ", ANY.sub(lambda found: left.pop(found[0], ""), text)).strip(" ")
+    left = set(SENTINELS[: len(originals)])
+
+    def one(found: re.Match[str]) -> str:
+        first = found[0] in left
+        left.discard(found[0])
+        return found[0] if first else ""
+
+    text = re.sub(" {2,}", " ", ANY.sub(one, text)).strip(" ")
+    return ANY.sub(lambda found: originals[SENTINELS.index(found[0])], text)
 
 
 def settle(source: str, hypotheses: Sequence[str], originals: Sequence[str]) -> str:

@@ -10,7 +10,6 @@ in it are replaced by sentinels on the way into the network and put back afterwa
 
 from __future__ import annotations
 
-import codecs
 import gettext
 import itertools
 import os
@@ -136,18 +135,18 @@ def _decode(data: bytes, where: str) -> tuple[str, str]:
     name = "UTF-8" if name == "CHARSET" else name  # a template's
     sample = b'msgid "a\\n"'
     try:
-        plain = codecs.decode(sample, name) == sample.decode()
+        plain = sample.decode(name) == sample.decode()
     except (LookupError, ValueError):
         plain = False
     want(plain, where, "an encoding of text that holds ASCII", name, "Save the catalogue in UTF-8.")
     try:
-        text = codecs.decode(data, name)
+        text = data.decode(name)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         at = error.start - data.rfind(b"\n", 0, error.start)
         got = f"the byte {data[error.start]:#04x} at byte {at} of the line"
         refuse(f"{where}, line {line}", f"text in {name}, as the header says", got, "Save the catalogue in UTF-8.")
-    same = codecs.encode(text, name) == data
+    same = text.encode(name) == data
     want(same, where, f"text that {name} can give back", "bytes that it would change", "Save the catalogue in UTF-8.")
     return name, text
 
@@ -300,14 +299,11 @@ def translate(catalogue: Catalogue, decode: Callable[[list[str]], list[list[str]
     problems: list[tuple[int, str]] = []
     empty: list[int] = []
     for gap, frame in zip(found, frames, strict=True):
-        done = [
-            (
-                before,
-                settle(line, answer[masked[line][0]], masked[line][1]) if masked[line][0] in answer else line,
-                after,
-            )
-            for before, line, after in frame
-        ]
+        done = []
+        for before, line, after in frame:
+            text, originals = masked[line]
+            new = settle(line, answer[text], originals).strip() if text in answer else line
+            done.append((before, new, after))
         if any(line and not new for (_, line, _), (_, new, _) in zip(frame, done, strict=True)):
             empty.append(gap.line)
             continue

@@ -304,9 +304,9 @@ def restore(saved: Mapping[str, Any]) -> Tokens:
     for id, piece in enumerate(pieces):
         fits = isinstance(piece, str) and 1 <= len(piece) <= LONGEST and not SURROGATES.search(piece)
         want(fits, f"{where}, {id}", f"text of 1 to {LONGEST} characters", repr(piece)[:40])
-    want(len(set(pieces)) == len(pieces), where, "every token once", "one of them twice")
     reserved = [*SPECIAL, *sentinels]
     want(pieces[: len(reserved)] == reserved, where, f"{', '.join(SPECIAL)} and the sentinels first", pieces[:8])
+    want(len(set(pieces)) == len(pieces), where, "every token once", "one of them twice")
     marks = all(len(s) == 1 and _class(s) == "mark" for s in sentinels)
     want(marks, f"{where}, sentinels", "single characters, no letters, digits or spaces", sentinels[:8])
     known = set(pieces)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 import json
 import os
 import sys
@@ -20,13 +21,21 @@ import click
 
 from gated._check import InputError
 
-TASKS = {"forecast": "Time series: learn many series at once, forecast with uncertainty."}
-VERBS = {  # what every task offers, then what some offer besides
+TASKS = {
+    "forecast": "Time series: learn many series at once, forecast with uncertainty.",
+    "translate": "From one language to another, learnt from pairs of sentences.",
+}
+VERBS = {  # what every task offers
     "fit": "Learn from data and write a run folder.",
     "predict": "Use a run on new data.",
     "score": "Measure a run on data that hold the truth, beside its baselines.",
-    "backtest": "Score over rolling origins.",
-    "update": "Go on learning from saved weights on new rows.",
+}
+MORE = {  # and what some offer besides
+    "forecast": {
+        "backtest": "Score over rolling origins.",
+        "update": "Go on learning from saved weights on new rows.",
+    },
+    "translate": {"attend": "Show where a run looks while it translates a sentence."},
 }
 EXISTING = click.Path(exists=True, path_type=Path)
 
@@ -214,7 +223,81 @@ def forecast(verb: str) -> click.Command:
         "update": [run, data, to, click.Option(["--steps"], type=int, help="Updates of the weights."), QUIET, JSON],
     }  # fmt: skip
     calls = {"fit": fit, "predict": predict, "score": score, "backtest": backtest, "update": update}
-    return click.Command(verb, params=params[verb], callback=calls[verb], help=VERBS[verb])
+    return click.Command(verb, params=params[verb], callback=calls[verb], help=(VERBS | MORE["forecast"])[verb])
+
+
+class Pairs(click.Command):
+    """A command whose --valid takes as many files as stand behind it, one or two."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--valid" in args:
+            k = args.index("--valid")
+            names = list(itertools.takewhile(lambda word: not word.startswith("-"), args[k + 1 : k + 3]))
+            if len(names) == 2:
+                args = [*args[: k + 2], "--valid", *args[k + 2 :]]
+        return super().parse_args(ctx, args)
+
+
+def translate(verb: str) -> click.Command:
+    from gated.tasks import translate as task
+
+    def fit(data: tuple[str, ...], valid: tuple[str, ...], out: Path, resume: bool, quiet: bool, as_json: bool,
+            **words: Any) -> None:  # fmt: skip
+        held = valid if len(valid) > 1 else valid[0] if valid else None
+        config = task.Config(**given(task.Config, words))
+        source, *target = two(data)
+        run = task.fit(source, *target, config=config, valid=held, out=out, resume=resume, progress=not quiet)
+        if as_json or not quiet:
+            show({"run": str(out), **run.metrics}, as_json, run.summary)
+
+    def predict(run: Path, data: str, beside: tuple[Path, ...], out: str, align: str | None, scores: bool,
+                fuzzy: bool, **words: Any) -> None:  # fmt: skip
+        note = task.write(task.load(run), data, out, beside=[task.load(other) for other in beside], align=align,
+                          scores=scores, fuzzy=fuzzy, **given(task.Search, words))  # fmt: skip
+        if note:
+            say(note)
+
+    def score(run: Path, data: tuple[str, ...], beside: tuple[Path, ...], as_json: bool, **words: Any) -> None:
+        others = [task.load(other) for other in beside]
+        result = task.load(run).score(*two(data), beside=others, **given(task.Search, words))
+        show(result, as_json, lambda: task.table(result))
+
+    def attend(run: Path, sentence: str, out: Path | None, as_json: bool, **words: Any) -> None:
+        result, table = task.looks(task.load(run), sentence, out, **given(task.Search, words))
+        show(result, as_json, lambda: table)
+
+    def two(data: tuple[str, ...]) -> tuple[str, ...]:
+        if len(data) > 2:
+            raise click.UsageError(f"expected one file of pairs or two aligned files, got {len(data)}")
+        return data
+
+    run, search = click.Argument(["run"], type=EXISTING), options(task.Search)
+    data = click.Argument(["data"], nargs=-1, required=True, metavar="SOURCE [TARGET]")
+    to = click.Option(["--out"], type=click.Path(path_type=Path), required=True, help="Folder of the run to write.")
+    held = click.Option(["--valid"], multiple=True, metavar="SOURCE [TARGET]", help="Pairs to validate on.")
+    beside = click.Option(
+        ["--with", "beside"], type=EXISTING, multiple=True, help="Another run, to decide together: an ensemble."
+    )
+    params: dict[str, list[click.Parameter]] = {
+        "fit": [
+            data, held, to, flag("resume", "Go on where a stopped fit left off."), QUIET, JSON, *options(task.Config),
+        ],
+        "predict": [
+            run, click.Argument(["data"], default="-", metavar="[SOURCE]"), beside,
+            click.Option(["--out"], default="-", show_default=True, help="File to write; - is standard output."),
+            click.Option(["--align"], help="File for the word alignments, 0-0 1-2 …, a line for each sentence."),
+            flag("scores", "Before each translation the number of its line and its score, tabs between."),
+            flag("fuzzy", "Of a catalogue, translate also what is marked fuzzy."), *search,
+        ],
+        "score": [run, data, beside, JSON, *search],
+        "attend": [
+            run, click.Argument(["sentence"]),
+            click.Option(["--out"], type=click.Path(path_type=Path), help="PNG or SVG file for the picture."),
+            JSON, *search,
+        ],
+    }  # fmt: skip
+    calls = {"fit": fit, "predict": predict, "score": score, "attend": attend}
+    return Pairs(verb, params=params[verb], callback=calls[verb], help=(VERBS | MORE["translate"])[verb])
 
 
 COMMANDS = {
@@ -230,7 +313,7 @@ def command(name: str) -> click.Command:
         return click.Command("info", params=[JSON], callback=info, help=COMMANDS["info"])
     if name == "demo":
         return Lazy("demo", TASKS, demo, COMMANDS["demo"])
-    return Lazy(name, VERBS, globals()[name], TASKS[name])
+    return Lazy(name, VERBS | MORE[name], globals()[name], TASKS[name])
 
 
 def main(words: list[str] | None = None) -> None:

@@ -1,1 +1,2 @@
 from . import forecast as forecast
+from . import translate as translate

@@ -145,22 +145,25 @@ def _check(config: Config) -> None:
 
 
 class _Alone:
-    """What a run in one process, on the CPU, in float32 asks of Fabric, whose import would double its start."""
+    """What a run in one process on the CPU asks of Fabric, whose import would double its start."""
 
     device, world_size, global_rank = torch.device("cpu"), 1, 0
+
+    def __init__(self, mixed: bool):
+        self.mixed = mixed
 
     def to_device(self, batch: Any) -> Any:
         return batch
 
-    def autocast(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        return torch.autocast("cpu", torch.bfloat16) if self.mixed else contextlib.nullcontext()
 
 
 def _fabric(config: Config) -> Any:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    if processes == 1 and device == "cpu" and config.precision == "32":
-        return _Alone()
+    if processes == 1 and device == "cpu":
+        return _Alone(config.precision == "bf16-mixed")
     from lightning_fabric import Fabric
 
     chatter = logging.getLogger("lightning_fabric")

@@ -1,0 +1,172 @@
+"""Teaching a network to translate, and what a run needs to know of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gated import _native, train
+from gated._check import want
+from gated.tasks.translate import batches, model, score, tokens
+from gated.tasks.translate.config import Config
+from gated.tasks.translate.model import Learnt, Network, Noise, Shape
+from gated.tasks.translate.placeholders import SENTINELS, mask_pair
+from gated.tasks.translate.read import Pairs
+from gated.tasks.translate.search import Search, translate
+from gated.tasks.translate.tokens import Tokens
+
+HELD = 1000  # pairs held out where none are given for validation, at most,
+SHARE = 20  # and at most one in so many
+LOOKS = 20  # evaluations in a whole training, or one a pass where passes are fewer
+SMALL, LARGE = 1000, 16000  # tokens of a vocabulary, which has one for six pairs
+UNITS = ((2_000, 128), (10_000, 256), (100_000, 384), (float("inf"), 512))  # for so many pairs at most
+DROPOUT = 0.4
+PASSES, LEAST = 30, 2000  # over the data; updates
+
+
+def learn(
+    pairs: Pairs, held: Pairs | None, config: Config, *, out: Any = None, resume: bool = False, progress: bool = True
+) -> tuple[Learnt, dict[str, Any], list[dict[str, int | float]]]:
+    """A network for the pairs, what was measured on the held-out ones, and the history of the training.
+
+    Without held-out pairs some of the others are kept apart for it.
+    """
+    began = time.monotonic()
+    pairs, held = _part(pairs, config.seed) if held is None else (pairs, held)
+    found = prepare(pairs, config)
+    sides, words = found.tokens, sum(len(row) + 1 for row in found.rows[1])
+    shape, noise, steps = recipe(config, len(found.rows[0]), sides, words)
+    low = config.precision == "bf16" or (config.precision == "auto" and _native.bf16())
+    with train.seeded(config.seed):
+        network = Network(shape, noise, "bfloat16" if low else "float32")
+    batch, turn = batches.bucketed(found.rows, config.batch, config.seed, found.cut if config.bpe_dropout else None)
+    learnt = Learnt(sides[0], sides[1], network, config.longest)
+    sample = [side.encode(lines) for side, lines in zip(sides, both(held), strict=True)]
+    asked = list(batches.split(sample, config.batch * 4))
+
+    def loss(network: Any, found: batches.Batch) -> Any:
+        return model.loss(network, found, config.smoothing, config.sampling, config.coverage)
+
+    def validate(network: Any) -> dict[str, float]:
+        device = next(network.parameters()).device
+        sums = [model.loss(network, batches.to(found, device)) for found in asked]
+        nll = sum(float(total) for total, _ in sums) / sum(count for _, count in sums)
+        if config.monitor == "loss":
+            return {"loss": nll}
+        return {"errors": 100 - score.quick_bleu(said(learnt, held, width=1), held.target or []), "loss": nll}
+
+    left = None if config.time_limit is None else max(1.0, config.time_limit - (time.monotonic() - began))
+    told = train.fit(
+        network, loss, batch,
+        config=train.Config(
+            steps=steps, lr=config.lr, warmup=0.05, betas=(0.9, 0.98), clip_norm=config.clip, ema=config.ema,
+            best_k=config.average, eval_every=max(turn, steps // LOOKS), patience=config.patience, time_limit=left,
+            seed=config.seed, device=config.device, precision="bf16-mixed" if low else "32",
+        ),
+        validate=validate, out=out, resume=resume, progress=progress,
+    )  # fmt: skip
+    if told.stopped == "interrupted":  # what was learnt so far is in the folder, if there is one
+        raise KeyboardInterrupt
+    learnt = replace(learnt, network=model.exact(network.cpu()))
+    metrics = {
+        "pairs": len(found.rows[0]), "too_long": len(pairs) - len(found.rows[0]), "tokens": words, "steps": told.steps,
+        "passes": told.steps / turn, "best_step": told.best_step, "stopped": told.stopped,
+        "held_out": {"bleu": score.quick_bleu(said(learnt, held), held.target or []), "pairs": len(held)},
+    }  # fmt: skip
+    return learnt, metrics, told.rows
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Pairs as the network reads them."""
+
+    config: Config
+    tokens: list[Tokens]  # of source and target,
+    text: list[list[str]]  # whose placeholders are sentinels,
+    rows: list[list[list[int]]]  # and as tokens
+
+    def cut(self, turn: int) -> list[list[list[int]]]:
+        """The rows of a pass, with words cut at random."""
+        seed = 2 * (self.config.seed + 1_000_003 * turn)
+        sides = enumerate(zip(self.tokens, self.text, strict=True))
+        return [kind.encode(lines, self.config.bpe_dropout, seed + k) for k, (kind, lines) in sides]
+
+
+def prepare(pairs: Pairs, config: Config) -> Prepared:
+    """Learn the tokens, cut the pairs into them, and leave out those that are too long."""
+    masked = [mask_pair(*pair) for pair in zip(*both(pairs), strict=True)]
+    sentinels = SENTINELS if any(kept for _, _, kept in masked) else ()
+    text = [[x for x, _, _ in masked], [y for _, y, _ in masked]] if sentinels else list(both(pairs))
+    sides = [_tokens(lines, config, sentinels) for lines in text]
+    rows = [kind.encode(lines) for kind, lines in zip(sides, text, strict=True)]
+    fits = [n for n, (s, t) in enumerate(zip(*rows, strict=True)) if max(len(s), len(t)) <= config.longest]
+    todo = "Raise longest, or cut the lines into sentences."
+    want(
+        bool(fits), pairs.where, f"a pair of at most {config.longest} tokens a side", f"{len(pairs)} longer ones", todo
+    )
+    return Prepared(config, sides, [[side[n] for n in fits] for side in text], [[r[n] for n in fits] for r in rows])
+
+
+def both(pairs: Pairs) -> tuple[list[str], list[str]]:
+    return pairs.source, pairs.target or []
+
+
+def said(learnt: Learnt, pairs: Pairs, **search: Any) -> list[str]:
+    """What it makes of the sources."""
+    return [best[0].text for best in translate([learnt], pairs.source, Search(**search))]
+
+
+def describe(learnt: Learnt, metrics: dict[str, Any]) -> list[str]:
+    """The network and its held-out figures in sentences."""
+    size = sum(p.numel() for p in learnt.network.parameters())
+    tokens = f"{len(learnt.source):,} tokens into {len(learnt.target):,}"
+    told = [f"A network of {size:,} weights translates {tokens}."]
+    if "pairs" in metrics:
+        long = f" ({metrics['too_long']:,} longer than {learnt.longest} tokens left out)" if metrics["too_long"] else ""
+        told.append(f"It read {metrics['pairs']:,} pairs{long} {metrics['passes']:.1f} times.")
+    if metrics.get("held_out"):
+        told.append(f"{metrics['held_out']['pairs']:,} held-out pairs: BLEU {metrics['held_out']['bleu']:.1f}.")
+    if "fit_seconds" in metrics:
+        told.append(f"Fit in {metrics['fit_seconds']:.1f} s.")
+    return told
+
+
+def recipe(config: Config, pairs: int, sides: Sequence[Tokens], words: int) -> tuple[Shape, Noise, int]:
+    """What follows from the data where nothing was said: the network, its noise, and the updates of its weights.
+
+    words: tokens of the target side.
+    """
+    units = config.units or next(units for most, units in UNITS if pairs <= most)
+    dropout = DROPOUT if config.dropout is None else config.dropout
+    shape = Shape(
+        source=len(sides[0]), target=len(sides[1]), cell=config.cell, layers=config.layers, units=units,
+        embedding=config.embedding or min(units, 256), attention=config.attention, attend=config.attend,
+        feeding=config.feeding, coverage=config.coverage > 0,
+    )  # fmt: skip
+    noise = Noise(dropout, config.recurrent_dropout, config.zoneout, config.token_dropout)
+    steps = config.steps or max(LEAST, int(PASSES * words / config.batch))
+    return shape, noise, steps
+
+
+def _part(pairs: Pairs, seed: int) -> tuple[Pairs, Pairs]:
+    """The pairs without some, and these."""
+    count, target = len(pairs), pairs.target or []
+    chosen = set(np.random.default_rng(seed).permutation(count)[: min(HELD, count // SHARE)].tolist())
+    todo = f"With so few give validation data; one pair in {SHARE} is held out."
+    want(len(chosen) > 0, pairs.where, f"at least {SHARE} pairs", count, todo)
+
+    def those(held: bool) -> Pairs:
+        mine = [n for n in range(count) if (n in chosen) == held]
+        parts = [[side[n] for n in mine] for side in (pairs.source, target)]
+        return Pairs(*parts, where=pairs.where, lines=[pairs.lines[n] for n in mine], notes=[])
+
+    return those(False), those(True)
+
+
+def _tokens(lines: Sequence[str], config: Config, sentinels: Sequence[str]) -> Tokens:
+    size = config.vocabulary or int(min(max(len(lines) // 6, SMALL), LARGE))
+    return tokens.learn(lines, config.tokens, size, config.lower, sentinels)

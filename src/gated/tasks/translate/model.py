@@ -1,0 +1,221 @@
+"""The network: an encoder that reads both ways, and a decoder that looks at what it read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from gated import checkpoint, train
+from gated._check import one_of, want
+from gated.layers import GRU, LSTM, Attention, Decoder, Recurrent
+from gated.layers.attention import Memory
+from gated.layers.output import cross_entropy
+from gated.layers.seq2seq import State
+from gated.tasks.translate.batches import Batch
+from gated.tasks.translate.tokens import PAD, SPECIAL, UNK, Tokens
+
+LAYERS = {"lstm": LSTM, "gru": GRU}
+
+
+class Shape(NamedTuple):
+    """What the network's weights and equations follow from."""
+
+    source: int  # tokens of each vocabulary
+    target: int
+    cell: str
+    layers: int
+    units: int
+    embedding: int
+    attention: str
+    attend: str
+    feeding: bool
+    coverage: bool
+
+
+class Noise(NamedTuple):
+    """What is left out while it learns."""
+
+    dropout: float = 0.0
+    recurrent: float = 0.0
+    zoneout: float = 0.0
+    token: float = 0.0  # tokens read as unknown
+
+
+class Network(nn.Module):
+    """p(y | x) = Π_t softmax(E o_t + b)[y_t]
+
+        m = biLSTM(x)       s_0 = tanh(W mean(m) + b)       o_t = decoder(y_{t-1}, s_{t-1}, m)
+
+    E is the embedding of the target as well (Press & Wolf 2017). c_0 has no tanh. The decoder is `layers.Decoder`.
+
+    source (S, B), lengths (B,), tokens (T, B); PAD follows the end.
+    """
+
+    def __init__(self, shape: Shape, noise: Noise = Noise(), precision: str = "float32") -> None:  # noqa: B008
+        super().__init__()
+        self.shape, self.noise = shape, noise
+        E, H, L, kind = shape.embedding, shape.units, shape.layers, LAYERS[shape.cell]
+        below = 1 if shape.attend == "first" else L
+        how: dict[str, Any] = dict(recurrent_dropout=noise.recurrent, zoneout=noise.zoneout, precision=precision)
+
+        def stack(width: int, layers: int, **more: Any) -> Any:
+            return kind(width, H, layers, dropout=noise.dropout if layers > 1 else 0.0, **how, **more)
+
+        self.embed_source, self.embed_target = nn.Embedding(shape.source, E), nn.Embedding(shape.target, E)
+        for table in (self.embed_source, self.embed_target):
+            nn.init.normal_(table.weight, std=E**-0.5)
+        self.encoder = stack(E, L, bidirectional=True)
+        self.states = 2 if shape.cell == "lstm" else 1
+        self.bridge = nn.Linear(2 * H, self.states * L * H)
+        self.decoder = Decoder(
+            Attention(H, 2 * H, shape.attention, coverage=shape.coverage),
+            stack(E + E * shape.feeding, below),
+            stack(3 * H, L - below) if below < L else None,
+            E,
+            feeding=shape.feeding,
+            dropout=noise.dropout,
+        )
+        self.bias = nn.Parameter(torch.zeros(shape.target))
+        self.dropout = nn.Dropout(noise.dropout)
+
+    def encode(self, source: Int64[Tensor, "S B"], lengths: Int64[Tensor, " B"]) -> tuple[Memory, State]:
+        """What the decoder looks at, and where it starts."""
+        x = self.dropout(self.embed_source(self._forget(source)))
+        y, _ = self.encoder(x, lengths=lengths)
+        memory = self.decoder.attention.prepare(y, lengths)
+        mean = memory.values.sum(1) / lengths.clamp(min=1)[:, None]
+        start = self.bridge(mean).unflatten(1, (self.states, self.shape.layers, -1)).permute(1, 2, 0, 3)
+        parts = [start[0].tanh(), *start[1:]]
+        below = self.decoder.bottom.num_layers
+
+        def hx(low: int, high: int) -> Any:
+            own = tuple(part[low:high].to(y.dtype).contiguous() for part in parts)
+            return own if self.states > 1 else own[0]
+
+        top = None if self.decoder.top is None else hx(below, self.shape.layers)
+        return memory, self.decoder.start(memory, hx(0, below), top)
+
+    def decode(
+        self, tokens: Int64[Tensor, "T N"], memory: Memory, state: State
+    ) -> tuple[Float[Tensor, "T N E"], Float[Tensor, "T N S"], State]:
+        """Readouts and looks after each of these tokens."""
+        return self.decoder(self.dropout(self.embed_target(self._forget(tokens))), memory, state)
+
+    def logits(self, o: Float[Tensor, "... E"]) -> Float[Tensor, "... V"]:
+        return nn.functional.linear(o, self.embed_target.weight, self.bias)
+
+    def _forget(self, tokens: Tensor) -> Tensor:
+        if not self.training or not self.noise.token:
+            return tokens
+        chosen = torch.rand(tokens.shape, device=tokens.device) < self.noise.token
+        return tokens.masked_fill(chosen & (tokens >= len(SPECIAL)), UNK)
+
+
+def loss(
+    network: Network, batch: Batch, smoothing: float = 0.0, sampling: float = 0.0, coverage: float = 0.0
+) -> tuple[Tensor, int]:
+    """Σ −log p of the tokens of a batch, and how many there are.
+
+    smoothing: of the labels. sampling: this share of the tokens that are read are the network's own guesses after the
+    right ones before them (scheduled sampling, Bengio et al. 2015, in two parallel passes as Mihaylova & Martins 2019).
+    coverage: weight of Σ_t Σ_s min(a_ts, Σ_{t' < t} a_t's), which looking at one place twice costs (See et al. 2017,
+    eq. 12).
+    """
+    memory, state = network.encode(batch.source, batch.lengths)
+    before, there = batch.before, batch.after != PAD
+    if sampling and network.training:
+        with torch.no_grad():
+            guesses = network.logits(network.decode(before, memory, state)[0]).argmax(-1)
+            chosen = torch.rand(before[1:].shape, device=before.device) < sampling
+            before = torch.cat([before[:1], torch.where(chosen, guesses[:-1], before[1:])])
+    o, a, _ = network.decode(before, memory, state)
+    after = batch.after[there]
+    total = cross_entropy(o[there], network.embed_target.weight, network.bias, after, smoothing)
+    if coverage:
+        twice = torch.minimum(a, a.cumsum(0) - a).sum(-1)
+        total = total + coverage * twice[there].sum()
+    return total, len(after)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A network, and the tokens it reads and writes."""
+
+    source: Tokens
+    target: Tokens
+    network: Network
+    longest: int  # tokens of the longest sentences that it learnt from
+
+
+def exact(network: Network) -> Network:
+    """The network with all its products in float32, as it is used once it has learnt."""
+    for layer in network.modules():
+        if isinstance(layer, Recurrent):
+            layer.precision = "float32"
+    return network.eval()
+
+
+def restore(words: dict[str, Any], source: Tokens, target: Tokens, state: dict[str, Tensor]) -> Network:
+    """The network of a run folder; what it says of itself must fit its weights before memory is taken for it."""
+    shape = Shape(**words)
+    whole = all(type(getattr(shape, name)) is int for name in ("source", "target", "layers", "units", "embedding"))
+    one_of("run folder cell", shape.cell, LAYERS)
+    fits = (
+        whole and (shape.source, shape.target) == (len(source), len(target))
+        and state["embed_source.weight"].shape == (shape.source, shape.embedding)
+        and state["embed_target.weight"].shape == (shape.target, shape.embedding)
+        and state["encoder.weight_hh_l0"].shape[1] == shape.units
+        and f"encoder.weight_hh_l{shape.layers - 1}" in state
+    )  # fmt: skip
+    want(fits, "run folder", "a shape that its weights and tokens fit", "another")
+    with train.seeded(0):
+        network = Network(shape)
+    checkpoint.fill(network, state)
+    return network.eval()
+
+
+# ---- one step of a search
+
+
+def begin(network: Network, source: Int64[Tensor, "S B"], lengths: Int64[Tensor, " B"]) -> tuple[Any, Any]:
+    """State (B, 1, …) and memory (B, …) of a search."""
+    memory, state = network.encode(source, lengths)
+    return _by_sentence(state, source.shape[1]), tuple(memory)
+
+
+def step(network: Network, tokens: Int64[Tensor, "B K"], state: Any, memory: Any) -> tuple[Tensor, Any, Tensor]:
+    """log p of the next token (B, K, V), the state after this one, and where it looked (B, K, S)."""
+    (B, K), ready = tokens.shape, Memory(*memory)
+    o, a, after = network.decode(tokens.T.reshape(1, K * B), ready, _by_row(state))
+    scores = torch.log_softmax(network.logits(o[0]).float(), -1)
+    return scores.view(K, B, -1).transpose(0, 1), _by_sentence(after, B), a.view(K, B, -1).transpose(0, 1)
+
+
+def _by_sentence(state: State, B: int) -> Any:
+    """Rows k·B + b of a state to axes (B, K)."""
+
+    def turn(h: Tensor) -> Tensor:
+        return h.unflatten(-2, (-1, B)).movedim((-3, -2), (1, 0))
+
+    return _each(turn, tuple(state))
+
+
+def _by_row(state: Any) -> State:
+    def turn(h: Tensor) -> Tensor:
+        return h.movedim((1, 0), (-3, -2)).flatten(-3, -2).contiguous()
+
+    return State(*_each(turn, state))
+
+
+def _each(change: Any, tree: Any) -> Any:
+    return (
+        tuple(_each(change, part) for part in tree)
+        if isinstance(tree, tuple)
+        else None
+        if tree is None
+        else change(tree)
+    )

@@ -1,0 +1,171 @@
+"""A fitted translator: what it says, how good that is, and where it looked."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gated import checkpoint, train
+from gated._check import InputError, refuse, want
+from gated.tasks.translate import learn, model, po, read, score, tokens
+from gated.tasks.translate.config import Config
+from gated.tasks.translate.model import Learnt
+from gated.tasks.translate.search import Search, Translation, translate
+
+KEPT = 100_000  # training pairs that a run keeps, at most, for the translation memory beside every score
+
+
+@dataclass(frozen=True)
+class Run:
+    """A translator, and some of what it learnt from."""
+
+    config: Config
+    learnt: Learnt
+    memory: tuple[list[str], list[str]]  # training pairs, for the baseline
+    metrics: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, int | float]] = field(default_factory=list)  # of the training, a row every few steps
+    notes: tuple[str, ...] = ()  # what was met in the data
+
+    def predict(self, source: Any, **search: Any) -> Any:
+        """Translations: of a string one string, of a list of strings or a `Path` to a file a list, an entry a line.
+
+        Of a `.po` catalogue it is a `po.Outcome`, whose `data` is the filled catalogue. search: fields of `Search`.
+        """
+        if isinstance(source, Path) and source.suffix == ".po":
+            return self.fill(po.load(source), **search)
+        lines = [source] if isinstance(source, str) else read.sentences(source).source
+        told = [best[0].text for best in self.translate(lines, **search)]
+        return told[0] if isinstance(source, str) else told
+
+    def translate(self, lines: Sequence[str], *, beside: Sequence[Run] = (), **search: Any) -> list[list[Translation]]:
+        """n_best translations of every sentence, with scores, tokens and attention.
+
+        beside: other runs, of the same tokens, that decide together with this one: an ensemble.
+        """
+        todo = "Give a list of sentences."
+        want(not isinstance(lines, str), "translate", "sentences", "one string", todo)
+        return translate([self.learnt, *(run.learnt for run in beside)], lines, _made(Search, "translate", search))
+
+    def fill(self, catalogue: po.Catalogue, *, fuzzy: bool = False, **search: Any) -> po.Outcome:
+        """Fill what a catalogue lacks; with `fuzzy` also what is marked so."""
+        how = _made(Search, "fill", {"n_best": min(5, search.get("width", 5)), **search})
+
+        def decode(lines: list[str]) -> list[list[str]]:
+            return [[found.text for found in best] for best in translate([self.learnt], lines, how, masked=True)]
+
+        return po.translate(catalogue, decode, fuzzy)
+
+    def score(self, source: Any, target: Any = None, *, beside: Sequence[Run] = (), **search: Any) -> dict[str, Any]:
+        """Measure on pairs, beside copying the source and a translation memory: see `score.score`.
+
+        source, target: as for `fit`. `seconds` is the time of the translating, `sentences_per_second` what follows.
+        """
+        pairs = read.pairs(source, target, columns=_columns(self.config))
+        start = time.perf_counter()
+        said = [best[0].text for best in self.translate(pairs.source, beside=beside, **search)]
+        seconds = time.perf_counter() - start
+        kind = score.memory(*self.memory) if self.memory[0] else None
+        result = score.score(said, pairs.target or [], source=pairs.source, memory=kind, seconds=seconds)
+        return result | {"sentences_per_second": len(said) / seconds, "notes": [*pairs.notes, *result["notes"]]}
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the run folder: `gated.checkpoint` says what is in it."""
+        rows = [self.learnt.source.encode(self.memory[0]), self.learnt.target.encode(self.memory[1])]
+        arrays = {}
+        for name, side in zip(("source", "target"), rows, strict=True):
+            arrays[f"memory.{name}"] = np.array([token for row in side for token in row], np.int32)
+            arrays[f"memory.{name}.ends"] = np.cumsum([len(row) for row in side], dtype=np.int64)
+        learnt = {
+            "source": self.learnt.source.save(),
+            "target": self.learnt.target.save(),
+            "shape": self.learnt.network.shape._asdict(),
+            "notes": list(self.notes),
+            "history": self.history,
+        }
+        config = asdict(self.config)
+        network = self.learnt.network
+        checkpoint.save(folder, config, network, task="translate", metrics=self.metrics, learnt=learnt, arrays=arrays)
+        checkpoint.write(Path(folder) / checkpoint.HISTORY, train.csv_of(self.history))
+
+    def summary(self) -> str:
+        """What was learnt, in a few lines for people."""
+        return "\n".join([*self.notes, *learn.describe(self.learnt, self.metrics)])
+
+
+def fit(
+    source: Any, target: Any = None, config: Config | None = None, *, valid: Any = None, out: Any = None,
+    resume: bool = False, progress: bool = True, **options: Any,
+) -> Run:  # fmt: skip
+    """Learn to translate from pairs, and write the run to the folder `out`.
+
+        run = fit("train.de", "train.en", valid=("val.de", "val.en"), time_limit=1800, out="runs/de-en")
+
+    source, target: two aligned files, or lists; or one file of pairs (.tsv, .jsonl, .po) or list of pairs as source.
+    valid: the same, two in a tuple; without it some of the pairs are held out. options are the fields of `Config`. With
+    `resume`, a fit that was stopped in `out` goes on.
+    """
+    start = time.perf_counter()
+    want(out is not None or not resume, "fit", "the folder out of the fit to resume", "none")
+    made: Config = _made(Config, "fit", options) if config is None else replace(config, **options)
+    columns = _columns(made)
+    pairs = read.pairs(source, target, columns=columns)
+    two = isinstance(valid, tuple) and len(valid) == 2
+    held = None if valid is None else read.pairs(*(valid if two else (valid,)), columns=columns)
+    notes = [*pairs.notes, *(held.notes if held is not None else [])]
+    learnt, metrics, history = learn.learn(pairs, held, made, out=out, resume=resume, progress=progress)
+    metrics["fit_seconds"] = time.perf_counter() - start
+    kept = np.sort(np.random.default_rng(made.seed).permutation(len(pairs))[:KEPT])
+    memory = [pairs.source[n] for n in kept], [(pairs.target or [])[n] for n in kept]
+    run = Run(made, learnt, memory, metrics, history, tuple(notes))
+    if out is not None:
+        run.save(out)
+    return run
+
+
+def load(folder: str | os.PathLike[str]) -> Run:
+    """The run of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
+    found = checkpoint.load(folder, task="translate")
+    where = f"run folder {Path(folder)}"
+    try:
+        words: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.config.items()}
+        config = Config(**words)
+        source, target = (tokens.restore(found.learnt[side]) for side in ("source", "target"))
+        learnt = Learnt(
+            source, target, model.restore(found.learnt["shape"], source, target, found.state), config.longest
+        )
+        memory = [_lines(found.arrays, side, kind) for side, kind in (("source", source), ("target", target))]
+        notes, history = tuple(map(str, found.learnt["notes"])), list(found.learnt["history"])
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:  # a stranger's file
+        refuse(where, "a translation run as this version writes it", f"{type(error).__name__}: {error}")
+    want(len(memory[0]) == len(memory[1]), where, "a memory of pairs", f"{len(memory[0])} and {len(memory[1])} sides")
+    return Run(config, learnt, (memory[0], memory[1]), found.metrics, history, notes)
+
+
+def _columns(config: Config) -> tuple[str, str] | None:
+    return (config.columns[0], config.columns[1]) if config.columns else None
+
+
+def _lines(arrays: dict[str, np.ndarray], side: str, kind: tokens.Tokens) -> list[str]:
+    ids, ends = arrays[f"memory.{side}"].tolist(), arrays[f"memory.{side}.ends"].tolist()
+    fits = ends == sorted(ends) and (ends[-1] if ends else 0) == len(ids) and min(ends, default=0) >= 0
+    want(fits, f"memory.{side}", "ends that rise to the number of tokens", "others")
+    return kind.decode(ids[low:high] for low, high in zip([0, *ends], ends, strict=False))
+
+
+def _made(kind: type, where: str, options: dict[str, Any]) -> Any:
+    """A Config or Search of these options; a wrong name is answered with the nearest right one."""
+    names = {f.name for f in fields(kind)}
+    strange = sorted(set(options) - names)
+    near = [n for name in strange for n in difflib.get_close_matches(name, names, 1)]
+    todo = f"Did you mean {', '.join(near)}?" if near else ""
+    want(not strange, where, f"options of {kind.__name__}: {', '.join(sorted(names))}", ", ".join(strange), todo)
+    return kind(**options)

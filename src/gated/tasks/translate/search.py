@@ -1,0 +1,196 @@
+"""Sentences to translations, by one network or by several together."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from gated import decode
+from gated._check import want, within
+from gated.tasks.translate import batches, model
+from gated.tasks.translate.model import Learnt
+from gated.tasks.translate.placeholders import mask, repair, unmask
+from gated.tasks.translate.tokens import BEGIN, END, PAD, UNK, Tokens, normal
+
+ROWS = 128  # sentences searched side by side
+STOPS = frozenset(".!?;:,…。！？；،؟।")  # where a line that is too long is best cut, and
+HOLE = "\ufdef"  # stands for an unknown word until it is known; no text that is read has it
+GREEDY = 3  # of how many parts the last of a piece may lie after such a mark
+
+
+def _opt(default: Any, help: str, **more: Any) -> Any:
+    return field(default=default, metadata={"help": help, **more})
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a translation is looked for."""
+
+    width: int = _opt(5, "Hypotheses side by side; 1 is greedy.")
+    n_best: int = _opt(1, "Translations of each sentence, best first.")
+    length_penalty: float = _opt(1.0, "0 ranks by probability, which favours short ones; 1 nearly by its mean.")
+    coverage_penalty: float = _opt(0.0, "Weight of source words that were not looked at.")
+    no_repeat: int = _opt(0, "No so many tokens in a row come twice.")
+    limit: float = _opt(2.0, "Longest translation, in tokens for a source token; 10 more are always allowed.")
+    sample: bool = _opt(False, "Draw translations instead of searching for the best.")
+    temperature: float = _opt(1.0, "Of the draws: below 1 nearer to the best, above 1 wilder.")
+    top_k: int | None = _opt(None, "Draw among so many tokens.")
+    top_p: float = _opt(1.0, "Draw among the fewest tokens with this share of the probability.")
+    draw: int = _opt(0, "Seed of the draws.")
+    replace_unknown: bool = _opt(False, "Let unknown words come, and write the source word that was looked at.")
+
+    def __post_init__(self) -> None:
+        within("width", self.width, 1, 1000)
+        within("n_best", self.n_best, 1, 1000)
+        within("limit", self.limit, 0, 100)
+        todo = f"Raise width to {self.n_best}."
+        want(self.sample or self.n_best <= self.width, "n_best", f"at most width, {self.width}", self.n_best, todo)
+
+
+class Translation(NamedTuple):
+    """One translation of one sentence."""
+
+    text: str
+    score: float  # what it was ranked by
+    source: list[int]  # tokens,
+    target: list[int]
+    attention: (
+        np.ndarray
+    )  # [len(target), len(source)] and the look at each of the one's when each of the other's was written
+
+
+def translate(
+    learnt: Sequence[Learnt], lines: Sequence[str], search: Search = Search(), *,
+    prefixes: Sequence[str] | None = None, masked: bool = False,
+) -> list[list[Translation]]:  # fmt: skip
+    """n_best translations of every line, in the order of the lines; of an empty line an empty one.
+
+    learnt: networks that share their tokens; their probabilities are averaged. prefixes: what each translation must
+    begin with.
+
+    Lines that are longer than what the networks learnt from are cut, after a mark where there is one, and their parts
+    translated one by one. If the networks have met placeholders, those of the lines come through; `masked` says that
+    the lines hold sentinels already, and so will the translations.
+    """
+    first = learnt[0]
+    for other in learnt[1:]:
+        same = (other.source, other.target) == (first.source, first.target)
+        want(same, "ensemble", "runs with the same tokens", "others", "Fit them on the same text, with other seeds.")
+    masks = [mask(line) if first.source.sentinels and not masked else (line, []) for line in lines]
+    whole = first.source.encode([line for line, _ in masks])
+    parts = [(n, part) for n, ids in enumerate(whole) for part in pieces(first.source, ids, first.longest)]
+    starts = [[] for _ in lines] if prefixes is None else first.target.encode(prefixes)
+    forced = [starts[n] if k == 0 or parts[k - 1][0] != n else [] for k, (n, _) in enumerate(parts)]
+    found: list[list[decode.Hypothesis]] = [[] for _ in parts]
+    order = sorted(range(len(parts)), key=lambda k: -len(parts[k][1]))
+    for low in range(0, len(order), ROWS):
+        mine = order[low : low + ROWS]
+        hypotheses = _search(learnt, [parts[k][1] for k in mine], [forced[k] for k in mine], mine, search)
+        for k, best in zip(mine, hypotheses, strict=True):
+            found[k] = best
+    by_line: list[list[tuple[list[int], list[decode.Hypothesis]]]] = [[] for _ in lines]
+    for (n, part), best in zip(parts, found, strict=True):
+        by_line[n].append((part, best))
+    told = (_told(first, line, mine, search) for (line, _), mine in zip(masks, by_line, strict=True))
+    return [[_bare(one, kept) for one in best] for best, (_, kept) in zip(told, masks, strict=True)]
+
+
+@torch.inference_mode()
+def _search(
+    learnt: Sequence[Learnt], sources: list[list[int]], prefixes: list[list[int]], numbers: list[int], search: Search
+) -> list[list[decode.Hypothesis]]:
+    for one in learnt:
+        one.network.eval()
+    device = next(learnt[0].network.parameters()).device
+    lengths = torch.tensor([len(ids) for ids in sources])
+    source = batches.pad(sources).to(device)
+    begun = [model.begin(one.network, source, lengths.to(device)) for one in learnt]
+    steps = [functools.partial(model.step, one.network) for one in learnt]
+    step = steps[0] if len(steps) == 1 else decode.ensemble(steps)
+    state, memory = begun[0] if len(steps) == 1 else tuple(zip(*begun, strict=True))
+    rules = decode.Rules(
+        begin=BEGIN, end=END, forbid=(PAD, BEGIN) if search.replace_unknown else (PAD, BEGIN, UNK),
+        no_repeat=search.no_repeat, min_length=1,
+    )  # fmt: skip
+    limit = [max(10 + int(search.limit * len(ids)), len(start)) for ids, start in zip(sources, prefixes, strict=True)]
+    given: dict[str, Any] = dict(limit=limit, prefixes=prefixes, lengths=lengths)
+    if search.sample:
+        how: dict[str, Any] = dict(temperature=search.temperature, top_k=search.top_k, top_p=search.top_p)
+        draws = decode.sample(
+            step, state, memory, rules, n=search.n_best, seed=search.draw, indices=numbers, **how, **given
+        )
+        return draws
+    return decode.beam(
+        step, state, memory, rules, width=search.width, n_best=search.n_best,
+        length_penalty=search.length_penalty, coverage_penalty=search.coverage_penalty, **given,
+    )  # fmt: skip
+
+
+def pieces(tokens: Tokens, ids: list[int], longest: int) -> Iterator[list[int]]:
+    """A line's tokens in parts of at most `longest`, cut after a mark or else before a word where possible."""
+    while len(ids) > longest:
+        late = range(longest, longest // GREEDY, -1)
+        marks = (k for k in late if tokens.piece(ids[k - 1]).strip() in STOPS)
+        words = (k for k in late if tokens.piece(ids[k]).startswith(" "))
+        cut = next(marks, next(words, longest))
+        yield ids[:cut]
+        ids = ids[cut:]
+    if ids:
+        yield ids
+
+
+def _told(
+    learnt: Learnt, line: str, parts: list[tuple[list[int], list[decode.Hypothesis]]], search: Search
+) -> list[Translation]:
+    """The translations of a line from those of its parts, the best of each with the best of the others."""
+    if not parts:
+        return [Translation("", 0.0, [], [], np.zeros((0, 0), np.float32))]
+    source = [token for ids, _ in parts for token in ids]
+    told = []
+    for rank in range(min(len(best) for _, best in parts)):
+        mine = [(ids, best[rank]) for ids, best in parts]
+        target = [token for _, found in mine for token in found.tokens]
+        looks, row, column = np.zeros((len(target), len(source)), np.float32), 0, 0
+        for ids, found in mine:
+            T = len(found.tokens)
+            if found.attention is not None:
+                looks[row : row + T, column : column + len(ids)] = found.attention[:T].float().cpu().numpy()
+            row, column = row + T, column + len(ids)
+        text = " ".join(learnt.target.decode([found.tokens for _, found in mine]))
+        if search.replace_unknown and UNK in target:
+            text = _filled(learnt, line, source, target, looks)
+        told.append(Translation(text, sum(found.score for _, found in mine), source, target, looks))
+    return told
+
+
+def _bare(found: Translation, originals: list[str]) -> Translation:
+    """With the placeholders back that sentinels stood for."""
+    if not originals:
+        return found
+    whole = unmask(found.text, originals)
+    return found._replace(text=repair(found.text, originals) if whole is None else whole)
+
+
+def _filled(learnt: Learnt, line: str, source: list[int], target: list[int], looks: np.ndarray) -> str:
+    """The text with the source word that was looked at in the place of every unknown one (Luong et al. 2015b, §3)."""
+    words = learnt.source.words(source)
+    said = surface(learnt.source, line, source)
+    (holes,) = learnt.target.decode([target], unknown=HOLE)
+    fill = []
+    for t in (t for t, token in enumerate(target) if token == UNK):
+        seen = max((at for _, at in words), key=lambda at: float(looks[t, at].sum()))
+        fill.append("".join(said[k] for k in seen).strip())
+    return "".join(part + word for part, word in zip(holes.split(HOLE), [*fill, ""], strict=True))
+
+
+def surface(tokens: Tokens, line: str, ids: list[int]) -> list[str]:
+    """What stands in the text for every token, that of unknown ones included."""
+    text = f" {normal(line, tokens.lower)}"
+    found = re.fullmatch("".join("(.+?)" if i == UNK else f"({re.escape(tokens.piece(i))})" for i in ids), text, re.S)
+    return [tokens.piece(i) for i in ids] if found is None else list(found.groups())

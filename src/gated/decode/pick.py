@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gated._check import want, within
 
-HEAD = 32  # tokens that top_p looks at first, and eight times as many as long as they do not hold the share
+HEAD = 32  # tokens that top_p looks at first; eight times as many, while they do not hold the share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +63,17 @@ def best(x: Float[Tensor, "B K V"], W: int) -> tuple[Float[Tensor, "B K W"], Int
 
     topk promises nothing about equals, so where a tie crosses the edge the lowest places are counted off.
     """
-    V = x.shape[-1]
-    values, places = x.topk(min(W + 1, V))
-    if W < V:
-        edge, after = values[..., W - 1], values[..., W]
-        tied = (edge == after) & (edge > -math.inf)
-        places = places[..., :W]
-        if tied.any():
-            row, edge = x[tied], edge[tied][:, None]
-            above, equal = row > edge, row == edge
-            chosen = above | (equal & (equal.cumsum(-1) <= W - above.sum(-1, keepdim=True)))
-            places[tied] = chosen.nonzero()[:, 1].view(-1, W)
+    if x.shape[-1] <= 4 * W:
+        values, places = x.sort(dim=-1, descending=True, stable=True)
+        return values[..., :W], places[..., :W]
+    values, places = x.topk(W + 1)
+    tied = (values[..., W - 1] == values[..., W]) & (values[..., W] > -math.inf)
+    places = places[..., :W]
+    if tied.any():
+        row, edge = x[tied], values[..., W - 1][tied][:, None]
+        above, equal = row > edge, row == edge
+        first = above | (equal & (equal.cumsum(-1) <= W - above.sum(-1, keepdim=True)))
+        places[tied] = first.nonzero()[:, 1].view(-1, W)
     places = places.sort(dim=-1).values
     values, order = x.gather(-1, places).sort(dim=-1, descending=True, stable=True)
     return values, places.gather(-1, order)
@@ -98,10 +98,8 @@ def draw(
         weight = head * (sums - head < enough)
         places = order if places is None else places.gather(-1, order)
     sums = weight.cumsum(-1)
-    whole = sums[..., -1:].contiguous()
-    spot = torch.minimum(
-        u * whole, whole.nextafter(torch.zeros_like(whole))
-    )  # below the whole, however u * whole rounds
+    whole = sums[..., -1:]
+    spot = torch.minimum(u * whole, whole.nextafter(torch.zeros_like(whole)))  # below the whole, rounded or not
     token = torch.searchsorted(sums, spot, right=True).clamp(max=sums.shape[-1] - 1)
     token = token if places is None else places.gather(-1, token)
     return log_probs.gather(-1, token), token

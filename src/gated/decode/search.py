@@ -57,10 +57,12 @@ class Sentences:
 
     def repeat(self, n: int) -> Sentences:
         """Each n times."""
-        limits, prefixes, lengths = (
-            given and [one for one in given for _ in range(n)] for given in (self.limits, self.prefixes, self.lengths)
-        )
-        return Sentences(limits, prefixes, lengths, self.device)  # type: ignore[arg-type]
+
+        def each(given: list) -> list:
+            return [one for one in given for _ in range(n)]
+
+        lengths = None if self.lengths is None else each(self.lengths)
+        return Sentences(each(self.limits), each(self.prefixes), lengths, self.device)
 
 
 def sentences(

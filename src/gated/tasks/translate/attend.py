@@ -1,0 +1,276 @@
+"""What a translation looked at: attention as a table, as a picture and as an alignment of words.
+
+weights (T, S), row t what the target's word t looked at: from 0 to 1, and a row sums to 1 where nothing was left out.
+"""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from rich.cells import cell_len, set_cell_size
+
+from gated._check import optional, refuse, want, within
+
+INK, SOFT, LINE, PAPER = "#1d2733", "#5f6b7a", "#dde2e8", "#ffffff"
+BLUES = ("#ffffff", "#a9cdec", "#1f6fb2", "#0d2f4f")
+SHADES = ((0.7, "█"), (0.4, "▓"), (0.2, "▒"), (0.05, "░"), (0.0, " "))
+LONGEST = 12  # letters of a word written downwards
+
+
+def _matrix(weights: Any, source: int | None = None, target: int | None = None) -> Float[np.ndarray, "T S"]:
+    """The weights of a tensor, an array or lists, as float64; refused unless they are attention of these words."""
+    if hasattr(weights, "detach"):
+        weights = weights.detach().cpu().double().numpy()
+    w = np.asarray(weights, float)
+    want(w.ndim == 2, "weights", "a matrix (target, source)", f"{w.ndim} axes")
+    expected = tuple(have if want_ is None else want_ for have, want_ in zip(w.shape, (target, source), strict=True))
+    want(
+        w.shape == expected, "weights", f"a row for each target and a column for each source word, {expected}", w.shape
+    )
+    want(w.size > 0, "weights", "at least one source and one target word", f"shape {w.shape}")
+    if not (np.isfinite(w).all() and w.min() >= 0):
+        refuse("weights", "numbers of at least 0", "a negative one" if np.isfinite(w).all() else "NaN or infinity")
+    return w
+
+
+# -- words
+
+
+def merge(
+    weights: Any, source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]
+) -> Float[np.ndarray, "words_t words_s"]:
+    """Attention between words, from attention between their pieces.
+
+    A_ts = mean over pieces p of target word t of  Σ over pieces q of source word s of  weights_pq
+
+    source, target: the positions of each word's pieces. Positions in no word (the end of the sentence) are left out, so
+    that rows may sum to less than 1.
+    """
+    w = _matrix(weights)
+    for name, words, size in (("source", source, w.shape[1]), ("target", target, w.shape[0])):
+        for k, word in enumerate(words):
+            want(len(word) > 0, f"{name} word {k}", "at least one piece", "none")
+            want(min(word) >= 0 and max(word) < size, f"{name} word {k}", f"pieces from 0 to {size - 1}", list(word))
+    columns = np.stack([w[:, list(word)].sum(1) for word in source], 1) if source else np.zeros((len(w), 0))
+    return np.stack([columns[list(word)].mean(0) for word in target]) if target else columns[:0]
+
+
+def align(weights: Any, threshold: float = 0.0) -> list[tuple[int, int]]:
+    """The pairs (source, target) where a target word looked most, in order; the first of equals.
+
+    threshold: the least weight that makes a pair. A target word that looked at nothing has none.
+    """
+    within("threshold", threshold, 0, 1)
+    w = _matrix(weights)
+    most = w.argmax(1)
+    found = ((int(s), t) for t, s in enumerate(most) if w[t, s] >= threshold and w[t, s] > 0)
+    return sorted(found)
+
+
+def pharaoh(pairs: Sequence[tuple[int, int]]) -> str:
+    """An alignment as one line of text, `0-0 1-2`: source-target, counted from 0, as Moses and fast_align have it."""
+    return " ".join(f"{s}-{t}" for s, t in pairs)
+
+
+def looked_at(weights: Any, t: int) -> int:
+    """The source position that target position t looked at most."""
+    w = _matrix(weights)
+    want(0 <= t < len(w), "target position", f"a number from 0 to {len(w) - 1}", t)
+    return int(w[t].argmax())
+
+
+def replace(source: Sequence[str], target: Sequence[str], weights: Any, unknown: str = "<unk>") -> list[str]:
+    """The target words, each unknown one replaced by the source word it looked at. Jean et al. 2015, section 3.3."""
+    w = _matrix(weights, len(source), len(target))
+    return [source[int(w[t].argmax())] if word == unknown else word for t, word in enumerate(target)]
+
+
+# -- as text
+
+
+def table(source: Sequence[str], target: Sequence[str], weights: Any, width: int | None = None) -> str:
+    """Attention as text: a row for each target word, a column for each source word, and where each looked most.
+
+    Source words stand above their columns where the width (the terminal's, if not told) allows, else they are written
+    downwards; more of them than columns are shown in parts, one below the other.
+    """
+    w = _matrix(weights, len(source), len(target))
+    width = max(20, shutil.get_terminal_size().columns) if width is None else width
+    within("width", width, 20)
+    heads, names = [_clean(s) for s in source], [_clean(s) for s in target]
+    left = min(max(map(cell_len, names)), width // 4)
+    most = [(heads[s], f" {100 * w[t, s]:.0f} %") for t, s in enumerate(w.argmax(1))]
+    for longest in (
+        width // 5,
+        8,
+    ):  # of the words that were looked at most: shorter ones may leave room for all columns
+        looks = [f" ← {_fit(word, min(cell_len(word), longest))}{share}" for word, share in most] if width >= 40 else []
+        room = width - left - 2 - max(map(cell_len, looks), default=0)
+        if len(heads) <= room:
+            break
+    across = [max(2, cell_len(head)) + 1 for head in heads]
+    if sum(across) <= room:
+        parts, sizes = [range(len(heads))], across
+        tops = ["".join(set_cell_size(head, n) for head, n in zip(heads, sizes, strict=True))]
+    else:
+        wide = any(cell_len(c) > 1 for head in heads for c in _letters(head)) or 2 * len(heads) <= room
+        n = 2 if wide else 1
+        count = -(-n * len(heads) // room)
+        step = -(-len(heads) // count)
+        parts = [range(k, min(k + step, len(heads))) for k in range(0, len(heads), step)]
+        sizes, tops = [n] * len(heads), []
+    lines = []
+    for part in parts:
+        if len(parts) > 1:
+            lines += [] if part.start == 0 else [""]
+            lines.append(_fit(f"source {part.start + 1}–{part.stop} of {len(heads)}", width))
+        blank = " " * (left + 2)
+        lines += [blank + top for top in tops or _downwards([heads[s] for s in part], sizes[0])]
+        for t, name in enumerate(names):
+            cells = "".join(set_cell_size(_shade(w[t, s]) * min(2, sizes[s]), sizes[s]) for s in part)
+            lines.append(f"{_fit(name, left)}  {cells}{looks[t] if looks else ''}")
+    key = ("  " if width >= 30 else "\n").join(f"{shade} {100 * least:.0f} %" for least, shade in reversed(SHADES[:-1]))
+    return "\n".join(line.rstrip() for line in [*lines, "", key])
+
+
+def _shade(weight: float) -> str:
+    return next(shade for least, shade in SHADES if weight >= least)
+
+
+def _clean(word: str) -> str:
+    """A word as a terminal may show it: no control, a space seen, nothing that changes direction or joins."""
+    if not word.strip():
+        return "␣" * max(1, len(word))
+    return "".join(c if c.isprintable() else "·" for c in word if unicodedata.category(c) != "Cf") or "·"
+
+
+def _letters(word: str) -> list[str]:
+    """Its letters, each with the marks that stand on it."""
+    out: list[str] = []
+    for c in word:
+        if out and unicodedata.category(c) in ("Mn", "Me", "Mc"):
+            out[-1] += c
+        else:
+            out.append(c)
+    return out
+
+
+def _fit(text: str, n: int) -> str:
+    """The text in n columns, cut with a mark where it is longer."""
+    return set_cell_size(text, n) if cell_len(text) <= n else set_cell_size(text, n - 1) + "…"
+
+
+def _downwards(words: Sequence[str], n: int) -> list[str]:
+    """Lines that hold the words written downwards, n columns each, all ending on the last line."""
+    stacks = [
+        letters if len(letters) <= LONGEST else [*letters[: LONGEST - 1], "…"] for letters in map(_letters, words)
+    ]
+    height = max(map(len, stacks))
+    return ["".join(set_cell_size(([""] * (height - len(s)) + s)[k], n) for s in stacks) for k in range(height)]
+
+
+# -- as a picture
+
+
+def picture(
+    path: str | Path, source: Sequence[str], target: Sequence[str], weights: Any, *, title: str = "",
+    names: tuple[str, str] = ("source", "target"),
+) -> Path:  # fmt: skip
+    """Draw the attention as a PNG or, by the path's ending, an SVG; returns the path.
+
+    names: what the axes are, from left to right and from top to bottom. Letters that the font lacks are taken from any
+    installed font that has them. Where none has them a PNG shows boxes; an SVG keeps the text and its reader draws it.
+    """
+    w = _matrix(weights, len(source), len(target))
+    path = Path(path)
+    want(path.suffix.lower() in (".png", ".svg"), "picture", "a path ending in .png or .svg", path.name)
+    matplotlib = optional("matplotlib", "translate")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns, rows = ([_fit(_clean(s), min(24, cell_len(_clean(s)) or 1)) for s in words] for words in (source, target))
+    side = float(np.clip(14 / max(len(columns), len(rows)), 0.11, 0.42))  # inches of a cell
+    size = float(np.clip(40 * side, 4.5, 11))  # points of a word
+    long = [[0.6 * size / 72 * max(cell_len(s), len(s)) for s in words] for words in (columns, rows)]  # inches, at most
+    slant = max(long[0]) > side
+    beside, above = max(long[1]) + 0.5, 0.4 + (0.71 * max(long[0]) if slant else 0.15)
+    beyond = (
+        max((s + 0.5) * side + 0.71 * n + 0.15 for s, n in enumerate(long[0])) - side * len(columns) if slant else 0
+    )
+    head, foot = 0.55 if title else 0.15, 0.65
+    across, down = max(side * len(columns) + max(beyond, 0.15), 2.6), side * len(rows)
+    width, height = beside + across, head + above + down + foot
+    text = {"color": INK, "parse_math": False, "family": _families("".join([title, *names, *columns, *rows]))}
+    fig = optional("matplotlib.figure", "translate").Figure(figsize=(width, height), dpi=150, facecolor=PAPER)
+    ax = fig.add_axes((beside / width, foot / height, side * len(columns) / width, down / height))
+    shades = optional("matplotlib.colors", "translate").LinearSegmentedColormap.from_list("attention", BLUES)
+    top = max(float(w.max()), 1e-9)
+    mesh = ax.pcolormesh(w, cmap=shades, vmin=0, vmax=top, edgecolors=LINE, linewidth=0.5)
+    ax.invert_yaxis()
+    ax.set_facecolor("none")
+    ax.xaxis.tick_top()
+    ax.xaxis.set_label_position("top")
+    ax.tick_params(length=0, pad=3)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    turned = {"rotation": 45, "ha": "left", "rotation_mode": "anchor"} if slant else {}
+    ax.set_xticks(np.arange(len(columns)) + 0.5, columns, fontsize=size, **turned, **text)
+    ax.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize=size, **text)
+    if side > 0.36:
+        for t, s in np.argwhere(w >= 0.05):
+            ink = PAPER if w[t, s] > 0.55 * top else INK
+            ax.text(s + 0.5, t + 0.5, f"{100 * w[t, s]:.0f}", color=ink, fontsize=8, ha="center", va="center")
+    small = {**text, "fontsize": 9.5, "color": SOFT}
+    y = 1 - (head + 0.02) / height
+    fig.text(beside / width, y, names[0] + " →", va="top", **small)
+    fig.text(0.1 / width, (foot + down) / height, names[1] + " →", rotation=270, va="top", ha="left", **small)
+    if title:
+        fig.text(
+            0.1 / width,
+            1 - 0.12 / height,
+            _fit(title, int(width / 0.13)).rstrip(),
+            va="top",
+            fontsize=13,
+            fontweight="bold",
+            **text,
+        )
+    bar = fig.add_axes((beside / width, 0.32 / height, 1.2 / width, 0.1 / height))
+    fig.colorbar(mesh, cax=bar, orientation="horizontal", ticks=[0, top]).outline.set_visible(False)
+    bar.set_xticks([0, top], ["0", f"{100 * top:.0f} %"], color=SOFT, fontsize=8.5)
+    bar.tick_params(length=0, pad=2)
+    fig.text((beside + 1.35) / width, 0.37 / height, "of the attention", va="center", **{**small, "fontsize": 8.5})
+    with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+        warnings.filterwarnings("ignore", r"Glyph \d+ ", UserWarning)  # said once for each letter that no font has
+        nothing = {"Software": None} if path.suffix.lower() == ".png" else {"Date": None, "Creator": None}
+        fig.savefig(path, metadata=nothing)
+    return path
+
+
+def _families(text: str) -> list[str]:
+    """matplotlib's own font, and as many installed ones as it takes to have every letter that they have at all."""
+    fonts = optional("matplotlib.font_manager", "translate")
+    chosen = ["DejaVu Sans"]
+    lacking = _lacking(fonts, fonts.findfont(chosen[0]), {ord(c) for c in text})
+    plain = (f for f in fonts.fontManager.ttflist if f.style == "normal" and not f.name.startswith("Last Resort"))
+    for font in sorted(plain, key=lambda f: (f.name, f.fname)):
+        if not lacking:
+            break
+        left = lacking if font.name in chosen else _lacking(fonts, font.fname, lacking)
+        if left != lacking:
+            chosen.append(font.name)
+            lacking = left
+    return chosen
+
+
+def _lacking(fonts: Any, file: str, letters: set[int]) -> set[int]:
+    """Those of the letters that a font file has no shape for, or all where it cannot be read."""
+    try:
+        font = fonts.get_font(file)
+    except (OSError, RuntimeError):  # listed, but gone or broken
+        return letters
+    return {c for c in letters if not font.get_char_index(c)}

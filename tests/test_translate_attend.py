@@ -16,19 +16,7 @@ from gated._check import InputError
 from gated.tasks.translate import attend
 from gated.tasks.translate.attend import align, looked_at, merge, pharaoh, picture, replace, table
 
-GERMAN = [
-    "Eine",
-    "Gruppe",
-    "von",
-    "Menschen",
-    "steht",
-    "vor",
-    "der",
-    "Donaudampfschifffahrtsgesellschaft",
-    "und",
-    "wartet",
-    ".",
-]
+GERMAN = "Eine Gruppe von Menschen steht vor der Donaudampfschifffahrtsgesellschaft und wartet .".split()  # noqa: SIM905
 SCRIPTS = {
     "latin": ["ein", "Hund", "läuft"],
     "japanese": ["男の子", "が", "公園", "で", "走る", "。"],

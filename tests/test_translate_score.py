@@ -1,16 +1,21 @@
-"""Metrics by hand and by sacrebleu, baselines by brute force, and a verdict that is honest."""
+"""Metrics by hand and by sacrebleu, baselines by brute force, an honest verdict, and data with a known answer."""
 
 import json
 import math
 import random
+import re
 import subprocess
 import sys
+from collections import Counter
+from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 metrics = pytest.importorskip("sacrebleu.metrics")
 
 from gated._check import InputError  # noqa: E402
+from gated.tasks.translate import dates
 from gated.tasks.translate import score as scoring  # noqa: E402
 from gated.tasks.translate.score import measure, memory, quick_bleu, score, table, verdict  # noqa: E402
 
@@ -278,3 +283,95 @@ def test_tables_are_as_wide_as_they_say(extra):
     assert "…" not in table(result)
     names = ["copy of the source ◂ best", "translation memory", "LSTM 2×512"]
     assert [line.strip().split("  ")[0] for line in lines[4:7]] == names
+
+
+# -- dates, and problems
+
+NUMBERS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
+    "sixteenth seventeenth eighteenth nineteenth twentieth twenty-first twenty-second twenty-third twenty-fourth "
+    "twenty-fifth twenty-sixth twenty-seventh twenty-eighth twenty-ninth thirtieth thirty-first"
+).split()
+
+
+def read(text: str) -> tuple[date, str]:
+    """The date that a text tells, read by strptime, and its weekday if it names one."""
+    told = re.sub("[,.']", "", text.lower())
+    before = told.startswith("the day before ")
+    told = told.removeprefix("the day before ")
+    found = re.match("(mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(day)?(?= )", told)
+    weekday = found[0][:3] if found else ""
+    told = told[found.end() :] if found else told
+    words = [str(1 + NUMBERS.index(w)) if w in NUMBERS else w for w in told.split() if w not in ("the", "of")]
+    words = [re.sub("(?<=[0-9])(st|nd|rd|th)$", "", w)[:4] for w in words]
+    words = [w[:3] if w[0].isalpha() else w for w in words]
+    for form in ("%d %b %Y", "%b %d %Y", "%Y %b %d", "%d %b %y", "%b %d %y"):
+        try:
+            day = datetime.strptime(" ".join(words), form).date()
+        except ValueError:
+            continue
+        if day.year > 2029:  # strptime takes the years from 69 for the last century's, we those from 30
+            day = day.replace(year=day.year - 100)
+        return day - timedelta(before), weekday
+    raise ValueError(text)
+
+
+def test_dates_are_what_their_words_say():
+    """Every date in words is read back by datetime as the ISO date beside it, its weekday that of the calendar."""
+    for told, iso in dates.pairs(3000, 0):
+        day, weekday = read(told)
+        assert day.isoformat() == iso, told
+        assert 1930 <= day.year <= 2029
+        spoken = day + timedelta("before" in told.lower())
+        assert weekday in ("", spoken.strftime("%a").lower()), told
+
+
+def test_dates_are_the_same_for_a_seed_and_never_twice():
+    """A seed gives the same pairs, more of them begin with fewer, sources differ, and all years and months come."""
+    some = dates.pairs(2000, 4)
+    assert dates.pairs(2000, 4) == some
+    assert dates.pairs(50, 4) == some[:50]
+    assert dates.pairs(50, 5) != some[:50]
+    assert dates.pairs(0, 0) == []
+    assert len({a for a, _ in some}) == 2000
+    assert len({b[:4] for _, b in some}) == 100
+    assert len({b[5:] for _, b in some}) > 350
+    assert dates.pairs(2, 0) == [("June 11, 2014", "2014-06-11"), ("Monday 19th May 2008", "2008-05-19")]
+
+
+def test_dates_come_in_many_forms():
+    """Months and weekdays, whole and short, ordinals in figures and words, short years, all cases."""
+    told = [a for a, _ in dates.pairs(4000, 1)]
+    forms = [
+        r"[a-z] \d+(st|nd|rd|th), ", r"the third of \w+", r"'\d\d$", r"[A-Z]{5,}", r"^[a-z ]+\d", "(?i)^the day before ",
+        r"\bSep\. ", "Wednesday, ", r"\bTue ", r"^\d{4}, ", r" of ([A-Z][a-z]+) \d{4}$",
+    ]  # fmt: skip
+    for form in forms:
+        assert sum(bool(re.search(form, a)) for a in told) > 2, form
+    assert 0.09 < sum("before" in a.lower() for a in told) / 4000 < 0.16
+    with pytest.raises(InputError, match="count"):
+        dates.pairs(10**9, 0)
+
+
+def test_ordinals_are_words():
+    """All thirty-one ordinals, as words and with their endings."""
+    assert [dates.ordinal(n) for n in range(1, 32)] == NUMBERS
+    assert [f"{n}{dates.suffix(n)}" for n in (1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 30, 31)] == (
+        "1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 23rd 30th 31st".split()
+    )
+
+
+def test_problems_are_copied_and_reversed(monkeypatch):
+    """A copy is its source, a reversal reversed is its source, of all lengths and symbols asked for."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    from translate_problems import copy_pairs, reverse_pairs
+
+    same, turned = copy_pairs(600, 8, 5, seed=3), reverse_pairs(600, 8, 5, seed=3)
+    assert all(a == b for a, b in same)
+    assert [(a, " ".join(b.split()[::-1])) for a, b in turned] == same
+    assert {len(a.split()) for a, _ in same} == set(range(1, 9))
+    assert set(Counter(w for a, _ in same for w in a.split())) == set("01234")
+    assert {len(a.split()) for a, _ in copy_pairs(99, 9, 5, 0, shortest=9)} == {9}
+    assert copy_pairs(5, 8, 5, seed=3) == same[:5]
+    with pytest.raises(ValueError, match="nothing to draw"):
+        copy_pairs(1, 2, 3, 0, shortest=3)

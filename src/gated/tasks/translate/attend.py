@@ -102,7 +102,7 @@ def table(source: Sequence[str], target: Sequence[str], weights: Any, width: int
     downwards; more of them than columns are shown in parts, one below the other.
     """
     w = _matrix(weights, len(source), len(target))
-    width = shutil.get_terminal_size().columns if width is None else width
+    width = max(20, shutil.get_terminal_size().columns) if width is None else width
     within("width", width, 20)
     heads, names = [_clean(s) for s in source], [_clean(s) for s in target]
     left = min(max(map(cell_len, names)), width // 4)
@@ -129,7 +129,8 @@ def table(source: Sequence[str], target: Sequence[str], weights: Any, width: int
     lines = []
     for part in parts:
         if len(parts) > 1:
-            lines.append(f"{'' if part.start == 0 else chr(10)}source {part.start + 1}–{part.stop} of {len(heads)}")
+            lines += [] if part.start == 0 else [""]
+            lines.append(_fit(f"source {part.start + 1}–{part.stop} of {len(heads)}", width))
         blank = " " * (left + 2)
         lines += [blank + top for top in tops or _downwards([heads[s] for s in part], sizes[0])]
         for t, name in enumerate(names):

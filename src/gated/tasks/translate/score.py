@@ -213,7 +213,7 @@ def _grams(sentences: Sequence[str]) -> tuple[Int[np.ndarray, " P"], Shaped[np.n
     found = []
     for n in ORDERS:
         ends = max(0, len(letters) - n + 1)
-        gram = np.full(ends, n, np.uint64)
+        gram = np.zeros(ends, np.uint64)
         for k in range(n):  # a polynomial modulo 2⁶⁴
             gram = gram * np.uint64(0x9E3779B97F4A7C15) + letters[k : k + ends]
         inside = row[:ends] == row[n - 1 :][:ends]

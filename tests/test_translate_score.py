@@ -208,6 +208,7 @@ def test_a_memory_knows_its_own_sentences():
     stored = memory(source, [s[::-1] for s in source])
     assert stored.translate(source) == [s[::-1] for s in source]
     assert memory(["x"], ["y"]).translate(["x", "z"]) == ["y", ""]
+    assert memory(["x y"] * 2000, ["y"] * 2000).translate(["x y", "z"]) == ["y", ""]
     assert memory([""], ["y"]).translate(["", "a"]) == ["y", ""]
     with pytest.raises(InputError, match="2 target sentences"):
         memory(["a", "b"], ["c"])

@@ -15,7 +15,7 @@ import pytest
 metrics = pytest.importorskip("sacrebleu.metrics")
 
 from gated._check import InputError  # noqa: E402
-from gated.tasks.translate import dates
+from gated.tasks.translate import dates  # noqa: E402
 from gated.tasks.translate import score as scoring  # noqa: E402
 from gated.tasks.translate.score import measure, memory, quick_bleu, score, table, verdict  # noqa: E402
 
@@ -208,6 +208,7 @@ def test_a_memory_knows_its_own_sentences():
     stored = memory(source, [s[::-1] for s in source])
     assert stored.translate(source) == [s[::-1] for s in source]
     assert memory(["x"], ["y"]).translate(["x", "z"]) == ["y", ""]
+    assert memory(["x y"] * 2000, ["y"] * 2000).translate(["x y", "z"]) == ["y", ""]
     assert memory([""], ["y"]).translate(["", "a"]) == ["y", ""]
     with pytest.raises(InputError, match="2 target sentences"):
         memory(["a", "b"], ["c"])
@@ -287,11 +288,9 @@ def test_tables_are_as_wide_as_they_say(extra):
 
 # -- dates, and problems
 
-NUMBERS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
-    "sixteenth seventeenth eighteenth nineteenth twentieth twenty-first twenty-second twenty-third twenty-fourth "
-    "twenty-fifth twenty-sixth twenty-seventh twenty-eighth twenty-ninth thirtieth thirty-first"
-).split()
+NUMBERS = """first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth
+fifteenth sixteenth seventeenth eighteenth nineteenth twentieth twenty-first twenty-second twenty-third twenty-fourth
+twenty-fifth twenty-sixth twenty-seventh twenty-eighth twenty-ninth thirtieth thirty-first""".split()  # noqa: SIM905
 
 
 def read(text: str) -> tuple[date, str]:
@@ -343,8 +342,8 @@ def test_dates_come_in_many_forms():
     """Months and weekdays, whole and short, ordinals in figures and words, short years, all cases."""
     told = [a for a, _ in dates.pairs(4000, 1)]
     forms = [
-        r"[a-z] \d+(st|nd|rd|th), ", r"the third of \w+", r"'\d\d$", r"[A-Z]{5,}", r"^[a-z ]+\d", "(?i)^the day before ",
-        r"\bSep\. ", "Wednesday, ", r"\bTue ", r"^\d{4}, ", r" of ([A-Z][a-z]+) \d{4}$",
+        r"[a-z] \d+(st|nd|rd|th), ", r"the third of \w+", r"'\d\d$", r"[A-Z]{5,}", r"^[a-z ]+\d",
+        "(?i)^the day before ", r"\bSep\. ", "Wednesday, ", r"\bTue ", r"^\d{4}, ", r" of ([A-Z][a-z]+) \d{4}$",
     ]  # fmt: skip
     for form in forms:
         assert sum(bool(re.search(form, a)) for a in told) > 2, form
@@ -356,9 +355,8 @@ def test_dates_come_in_many_forms():
 def test_ordinals_are_words():
     """All thirty-one ordinals, as words and with their endings."""
     assert [dates.ordinal(n) for n in range(1, 32)] == NUMBERS
-    assert [f"{n}{dates.suffix(n)}" for n in (1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 30, 31)] == (
-        "1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 23rd 30th 31st".split()
-    )
+    told = " ".join(f"{n}{dates.suffix(n)}" for n in (1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 30, 31))
+    assert told == "1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 23rd 30th 31st"
 
 
 def test_problems_are_copied_and_reversed(monkeypatch):

@@ -107,10 +107,7 @@ def table(source: Sequence[str], target: Sequence[str], weights: Any, width: int
     heads, names = [_clean(s) for s in source], [_clean(s) for s in target]
     left = min(max(map(cell_len, names)), width // 4)
     most = [(heads[s], f" {100 * w[t, s]:.0f} %") for t, s in enumerate(w.argmax(1))]
-    for longest in (
-        width // 5,
-        8,
-    ):  # of the words that were looked at most: shorter ones may leave room for all columns
+    for longest in (width // 5, 8):  # of what was looked at most: if cut, all columns may have room
         looks = [f" ← {_fit(word, min(cell_len(word), longest))}{share}" for word, share in most] if width >= 40 else []
         room = width - left - 2 - max(map(cell_len, looks), default=0)
         if len(heads) <= room:

@@ -144,8 +144,9 @@ def _resampled(
 class Memory:
     """A translation memory: the translation of the sentence most like the one at hand.
 
-    Like is the cosine of tf-idf vectors of character n-grams, Σ_g q_g d_g / |d| with d_g = tf_g log(N / df_g), over the
-    orders `ORDERS`, case folded, spaces joined. Of equals the first; nothing in common gives an empty translation.
+    Like is the cosine of tf-idf vectors of character n-grams, Σ_g q_g d_g / |d| with d_g = tf_g log((1 + N) / df_g),
+    over the orders `ORDERS`, case folded, spaces joined. n-grams that more than `common` sentences have count only for
+    a query that has no others. Of equals the first; nothing shared gives an empty translation.
     """
 
     target: Sequence[str]
@@ -153,6 +154,7 @@ class Memory:
     starts: Int[np.ndarray, " V+1"]  # where each n-gram's sentences begin in `rows`
     rows: Int[np.ndarray, " P"]
     weights: Float[np.ndarray, " P"]  # d_g idf_g / |d|: what one occurrence in a query adds
+    common: int
 
     def nearest(self, sentences: Sequence[str]) -> list[int | None]:
         """The place of the stored sentence most like each, None where nothing is common."""
@@ -164,15 +166,15 @@ class Memory:
         query, times = np.unique(gram, return_counts=True)
         place = np.searchsorted(self.grams, query).clip(max=len(self.grams) - 1)
         known = self.grams[place] == query
-        spans = [slice(self.starts[k], self.starts[k + 1]) for k in place[known]]
-        if not spans:
+        rare = known & (np.diff(self.starts)[place] <= self.common)
+        use = rare if rare.any() else known
+        if not use.any():
             return None
+        spans = [slice(self.starts[k], self.starts[k + 1]) for k in place[use]]
         rows = np.concatenate([self.rows[s] for s in spans])
-        likeness = np.bincount(
-            rows, np.concatenate([t * self.weights[s] for s, t in zip(spans, times[known], strict=True)])
-        )
-        best = int(likeness.argmax())
-        return best if likeness[best] > 0 else None
+        adds = np.concatenate([t * self.weights[s] for s, t in zip(spans, times[use], strict=True)])
+        likeness = np.bincount(rows, adds)
+        return int(likeness.argmax())
 
     def translate(self, sentences: Sequence[str]) -> list[str]:
         """The stored translation of the sentence most like each."""
@@ -180,14 +182,10 @@ class Memory:
 
 
 def memory(source: Sequence[str], target: Sequence[str]) -> Memory:
-    """A translation memory of these pairs, of `MOST` evenly spaced ones where there are more.
-
-    n-grams that more than a tenth of the sentences (and more than 1,000) have tell little and are left out.
-    """
-    want(
-        len(source) == len(target), "memory", f"{len(source):,} target sentences, as of the source", f"{len(target):,}"
-    )
-    want(len(source) > 0, "memory", "at least one pair", "none")
+    """A translation memory of these pairs, of `MOST` evenly spaced ones where there are more."""
+    n, m = len(source), len(target)
+    want(n == m, "memory", f"{n:,} target sentences, as of the source", f"{m:,}")
+    want(n > 0, "memory", "at least one pair", "none")
     step = -(-len(source) // MOST)
     source, target = source[::step], target[::step]
     row, gram = _grams(source)
@@ -198,11 +196,9 @@ def memory(source: Sequence[str], target: Sequence[str]) -> Memory:
     rarity = np.log((1 + len(source)) / common)  # 1 + N: a memory of one sentence has something to say
     weight = times * rarity[gram]
     length = np.sqrt(np.bincount(row, weight**2, minlength=len(source)))
-    telling = common <= max(1000, len(source) // 10)
-    kept = telling[gram]
-    starts = np.concatenate([[0], np.cumsum(common[telling])])
-    weights = (weight * rarity[gram] / length[row])[kept].astype(np.float32)
-    return Memory(target, grams[telling], starts, row[kept].astype(np.int32), weights)
+    starts = np.concatenate([[0], np.cumsum(common)])
+    weights = (weight * rarity[gram] / length[row]).astype(np.float32)
+    return Memory(target, grams, starts, row.astype(np.int32), weights, max(1000, len(source) // 10))
 
 
 def _grams(sentences: Sequence[str]) -> tuple[Int[np.ndarray, " P"], Shaped[np.ndarray, " P"]]:
@@ -213,7 +209,7 @@ def _grams(sentences: Sequence[str]) -> tuple[Int[np.ndarray, " P"], Shaped[np.n
     found = []
     for n in ORDERS:
         ends = max(0, len(letters) - n + 1)
-        gram = np.full(ends, n, np.uint64)
+        gram = np.zeros(ends, np.uint64)
         for k in range(n):  # a polynomial modulo 2⁶⁴
             gram = gram * np.uint64(0x9E3779B97F4A7C15) + letters[k : k + ends]
         inside = row[:ends] == row[n - 1 :][:ends]

@@ -35,6 +35,9 @@ msgstr ""
 #~ msgid "gone"
 #~ msgstr "weg"
 
+#~ msgid "gone before it came"
+#~ msgstr ""
+
 msgid "done"
 msgstr   "fertig"
 
@@ -196,8 +199,14 @@ def test_a_plural_at_the_end_without_a_newline_gets_its_lines():
     )
 
 
+def test_every_line_of_flags_counts():
+    """An entry is fuzzy where any of its lines of flags says so."""
+    assert po.gaps(parse(HEADER + '#, fuzzy\n#, c-format\n\nmsgid "a"\nmsgstr ""\n')) == []
+
+
 def test_line_ends_of_the_file_are_kept():
-    """In a file with \\r\\n the new lines have \\r\\n."""
+    """In a file with \\r\\n the new lines have \\r\\n; the last line has none if it had none."""
+    assert done(SAMPLE.rstrip("\n"))[0] == done(SAMPLE)[0].rstrip("\n")
     text, _ = done(SAMPLE.replace("\n", "\r\n"))
     assert text.replace("\r\n", "\n") == done(SAMPLE)[0]
     assert "\n" not in text.replace("\r\n", "")

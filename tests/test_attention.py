@@ -9,6 +9,7 @@ from torch import nn
 
 from gated import InputError
 from gated.layers import GRU, LSTM, Attention, Decoder
+from gated.layers.dropout import Dropout, dropout
 from gated.layers.output import cross_entropy
 from gated.layers.seq2seq import State
 
@@ -237,3 +238,39 @@ def test_the_loss_under_autocast_multiplies_low_and_sums_high():
     torch.testing.assert_close(low, exact, rtol=5e-3, atol=0)
     one, two = (torch.autograd.grad(loss, W)[0] for loss in (low, exact))
     assert float((one - two).norm() / two.norm()) < 0.02
+
+
+# ---- dropout
+
+
+@pytest.mark.parametrize("p", [0.1, 0.4, 0.75])
+def test_dropout_leaves_out_a_share_and_keeps_the_mean(p):
+    """Numbers are zero with probability p, independently, and else divided by 1 − p; the gradient is the mask."""
+    x = torch.ones(301, 1001, requires_grad=True)
+    y = dropout(x, p)
+    y.sum().backward()
+    assert torch.equal(x.grad, y)
+    assert set(y.unique().tolist()) == {0.0, y.max().item()}
+    assert abs(y.max().item() * (1 - p) - 1) < 1e-4
+    gone = (y == 0).double()
+    spread = math.sqrt(p * (1 - p) / x.numel())
+    assert abs(gone.mean() - p) < 5 * spread + 1 / 65536
+    for other in (gone[:, 1:] * gone[:, :-1], gone[:, 4:] * gone[:, :-4], gone[1:] * gone[:-1]):
+        assert abs(other.mean() - p * p) < 6 * spread
+
+
+def test_dropout_at_the_ends():
+    """p = 0 and evaluation change nothing, p = 1 leaves zeros, and the generator decides."""
+    x = torch.randn(5, 7)
+    assert dropout(x, 0.0) is x
+    assert Dropout(0.5).eval()(x) is x
+    assert not dropout(x, 1.0).any()
+    assert dropout(x[:0], 0.5).shape == (0, 7)
+    torch.manual_seed(3)
+    first = dropout(x, 0.5)
+    torch.manual_seed(3)
+    assert torch.equal(dropout(x, 0.5), first)
+    assert not torch.equal(dropout(x, 0.5), first)
+    assert dropout(x.bfloat16(), 0.5).dtype == torch.bfloat16
+    with pytest.raises(InputError, match="from 0 to 1"):
+        Dropout(1.5)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gated._check import shape, want
 from gated.layers.attention import Attention, Memory
+from gated.layers.dropout import Dropout
 from gated.layers.recurrent import Recurrent
 
 
@@ -52,7 +53,7 @@ class Decoder(nn.Module):
             want(top.input_size == wide, "Decoder top", f"input_size {wide}", top.input_size)
         last = bottom if top is None else top
         self.readout = nn.Linear(_width(last) + attention.memory_size, size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def start(self, memory: Memory, bottom: Any, top: Any = None) -> State:
         """The state before the first step, with these states of the layers."""

@@ -13,6 +13,7 @@ from gated import checkpoint, train
 from gated._check import one_of, want
 from gated.layers import GRU, LSTM, Attention, Decoder, Recurrent
 from gated.layers.attention import Memory
+from gated.layers.dropout import Dropout
 from gated.layers.output import cross_entropy
 from gated.layers.seq2seq import State
 from gated.tasks.translate.batches import Batch
@@ -80,7 +81,7 @@ class Network(nn.Module):
             dropout=noise.dropout,
         )
         self.bias = nn.Parameter(torch.zeros(shape.target))
-        self.dropout = nn.Dropout(noise.dropout)
+        self.dropout = Dropout(noise.dropout)
 
     def encode(self, source: Int64[Tensor, "S B"], lengths: Int64[Tensor, " B"]) -> tuple[Memory, State]:
         """What the decoder looks at, and where it starts."""

@@ -46,7 +46,8 @@ def learn(
     batch, turn = batches.bucketed(found.rows, config.batch, config.seed, found.cut if config.bpe_dropout else None)
     learnt = Learnt(sides[0], sides[1], network, config.longest)
     sample = [side.encode(lines) for side, lines in zip(sides, both(held), strict=True)]
-    asked = list(batches.split(sample, config.batch * 4))
+    fits = _short(sample, held, config)  # a loss over a line of a megabyte would take all memory
+    asked = list(batches.split([[side[n] for n in fits] for side in sample], config.batch * 4))
 
     def loss(network: Any, found: batches.Batch) -> Any:
         return model.loss(network, found, config.smoothing, config.sampling, config.coverage)
@@ -57,7 +58,8 @@ def learn(
         nll = sum(float(total) for total, _ in sums) / sum(count for _, count in sums)
         if config.monitor == "loss":
             return {"loss": nll}
-        return {"errors": 100 - score.quick_bleu(said(learnt, held, width=1), held.target or []), "loss": nll}
+        bleu = score.quick_bleu(said(learnt, held, width=1), held.target or [])
+        return {"errors": 100 - bleu if bleu else 100 + nll, "loss": nll}  # without BLEU, as in lone words, by the loss
 
     left = None if config.time_limit is None else max(1.0, config.time_limit - (time.monotonic() - began))
     told = train.fit(
@@ -103,12 +105,16 @@ def prepare(pairs: Pairs, config: Config) -> Prepared:
     text = [[x for x, _, _ in masked], [y for _, y, _ in masked]] if sentinels else list(both(pairs))
     sides = [_tokens(lines, config, sentinels) for lines in text]
     rows = [kind.encode(lines) for kind, lines in zip(sides, text, strict=True)]
+    fits = _short(rows, pairs, config)
+    return Prepared(config, sides, [[side[n] for n in fits] for side in text], [[r[n] for n in fits] for r in rows])
+
+
+def _short(rows: list[list[list[int]]], pairs: Pairs, config: Config) -> list[int]:
+    """Which pairs have no side of more tokens than `longest`."""
     fits = [n for n, (s, t) in enumerate(zip(*rows, strict=True)) if max(len(s), len(t)) <= config.longest]
     todo = "Raise longest, or cut the lines into sentences."
-    want(
-        bool(fits), pairs.where, f"a pair of at most {config.longest} tokens a side", f"{len(pairs)} longer ones", todo
-    )
-    return Prepared(config, sides, [[side[n] for n in fits] for side in text], [[r[n] for n in fits] for r in rows])
+    want(bool(fits), pairs.where, f"a pair of at most {config.longest} tokens a side", "longer ones only", todo)
+    return fits
 
 
 def both(pairs: Pairs) -> tuple[list[str], list[str]]:

@@ -45,7 +45,7 @@ def learn(
         network = Network(shape, noise, "bfloat16" if low else "float32")
     batch, turn = batches.bucketed(found.rows, config.batch, config.seed, found.cut if config.bpe_dropout else None)
     learnt = Learnt(sides[0], sides[1], network, config.longest)
-    sample = [side.encode(lines) for side, lines in zip(sides, both(held), strict=True)]
+    sample = [side.encode(lines) for side, lines in zip(sides, _masked(held, sides[0].sentinels), strict=True)]
     fits = _short(sample, held, config)  # a loss over a line of a megabyte would take all memory
     asked = list(batches.split([[side[n] for n in fits] for side in sample], config.batch * 4))
 
@@ -100,13 +100,21 @@ class Prepared:
 
 def prepare(pairs: Pairs, config: Config) -> Prepared:
     """Learn the tokens, cut the pairs into them, and leave out those that are too long."""
-    masked = [mask_pair(*pair) for pair in zip(*both(pairs), strict=True)]
-    sentinels = SENTINELS if any(kept for _, _, kept in masked) else ()
-    text = [[x for x, _, _ in masked], [y for _, y, _ in masked]] if sentinels else list(both(pairs))
+    some = any(mask_pair(*pair)[2] for pair in zip(*both(pairs), strict=True))
+    sentinels = SENTINELS if some else ()
+    text = _masked(pairs, sentinels)
     sides = [_tokens(lines, config, sentinels) for lines in text]
     rows = [kind.encode(lines) for kind, lines in zip(sides, text, strict=True)]
     fits = _short(rows, pairs, config)
     return Prepared(config, sides, [[side[n] for n in fits] for side in text], [[r[n] for n in fits] for r in rows])
+
+
+def _masked(pairs: Pairs, sentinels: Sequence[str]) -> list[list[str]]:
+    """Both sides, with sentinels for the placeholders that both have, where there are sentinels."""
+    if not sentinels:
+        return list(both(pairs))
+    masked = [mask_pair(*pair) for pair in zip(*both(pairs), strict=True)]
+    return [[x for x, _, _ in masked], [y for _, y, _ in masked]]
 
 
 def _short(rows: list[list[list[int]]], pairs: Pairs, config: Config) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -100,11 +101,15 @@ def translate(
     )
     starts = first.target.encode(begun)
     forced = [starts[n] if k == 0 or parts[k - 1][0] != n else [] for k, (n, _) in enumerate(parts)]
+    counts = itertools.groupby(n for n, _ in parts)  # a draw belongs to a line and to a part of it
+    numbers = [n + (k << 32) for n, mine in counts for k, _ in enumerate(mine)]
     found: list[list[decode.Hypothesis]] = [[] for _ in parts]
     order = sorted(range(len(parts)), key=lambda k: -len(parts[k][1]))
     for low in range(0, len(order), ROWS):
         mine = order[low : low + ROWS]
-        hypotheses = _search(learnt, [parts[k][1] for k in mine], [forced[k] for k in mine], mine, search)
+        hypotheses = _search(
+            learnt, [parts[k][1] for k in mine], [forced[k] for k in mine], [numbers[k] for k in mine], search
+        )
         for k, best in zip(mine, hypotheses, strict=True):
             found[k] = best
     by_line: list[list[tuple[list[int], list[decode.Hypothesis]]]] = [[] for _ in lines]

@@ -11,6 +11,7 @@ import importlib
 import itertools
 import json
 import os
+import re
 import sys
 import typing
 from pathlib import Path
@@ -227,13 +228,13 @@ def forecast(verb: str) -> click.Command:
 
 
 class Pairs(click.Command):
-    """A command whose --valid takes as many files as stand behind it, one or two."""
+    """A command whose --valid takes as many files as stand behind it: two, or one that holds pairs."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if "--valid" in args:
             k = args.index("--valid")
             names = list(itertools.takewhile(lambda word: not word.startswith("-"), args[k + 1 : k + 3]))
-            if len(names) == 2:
+            if len(names) == 2 and not re.search(r"\.(tsv|tab|jsonl|ndjson|pot?)(\.gz)?$", names[0], re.I):
                 args = [*args[: k + 2], "--valid", *args[k + 2 :]]
         return super().parse_args(ctx, args)
 
@@ -243,17 +244,20 @@ def translate(verb: str) -> click.Command:
 
     def fit(data: tuple[str, ...], valid: tuple[str, ...], out: Path, resume: bool, quiet: bool, as_json: bool,
             **words: Any) -> None:  # fmt: skip
-        held = valid if len(valid) > 1 else valid[0] if valid else None
+        held = two(valid) if len(valid) > 1 else valid[0] if valid else None
         config = task.Config(**given(task.Config, words))
         source, *target = two(data)
         run = task.fit(source, *target, config=config, valid=held, out=out, resume=resume, progress=not quiet)
         if as_json or not quiet:
             show({"run": str(out), **run.metrics}, as_json, run.summary)
 
-    def predict(run: Path, data: str, beside: tuple[Path, ...], out: str, align: str | None, scores: bool,
-                fuzzy: bool, **words: Any) -> None:  # fmt: skip
-        note = task.write(task.load(run), data, out, beside=[task.load(other) for other in beside], align=align,
-                          scores=scores, fuzzy=fuzzy, **given(task.Search, words))  # fmt: skip
+    def predict(run: Path, data: str, beside: tuple[Path, ...], prefix: str | None, out: str, align: str | None,
+                scores: bool, fuzzy: bool, **words: Any) -> None:  # fmt: skip
+        loaded, others = task.load(run), [task.load(other) for other in beside]
+        if data == "-" and sys.stdin.isatty():
+            say("Type a sentence a line; Ctrl-D ends.")
+        note = task.write(loaded, data, out, beside=others, prefixes=prefix, align=align, scores=scores, fuzzy=fuzzy,
+                          **given(task.Search, words))  # fmt: skip
         if note:
             say(note)
 
@@ -285,6 +289,7 @@ def translate(verb: str) -> click.Command:
         "predict": [
             run, click.Argument(["data"], default="-", metavar="[SOURCE]"), beside,
             click.Option(["--out"], default="-", show_default=True, help="File to write; - is standard output."),
+            click.Option(["--prefix"], help="File with what each translation must begin with, a line each."),
             click.Option(["--align"], help="File for the word alignments, 0-0 1-2 …, a line for each sentence."),
             flag("scores", "Before each translation the number of its line and its score, tabs between."),
             flag("fuzzy", "Of a catalogue, translate also what is marked fuzzy."), *search,

@@ -55,6 +55,7 @@ class Config:
     seed: int = _opt(0, "Two runs with one seed are equal, if no time limit ends them.")
 
     def __post_init__(self) -> None:
+        want(not isinstance(self.columns, str), "columns", "two names, source and target", repr(self.columns))
         object.__setattr__(self, "columns", tuple(self.columns))
         want(len(self.columns) in (0, 2), "columns", "two names, source and target", self.columns)
         for name in ("longest", "layers", "batch", "average"):

@@ -45,8 +45,9 @@ def learn(
         network = Network(shape, noise, "bfloat16" if low else "float32")
     batch, turn = batches.bucketed(found.rows, config.batch, config.seed, found.cut if config.bpe_dropout else None)
     learnt = Learnt(sides[0], sides[1], network, config.longest)
-    sample = [side.encode(lines) for side, lines in zip(sides, both(held), strict=True)]
-    asked = list(batches.split(sample, config.batch * 4))
+    sample = [side.encode(lines) for side, lines in zip(sides, _masked(held, sides[0].sentinels), strict=True)]
+    fits = _short(sample, held, config)  # a loss over a line of a megabyte would take all memory
+    asked = list(batches.split([[side[n] for n in fits] for side in sample], config.batch * 4))
 
     def loss(network: Any, found: batches.Batch) -> Any:
         return model.loss(network, found, config.smoothing, config.sampling, config.coverage)
@@ -57,7 +58,8 @@ def learn(
         nll = sum(float(total) for total, _ in sums) / sum(count for _, count in sums)
         if config.monitor == "loss":
             return {"loss": nll}
-        return {"errors": 100 - score.quick_bleu(said(learnt, held, width=1), held.target or []), "loss": nll}
+        bleu = score.quick_bleu(said(learnt, held, width=1), held.target or [])
+        return {"errors": 100 - bleu if bleu else 100 + nll, "loss": nll}  # without BLEU, as in lone words, by the loss
 
     left = None if config.time_limit is None else max(1.0, config.time_limit - (time.monotonic() - began))
     told = train.fit(
@@ -98,17 +100,29 @@ class Prepared:
 
 def prepare(pairs: Pairs, config: Config) -> Prepared:
     """Learn the tokens, cut the pairs into them, and leave out those that are too long."""
-    masked = [mask_pair(*pair) for pair in zip(*both(pairs), strict=True)]
-    sentinels = SENTINELS if any(kept for _, _, kept in masked) else ()
-    text = [[x for x, _, _ in masked], [y for _, y, _ in masked]] if sentinels else list(both(pairs))
+    some = any(mask_pair(*pair)[2] for pair in zip(*both(pairs), strict=True))
+    sentinels = SENTINELS if some else ()
+    text = _masked(pairs, sentinels)
     sides = [_tokens(lines, config, sentinels) for lines in text]
     rows = [kind.encode(lines) for kind, lines in zip(sides, text, strict=True)]
+    fits = _short(rows, pairs, config)
+    return Prepared(config, sides, [[side[n] for n in fits] for side in text], [[r[n] for n in fits] for r in rows])
+
+
+def _masked(pairs: Pairs, sentinels: Sequence[str]) -> list[list[str]]:
+    """Both sides, with sentinels for the placeholders that both have, where there are sentinels."""
+    if not sentinels:
+        return list(both(pairs))
+    masked = [mask_pair(*pair) for pair in zip(*both(pairs), strict=True)]
+    return [[x for x, _, _ in masked], [y for _, y, _ in masked]]
+
+
+def _short(rows: list[list[list[int]]], pairs: Pairs, config: Config) -> list[int]:
+    """Which pairs have no side of more tokens than `longest`."""
     fits = [n for n, (s, t) in enumerate(zip(*rows, strict=True)) if max(len(s), len(t)) <= config.longest]
     todo = "Raise longest, or cut the lines into sentences."
-    want(
-        bool(fits), pairs.where, f"a pair of at most {config.longest} tokens a side", f"{len(pairs)} longer ones", todo
-    )
-    return Prepared(config, sides, [[side[n] for n in fits] for side in text], [[r[n] for n in fits] for r in rows])
+    want(bool(fits), pairs.where, f"a pair of at most {config.longest} tokens a side", "longer ones only", todo)
+    return fits
 
 
 def both(pairs: Pairs) -> tuple[list[str], list[str]]:

@@ -51,7 +51,8 @@ class Network(nn.Module):
 
         m = biLSTM(x)       s_0 = tanh(W mean(m) + b)       o_t = decoder(y_{t-1}, s_{t-1}, m)
 
-    E is the embedding of the target as well (Press & Wolf 2017). c_0 has no tanh. The decoder is `layers.Decoder`.
+    E is the embedding of the target as well (Press & Wolf 2017). c_0 has no tanh. The decoder is `layers.Decoder`. With
+    dot attention, whose memory must be as wide as its queries, m is the sum of the two directions.
 
     source (S, B), lengths (B,), tokens (T, B); PAD follows the end.
     """
@@ -71,11 +72,12 @@ class Network(nn.Module):
             nn.init.normal_(table.weight, std=E**-0.5)
         self.encoder = stack(E, L, bidirectional=True)
         self.states = 2 if shape.cell == "lstm" else 1
-        self.bridge = nn.Linear(2 * H, self.states * L * H)
+        M = H if shape.attention == "dot" else 2 * H
+        self.bridge = nn.Linear(M, self.states * L * H)
         self.decoder = Decoder(
-            Attention(H, 2 * H, shape.attention, coverage=shape.coverage),
+            Attention(H, M, shape.attention, coverage=shape.coverage),
             stack(E + E * shape.feeding, below),
-            stack(3 * H, L - below) if below < L else None,
+            stack(H + M, L - below) if below < L else None,
             E,
             feeding=shape.feeding,
             dropout=noise.dropout,
@@ -87,6 +89,7 @@ class Network(nn.Module):
         """What the decoder looks at, and where it starts."""
         x = self.dropout(self.embed_source(self._forget(source)))
         y, _ = self.encoder(x, lengths=lengths)
+        y = y.unflatten(-1, (2, -1)).sum(-2) if self.shape.attention == "dot" else y
         memory = self.decoder.attention.prepare(y, lengths)
         mean = memory.values.sum(1) / lengths.clamp(min=1)[:, None]
         start = self.bridge(mean).unflatten(1, (self.states, self.shape.layers, -1)).permute(1, 2, 0, 3)
@@ -164,7 +167,9 @@ def restore(words: dict[str, Any], source: Tokens, target: Tokens, state: dict[s
     """The network of a run folder; what it says of itself must fit its weights before memory is taken for it."""
     shape = Shape(**words)
     whole = all(type(getattr(shape, name)) is int for name in ("source", "target", "layers", "units", "embedding"))
+    whole = whole and type(shape.feeding) is type(shape.coverage) is bool
     one_of("run folder cell", shape.cell, LAYERS)
+    one_of("run folder attend", shape.attend, ("first", "last"))
     fits = (
         whole and (shape.source, shape.target) == (len(source), len(target))
         and state["embed_source.weight"].shape == (shape.source, shape.embedding)

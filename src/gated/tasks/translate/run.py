@@ -19,6 +19,7 @@ from gated.tasks.translate.config import Config
 from gated.tasks.translate.model import Learnt
 from gated.tasks.translate.search import Search, Translation, translate
 
+SPARE = 5  # translations of a catalogue's text, at most, of which the first with all its placeholders is taken
 KEPT = 100_000  # training pairs that a run keeps, at most, for the translation memory beside every score
 
 
@@ -33,29 +34,45 @@ class Run:
     history: list[dict[str, int | float]] = field(default_factory=list)  # of the training, a row every few steps
     notes: tuple[str, ...] = ()  # what was met in the data
 
-    def predict(self, source: Any, **search: Any) -> Any:
+    def predict(self, source: Any, **how: Any) -> Any:
         """Translations: of a string one string, of a list of strings or a `Path` to a file a list, an entry a line.
 
-        Of a `.po` catalogue it is a `po.Outcome`, whose `data` is the filled catalogue. search: fields of `Search`.
+        Of a `.po` catalogue it is a `po.Outcome`, whose `data` is the filled catalogue. how: as for `translate`.
         """
-        if isinstance(source, Path) and source.suffix == ".po":
-            return self.fill(po.load(source), **search)
-        lines = [source] if isinstance(source, str) else read.sentences(source).source
-        told = [best[0].text for best in self.translate(lines, **search)]
+        if isinstance(source, Path) and catalogue(source):
+            return self.fill(po.load(source), **how)
+        lines = [source] if isinstance(source, str) else self.lines(source)
+        told = [best[0].text for best in self.translate(lines, **how)]
         return told[0] if isinstance(source, str) else told
 
-    def translate(self, lines: Sequence[str], *, beside: Sequence[Run] = (), **search: Any) -> list[list[Translation]]:
-        """n_best translations of every sentence, with scores, tokens and attention.
+    def translate(
+        self, lines: Sequence[str], *, beside: Sequence[Run] = (), prefixes: Sequence[str] | None = None, **search: Any
+    ) -> list[list[Translation]]:
+        """n_best translations of every sentence, best first, with scores, tokens and attention.
 
-        beside: other runs, of the same tokens, that decide together with this one: an ensemble.
+        beside: other runs, of the same tokens, that decide together with this one: an ensemble. prefixes: what each
+        translation must begin with, an empty string where nothing is asked. search: fields of `Search`.
         """
         todo = "Give a list of sentences."
         want(not isinstance(lines, str), "translate", "sentences", "one string", todo)
-        return translate([self.learnt, *(run.learnt for run in beside)], lines, _made(Search, "translate", search))
+        want(not isinstance(prefixes, str), "prefixes", "a list, one for each sentence", "one string")
+        starts = None if prefixes is None else read.sentences(list(prefixes)).source
+        how, texts = _made(Search, "translate", search), read.sentences(list(lines)).source
+        return translate([self.learnt, *(run.learnt for run in beside)], texts, how, prefixes=starts)
+
+    def lines(self, source: Any) -> list[str]:
+        """The sentences of a file or list; of a TSV or JSON lines the column that the run learnt to read."""
+        named = str(source).lower().removesuffix(".gz").endswith((".tsv", ".tab", ".jsonl", ".ndjson"))
+        column = self.config.columns[0] if named and self.config.columns and not isinstance(source, list) else None
+        return read.sentences(source, column=column).source
 
     def fill(self, catalogue: po.Catalogue, *, fuzzy: bool = False, **search: Any) -> po.Outcome:
-        """Fill what a catalogue lacks; with `fuzzy` also what is marked so."""
-        how = _made(Search, "fill", {"n_best": min(5, search.get("width", 5)), **search})
+        """Fill what a catalogue lacks; with `fuzzy` also what is marked so.
+
+        Of some translations of each text the best in which all placeholders came through is taken.
+        """
+        how = _made(Search, "fill", search)
+        how = how if how.sample else replace(how, n_best=max(how.n_best, min(SPARE, how.width)))
 
         def decode(lines: list[str]) -> list[list[str]]:
             return [[found.text for found in best] for best in translate([self.learnt], lines, how, masked=True)]
@@ -67,7 +84,7 @@ class Run:
 
         source, target: as for `fit`. `seconds` is the time of the translating, `sentences_per_second` what follows.
         """
-        pairs = read.pairs(source, target, columns=_columns(self.config))
+        pairs = read.pairs(source, target, columns=_columns(self.config, source, target))
         start = time.perf_counter()
         said = [best[0].text for best in self.translate(pairs.source, beside=beside, **search)]
         seconds = time.perf_counter() - start
@@ -77,11 +94,8 @@ class Run:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
-        rows = [self.learnt.source.encode(self.memory[0]), self.learnt.target.encode(self.memory[1])]
-        arrays = {}
-        for name, side in zip(("source", "target"), rows, strict=True):
-            arrays[f"memory.{name}"] = np.array([token for row in side for token in row], np.int32)
-            arrays[f"memory.{name}.ends"] = np.cumsum([len(row) for row in side], dtype=np.int64)
+        text = dict(zip(("memory.source", "memory.target"), self.memory, strict=True))
+        arrays = {name: np.frombuffer(bytearray("\n".join(side), "utf-8"), np.uint8) for name, side in text.items()}
         learnt = {
             "source": self.learnt.source.save(),
             "target": self.learnt.target.save(),
@@ -114,10 +128,9 @@ def fit(
     start = time.perf_counter()
     want(out is not None or not resume, "fit", "the folder out of the fit to resume", "none")
     made: Config = _made(Config, "fit", options) if config is None else replace(config, **options)
-    columns = _columns(made)
-    pairs = read.pairs(source, target, columns=columns)
-    two = isinstance(valid, tuple) and len(valid) == 2
-    held = None if valid is None else read.pairs(*(valid if two else (valid,)), columns=columns)
+    pairs = read.pairs(source, target, columns=_columns(made, source, target))
+    two = valid if isinstance(valid, tuple) and len(valid) == 2 else (valid, None)
+    held = None if valid is None else read.pairs(*two, columns=_columns(made, *two))
     notes = [*pairs.notes, *(held.notes if held is not None else [])]
     learnt, metrics, history = learn.learn(pairs, held, made, out=out, resume=resume, progress=progress)
     metrics["fit_seconds"] = time.perf_counter() - start
@@ -140,7 +153,7 @@ def load(folder: str | os.PathLike[str]) -> Run:
         learnt = Learnt(
             source, target, model.restore(found.learnt["shape"], source, target, found.state), config.longest
         )
-        memory = [_lines(found.arrays, side, kind) for side, kind in (("source", source), ("target", target))]
+        memory = [_lines(found.arrays[f"memory.{side}"]) for side in ("source", "target")]
         notes, history = tuple(map(str, found.learnt["notes"])), list(found.learnt["history"])
     except InputError:
         raise
@@ -150,22 +163,26 @@ def load(folder: str | os.PathLike[str]) -> Run:
     return Run(config, learnt, (memory[0], memory[1]), found.metrics, history, notes)
 
 
-def _columns(config: Config) -> tuple[str, str] | None:
-    return (config.columns[0], config.columns[1]) if config.columns else None
+def catalogue(source: Any) -> bool:
+    """Whether a path names a gettext catalogue, or a template of one."""
+    return str(source).lower().endswith((".po", ".pot"))
 
 
-def _lines(arrays: dict[str, np.ndarray], side: str, kind: tokens.Tokens) -> list[str]:
-    ids, ends = arrays[f"memory.{side}"].tolist(), arrays[f"memory.{side}.ends"].tolist()
-    fits = ends == sorted(ends) and (ends[-1] if ends else 0) == len(ids) and min(ends, default=0) >= 0
-    want(fits, f"memory.{side}", "ends that rise to the number of tokens", "others")
-    return kind.decode(ids[low:high] for low, high in zip([0, *ends], ends, strict=False))
+def _columns(config: Config, source: Any, target: Any) -> tuple[str, str] | None:
+    """The names that say where in a file of pairs the two sides are."""
+    named = bool(config.columns) and target is None and not catalogue(source)
+    return (config.columns[0], config.columns[1]) if named else None
+
+
+def _lines(text: np.ndarray) -> list[str]:
+    return text.tobytes().decode().split("\n") if len(text) else []
 
 
 def _made(kind: type, where: str, options: dict[str, Any]) -> Any:
     """A Config or Search of these options; a wrong name is answered with the nearest right one."""
-    names = {f.name for f in fields(kind)}
-    strange = sorted(set(options) - names)
+    names = [f.name for f in fields(kind)]
+    strange = sorted(set(options) - set(names))
     near = [n for name in strange for n in difflib.get_close_matches(name, names, 1)]
     todo = f"Did you mean {', '.join(near)}?" if near else ""
-    want(not strange, where, f"options of {kind.__name__}: {', '.join(sorted(names))}", ", ".join(strange), todo)
+    want(not strange, where, f"options of {kind.__name__}: {', '.join(names)}", ", ".join(strange), todo)
     return kind(**options)

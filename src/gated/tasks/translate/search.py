@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from gated import decode
 from gated._check import want, within
 from gated.tasks.translate import batches, model
 from gated.tasks.translate.model import Learnt
-from gated.tasks.translate.placeholders import mask, repair, unmask
+from gated.tasks.translate.placeholders import SENTINELS, mask, repair, unmask
 from gated.tasks.translate.tokens import BEGIN, END, PAD, UNK, Tokens, normal
 
 ROWS = 128  # sentences searched side by side
@@ -46,9 +47,17 @@ class Search:
     replace_unknown: bool = _opt(False, "Let unknown words come, and write the source word that was looked at.")
 
     def __post_init__(self) -> None:
-        within("width", self.width, 1, 1000)
-        within("n_best", self.n_best, 1, 1000)
+        whole = dict(width=(1, 1000), n_best=(1, 1000), no_repeat=(0, 1000), top_k=(1, 2**31), draw=(0, 2**63))
+        for name, (low, high) in whole.items():
+            got = getattr(self, name)
+            if got is not None:
+                want(isinstance(got, int), name, "a whole number", repr(got))
+                within(name, got, low, high)
         within("limit", self.limit, 0, 100)
+        within("length_penalty", self.length_penalty, 0, 100)
+        within("coverage_penalty", self.coverage_penalty, 0, 100)
+        within("temperature", self.temperature, 1e-3, 1e3)
+        within("top_p", self.top_p, 1e-9, 1)
         todo = f"Raise width to {self.n_best}."
         want(self.sample or self.n_best <= self.width, "n_best", f"at most width, {self.width}", self.n_best, todo)
 
@@ -71,8 +80,8 @@ def translate(
 ) -> list[list[Translation]]:  # fmt: skip
     """n_best translations of every line, in the order of the lines; of an empty line an empty one.
 
-    learnt: networks that share their tokens; their probabilities are averaged. prefixes: what each translation must
-    begin with.
+    learnt: networks that share their tokens; their probabilities are averaged. prefixes: what the translation of each
+    line must begin with, if anything; that of an empty line stays empty.
 
     Lines that are longer than what the networks learnt from are cut, after a mark where there is one, and their parts
     translated one by one. If the networks have met placeholders, those of the lines come through; `masked` says that
@@ -82,22 +91,32 @@ def translate(
     for other in learnt[1:]:
         same = (other.source, other.target) == (first.source, first.target)
         want(same, "ensemble", "runs with the same tokens", "others", "Fit them on the same text, with other seeds.")
+    count = len(lines if prefixes is None else prefixes)
+    want(count == len(lines), "prefixes", f"{len(lines)}, one for each sentence", count)
     masks = [mask(line) if first.source.sentinels and not masked else (line, []) for line in lines]
     whole = first.source.encode([line for line, _ in masks])
     parts = [(n, part) for n, ids in enumerate(whole) for part in pieces(first.source, ids, first.longest)]
-    starts = [[] for _ in lines] if prefixes is None else first.target.encode(prefixes)
+    begun = (
+        ["" for _ in lines] if prefixes is None else [_sealed(x, m) for x, (_, m) in zip(prefixes, masks, strict=True)]
+    )
+    starts = first.target.encode(begun)
     forced = [starts[n] if k == 0 or parts[k - 1][0] != n else [] for k, (n, _) in enumerate(parts)]
+    counts = itertools.groupby(n for n, _ in parts)  # a draw belongs to a line and to a part of it
+    numbers = [n + (k << 32) for n, mine in counts for k, _ in enumerate(mine)]
     found: list[list[decode.Hypothesis]] = [[] for _ in parts]
     order = sorted(range(len(parts)), key=lambda k: -len(parts[k][1]))
     for low in range(0, len(order), ROWS):
         mine = order[low : low + ROWS]
-        hypotheses = _search(learnt, [parts[k][1] for k in mine], [forced[k] for k in mine], mine, search)
+        hypotheses = _search(
+            learnt, [parts[k][1] for k in mine], [forced[k] for k in mine], [numbers[k] for k in mine], search
+        )
         for k, best in zip(mine, hypotheses, strict=True):
             found[k] = best
     by_line: list[list[tuple[list[int], list[decode.Hypothesis]]]] = [[] for _ in lines]
     for (n, part), best in zip(parts, found, strict=True):
         by_line[n].append((part, best))
-    told = (_told(first, line, mine, search) for (line, _), mine in zip(masks, by_line, strict=True))
+    asked = zip(masks, by_line, begun, starts, strict=True)
+    told = (_told(first, line, mine, search, begin, start) for (line, _), mine, begin, start in asked)
     return [[_bare(one, kept) for one in best] for best, (_, kept) in zip(told, masks, strict=True)]
 
 
@@ -118,7 +137,8 @@ def _search(
         begin=BEGIN, end=END, forbid=(PAD, BEGIN) if search.replace_unknown else (PAD, BEGIN, UNK),
         no_repeat=search.no_repeat, min_length=1,
     )  # fmt: skip
-    limit = [max(10 + int(search.limit * len(ids)), len(start)) for ids, start in zip(sources, prefixes, strict=True)]
+    sizes = zip(sources, prefixes, strict=True)
+    limit = [10 + max(int(search.limit * len(ids)), len(start)) for ids, start in sizes]
     given: dict[str, Any] = dict(limit=limit, prefixes=prefixes, lengths=lengths)
     if search.sample:
         how: dict[str, Any] = dict(temperature=search.temperature, top_k=search.top_k, top_p=search.top_p)
@@ -146,8 +166,9 @@ def pieces(tokens: Tokens, ids: list[int], longest: int) -> Iterator[list[int]]:
 
 
 def _told(
-    learnt: Learnt, line: str, parts: list[tuple[list[int], list[decode.Hypothesis]]], search: Search
-) -> list[Translation]:
+    learnt: Learnt, line: str, parts: list[tuple[list[int], list[decode.Hypothesis]]], search: Search, begin: str,
+    start: list[int],
+) -> list[Translation]:  # fmt: skip
     """The translations of a line from those of its parts, the best of each with the best of the others."""
     if not parts:
         return [Translation("", 0.0, [], [], np.zeros((0, 0), np.float32))]
@@ -163,10 +184,17 @@ def _told(
                 looks[row : row + T, column : column + len(ids)] = found.attention[:T].float().cpu().numpy()
             row, column = row + T, column + len(ids)
         text = " ".join(learnt.target.decode([found.tokens for _, found in mine]))
-        if search.replace_unknown and UNK in target:
-            text = _filled(learnt, line, source, target, looks)
+        if UNK in target:
+            text = _filled(learnt, line, source, target, looks, surface(learnt.target, begin, start))
         told.append(Translation(text, sum(found.score for _, found in mine), source, target, looks))
     return told
+
+
+def _sealed(prefix: str, originals: list[str]) -> str:
+    """A prefix with the sentinels of its line's placeholders."""
+    for sentinel, original in zip(SENTINELS, originals, strict=False):
+        prefix = prefix.replace(original, sentinel, 1)
+    return prefix
 
 
 def _bare(found: Translation, originals: list[str]) -> Translation:
@@ -177,13 +205,21 @@ def _bare(found: Translation, originals: list[str]) -> Translation:
     return found._replace(text=repair(found.text, originals) if whole is None else whole)
 
 
-def _filled(learnt: Learnt, line: str, source: list[int], target: list[int], looks: np.ndarray) -> str:
-    """The text with the source word that was looked at in the place of every unknown one (Luong et al. 2015b, §3)."""
+def _filled(
+    learnt: Learnt, line: str, source: list[int], target: list[int], looks: np.ndarray, begun: list[str]
+) -> str:
+    """The text with the source word that was looked at in the place of every unknown one (Luong et al. 2015b, §3).
+
+    begun: what stands in the text for the first tokens, where it was given.
+    """
     words = learnt.source.words(source)
     said = surface(learnt.source, line, source)
     (holes,) = learnt.target.decode([target], unknown=HOLE)
     fill = []
     for t in (t for t, token in enumerate(target) if token == UNK):
+        if t < len(begun):
+            fill.append(begun[t].strip())
+            continue
         seen = max((at for _, at in words), key=lambda at: float(looks[t, at].sum()))
         fill.append("".join(said[k] for k in seen).strip())
     return "".join(part + word for part, word in zip(holes.split(HOLE), [*fill, ""], strict=True))

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gated import checkpoint
 from gated._check import want
 from gated.tasks.translate import attend, po, read
-from gated.tasks.translate.run import Run
+from gated.tasks.translate.run import Run, catalogue
 from gated.tasks.translate.search import Translation
 
 LINES = 2048  # translated, and written, at once
@@ -18,31 +17,39 @@ PROBLEMS = 20  # shown of a catalogue's
 
 
 def write(
-    run: Run, source: Any, out: str = "-", *, beside: Sequence[Run] = (), align: str | None = None,
-    scores: bool = False, fuzzy: bool = False, **search: Any,
+    run: Run, source: Any, out: str = "-", *, beside: Sequence[Run] = (), prefixes: Any = None,
+    align: str | None = None, scores: bool = False, fuzzy: bool = False, **search: Any,
 ) -> str:  # fmt: skip
     """Translate a file, or standard input if it is "-", into a file, or to standard output; a note for people.
 
     A line of the source gives a line, an empty one an empty one. With `scores`, and with n_best above 1, a line is the
-    number of the source's line, the score and the translation, tabs between. align: a file for word alignments in
-    Pharaoh's form. A `.po` catalogue gives a `.po` catalogue; `fuzzy` translates also what is marked so. Files are
-    written whole or not at all.
+    number of the source's line, the score and the translation, tabs between. prefixes: a file with what each
+    translation must begin with, a line each. align: a file for word alignments in Pharaoh's form. A `.po` catalogue
+    gives a `.po` catalogue; `fuzzy` translates also what is marked so. Files are written whole or not at all.
     """
-    if str(source).endswith(".po"):
-        todo = "Leave them out."
-        want(
-            align is None and not scores and not beside, "a catalogue", "no align, scores or with", "one of them", todo
-        )
+    for path in (out, align):
+        _place(path)
+    if catalogue(source):
+        others = {"--with": beside, "--prefix": prefixes, "--align": align, "--scores": scores}
+        given = ", ".join(name for name, value in others.items() if value)
+        want(not given, str(source), f"for a catalogue no {', '.join(others)}", given, "Leave it out.")
         outcome = run.fill(po.load(source), fuzzy=fuzzy, **search)
         _put(out, outcome.data)
         return _met(outcome)
-    if source == "-" and sys.stdin.isatty():
-        for line in sys.stdin:
-            _put("-", "".join(_lines(run.translate([line], beside=beside, **search), 0, scores)).encode())
+    scores = scores or search.get("n_best", 1) > 1
+    want(str(source) != "-" or str(prefixes) != "-", "prefixes", "a file", "standard input, which is the source")
+    if str(source) == "-" and sys.stdin.isatty() and out == "-" and align is None and prefixes is None:
+        for n, line in enumerate(sys.stdin.buffer):
+            found = run.translate([line.decode(errors="replace")], beside=beside, **search)
+            _put("-", "".join(_lines(found, n, scores)).encode())
         return ""
-    lines, parts, aligned = read.sentences(source).source, [], []
+    lines, parts, aligned = run.lines(source), [], []
+    starts = None if prefixes is None else read.sentences(prefixes).source
+    if starts is not None:
+        want(len(starts) == len(lines), str(prefixes), f"{len(lines)} lines, as of the source", len(starts))
     for low in range(0, len(lines), LINES):
-        found = run.translate(lines[low : low + LINES], beside=beside, **search)
+        begin = None if starts is None else starts[low : low + LINES]
+        found = run.translate(lines[low : low + LINES], beside=beside, prefixes=begin, **search)
         parts.append("".join(_lines(found, low, scores)).encode())
         aligned += [alignment(run, best[0]) for best in found] if align else []
         if out == "-":
@@ -84,20 +91,30 @@ def looks(run: Run, sentence: str, out: Any = None, **search: Any) -> tuple[dict
 def _lines(found: Sequence[Sequence[Translation]], low: int, scores: bool) -> Iterator[str]:
     for n, best in enumerate(found, low + 1):
         for one in best:
-            yield f"{n}\t{one.score:.4f}\t{one.text}\n" if scores or len(best) > 1 else f"{one.text}\n"
+            yield f"{n}\t{one.score:.4f}\t{one.text}\n" if scores else f"{one.text}\n"
+
+
+def _place(out: str | None) -> None:
+    """Refuse before the work what cannot be written after it."""
+    if out not in (None, "-"):
+        path = Path(out)
+        want(not path.is_dir(), out, "a file to write", "a folder")
+        want(path.parent.is_dir(), out, "a file in a folder that exists", "none", f"Make {path.parent} first.")
 
 
 def _put(out: str, data: bytes) -> None:
     if out == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
+    elif Path(out).exists() and not Path(out).is_file():  # a pipe or a device, which stays one
+        Path(out).write_bytes(data)
     else:
-        checkpoint.write(Path(out), data)
+        po.write(out, data)
 
 
 def _met(outcome: po.Outcome) -> str:
     """What a person should look at in a filled catalogue."""
-    told = [f"{outcome.filled:,} texts filled and marked fuzzy."]
+    told = [f"{outcome.filled:,} text{'s' * (outcome.filled != 1)} filled and marked fuzzy."]
     told += [f"line {line}: {problem}" for line, problem in outcome.problems[:PROBLEMS]]
     more = len(outcome.problems) - PROBLEMS
     told += [f"and {more:,} more"] if more > 0 else []

@@ -16,10 +16,10 @@ from gated.layers.seq2seq import State
 DOUBLE = dict(dtype=torch.float64)
 SCORES = ("additive", "dot", "general")
 scores = pytest.mark.parametrize("score", SCORES)
-covers = pytest.mark.parametrize("coverage", [False, True])
+covers = pytest.mark.parametrize("coverage", [0, 1, 3])
 
 
-def attention(score, coverage=False, width=6):
+def attention(score, coverage=0, width=6):
     made = Attention(6, width, score, coverage=coverage).double()
     if coverage:
         nn.init.normal_(made.w)
@@ -80,15 +80,20 @@ def test_a_memory_without_a_step_gives_zero(score):
 
 
 @scores
-def test_coverage_moves_a_key_by_how_often_it_was_looked_at(score):
-    """The key of step s is moved by w times the sum of the earlier weights on s, in sequence and look by look."""
-    layer, (q, m) = attention(score, coverage=True), data()
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_coverage_moves_a_key_by_how_often_it_was_looked_at(score, k):
+    """The key of step s is moved by Σ_j w_j times the sum of the earlier weights on s + j; looks go on from looks."""
+    layer, (q, m) = attention(score, k), data()
     c, a = layer(q, m)
     ready = layer.prepare(m)
-    seen = torch.zeros(3, 5, **DOUBLE)
+    seen, r = torch.zeros(3, 5, **DOUBLE), k // 2
     for t in range(4):
-        moved = ready._replace(keys=ready.keys + seen[..., None] * layer.w)
-        one, look = layer.look(q[t : t + 1], moved)
+        keys = ready.keys.clone()
+        for s in range(5):
+            for j in range(-r, r + 1):
+                if 0 <= s + j < 5:
+                    keys[:, s] += seen[:, s + j, None] * layer.w[:, r + j]
+        one, look = layer.look(q[t : t + 1], ready._replace(keys=keys))
         close(c[t : t + 1], one)
         close(a[t : t + 1], look)
         seen = seen + look[0]
@@ -103,6 +108,8 @@ def test_what_does_not_fit_is_refused():
         Attention(6, 8, "dot")
     with pytest.raises(InputError, match="one of 'additive', 'dot', 'general'"):
         Attention(6, 8, "cosine")
+    with pytest.raises(InputError, match="an odd number of steps, got 2"):
+        Attention(6, 6, coverage=2)
     with pytest.raises(InputError, match="Attention query"):
         attention("dot")(torch.randn(4, 3, 7, **DOUBLE), data()[1])
 
@@ -110,7 +117,7 @@ def test_what_does_not_fit_is_refused():
 # ---- the decoder
 
 
-def decoder(kind=LSTM, top=True, feeding=False, coverage=False, score="general", dropout=0.0):
+def decoder(kind=LSTM, top=True, feeding=False, coverage=0, score="general", dropout=0.0):
     bottom = kind(4 + 5 * feeding, 6, 1 if top else 2, **DOUBLE)
     made = Decoder(
         attention(score, coverage, 8),
@@ -141,8 +148,8 @@ def rows(state, index):
 kinds = pytest.mark.parametrize(
     "how",
     [
-        {}, {"top": False}, {"feeding": True}, {"coverage": True}, {"feeding": True, "coverage": True, "top": False},
-        {"kind": GRU, "feeding": True}, {"score": "additive", "coverage": True},
+        {}, {"top": False}, {"feeding": True}, {"coverage": 3}, {"feeding": True, "coverage": 3, "top": False},
+        {"kind": GRU, "feeding": True}, {"score": "additive", "coverage": 3},
     ],
     ids=str,
 )  # fmt: skip
@@ -194,7 +201,7 @@ def test_a_decoder_is_its_equations():
 
 def test_every_weight_of_a_decoder_learns():
     """A loss on the readouts reaches every weight, coverage's and the first layer's included."""
-    made, x = decoder(feeding=True, coverage=True, score="additive"), torch.randn(6, 3, 4, **DOUBLE)
+    made, x = decoder(feeding=True, coverage=3, score="additive"), torch.randn(6, 3, 4, **DOUBLE)
     made(x, *begin(made))[0].square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
 

@@ -117,9 +117,9 @@ VARIANTS = [
     dict(attention="additive", attend="last", layers=2),
     dict(cell="gru", layers=2),
     dict(cell="gru", feeding=True, layers=2, attend="last"),
-    dict(coverage=1.0, layers=2),
-    dict(coverage=1.0, feeding=True, attention="additive"),
-    dict(coverage=0.5, attention="dot", cell="gru"),
+    dict(coverage=3, coverage_loss=1.0, layers=2),
+    dict(coverage=1, coverage_loss=1.0, feeding=True, attention="additive"),
+    dict(coverage=5, attention="dot", cell="gru"),
     dict(sampling=0.5, smoothing=0.1, zoneout=0.1, recurrent_dropout=0.1, token_dropout=0.1, dropout=0.2, layers=2),
     dict(tokens="bpe", vocabulary=60, bpe_dropout=0.1, average=2, ema=0.5),
     dict(tokens="char", vocabulary=60, lower=True, sampling=0.3, feeding=True),
@@ -416,7 +416,7 @@ def test_loaded_equals_saved(run, tmp_path):
 
 @pytest.mark.parametrize("lie", [
     dict(units=10**6), dict(embedding=10**6), dict(layers=10**9), dict(layers=0), dict(units=8.0), dict(feeding=10**6),
-    dict(coverage=1), dict(attend="both"), dict(attention="none"), dict(cell="rnn"), dict(source=10**9), dict(more=1),
+    dict(coverage=-1), dict(attend="both"), dict(attention="none"), dict(cell="rnn"), dict(source=10**9), dict(more=1),
     dict(feeding=False), dict(attention="dot"),
 ], ids=str)  # fmt: skip
 def test_a_folder_whose_shape_lies_is_refused(poor, tmp_path, lie):

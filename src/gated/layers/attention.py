@@ -35,14 +35,17 @@ class Attention(nn.Module):
 
     hidden_size, A of the additive score, is Q unless given. `dot` needs Q = M.
 
-    coverage: a step's key is moved by how often it was looked at, m_s or U m_s + w Σ_{t' < t} a_t's, so that attention
-    knows what it has done (Tu et al. 2016, §3.1; See et al. 2017, eq. 11). Looks then depend on the looks before, and
-    run one after another.
+    coverage, an odd number k: a step's key is moved by how often it and its neighbours were looked at,
+
+        k_s + Σ_j w_j v_{s+j}       v = Σ_{t' < t} a_t'      |j| < k / 2       k_s = m_s or U m_s, w_j (A,)
+
+    so that attention knows what it has done, k = 1 (Tu et al. 2016, §3.1; See et al. 2017, eq. 11), and what stands beside
+    that, k ≥ 3 (Chorowski et al. 2015, eq. 8 and 9). Looks then depend on the looks before, and run one by one.
     """
 
     def __init__(
         self, query_size: int, memory_size: int, score: str = "dot", *, hidden_size: int | None = None,
-        coverage: bool = False,
+        coverage: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         within("Attention query_size", query_size, 1)
@@ -59,9 +62,11 @@ class Attention(nn.Module):
             nn.init.uniform_(self.v, -(self.hidden_size**-0.5), self.hidden_size**-0.5)
         if score != "dot":
             self.key = nn.Linear(memory_size, self.hidden_size, bias=score == "additive")
-        self.coverage = coverage
-        if coverage:
-            self.w = nn.Parameter(torch.zeros(self.hidden_size))
+        self.coverage = int(coverage)
+        odd = "0, or an odd number of steps"
+        want(self.coverage == 0 or (self.coverage > 0 and self.coverage % 2 == 1), "Attention coverage", odd, coverage)
+        if self.coverage:
+            self.w = nn.Parameter(torch.zeros(self.hidden_size, self.coverage))
 
     def prepare(self, memory: Float[Tensor, "S B M"], lengths: Integer[Tensor, " B"] | None = None) -> Memory:
         """The memory with its keys: the part of the scores in which no query stands."""
@@ -79,17 +84,20 @@ class Attention(nn.Module):
     ) -> tuple[Float[Tensor, "T B M"], Float[Tensor, "T B S"]]:
         """T looks that know nothing of each other; `seen`, with coverage, is the sum of the weights before each."""
         q = query.transpose(0, 1)
-        cover = seen.transpose(0, 1) if self.coverage and seen is not None else None
+        around = None  # (B, T, S, k), what was seen of each step and of its neighbours
+        if self.coverage and seen is not None:
+            r = self.coverage // 2
+            around = nn.functional.pad(seen.transpose(0, 1), (r, r)).unfold(-1, self.coverage, 1)
         if self.score == "additive":
             inner = self.query(q)[:, :, None] + memory.keys[:, None]
-            if cover is not None:
-                inner = inner + cover[..., None] * self.w
+            if around is not None:
+                inner = inner + around @ self.w.T
             e = inner.tanh() @ self.v
         else:
             q = q * self.hidden_size**-0.5
             e = q @ memory.keys.transpose(1, 2)
-            if cover is not None:
-                e = e + (q @ self.w)[..., None] * cover
+            if around is not None:
+                e = e + (around * (q @ self.w)[:, :, None]).sum(-1)
         exists = memory.exists[:, None]
         a = torch.softmax(e + (exists - 1) * 1e9, -1) * exists
         return (a @ memory.values).transpose(0, 1), a.transpose(0, 1)
@@ -111,6 +119,5 @@ class Attention(nn.Module):
         return torch.cat([c for c, _ in found]), torch.cat([a for _, a in found])
 
     def extra_repr(self) -> str:
-        return f"{self.query_size}, {self.memory_size}, score={self.score!r}" + (
-            ", coverage=True" if self.coverage else ""
-        )
+        cover = f", coverage={self.coverage}" if self.coverage else ""
+        return f"{self.query_size}, {self.memory_size}, score={self.score!r}{cover}"

@@ -31,7 +31,10 @@ class Config:
         "first", "Decoder layer after which attention comes; the layers above see its looks.", choices=("first", "last")
     )
     feeding: bool = _opt(False, "Feed each step's readout to the next (slow: steps then run one by one).")
-    coverage: float = _opt(0.0, "Weight of the coverage loss; above 0 attention knows where it has looked.")
+    coverage: int = _opt(
+        0, "Attention knows how often it looked at each token (1) and at those around it (3, 5, …); 0 is off. Slow."
+    )
+    coverage_loss: float = _opt(0.0, "Cost of looking twice at one place.")
     dropout: float | None = _opt(None, "Dropout between layers.")
     recurrent_dropout: float = _opt(0.0, "Dropout of h inside the layers, one mask a sequence.")
     zoneout: float = _opt(0.0, "Zoneout of the layers' states.")
@@ -76,7 +79,9 @@ class Config:
             if getattr(self, name) is not None:
                 within(name, getattr(self, name), 0, 0.95)
         within("ema", self.ema, 0, 0.99999)
-        within("coverage", self.coverage, 0)
+        self._whole("coverage", 0)
+        want(self.coverage in (0, *range(1, 100, 2)), "coverage", "0, or an odd number below 100", self.coverage)
+        within("coverage_loss", self.coverage_loss, 0)
         within("clip", self.clip, 1e-9)
         within("lr", self.lr, 1e-9)
         if self.time_limit is not None:

@@ -50,7 +50,7 @@ def learn(
     asked = list(batches.split([[side[n] for n in fits] for side in sample], config.batch * 4))
 
     def loss(network: Any, found: batches.Batch) -> Any:
-        return model.loss(network, found, config.smoothing, config.sampling, config.coverage)
+        return model.loss(network, found, config.smoothing, config.sampling, config.coverage_loss)
 
     def validate(network: Any) -> dict[str, float]:
         device = next(network.parameters()).device
@@ -159,7 +159,7 @@ def recipe(config: Config, pairs: int, sides: Sequence[Tokens], words: int) -> t
     shape = Shape(
         source=len(sides[0]), target=len(sides[1]), cell=config.cell, layers=config.layers, units=units,
         embedding=config.embedding or min(units, 256), attention=config.attention, attend=config.attend,
-        feeding=config.feeding, coverage=config.coverage > 0,
+        feeding=config.feeding, coverage=config.coverage,
     )  # fmt: skip
     noise = Noise(dropout, config.recurrent_dropout, config.zoneout, config.token_dropout)
     steps = config.steps or max(LEAST, int(PASSES * words / config.batch))

@@ -34,7 +34,7 @@ class Shape(NamedTuple):
     attention: str
     attend: str
     feeding: bool
-    coverage: bool
+    coverage: int
 
 
 class Noise(NamedTuple):
@@ -166,8 +166,9 @@ def exact(network: Network) -> Network:
 def restore(words: dict[str, Any], source: Tokens, target: Tokens, state: dict[str, Tensor]) -> Network:
     """The network of a run folder; what it says of itself must fit its weights before memory is taken for it."""
     shape = Shape(**words)
-    whole = all(type(getattr(shape, name)) is int for name in ("source", "target", "layers", "units", "embedding"))
-    whole = whole and type(shape.feeding) is type(shape.coverage) is bool
+    counts = ("source", "target", "layers", "units", "embedding", "coverage")
+    whole = all(type(getattr(shape, name)) is int for name in counts) and type(shape.feeding) is bool
+    whole = whole and 0 <= shape.coverage < 100
     one_of("run folder cell", shape.cell, LAYERS)
     one_of("run folder attend", shape.attend, ("first", "last"))
     fits = (

@@ -226,6 +226,17 @@ def test_a_search_ends_soon_after_its_best(alpha, refill, more):
     assert sum(b for b, _ in calls) <= int((lengths + 1 + more).sum())
 
 
+def test_the_step_never_continues_what_has_ended():
+    """A hypothesis that ended is not given to the step again, not even to fill a place."""
+    plain, (state, memory, lengths) = toy(5, end=1.0), world(FIVE)
+
+    def step(tokens, state, memory):
+        assert not (tokens == END).any()
+        return plain(tokens, state, memory)
+
+    assert len(beam(step, state, memory, RULES, limit=8, lengths=lengths, n_best=5)) == 5
+
+
 def test_nothing_is_recorded_and_nothing_is_kept():
     """No gradients are recorded, though the model's weights want them, and attention does not hold the batch's."""
     weight = torch.zeros(5, 5, requires_grad=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gated._check import InputError
 from gated.decode import Hypothesis, Rules, beam, ensemble, greedy, sample
-from gated.decode.pick import best
+from gated.decode.pick import best, draw
 from small_steps import (
     BEGIN,
     END,
@@ -156,6 +156,9 @@ def test_equals_go_to_the_lower_token_and_the_better_parent():
     assert greedy(step, state, memory, rules, limit=3)[0][0].tokens == [0, 0, 0]
     (found,) = beam(step, state, memory, rules, limit=2, width=4, n_best=4, length_penalty=0.0, refill=True)
     assert [h.tokens for h in found] == [[], [0], [0, 0], [0, 1]]
+    rules = Rules(begin=0, end=99)
+    (found,) = beam(fixed(*[0.01] * 100), state, memory, rules, limit=2, width=64, n_best=64, length_penalty=0.0)
+    assert [h.tokens for h in found] == [[0, v] for v in range(64)]
 
 
 @few(max_examples=10)
@@ -207,6 +210,16 @@ def test_samples_come_as_often_as_they_are_probable():
     nearly(frequencies(p, top_p=0.65), [0, 0.25, 0, 0.4, 0])
     nearly(frequencies(p, top_p=0.66), [0, 0.25, 0, 0.4, 0.2])
     nearly(frequencies(p, top_k=3, top_p=0.7), [0, 0.25, 0, 0.4, 0])
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_a_draw_never_falls_on_what_cannot_be(top_p):
+    """At both ends of [0, 1), and on the edges between tokens, the token drawn has a probability."""
+    log_probs = torch.tensor([0.0, 0.5, 0.0, 0.5, 0.0], dtype=torch.float64).log().expand(3, 1, 5)
+    u = torch.tensor([0.0, 0.5, 1 - 2**-53], dtype=torch.float64)[:, None, None]
+    values, tokens = draw(log_probs, u, 1.0, None, top_p)
+    assert tokens.flatten().tolist() == [1, 3, 3]
+    assert torch.allclose(values, torch.tensor(0.5, dtype=torch.float64).log())
 
 
 def test_top_p_finds_its_tokens_however_many_they_are():

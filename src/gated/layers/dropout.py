@@ -14,7 +14,7 @@ LEVELS = 1 << 16  # of a rate: a mask's number is decided by 16 random bits
 def dropout(x: Shaped[Tensor, ...], p: float, training: bool = True) -> Shaped[Tensor, ...]:
     """y = x m / (1 − p), m 0 with probability p and else 1, drawn for every number (Srivastava et al. 2014, §10).
 
-    torch.nn.functional.dropout in distribution, with p rounded to 1 / 65,536. On the processor torch's generator is asked
+    torch.nn.functional.dropout in distribution, with p rounded to 1 / 65,536. On the processor the generator is asked
     for 64 bits at a time, enough for four numbers, and not for each number: a third of the time.
     """
     within("dropout p", p, 0, 1)

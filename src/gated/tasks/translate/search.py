@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -69,9 +68,7 @@ class Translation(NamedTuple):
     score: float  # what it was ranked by
     source: list[int]  # tokens,
     target: list[int]
-    attention: (
-        np.ndarray
-    )  # [len(target), len(source)] and the look at each of the one's when each of the other's was written
+    attention: np.ndarray  # and for each of these the shares that those had in it: [len(target), len(source)]
 
 
 def translate(
@@ -96,9 +93,8 @@ def translate(
     masks = [mask(line) if first.source.sentinels and not masked else (line, []) for line in lines]
     whole = first.source.encode([line for line, _ in masks])
     parts = [(n, part) for n, ids in enumerate(whole) for part in pieces(first.source, ids, first.longest)]
-    begun = (
-        ["" for _ in lines] if prefixes is None else [_sealed(x, m) for x, (_, m) in zip(prefixes, masks, strict=True)]
-    )
+    given = [""] * len(lines) if prefixes is None else prefixes
+    begun = [_sealed(prefix, originals) for prefix, (_, originals) in zip(given, masks, strict=True)]
     starts = first.target.encode(begun)
     forced = [starts[n] if k == 0 or parts[k - 1][0] != n else [] for k, (n, _) in enumerate(parts)]
     counts = itertools.groupby(n for n, _ in parts)  # a draw belongs to a line and to a part of it
@@ -226,7 +222,19 @@ def _filled(
 
 
 def surface(tokens: Tokens, line: str, ids: list[int]) -> list[str]:
-    """What stands in the text for every token, that of unknown ones included."""
-    text = f" {normal(line, tokens.lower)}"
-    found = re.fullmatch("".join("(.+?)" if i == UNK else f"({re.escape(tokens.piece(i))})" for i in ids), text, re.S)
-    return [tokens.piece(i) for i in ids] if found is None else list(found.groups())
+    """What stands in the text for every token, that of unknown ones included.
+
+    An unknown one goes on to where the known token after it stands; of several in a row each but the last is a word.
+    """
+    text, at, found = f" {normal(line, tokens.lower)}", 0, []
+    for i, after in zip(ids, [*ids[1:], END], strict=False):  # of no tokens there is no next
+        if i != UNK:
+            end = at + len(tokens.piece(i))
+        elif after == END:
+            end = len(text)
+        else:
+            end = text.find(" " if after == UNK else tokens.piece(after), at + 1)
+            end = len(text) if end < 0 else end
+        found.append(text[at:end])
+        at = end
+    return found

@@ -272,7 +272,7 @@ def translate(verb: str) -> click.Command:
 
     def two(data: tuple[str, ...]) -> tuple[str, ...]:
         if len(data) > 2:
-            raise click.UsageError(f"expected one file of pairs or two aligned files, got {len(data)}")
+            raise click.UsageError(f"expected one file of pairs or two aligned files, got {len(data)}.")
         return data
 
     run, search = click.Argument(["run"], type=EXISTING), options(task.Search)

@@ -127,6 +127,8 @@ def fit(
     """
     start = time.perf_counter()
     want(out is not None or not resume, "fit", "the folder out of the fit to resume", "none")
+    if out is not None and os.path.exists(out):  # before the work
+        checkpoint.claim(out)
     made: Config = _made(Config, "fit", options) if config is None else replace(config, **options)
     pairs = read.pairs(source, target, columns=_columns(made, source, target))
     two = valid if isinstance(valid, tuple) and len(valid) == 2 else (valid, None)

@@ -16,6 +16,7 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def direction(name: str, minutes: float, seed: int, again: bool) -> dict[str, An
     else:
         data = dict(valid=both("val", source, target), out=folder)
         run = translate.fit(*both("train", source, target), **data, time_limit=60 * minutes, seed=seed)
-    found: dict[str, Any] = {"minutes": minutes, "seed": seed, **run.metrics}
+    found: dict[str, Any] = {"minutes": minutes, "seed": seed, "threads": torch.get_num_threads(), **run.metrics}
     found["weights"] = sum(p.numel() for p in run.learnt.network.parameters())
     found["history"] = [row for row in run.history if "valid_errors" in row]
     test = both("test_2016_flickr", source, target)
@@ -184,17 +185,17 @@ PROBLEM: dict[str, Any] = dict(tokens="word", units=128, dropout=0.0, smoothing=
 def markdown(results: dict[str, Any]) -> str:
     told = [
         "# Translation, measured by `make bench-translate`",
-        f"{results['machine']['processor']}, {results['machine']['threads']} threads, torch {torch.__version__}.",
+        f"{results['processor']}, torch {torch.__version__}.",
     ]
     rows = [["Multi30k, test_2016_flickr", "BLEU lower-cased", "BLEU", "chrF", "greedy, lower-cased", "training",
-             "passes", "sentences/s, beam 5", "copy, memory"]]  # fmt: skip
+             "threads", "passes", "sentences/s, beam 5", "copy, memory"]]  # fmt: skip
     for name in ("de-en", "en-de", "en-fr"):
         for r in results.get(name, []):
             best, quick = r["beam 5"], r["greedy"]
             rows.append([
                 f"{name.replace('-', ' → ')}, seed {r['seed']}", f"**{best['bleu_lower']:.1f}**", f"{best['bleu']:.1f}",
                 f"{best['chrf']:.1f}", f"{quick['bleu_lower']:.1f}", f"{r['fit_seconds'] / 60:.1f} min",
-                f"{r['passes']:.1f}", f"{best['sentences_per_second']:.0f}",
+                str(r["threads"]), f"{r['passes']:.1f}", f"{best['sentences_per_second']:.0f}",
                 ", ".join(f"{bleu:.1f}" for bleu in r["baselines"].values()),
             ])  # fmt: skip
     if len(rows) > 1:
@@ -235,22 +236,25 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--again", action="store_true", help="score the runs that are there, without a new training")
     words = parser.parse_args()
+    parts: dict[str, Callable[[], Any]] = {"speed": speed, "problems": lambda: problems(words.seed)}
+    for part in words.only:
+        if part in parts:
+            keep(part, parts[part]())
+        else:
+            keep(part, direction(part, words.minutes, words.seed, words.again), seed=words.seed)
+
+
+def keep(part: str, found: Any, seed: int | None = None) -> None:
+    """Write a part to the results, beside what is there by now; of a direction each seed is kept."""
     path = RESULTS / "translate.json"
     results = json.loads(path.read_text()) if path.exists() else {}
-    results["machine"] = {"processor": processor(), "threads": torch.get_num_threads()}
-    for part in words.only:
-        if part == "speed":
-            results[part] = speed()
-        elif part == "problems":
-            results[part] = problems(words.seed)
-        else:
-            kept = [r for r in results.get(part, []) if r["seed"] != words.seed]
-            results[part] = sorted(
-                [*kept, direction(part, words.minutes, words.seed, words.again)], key=lambda r: r["seed"]
-            )
-        print(json.dumps({part: results[part]})[:2000], file=sys.stderr, flush=True)
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        path.with_suffix(".md").write_text(markdown(results))
+    if seed is not None:
+        others = [r for r in results.get(part, []) if r["seed"] != seed]
+        found = sorted([*others, found], key=lambda r: r["seed"])
+    results |= {"processor": processor(), part: found}
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    path.with_suffix(".md").write_text(markdown(results))
+    print(path.with_suffix(".md").read_text(), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ CONFIG, MODEL, METRICS, LEARNT, ARRAYS = (
     "arrays.safetensors",
 )
 HISTORY, TRAINING, TENSORBOARD = "history.csv", "training.safetensors", "tensorboard"
-BESIDE = ("held", "report.html", "report.png")  # what tasks add: a training without the held-out data, and pictures
+# What tasks add: a training without the held-out data, and pictures.
+BESIDE = ("held", "report.html", "report.png", "attention.png")
 PARTS = (MODEL, METRICS, LEARNT, ARRAYS)  # the files that config.json answers for
 JSON_LIMIT = 16 << 20  # bytes of one JSON file
 HEADER_LIMIT = 16 << 20  # bytes of one safetensors header

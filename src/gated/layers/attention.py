@@ -39,8 +39,8 @@ class Attention(nn.Module):
 
         k_s + Σ_j w_j v_{s+j}       v = Σ_{t' < t} a_t'      |j| < k / 2       k_s = m_s or U m_s, w_j (A,)
 
-    so that attention knows what it has done, k = 1 (Tu et al. 2016, §3.1; See et al. 2017, eq. 11), and what is beside it,
-    k ≥ 3 (Chorowski et al. 2015, eq. 8 and 9). Looks then depend on the looks before, and run one by one.
+    so that attention knows what it has done, k = 1 (Tu et al. 2016, §3.1; See et al. 2017, eq. 11), and what is beside
+    it, k ≥ 3 (Chorowski et al. 2015, eq. 8 and 9). Looks then depend on the looks before, and run one by one.
     """
 
     def __init__(

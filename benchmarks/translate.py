@@ -162,21 +162,27 @@ def step(net: Any, one: Any, optimizer: Any, mixed: bool) -> float:
 
 
 def problems(seed: int = 0) -> dict[str, Any]:
-    """Share of 500 sequences of each length that come out exactly."""
+    """Share of 500 sequences of each length that come out exactly, by a network that has met 20 symbols at most."""
     found: dict[str, Any] = {}
     for name, make in (("copy", copy_pairs), ("reverse", reverse_pairs)):
         start = time.perf_counter()
-        run = translate.fit(make(20_000, 20, 20, seed), valid=make(300, 20, 20, seed + 1, 20), seed=seed, **PROBLEM)
+        run = translate.fit(
+            make(20_000, 20, SYMBOLS, seed), valid=make(300, 20, SYMBOLS, seed + 1, 20), seed=seed, **PROBLEM
+        )
         exact = {}
         for length in LENGTHS:
-            pairs = make(500, length, 20, seed + 100 + length, length)
+            pairs = make(500, length, SYMBOLS, seed + 100 + length, length)
             told = run.predict([source for source, _ in pairs])
             exact[length] = sum(a == b for a, (_, b) in zip(told, pairs, strict=True)) / len(pairs)
         found[name] = {"exact": exact, "seconds": time.perf_counter() - start, "steps": run.metrics["steps"]}
     return found
 
 
-PROBLEM: dict[str, Any] = dict(tokens="word", units=128, dropout=0.0, smoothing=0.0, steps=3000)
+PROBLEM: dict[str, Any] = dict(  # coverage of neighbours finds the place beside the last, however long the sequence is
+    tokens="word", units=64, attention="additive", coverage=5, dropout=0.1, smoothing=0.0, lr=4e-3, steps=2200,
+    batch=1500, monitor="loss", precision="32",
+)  # fmt: skip
+SYMBOLS = 26
 
 
 # ---- the report

@@ -307,7 +307,7 @@ def test_a_folder_of_another_task_is_a_mistake(gated, tmp_path):
 
 
 def test_a_file_is_written_whole_or_not_at_all(gated, tmp_path, monkeypatch):
-    """Where the work fails the old file stands; what is no file but a pipe or device stays what it is."""
+    """Where the work fails the old file stands; a disk that fails loses no more."""
     place = tmp_path / "letter.en"
     place.write_text("old")
     monkeypatch.setattr(writing, "LINES", 1)
@@ -315,6 +315,12 @@ def test_a_file_is_written_whole_or_not_at_all(gated, tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         gated("predict", "run", "letter.de", "--out", place)
     assert [p.name for p in tmp_path.iterdir()] == ["letter.en"]
+    assert place.read_text() == "old"
+    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.os, "fsync", lambda handle: 1 / 0)  # a disk that fails once all is written
+        with pytest.raises(ZeroDivisionError):
+            writing._put(str(place), b"new")
     assert place.read_text() == "old"
 
 
@@ -335,7 +341,7 @@ def test_a_pipe_by_name_stays_a_pipe(gated, tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT for others")
 def test_ctrl_c_stops_a_fit_that_resumes(gated, desk, tmp_path):
     """Status 130 and one line; with --resume it ends with the weights of a fit that nothing stopped."""
-    words = ["fit", "train.de", "train.en", *FIT[:-1], "50", "--out"]
+    words = ["fit", "train.de", "train.en", *FIT[:-1], "40", "--out"]
     assert gated(*words, tmp_path / "whole", "--quiet")[0] == 0
     process = sandboxed(*words, tmp_path / "run", cwd=desk)
     while not (tmp_path / "run").exists() and process.poll() is None:

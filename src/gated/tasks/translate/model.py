@@ -152,7 +152,7 @@ class Learnt:
     source: Tokens
     target: Tokens
     network: Network
-    longest: int  # tokens of the longest sentences that it learnt from
+    longest: int  # tokens of a sentence that it may have learnt from; a longer one is read in parts
 
 
 def exact(network: Network) -> Network:

@@ -69,10 +69,17 @@ def test_mistakes_are_shown_with_what_is_right():
     """Examples are the first ones as they came, and then the wrong ones, counted, each with the truth."""
     lines = demo.examples(PAIRS, said("A", "X", "C", "D"))
     assert lines == [
-        f"A  {PAIRS[0][0]}", "X  May 3", "C  the day before May 3", "D  June", "", "1 of 4 are wrong, among them",
+        f"A  {PAIRS[0][0]}", "X  May 3", "C  the day before May 3", "D  June", "", "1 of 4 wrong:",
         "X  May 3, which is B",
     ]  # fmt: skip
-    assert demo.examples(PAIRS, said("A", "B", "C", "D"))[-1] == "0 of 4 are wrong."
+    assert demo.examples(PAIRS, said("A", "B", "C", "D"))[-1] == "0 of 4 wrong."
+
+
+def test_of_many_mistakes_only_the_first_are_shown():
+    """The count tells all of them, the list stops, and says that it does."""
+    lines = demo.examples(3 * PAIRS, said(*12 * ["-"]))
+    assert lines[demo.SHOWN + 1] == "12 of 12 wrong, the first:"
+    assert len(lines) == 2 * demo.SHOWN + 2
 
 
 def test_what_is_drawn_is_right_if_anything_is():

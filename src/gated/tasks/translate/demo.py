@@ -17,7 +17,7 @@ from gated.tasks.translate.write import words
 
 PAIRS, HELD, UNSEEN = 20_000, 300, 1000
 RECIPE: dict[str, Any] = dict(
-    tokens="char", layers=1, units=64, embedding=32, dropout=0.0, smoothing=0.0, batch=2400, steps=700, lr=1e-2,
+    tokens="char", layers=1, units=64, embedding=32, dropout=0.0, smoothing=0.0, batch=2400, steps=1000, lr=1e-2,
     monitor="loss", precision="32",
 )  # fmt: skip  # pairs cost nothing here, so none is met often; bfloat16 gains nothing in so small a network
 SHOWN = 5  # translations, and mistakes, at most
@@ -49,7 +49,8 @@ def examples(pairs: Sequence[tuple[str, str]], best: Sequence[Translation]) -> l
     """The first translations, and the first wrong ones with what they should be."""
     wrong = [(one.text, iso, told) for one, (told, iso) in zip(best, pairs, strict=True) if one.text != iso]
     lines = [f"{one.text}  {told}" for one, (told, _) in zip(best[:SHOWN], pairs, strict=False)]
-    lines += ["", f"{len(wrong):,} of {len(best):,} are wrong" + (", among them" if wrong else ".")]
+    more = ", the first" if len(wrong) > SHOWN else ""
+    lines += ["", f"{len(wrong):,} of {len(best):,} wrong" + (f"{more}:" if wrong else ".")]
     return lines + [f"{said}  {told}, which is {iso}" for said, iso, told in wrong[:SHOWN]]
 
 

@@ -76,7 +76,7 @@ class Torch(nn.Module):
 
     def __init__(self, ours: Any, packed: bool):
         super().__init__()
-        self.num_layers, self.packed = ours.num_layers, packed
+        self.input_size, self.num_layers, self.packed = ours.input_size, ours.num_layers, packed
         self.layer = nn.LSTM(
             ours.input_size, ours.hidden_size, ours.num_layers, dropout=ours.dropout, bidirectional=ours.bidirectional
         )
@@ -90,14 +90,14 @@ class Torch(nn.Module):
         return pad_packed_sequence(y, total_length=len(x))[0], state
 
 
-def speed(rounds: int = 5) -> dict[str, Any]:
+def speed(rounds: int = 3) -> dict[str, Any]:
     """Training steps of one network on the same batches, its layers ours and torch.nn's in turn; tokens a second."""
     pairs = read.pairs(*both("train", "de", "en"))
     found: dict[str, Any] = {"threads": torch.get_num_threads()}
     config = translate.Config(precision="32")
     ready = learn.prepare(pairs, config)
     batch, turn = batches.bucketed(ready.rows, config.batch)
-    sample = [batch(n) for n in range(0, turn, turn // 24)][:24]  # of all lengths, for their order is random
+    sample = [batch(n) for n in range(0, turn, turn // 12)][:12]  # of all lengths, for their order is random
     tokens = [int((one.after != 0).sum()) for one in sample]
     for dtype in ("float32", "bfloat16"):
         shape, noise, _ = learn.recipe(config, len(pairs), ready.tokens, 1)

@@ -265,6 +265,7 @@ void Drive<T>::run(bool back) {
     divide(Arena{nullptr}, &barrier, &size);
     Part<T>* parts = divide(Arena{memory.of(size)}, &barrier, &size);
     const int many = directions() * cut.parts;
+    const int crew = int(least(many, most(1, call.threads)));  // two directions may be one thread's
     const auto one = [&](Part<T>& p) { back ? p.backward() : p.forward(); };
     if (cut.units) {
         bool alone = false;
@@ -282,15 +283,15 @@ void Drive<T>::run(bool back) {
             return Drive<T>{plan, single}.run(back);
         }
     } else {
-        parallel(many, [&](int thread, int team) {
+        parallel(crew, [&](int thread, int team) {
             for (int d = 0; d < directions(); ++d) pack(parts[d * cut.parts], thread, team);
         });
-        parallel(many, [&](int thread, int team) {
+        parallel(crew, [&](int thread, int team) {
             for (int i = thread; i < (cut.apart ? many : cut.parts); i += team)
                 for (int k = i; k < many; k += cut.apart ? many : cut.parts) one(parts[k]);
         });
     }
-    if (back) parallel(many, [&](int thread, int team) { reduce(parts, thread, team); });
+    if (back) parallel(crew, [&](int thread, int team) { reduce(parts, thread, team); });
 }
 
 }  // namespace GATED_TARGET

@@ -3,18 +3,19 @@
 import dataclasses
 import importlib
 import io
+import itertools
 import json
 import os
 import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from gated import checkpoint, cli, translate
+from gated.tasks.translate import model
 
 writing = importlib.import_module("gated.tasks.translate.write")  # whose function hides it
 GATED = Path(sys.executable).with_name("gated")
@@ -339,17 +340,20 @@ def test_a_pipe_by_name_stays_a_pipe(gated, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT for others")
-def test_ctrl_c_stops_a_fit_that_resumes(gated, desk, tmp_path):
+def test_ctrl_c_stops_a_fit_that_resumes(gated, desk, tmp_path, monkeypatch):
     """Status 130 and one line; with --resume it ends with the weights of a fit that nothing stopped."""
-    words = ["fit", "train.de", "train.en", *FIT[:-1], "40", "--out"]
+    words, real, calls = ["fit", "train.de", "train.en", *FIT[:-1], "40", "--out"], model.loss, itertools.count()
     assert gated(*words, tmp_path / "whole", "--quiet")[0] == 0
-    process = sandboxed(*words, tmp_path / "run", cwd=desk)
-    while not (tmp_path / "run").exists() and process.poll() is None:
-        time.sleep(0.002)
-    time.sleep(0.2)  # into the training, which has just begun
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate()
-    assert (process.returncode, err) == (130, b"Stopped. A fit that has a folder goes on with --resume.\n")
+
+    def pressed(*given):
+        if next(calls) == 20:
+            signal.raise_signal(signal.SIGINT)
+        return real(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "loss", pressed)
+        told = gated(*words, tmp_path / "run")
+    assert told == (130, "", "Stopped. A fit that has a folder goes on with --resume.\n")
     assert not (tmp_path / "run" / "config.json").exists()
     assert gated(*words, tmp_path / "run", "--resume", "--quiet") == (0, "", "")
     first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run"))

@@ -13,7 +13,7 @@ import torch
 
 from gated import checkpoint, translate
 from gated._check import InputError
-from gated.tasks.translate import batches, model, po
+from gated.tasks.translate import batches, po
 from gated.tasks.translate import learn as learning
 from gated.tasks.translate.search import pieces
 
@@ -133,38 +133,6 @@ def test_every_variant_learns(options):
     losses = [row["valid_loss"] for row in run.history if "valid_loss" in row]
     assert losses[-1] < losses[0]
     assert len(run.predict(SOURCES[:2], width=2)) == 2
-
-
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-@pytest.mark.parametrize("attend", ["first", "last"])
-@pytest.mark.parametrize("options", [
-    dict(attention="general"), dict(attention="dot", coverage=True), dict(attention="additive", feeding=True),
-    dict(attention="additive", coverage=True, feeding=True),
-])  # fmt: skip
-def test_a_padded_batch_is_its_sentences(cell, attend, options):
-    """The loss of a batch is the sum of its sentences' losses, however much padding they get from one another."""
-    how = dict(feeding=False, coverage=False) | options
-    shape = model.Shape(20, 18, cell, 2, 6, 5, attend=attend, **how)
-    network = model.Network(shape).eval()
-    rng = np.random.default_rng(0)
-    sides = [[rng.integers(4, size, n).tolist() for n in lengths]
-             for size, lengths in ((20, (1, 9, 4)), (18, (7, 2, 1)))]  # fmt: skip
-    rates = (0.1, 0.0, 1.0 if how["coverage"] else 0.0)
-    with torch.no_grad():
-        whole, count = model.loss(network, batches.collate(*sides), *rates)
-        alone = [model.loss(network, batches.collate([s], [t]), *rates) for s, t in zip(*sides, strict=True)]
-    assert count == sum(n for _, n in alone) == 13
-    assert float(whole) == pytest.approx(sum(float(loss) for loss, _ in alone), rel=1e-4)
-
-
-def test_batches_hold_every_pair_once_within_their_budget():
-    """One pass has each pair once, no batch has more tokens than it may, and another pass has another order."""
-    sides = [[[5] * len(x.split()) for x, _ in TRAIN], [[5] * len(y.split()) for _, y in TRAIN]]
-    batch, turn = batches.bucketed(sides, 60, seed=3)
-    first, second = ([batch(k * turn + n) for n in range(turn)] for k in range(2))
-    assert sum(len(found.lengths) for found in first) == sum(len(found.lengths) for found in second) == len(TRAIN)
-    assert max(found.after.numel() for found in first) <= 60 + 2 * 12
-    assert [found.after.shape for found in first] != [found.after.shape for found in second]
 
 
 # ---- searching

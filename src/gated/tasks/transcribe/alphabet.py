@@ -1,0 +1,82 @@
+"""Text to symbols and back: characters, or whole words. Symbol 0 is CTC's blank."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gated._check import one_of, want
+
+BLANK = 0
+LARGEST = 20_000  # symbols
+
+
+def normal(text: str) -> str:
+    """NFC, and one space for any white space; none at the ends."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """What a network writes; `symbols[0]` is the blank's empty text."""
+
+    tokens: str  # "char": a symbol is a character; "word": a word, and a space stands between two
+    symbols: tuple[str, ...]
+    lower: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_index", {symbol: k for k, symbol in enumerate(self.symbols)})
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    @property
+    def separator(self) -> int | None:
+        """The symbol that parts words, if there is one."""
+        return self._index.get(" ") if self.tokens == "char" else None
+
+    def pieces(self, text: str) -> list[str]:
+        text = normal(text.lower() if self.lower else text)
+        return text.split() if self.tokens == "word" else list(text)
+
+    def encode(self, text: str) -> list[int]:
+        """The symbols of a text; those that the alphabet lacks are left out."""
+        return [self._index[piece] for piece in self.pieces(text) if piece in self._index]
+
+    def unseen(self, text: str) -> list[str]:
+        """What the alphabet lacks of a text."""
+        return sorted({piece for piece in self.pieces(text) if piece not in self._index})
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        text = (" " if self.tokens == "word" else "").join(self.symbols[k] for k in tokens)
+        return " ".join(text.split()) if self.tokens == "char" else text
+
+    def save(self) -> dict[str, Any]:
+        return {"tokens": self.tokens, "symbols": list(self.symbols), "lower": self.lower}
+
+    _index: Any = None
+
+
+def learn(texts: Iterable[str], tokens: str, lower: bool = False) -> Alphabet:
+    """The alphabet of some texts."""
+    one_of("tokens", tokens, ("char", "word"))
+    empty = Alphabet(tokens, ("",), lower)
+    found = sorted({piece for text in texts for piece in empty.pieces(text)})
+    todo = "Are these transcripts? With whole words, tokens='char' needs far fewer." if tokens == "word" else ""
+    want(bool(found), "texts", "some text to learn from", "none")
+    want(len(found) < LARGEST, "texts", f"fewer than {LARGEST:,} symbols", f"{len(found):,}", todo)
+    return Alphabet(tokens, ("", *found), lower)
+
+
+def restore(words: dict[str, Any]) -> Alphabet:
+    """The alphabet of a run folder."""
+    symbols = words["symbols"]
+    fits = isinstance(symbols, list) and all(isinstance(s, str) and len(s) < 1000 for s in symbols)
+    want(fits and 2 <= len(symbols) <= LARGEST, "run folder symbols", f"2 to {LARGEST:,} texts", "something else")
+    want(symbols[0] == "" and "" not in symbols[1:], "run folder symbols", "a blank, then texts", "something else")
+    want(len(set(symbols)) == len(symbols), "run folder symbols", "every symbol once", "one twice")
+    one_of("run folder tokens", words["tokens"], ("char", "word"))
+    want(type(words["lower"]) is bool, "run folder lower", "true or false", words["lower"])
+    return Alphabet(words["tokens"], tuple(symbols), words["lower"])

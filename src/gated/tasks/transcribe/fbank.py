@@ -1,0 +1,225 @@
+"""Log-mel filter banks: what a frame of sound holds in each band of hearing, whole or as the sound comes.
+
+    s    = frame t: the samples from t·hop, `window` seconds of them     (no frame reaches past the last sample)
+    s   -= mean(s)
+    s_i  = s_i - 0.97 s_{i-1},  s_0 = 0.03 s_0                           the higher, the weaker: level that out
+    P    = |FFT(s · (0.5 - 0.5 cos(2πi/(n-1)))^0.85)|²                   zeros up to a power of two
+    x_kt = log max(Σ_f M_kf P_f, 2⁻²³)
+
+M_k is a triangle over mel(f) = 1127 ln(1 + f/700): 1 at its centre, 0 from the neighbours' centres on; the centres lie
+equally far apart in mel between `low` and `high`.
+
+Source: Davis & Mermelstein 1980 ("Comparison of parametric representations", section II: triangles on the mel scale);
+the HTK Book, section 5.4, for the mel formula; and Kaldi's compute-fbank-feats with dither 0 and snip-edges, which this
+equals. Samples are in [-1, 1]: there the floor 2⁻²³ lies where the noise of 16-bit samples does, so digital silence and
+a quiet room look alike. Kaldi's own habit of samples up to 32768 would add log 2³⁰ = 20.8.
+
+All is reckoned in float64, each frame by itself in the same order of additions, and rounded once: a frame comes out the
+same bits whether its sound came whole or in pieces.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int
+
+from gated._check import refuse, shape, want, within
+
+__all__ = ["Front", "Running", "Stream", "by", "fbank", "whole"]
+
+EMPHASIS = 0.97
+FLOOR = 2.0**-23  # of a band's energy
+STILL = 0.1  # of a standard deviation, in nats: white noise has about 0.2, so only a dead band has less
+BLOCK = 1 << 14  # points of spectrum reckoned together: they stay in the cache
+
+
+class Front(NamedTuple):
+    """What a filter bank needs to know.
+
+    rate          samples a second
+    bands         mel bands of a frame
+    window, hop   seconds of a frame, and from a frame's start to the next one's
+    low, high     Hz; `high` 0 is half the rate
+    """
+
+    rate: int
+    bands: int = 40
+    window: float = 0.025
+    hop: float = 0.010
+    low: float = 20.0
+    high: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """Samples in a frame."""
+        return int(self.rate * self.window + 1e-6)
+
+    @property
+    def step(self) -> int:
+        """Samples from a frame's start to the next one's."""
+        return int(self.rate * self.hop + 1e-6)
+
+
+class Stream:
+    """Frames as soon as their samples are there.
+
+    push(samples [n]) -> float32 [bands, t]   the t >= 0 frames that these samples completed
+
+    Pushed one after another, the frames of any pieces of a sound, of 0 samples, of 1 or of all, are bit for bit
+    those of `fbank` for the whole. A frame waits for nothing but its own last sample.
+    """
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+        self.tables = _tables(front)
+        self.rest = np.zeros(0, np.float32)  # from the next frame's first sample on
+        self.skip = 0  # samples still to come before that, where hop > window
+
+    def push(self, samples: Float32[np.ndarray, " n"]) -> Float32[np.ndarray, "bands t"]:
+        """The frames that are complete now and were not before."""
+        skipped = min(self.skip, len(samples))
+        self.skip -= skipped
+        held = np.concatenate([self.rest, samples[skipped:]])
+        size, step = self.front.size, self.front.step
+        count = max(0, 1 + (len(held) - size) // step)
+        x = np.empty((self.front.bands, count), np.float32)
+        block = max(1, BLOCK // self.tables.points)
+        for t in range(0, count, block):
+            some = min(block, count - t)
+            view = held[t * step : (t + some - 1) * step + size]
+            x[:, t : t + some] = _reckon(np.lib.stride_tricks.sliding_window_view(view, size)[::step], self.tables)
+        self.skip += max(0, count * step - len(held))
+        self.rest = held[count * step :].copy()
+        return x
+
+
+def fbank(samples: Float32[np.ndarray, " N"], front: Front) -> Float32[np.ndarray, "bands T"]:
+    """Log-mel energies of a sound: the equations at the head of this file.
+
+    samples [N] in [-1, 1], at front.rate  ->  [bands, T],  T = 1 + (N - size) // step, and 0 for less than a window
+
+    Errors: a front that has no such filters: a window under two samples, a hop under one, `high` above half the rate or
+    not above `low`, more bands than the spectrum has lines for.
+    """
+    return Stream(front).push(samples)
+
+
+# ---- normalisation
+
+
+def whole(x: Float32[np.ndarray, "bands T"]) -> Float32[np.ndarray, "bands T"]:
+    """(x_kt - μ_k) / max(σ_k, 0.1), with the mean and standard deviation of each band over these very frames."""
+    if x.shape[1] == 0:
+        return x
+    wide = x.astype(np.float64)
+    return by(x, wide.mean(1), wide.std(1))
+
+
+def by(
+    x: Float32[np.ndarray, "bands T"], mean: Float64[np.ndarray, " bands"], std: Float64[np.ndarray, " bands"]
+) -> Float32[np.ndarray, "bands T"]:
+    """(x_kt - mean_k) / max(std_k, 0.1), by given figures: a speaker's, or those of all that was learnt from."""
+    shape("normalisation", x, len(mean), "T")
+    return ((x - mean[:, None]) / np.maximum(std, STILL)[:, None]).astype(np.float32)
+
+
+class Running:
+    """Normalisation that looks back only: by the frames so far and `prior` frames that were as those learnt from.
+
+    n_t = prior + t + 1,  d_s = x_s - mean        band by band, t counted from 0
+    μ_t = mean + Σ_{s<=t} d_s / n_t
+    σ_t² = (prior · std² + Σ_{s<=t} d_s²) / n_t - (Σ_{s<=t} d_s / n_t)²
+    push(x [bands, t]) -> [bands, t]              (x_t - μ_t) / max(σ_t, 0.1)
+
+    These are the mean and variance of both kinds of frames together. The sums run in float64 from frame to frame, so
+    that frames in pieces of any number come out bit for bit as they would in one.
+    """
+
+    def __init__(
+        self, mean: Float64[np.ndarray, " bands"], std: Float64[np.ndarray, " bands"], prior: float = 100
+    ) -> None:
+        within("prior", prior, 1)
+        self.mean, self.std, self.prior = mean, np.maximum(std, STILL), prior
+        self.frames = 0
+        self.sums = np.zeros((2, len(mean), 1))  # of d and of d²
+
+    def push(self, x: Float32[np.ndarray, "bands t"]) -> Float32[np.ndarray, "bands t"]:
+        """These frames, normalised by all until each of them."""
+        shape("normalisation", x, len(self.mean), "T")
+        d = x - self.mean[:, None]
+        sums = np.concatenate([self.sums, np.stack([d, d * d])], axis=2).cumsum(axis=2)
+        n = self.prior + self.frames + np.arange(1, x.shape[1] + 1)
+        ahead = sums[0, :, 1:] / n
+        variance = (self.prior * self.std[:, None] ** 2 + sums[1, :, 1:]) / n - ahead * ahead
+        self.frames, self.sums = self.frames + x.shape[1], sums[:, :, -1:].copy()
+        return ((d - ahead) / np.sqrt(np.maximum(variance, STILL**2))).astype(np.float32)
+
+
+# ---- arithmetic
+
+
+class Tables(NamedTuple):
+    """What depends on the front alone. A line f of the spectrum is on two triangles: it leaves one, enters the next."""
+
+    points: int  # of the FFT
+    window: Float64[np.ndarray, " size"]
+    lines: slice  # those on any triangle
+    rise: Float64[np.ndarray, " lines"]  # line f's share of the triangle it enters
+    fall: Float64[np.ndarray, " lines"]
+    edges: Int[np.ndarray, " bands+1"]  # where, among `lines`, those begin that enter triangle k
+    filled: Float64[np.ndarray, " bands+1"]  # 1, or 0 where there are none: there `reduceat` would give a neighbour's
+
+
+def _reckon(frames: Float32[np.ndarray, "t size"], tables: Tables) -> Float32[np.ndarray, "bands t"]:
+    """The equations. No operation mixes frames, or adds in an order that depends on how many of them there are."""
+    s = frames.astype(np.float64)
+    s -= s.mean(axis=1, keepdims=True)
+    s[:, 1:] -= EMPHASIS * s[:, :-1]
+    s[:, 0] *= 1 - EMPHASIS
+    s *= tables.window
+    spectrum = np.fft.rfft(s, tables.points)[:, tables.lines]
+    power = spectrum.real**2 + spectrum.imag**2
+    # A matrix product would add in an order that depends on the number of frames; sums of stretches do not.
+    up = np.add.reduceat(power * tables.rise, tables.edges, axis=1) * tables.filled
+    down = np.add.reduceat(power * tables.fall, tables.edges, axis=1) * tables.filled
+    energy = up[:, :-1] + down[:, 1:]
+    return np.log(np.maximum(energy, FLOOR)).astype(np.float32).T
+
+
+@functools.lru_cache(maxsize=32)
+def _tables(front: Front) -> Tables:
+    within("rate", front.rate, 100, 1_000_000)
+    within("bands", front.bands, 1, 1000)
+    high = front.high or front.rate / 2
+    want(front.size >= 2, "window", f"at least two samples, {2 / front.rate:g} s", front.window)
+    want(front.window <= 1, "window", "at most a second", front.window)
+    want(front.step >= 1, "hop", f"at least a sample, {1 / front.rate:g} s", front.hop)
+    want(front.hop <= 1, "hop", "at most a second", front.hop)
+    want(
+        0 <= front.low < high <= front.rate / 2, "bands", "0 <= low < high <= rate / 2", f"{front.low:g} to {high:g} Hz"
+    )
+    points = 1 << (front.size - 1).bit_length()
+    at = _mel(np.arange(points // 2) * (front.rate / points))
+    corners = np.linspace(_mel(front.low), _mel(high), front.bands + 2)
+    inside = np.flatnonzero((at > corners[0]) & (at < corners[-1]))
+    if len(inside) == 0:
+        refuse("bands", "lines of the spectrum", "none between low and high")
+    lines = slice(int(inside[0]), int(inside[-1]) + 1)
+    stretch = np.searchsorted(corners, at[lines], side="right") - 1  # between corners k and k+1
+    share = (at[lines] - corners[stretch]) / np.diff(corners)[stretch]
+    edges = np.searchsorted(stretch, np.arange(front.bands + 1))
+    counts = np.diff([*edges, len(stretch)])
+    empty = np.flatnonzero(counts[:-1] + counts[1:] == 0)
+    if len(empty) > 0:
+        got = f"{front.bands} bands, of which number {empty[0] + 1} has none"
+        refuse("bands", "a line of the spectrum in every band", got, "Take fewer bands, or a longer window.")
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(front.size) / (front.size - 1))
+    filled = (counts > 0).astype(np.float64)
+    return Tables(points, hann**0.85, lines, share, 1 - share, np.minimum(edges, len(stretch) - 1), filled)
+
+
+def _mel(hertz: Any) -> Any:
+    return 1127 * np.log1p(hertz / 700)

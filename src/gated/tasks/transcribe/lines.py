@@ -59,7 +59,9 @@ def ink(path: str | Path) -> np.ndarray:
     want(light - dark >= FAINT, where, SPAN, "a blank one")
     paper, black = (light, dark) if 2 * counts[cut:].sum() >= grey.size else (dark, light)  # there is more of paper
     out = np.rint(np.clip((paper - np.arange(256)) * (255 / (paper - black)), 0, 255)).astype(np.uint8)[grey]
-    inked = np.flatnonzero((out > 127).any(0))
+    count = (out > 127).sum(0)
+    whole = np.convolve(count, (1, 1, 1), "same") > 2  # more than a speck of dust
+    inked = np.flatnonzero((count > 0) & (whole if whole.any() else True))
     return out[:, inked[0] : inked[-1] + 1]
 
 
@@ -126,7 +128,7 @@ def _followed(w: np.ndarray, wy: np.ndarray, deviation: float) -> np.ndarray:
     K = np.exp(-0.5 * d * d)
     S0, S1, S2, N0, N1 = K @ w, (K * d) @ w, (K * d * d) @ w, K @ wy, (K * d) @ wy
     S0 = S0 + 1e-3 * w.mean()
-    S2 = S2 + 0.1 * S0
+    S2 = S2 + 0.3 * S0
     return np.interp(columns, at, (S2 * N0 - S1 * N1) / (S2 * S0 - S1 * S1))
 
 

@@ -1,0 +1,205 @@
+"""An image of a line of print to columns of one height: ink 1, paper 0, the line straight and of the same size.
+
+Scans differ in what no reader looks at: how large the letters are, how much paper is around them, whether the line runs
+level, how dark the ink is. What is left here is the same for all of them.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from gated._check import optional, refuse, want, within
+
+__all__ = ["columns", "ink", "level"]
+
+PIXELS = 50_000_000  # of one image
+FAINT = 16  # of 255 greys: with less than that between ink and paper an image is blank
+STANDS = 10  # times as high as wide: no letter is, but a line on its side
+REACH = 4.0  # mean distances of the ink from the line's middle that hold its ascenders and descenders
+SMOOTH = 1.5  # line heights that the middle is followed over, as a Gaussian's deviation
+SPAN = "the image of one line"
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+
+
+def columns(
+    path: str | Path, *, height: int = 32, dewarp: bool = True, longest: int = 4096
+) -> Float[np.ndarray, "R T"]:
+    """The image of one line as `height` rows and as many columns as it takes, float32, ink 1 and paper 0.
+
+    path      any image that Pillow opens: black on white or white on black, grey, coloured, transparent (on white)
+    height    rows; the letters fill them whatever the size of the image
+    dewarp    follow the line where it slopes or bends; else it is only cropped and scaled
+    longest   columns at most
+
+    An image over ten times as high as wide holds a line on its side, read from the bottom up: it is turned.
+
+    Errors name the file: not there, a folder, no image, damaged, several pages, blank, too large, too long.
+    """
+    within("height", height, 8, 512)
+    within("longest", longest, 8)
+    page = ink(path)
+    line = level(page, height, dewarp=dewarp, longest=longest, where=str(path))
+    return line.astype(np.float32) / 255
+
+
+def ink(path: str | Path) -> np.ndarray:
+    """The image as bytes [h, w], paper 0 and ink 255, cropped at the sides to what is inked; see `columns`."""
+    where = str(path)
+    grey = _turned(_grey(Path(path), where))
+    counts = np.bincount(grey.ravel(), minlength=256)
+    want(int((counts > 0).sum()) > 1, where, SPAN, "a blank one")
+    cut = _between(counts)
+    dark, light = _median(counts[:cut]), cut + _median(counts[cut:])
+    want(light - dark >= FAINT, where, SPAN, "a blank one")
+    paper, black = (light, dark) if 2 * counts[cut:].sum() >= grey.size else (dark, light)  # there is more of paper
+    out = np.rint(np.clip((paper - np.arange(256)) * (255 / (paper - black)), 0, 255)).astype(np.uint8)[grey]
+    count = (out > 127).sum(0)
+    whole = np.convolve(count, (1, 1, 1), "same") > 2  # more than a speck of dust
+    inked = np.flatnonzero((count > 0) & (whole if whole.any() else True))
+    return out[:, inked[0] : inked[-1] + 1]
+
+
+def level(
+    page: np.ndarray, height: int, *, dewarp: bool = True, longest: int = 4096, where: str = "line"
+) -> np.ndarray:
+    """Bytes [h, w] of ink to bytes [height, T]: the line straight, filling the rows, a margin at either end.
+
+    The middle of the line at a column is where a straight line, fitted to the ink around with weights of a Gaussian
+    in columns, passes it; the fit is repeated on the ink near the middle found. The rows are those within `REACH` mean
+    distances of the ink from the middle. After the centre normaliser of OCRopus (Breuel et al., ICDAR 2013), which
+    takes the largest of the smoothed ink.
+    """
+    page = _reduced(page, 4 * height)
+    middle, reach = _middle(page, dewarp)
+    scale = height / (2 * reach)
+    T, margin = max(1, round(page.shape[1] * scale)), height // 4
+    got = f"{T + 2 * margin} columns at {height} rows"
+    want(T + 2 * margin <= longest, where, f"a line of at most {longest} columns", got, "Does it hold one line alone?")
+    rows = middle - reach + (np.arange(round(2 * reach)) + 0.5)[:, None] * (2 * reach / round(2 * reach)) - 0.5
+    image = optional("PIL.Image", "transcribe")
+    band = image.fromarray(_lifted(page, rows)).resize((T, height), image.Resampling.BICUBIC)
+    return np.pad(np.asarray(band), ((0, 0), (margin, margin)))
+
+
+# ---- the middle of the line
+
+
+def _middle(page: np.ndarray, dewarp: bool) -> tuple[np.ndarray, float]:
+    """The row of the line's middle at every column, and how far above and below it the line reaches."""
+    h, w = page.shape
+    weight = np.where(page > 63, page, 0) / 255
+    row, column = np.arange(h)[:, None], np.arange(w)
+    total = weight.sum()
+    least = h * min(max(0.25 * h / w, 0.125), 0.4)  # a dash alone says little of the line's height, its image more
+    middle = np.full(w, (weight * row).sum() / total)
+    if dewarp:
+        down, across = weight.sum(0), column - (weight.sum(0) * column).sum() / total
+        slope = (across * (weight * (row - middle)).sum(0)).sum() / ((across**2 * down).sum() + total * h**2 / 12)
+        middle = middle + slope * across
+    reach = _reach(weight, row, middle, least)
+    for _ in range(3 if dewarp else 0):
+        near = np.where(np.abs(row - middle) <= reach, weight, 0)
+        middle = middle + _followed(near.sum(0), (near * (row - middle)).sum(0), 2 * SMOOTH * reach)
+        reach = _reach(near, row, middle, least)
+    return middle, reach
+
+
+def _reach(weight: np.ndarray, row: np.ndarray, middle: np.ndarray, least: float) -> float:
+    return max(least, 1.0, REACH * float((weight * np.abs(row - middle)).sum() / max(weight.sum(), 1e-9)))
+
+
+def _followed(w: np.ndarray, wy: np.ndarray, deviation: float) -> np.ndarray:
+    """Straight lines fitted locally to heights y of weight w at every column; flat, towards 0, where there is no ink.
+
+    Of the moments S_k = Σ K w d^k and N_k = Σ K w y d^k, with d the distance in columns and K a Gaussian of it, the fit
+    passes at (S_2 N_0 - S_1 N_1) / (S_2 S_0 - S_1²); a ridge on the slope holds it where all ink is in one place.
+    """
+    step = max(1, int(deviation / 6))  # narrower than anything that the Gaussian lets through
+    edges = np.arange(0, len(w), step)
+    columns, at = np.arange(len(w)), edges + (step - 1) / 2
+    w, wy = np.add.reduceat(w, edges), np.add.reduceat(wy, edges)
+    d = (at - at[:, None]) / deviation
+    K = np.exp(-0.5 * d * d)
+    S0, S1, S2, N0, N1 = K @ w, (K * d) @ w, (K * d * d) @ w, K @ wy, (K * d) @ wy
+    S0 = S0 + 1e-3 * w.mean()
+    S2 = S2 + 0.3 * S0
+    return np.interp(columns, at, (S2 * N0 - S1 * N1) / (S2 * S0 - S1 * S1))
+
+
+def _lifted(page: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The page at fractional rows [n, w], linear between two; paper beyond its edges."""
+    page = np.pad(page, ((1, 1), (0, 0))).astype(np.float32)
+    rows = np.clip(rows + 1, 0, len(page) - 1.001)
+    low = rows.astype(np.int64)
+    share = (rows - low).astype(np.float32)
+    above, below = (np.take_along_axis(page, k, 0) for k in (low, low + 1))
+    return np.rint(above + share * (below - above)).astype(np.uint8)
+
+
+def _reduced(page: np.ndarray, most: int) -> np.ndarray:
+    """Made smaller by a whole number where it is far higher than wanted: what follows costs by the pixel."""
+    inked = np.flatnonzero((page > 127).any(1))
+    k = (inked[-1] + 1 - inked[0]) // most
+    if k < 2:
+        return page
+    image = optional("PIL.Image", "transcribe")
+    return np.asarray(image.fromarray(page).reduce(int(k)))
+
+
+# ---- the file
+
+
+def _grey(path: Path, where: str) -> np.ndarray:
+    """Its pixels as bytes, black 0 and white 255, whatever the file holds."""
+    image, ops = optional("PIL.Image", "transcribe"), optional("PIL.ImageOps", "transcribe")
+    want(path.exists(), where, "a file", "no such file")
+    want(not path.is_dir(), where, "a file", "a folder")
+    most = f"an image of at most {PIXELS:,} pixels"
+    try:
+        with image.open(path) as found:
+            w, h = found.size
+            want(w * h <= PIXELS, where, most, f"{w} x {h}", "Crop the line out of its page.")
+            pages = 1 if found.format == "MPO" else getattr(found, "n_frames", 1)  # of a camera: more than one, of one
+            want(pages == 1, where, SPAN, f"{pages} pages", "Save each as a file of its own.")
+            return _plain(ops.exif_transpose(found), image)
+    except (image.DecompressionBombError, image.DecompressionBombWarning) as error:
+        refuse(where, most, str(error))
+    except image.UnidentifiedImageError:
+        refuse(where, "an image", "none that can be read")
+    except BROKEN as error:
+        refuse(where, "a whole image", str(error).rstrip(".") or type(error).__name__, "It was cut short or damaged.")
+
+
+def _plain(found: Any, image: Any) -> np.ndarray:
+    if found.mode.startswith(("I", "F")):  # 16 bits and more: white is the lightest there is, for it is told nowhere
+        values = np.nan_to_num(np.asarray(found).astype(np.float32), posinf=0, neginf=0)
+        return np.rint(np.maximum(values, 0) * (255 / max(float(values.max()), 1e-6))).astype(np.uint8)
+    if found.mode not in ("1", "L", "RGB", "CMYK") or "transparency" in found.info:
+        white = image.new("RGBA", found.size, "white")
+        white.alpha_composite(found.convert("RGBA"))
+        found = white
+    return np.asarray(found.convert("L"))
+
+
+def _turned(grey: np.ndarray) -> np.ndarray:
+    h, w = grey.shape
+    return np.rot90(grey, -1) if h > STANDS * w else grey
+
+
+def _between(counts: np.ndarray) -> int:
+    """The first grey of the lighter part, where the variance between the two parts is largest (Otsu 1979)."""
+    n, s = np.cumsum(counts)[:-1].astype(float), np.cumsum(counts * np.arange(256))[:-1].astype(float)
+    rest, total = counts.sum() - n, float((counts * np.arange(256)).sum())
+    apart = n * rest * (s / np.maximum(n, 1) - (total - s) / np.maximum(rest, 1)) ** 2
+    best = np.flatnonzero(apart >= apart.max() * (1 - 1e-9))
+    return int(best[len(best) // 2]) + 1
+
+
+def _median(counts: np.ndarray) -> int:
+    return int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))

@@ -1,0 +1,245 @@
+"""Lines of print: what comes out is the same however the image was scanned, stored, bent or scaled."""
+
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from gated._check import InputError
+from gated.tasks.transcribe import lines
+
+TEXT = "The quick brown fox, jumps over 42 dogs & (some) Foxes again."
+
+
+def drawn(text: str = TEXT, size: int = 30, face: str = "DejaVuSerif", pad: int = 12) -> np.ndarray:
+    """A line in black on white, bytes."""
+    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf", size)
+    left, top, right, bottom = map(int, font.getbbox(text))
+    image = Image.new("L", (right - left + 2 * pad, bottom - top + 2 * pad), 255)
+    ImageDraw.Draw(image).text((pad - left, pad - top), text, 0, font)
+    return np.asarray(image)
+
+
+def saved(folder: Path, image, name: str = "line.png", **options) -> Path:
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    image.save(folder / name, **options)
+    return folder / name
+
+
+def bent(image: np.ndarray, shift) -> np.ndarray:
+    """Every column moved down by its own number of rows, the image made high enough for it."""
+    shift = np.asarray(shift) - np.min(shift)
+    extra = int(np.ceil(shift.max())) + 1
+    page = np.pad(image, ((extra, extra), (0, 0)), constant_values=255).astype(float)
+    rows = np.arange(len(page))
+    return np.stack([np.interp(rows - s, rows, column) for s, column in zip(shift, page.T, strict=True)], 1).astype(
+        "u1"
+    )
+
+
+def likeness(a: np.ndarray, b: np.ndarray) -> float:
+    """The correlation of two lines, the second stretched to the first's columns."""
+    b = np.asarray(Image.fromarray((255 * b).astype("u1")).resize(a.shape[::-1])) / 255
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+@pytest.fixture
+def plain(tmp_path):
+    return lines.columns(saved(tmp_path, drawn(), "plain.png"))
+
+
+def test_a_line_becomes_columns_of_ink(plain):
+    """float32, `height` rows, paper 0 with a margin at both ends, ink 1, letters in the middle and nothing cut off."""
+    assert plain.dtype == np.float32
+    assert len(plain) == 32
+    assert (plain.min(), plain.max()) == (0, 1)
+    assert not plain[:, :8].any()
+    assert not plain[:, -8:].any()
+    assert plain[:, 8].any()
+    assert plain[:, -9].any()
+    assert not plain[0].any()
+    assert not plain[-1].any()
+    assert plain[4:-4].sum() > 0.9 * plain.sum()
+
+
+@pytest.mark.parametrize("name", ["slope", "bow", "wave"])
+def test_a_bent_line_comes_out_straight(name, plain, tmp_path):
+    """A line that slopes, bows or waves by more than its letters' height comes out like the straight one."""
+    t = np.linspace(-1, 1, drawn().shape[1])
+    shift = {"slope": 25 * t, "bow": 25 * t * t, "wave": 12 * np.sin(5 * t)}[name]
+    path = saved(tmp_path, bent(drawn(), shift))
+    assert likeness(plain, lines.columns(path)) > 0.9
+    assert likeness(plain, lines.columns(path, dewarp=False)) < 0.5
+
+
+@pytest.mark.parametrize(("size", "pad"), [(16, 0), (16, 30), (60, 5), (60, 60), (200, 100)])
+def test_letters_fill_the_rows_at_any_size(size, pad, plain, tmp_path):
+    """The line's own height is scaled, not the image's: letters of 16 or 200 pixels on little or much paper are one."""
+    x = lines.columns(saved(tmp_path, drawn(size=size, pad=pad)))
+    assert abs(x.shape[1] / plain.shape[1] - 1) < 0.08
+    assert likeness(plain, x) > (0.85 if size > 16 else 0.75)
+
+
+def test_height_is_what_was_asked_for(tmp_path):
+    """Twice the rows come with twice the columns, so letters keep their proportions."""
+    path = saved(tmp_path, drawn())
+    low, high = (lines.columns(path, height=height) for height in (24, 48))
+    assert (len(low), len(high)) == (24, 48)
+    assert abs(high.shape[1] - 2 * low.shape[1]) <= 2
+
+
+def coloured(grey: np.ndarray, ink, paper) -> np.ndarray:
+    share = grey[..., None] / 255
+    return np.rint(share * np.array(paper) + (1 - share) * np.array(ink)).astype("u1")
+
+
+STORED = {
+    "1": lambda g: Image.fromarray(g).convert("1", dither=Image.Dither.NONE),
+    "P": lambda g: Image.fromarray(g).convert("P"),
+    "LA": lambda g: Image.merge("LA", [Image.new("L", g.shape[::-1], 0), Image.fromarray(255 - g)]),
+    "RGB": lambda g: Image.fromarray(coloured(g, (20, 20, 120), (250, 245, 220))),
+    "RGBA": lambda g: Image.fromarray(np.dstack([g * 0, g * 0, g * 0, 255 - g])),
+    "I;16": lambda g: Image.fromarray(g.astype("u2") * 257),
+    "12 of 16 bits": lambda g: Image.fromarray(g.astype("u2") * 16),
+    "white on black": lambda g: Image.fromarray(255 - g),
+    "faint": lambda g: Image.fromarray(190 + (g // 6)),
+    "faint white on grey": lambda g: Image.fromarray(190 - (g // 6)),
+    "clear palette": lambda g: cleared(g),
+}
+
+
+def cleared(grey: np.ndarray) -> Image.Image:
+    """Black on a transparent colour of a palette that is black as well."""
+    image = Image.fromarray((grey > 127).astype("u1"), "P")
+    image.putpalette([0, 0, 0, 0, 0, 0])
+    image.info["transparency"] = 1
+    return image
+
+
+@pytest.mark.parametrize("stored", STORED)
+def test_how_an_image_is_stored_does_not_matter(stored, plain, tmp_path):
+    """Bits, palettes, colours, transparency on white, white on black, little contrast: the same columns come out."""
+    path = saved(tmp_path, STORED[stored](drawn()))
+    x = lines.columns(path)
+    assert abs(x.shape[1] - plain.shape[1]) <= 8
+    assert likeness(plain, x) > (0.95 if stored in ("1", "clear palette") else 0.98)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L"])
+def test_jpegs_and_tiffs_are_read_too(mode, plain, tmp_path):
+    """A JPEG turned by its camera is turned back, and a TIFF for the press is read."""
+    image = Image.fromarray(drawn())
+    if mode == "L":
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned clockwise
+        path = saved(tmp_path, image.rotate(90, expand=True), "line.jpg", exif=exif, quality=90)
+    else:
+        path = saved(tmp_path, image.convert("CMYK"), "line.tif")
+    assert likeness(plain, lines.columns(path)) > 0.95
+
+
+def test_a_line_on_its_side_is_turned(plain, tmp_path):
+    """An image many times as high as wide is a line that is read from the bottom up."""
+    image = Image.fromarray(drawn())
+    assert image.width > lines.STANDS * image.height
+    np.testing.assert_array_equal(plain, lines.columns(saved(tmp_path, image.rotate(90, expand=True))))
+
+
+def test_dust_and_a_neighbour_leave_the_line_where_it_is(plain, tmp_path):
+    """Specks, grain and the feet of the line above move the line by little."""
+    rng = np.random.default_rng(0)
+    page = np.pad(drawn(), ((20, 20), (0, 0)), constant_values=255).astype(float)
+    page[:8, 50:60] = 0
+    page[rng.random(page.shape) < 1e-3] = 0
+    page = np.clip(page * 0.8 + 20 + rng.normal(0, 8, page.shape), 0, 255)
+    assert likeness(plain, lines.columns(saved(tmp_path, page.astype("u1")))) > 0.8
+
+
+@pytest.mark.parametrize("text", ["-", ".", "l", "—", "1."])
+def test_a_lone_mark_keeps_its_size(text, tmp_path):
+    """A dash or a dot alone is not blown up to the height of a letter: the image says how high the line is."""
+    page = np.pad(drawn(text, pad=0), ((0, 0), (10, 10)), constant_values=255)
+    page = np.pad(page, ((20, 20), (0, 0)), constant_values=255)[: max(45, len(page) + 20)]
+    x = lines.columns(saved(tmp_path, page))
+    rows = np.flatnonzero((x > 0.5).any(1))
+    assert len(rows) <= {"-": 6, ".": 8, "—": 12}.get(text, 30)
+
+
+def png(width: int, height: int) -> bytes:
+    """A file whose header promises an image of this size."""
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", b""), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+
+
+def spoilt(kind: str, path: Path) -> None:
+    image = Image.fromarray(drawn())
+    if kind == "text":
+        path.write_text("no image")
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "cut":
+        image.save(path, "PNG")
+        path.write_bytes(path.read_bytes()[:800])
+    elif kind == "cut jpeg":
+        image.save(path, "JPEG")
+        path.write_bytes(path.read_bytes()[:1500])
+    elif kind == "damaged":
+        image.save(path, "PNG")
+        data = bytearray(path.read_bytes())
+        data[300:340] = bytes(40)
+        path.write_bytes(data)
+    elif kind == "pages":
+        image.save(path, "TIFF", save_all=True, append_images=[image])
+    elif kind in ("white", "black", "clear"):
+        Image.new("RGBA", (200, 40), {"white": "white", "black": "black", "clear": (0, 0, 0, 0)}[kind]).save(
+            path, "PNG"
+        )
+    elif kind == "grain":
+        grain = np.random.default_rng(0).normal(230, 4, (40, 300))
+        Image.fromarray(np.clip(grain, 0, 255).astype("u1")).save(path, "PNG")
+    elif kind == "large":
+        path.write_bytes(png(9000, 9000))
+    elif kind == "bomb":
+        path.write_bytes(png(60000, 60000))
+    elif kind == "long":
+        Image.fromarray(np.tile(drawn(pad=0), (1, 20))).save(path, "PNG")
+    elif kind == "folder":
+        path.mkdir()
+
+
+SPOILT = {
+    "missing": "no such file", "folder": "a folder", "text": "none that can be read", "empty": "none that can be read",
+    "cut": "a whole image", "cut jpeg": "a whole image", "damaged": "a whole image", "pages": "2 pages",
+    "white": "a blank one", "black": "a blank one", "clear": "a blank one", "grain": "a blank one",
+    "large": "9000 x 9000", "bomb": "pixels", "long": "at most 4096 columns",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_what_is_no_line_is_told_with_its_name(kind, tmp_path):
+    """A file that holds no image of a line gives one error that names it, before much memory is taken."""
+    path = tmp_path / "thing.png"
+    spoilt(kind, path)
+    with pytest.raises(InputError, match=SPOILT[kind]) as error:
+        lines.columns(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_line_takes_milliseconds(tmp_path):
+    """A scanned line of 1,300 by 54 pixels takes less than 20 ms, at best of several."""
+    path = saved(tmp_path, np.asarray(Image.fromarray(drawn(size=44, pad=0)).resize((1300, 54))))
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        lines.columns(path)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(10)) < 0.02

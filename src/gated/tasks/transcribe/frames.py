@@ -109,10 +109,10 @@ class Fault(NamedTuple):
 def gather(
     items: Sequence[Item], frames: Frames, longest: float | None, tell: Callable[[int], None] = lambda n: None
 ) -> Iterator[tuple[Item, np.ndarray | Fault]]:
-    """The frames of every item, in half precision, or what is wrong with its file."""
+    """The frames of every item, or what is wrong with its file."""
     for n, item in enumerate(items):
         try:
-            yield item, frames.read(item, longest).astype(np.float16)
+            yield item, frames.read(item, longest)
         except InputError as error:
             yield item, Fault(item.where or item.path, str(error))
         tell(n + 1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,7 +72,8 @@ def learn(
     with train.seeded(config.seed):
         network = Network(shape, dropout, "bfloat16" if low else "float32")
     examples = [
-        Example(x, ready.alphabet.encode(item.text or ""), item.speaker or "") for item, x in zip(items, xs, strict=True)
+        Example(x, ready.alphabet.encode(item.text or ""), item.speaker or "")
+        for item, x in zip(items, xs, strict=True)
     ]
     notes += proportions(examples, shape)
     separator = ready.alphabet.separator
@@ -143,7 +145,7 @@ def readable(
         why = x if isinstance(x, Fault) else _wrong(item, x, config, longest, reduce)
         if why is None and isinstance(x, np.ndarray):
             kept.append(item)
-            xs.append(x)
+            xs.append(x.astype(np.float16))  # there may be many hours of them
         elif why is not None:
             faults.append(why)
     if faults and config.bad == "refuse":
@@ -160,7 +162,7 @@ def _wrong(item: Item, x: np.ndarray, config: Config, longest: int, reduce: int)
         return Fault(where, f"{where}: expected a text, got an empty one.")
     if x.shape[1] > longest:
         return Fault(where, f"{where}: expected at most {longest} frames, got {x.shape[1]}. Cut it, or raise longest.")
-    need = len(pieces) + sum(a == b for a, b in zip(pieces, pieces[1:], strict=False))
+    need = len(pieces) + sum(a == b for a, b in itertools.pairwise(pieces))
     if reduce and -(-x.shape[1] // reduce) < need:
         got = f"{x.shape[1]} frames, which become {-(-x.shape[1] // reduce)} steps"
         return Fault(where, f"{where}: expected at least {need} steps for its text, got {got}. Is the text its own?")
@@ -186,7 +188,9 @@ def figures(how: Frames, items: Sequence[Item], xs: Sequence[np.ndarray]) -> dic
 
 def proportions(examples: Sequence[Example], shape: Shape) -> list[str]:
     """A warning where there are far more steps than symbols: the network then takes long to leave the blanks."""
-    ratio = sum(-(-one.x.shape[1] // shape.stride) for one in examples) / max(1, sum(len(one.tokens) for one in examples))
+    ratio = sum(-(-one.x.shape[1] // shape.stride) for one in examples) / max(
+        1, sum(len(one.tokens) for one in examples)
+    )
     if ratio <= WIDE:
         return []
     return [f"There are {ratio:.0f} steps to a symbol: with a larger reduce (now {shape.stride}) it may learn faster."]

@@ -271,6 +271,34 @@ def test_symbols_may_be_words(seed):
     same(ctc.beam(x, n_best=2000, lm=guide.language(model, symbols), **WIDE), expected)
 
 
+@few
+@given(seed=SEEDS, alpha=st.floats(0, 2))
+def test_a_recurrent_network_scores_texts(seed, alpha):
+    """A network that takes a step gives each text what it gives it alone, token by token, and its end."""
+    x = world(seed, 4, 3)
+    torch.manual_seed(seed)
+    cell, table, out = torch.nn.LSTMCell(3, 5), torch.nn.Embedding(6, 3), torch.nn.Linear(5, 6)
+
+    def step(tokens, state, memory):
+        h, c = cell(table(tokens[0]), tuple(part[0] for part in state["hc"]))
+        return out(h).log_softmax(-1)[None], {"hc": (h[None], c[None])}, None
+
+    def whole(text):
+        state, total = {"hc": (torch.zeros(1, 1, 5), torch.zeros(1, 1, 5))}, 0.0
+        for last, token in itertools.pairwise([1, *(tokens[v] for v in text), tokens[0]]):
+            log_probs, state, _ = step(torch.tensor([[last]]), state, None)
+            total += log_probs[0, 0, token].item()
+        return total
+
+    tokens = [2, 5, 3]
+    first = {"hc": (torch.zeros(1, 1, 5), torch.zeros(1, 1, 5))}
+    lm = guide.Network(step, first, begin=1, tokens=tokens)
+    expected = ranked(x, lambda text: alpha * whole(text))
+    found = ctc.beam(x, n_best=2000, lm=lm, alpha=alpha, **WIDE)
+    assert [reading.tokens for reading in found] == [text for text, *_ in expected]
+    assert [reading.score for reading in found] == pytest.approx([score for *_, score in expected], rel=1e-5)
+
+
 def boost(text, phrases, separator):
     """What hot words add to a finished text, phrases given as symbols: whole words, each time."""
     total = 0.0

@@ -14,9 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 
 from gated._check import refuse, want, within
 from gated.decode.ngram import BEGIN, END, SPACE, UNKNOWN, NGram
+from gated.decode.search import Step, tree_leaves, tree_map
 
 CACHE = 1 << 22  # numbers that a guide remembers
 WORDS = 1 << 16  # words after contexts that a guide remembers
@@ -123,6 +125,34 @@ class Words:
             token = self.model.ids.get(word, self.model.ids[UNKNOWN])
             total, context = self.model.conditional(context, token), self.model.after(context, token)
         return total, total + self.model.conditional(context, self.model.ids[END]), context
+
+
+class Network:
+    """A model that takes a step, as in `gated.decode`, such as a recurrent network over characters.
+
+    step    (tokens (1, n), state, None) -> log_probs (1, n, W), state, anything
+    state   its first state, a tree of tensors (1, 1, ...)
+    begin   the token that its first step is given
+    tokens  its token for each symbol; in the blank's place its token for the end
+    """
+
+    def __init__(self, step: Step, state: Any, *, begin: int, tokens: Sequence[int]) -> None:
+        self.take, self.first, self.begin, self.tokens = step, state, begin, list(tokens)
+        self.at = next((x.device for x in tree_leaves(state)), torch.device("cpu"))
+
+    def start(self) -> tuple[Any, Row]:
+        (state,), rows = self._step([self.begin], self.first)
+        return state, rows[0]
+
+    def step(self, states: list[Any], tokens: list[int]) -> tuple[list[Any], np.ndarray]:
+        joined = (torch.cat(parts, 1) for parts in zip(*map(tree_leaves, states), strict=True))
+        return self._step([self.tokens[token] for token in tokens], tree_map(lambda _: next(joined), states[0]))
+
+    @torch.no_grad()
+    def _step(self, tokens: list[int], state: Any) -> tuple[list[Any], np.ndarray]:
+        log_probs, state, _ = self.take(torch.tensor([tokens], device=self.at), state, None)
+        rows = log_probs[0, :, self.tokens].to("cpu", torch.float64).numpy()
+        return [tree_map(lambda x, i=i: x[:, i : i + 1], state) for i in range(len(tokens))], rows
 
 
 class HotWords:

@@ -2,17 +2,18 @@
 
     s    = frame t: the samples from t·hop, `window` seconds of them     (no frame reaches past the last sample)
     s   -= mean(s)
-    s_i  = s_i - 0.97 s_{i-1},  s_0 = 0.03 s_0                           the higher, the weaker: level that out
+    s_i -= 0.97 s_{i-1}                                                  the higher, the weaker: level that out
     P    = |FFT(s · (0.5 - 0.5 cos(2πi/(n-1)))^0.85)|²                   zeros up to a power of two
     x_kt = log max(Σ_f M_kf P_f, 2⁻²³)
 
 M_k is a triangle over mel(f) = 1127 ln(1 + f/700): 1 at its centre, 0 from the neighbours' centres on; the centres lie
 equally far apart in mel between `low` and `high`.
 
-Source: Davis & Mermelstein 1980 ("Comparison of parametric representations", section II: triangles on the mel scale);
-the HTK Book, section 5.4, for the mel formula; and Kaldi's compute-fbank-feats with dither 0 and snip-edges, which this
-equals. Samples are in [-1, 1]: there the floor 2⁻²³ lies where the noise of 16-bit samples does, so digital silence and
-a quiet room look alike. Kaldi's own habit of samples up to 32768 would add log 2³⁰ = 20.8.
+Source: Davis & Mermelstein 1980, "Comparison of parametric representations for monosyllabic word recognition", for
+triangles on the mel scale; the HTK Book, "Filterbank analysis", for the formula; and Kaldi's compute-fbank-feats with
+dither 0 and snip-edges, which this equals. Samples are in [-1, 1]: there the floor 2⁻²³ lies where the noise of 16-bit
+samples does, so digital silence and a quiet room look alike. Kaldi's own habit of samples up to 32768 would add
+log 2³⁰ = 20.8.
 
 All is reckoned in float64, each frame by itself in the same order of additions, and rounded once: a frame comes out the
 same bits whether its sound came whole or in pieces.
@@ -175,8 +176,7 @@ def _reckon(frames: Float32[np.ndarray, "t size"], tables: Tables) -> Float32[np
     """The equations. No operation mixes frames, or adds in an order that depends on how many of them there are."""
     s = frames.astype(np.float64)
     s -= s.mean(axis=1, keepdims=True)
-    s[:, 1:] -= EMPHASIS * s[:, :-1]
-    s[:, 0] *= 1 - EMPHASIS
+    s[:, 1:] -= EMPHASIS * s[:, :-1]  # of sample 0 the window leaves nothing
     s *= tables.window
     spectrum = np.fft.rfft(s, tables.points)[:, tables.lines]
     power = spectrum.real**2 + spectrum.imag**2

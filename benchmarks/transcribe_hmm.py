@@ -1,0 +1,282 @@
+"""The model that LSTMs replaced: isolated words by hidden Markov models, a left-to-right one for each word.
+
+    log p(x | word) = log Σ_s Π_t a(s_t-1, s_t) Σ_m w_{s_t m} N(y_t; μ_{s_t m}, diag σ²_{s_t m})       argmax over words
+
+y_t are a frame's mel cepstra with their first and second differences, each free of its mean and spread over the
+recording. A state is stayed in or left for the next. How many states and Gaussians is chosen by cross-validation inside
+the training data. Rabiner 1989; cepstra: Davis & Mermelstein 1980; differences: Furui 1986.
+
+It is hmmlearn's GMMHMM, Baum & Welch of all recordings at once: where hmmlearn is installed it reads the test with the
+same models, and the result says how far apart the two are.
+
+    python benchmarks/transcribe_hmm.py [--speakers]
+
+GATED_DATA names the folder with speech/spoken_digits.tar.gz.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import json
+import os
+import tarfile
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.cluster.vq import kmeans2
+from scipy.fft import dct
+from scipy.special import logsumexp
+
+Example = tuple[np.ndarray, str]  # log-mel frames [bands, T], and what was said
+
+DATA = Path(os.environ.get("GATED_DATA", "../shared/data")) / "speech" / "spoken_digits.tar.gz"
+CEPSTRA = 13
+STATES, GAUSSIANS = (5, 8, 11), (1, 2, 4, 8)  # what is tried
+FOLDS, ITERATIONS = 3, 10
+LEAST = 0.1  # of the variance of all frames: a Gaussian that met few frames is no narrower
+RARE = 1e-3  # the least probability of a Gaussian, and of staying in a state or leaving it
+
+
+class Model(NamedTuple):
+    """S states of M Gaussians over D numbers."""
+
+    weights: np.ndarray  # [S, M]
+    means: np.ndarray  # [S, M, D]
+    variances: np.ndarray  # [S, M, D]
+    stay: np.ndarray  # [S]; 1 in the last
+
+
+class Frames(NamedTuple):
+    """N recordings, padded with zeros."""
+
+    y: np.ndarray  # [N, T, D]
+    lengths: np.ndarray  # [N]
+
+    @property
+    def there(self) -> np.ndarray:
+        return np.arange(self.y.shape[1]) < self.lengths[:, None]
+
+
+def cepstra(x: np.ndarray) -> np.ndarray:
+    """Log-mel frames [bands, T] to [T, 39]: cepstra with first and second differences, mean 0 and spread 1 in time."""
+    c = dct(np.asarray(x, np.float64), axis=0, norm="ortho")[:CEPSTRA]
+    d = slope(c)
+    y = np.concatenate([c, d, slope(d)]).T
+    return (y - y.mean(0)) / np.maximum(y.std(0), 1e-3)
+
+
+def slope(c: np.ndarray) -> np.ndarray:
+    """Of the line through five frames, by least squares; the ends go on as they are."""
+    wide = np.pad(c, ((0, 0), (2, 2)), mode="edge")
+    return (2 * (wide[:, 4:] - wide[:, :-4]) + wide[:, 3:-1] - wide[:, 1:-3]) / 10
+
+
+def padded(recordings: Sequence[np.ndarray]) -> Frames:
+    lengths = np.array([len(y) for y in recordings])
+    out = np.zeros((len(recordings), lengths.max(), recordings[0].shape[1]))
+    for row, y in zip(out, recordings, strict=True):
+        row[: len(y)] = y
+    return Frames(out, lengths)
+
+
+# ---- one model
+
+
+def densities(model: Model, y: np.ndarray) -> np.ndarray:
+    """log w_sm N(y; μ_sm, σ²_sm), [N, T, S, M]."""
+    S, M, D = model.means.shape
+    narrow = 1 / model.variances.reshape(S * M, D)
+    means = model.means.reshape(S * M, D)
+    flat = y.reshape(-1, D)
+    square = flat**2 @ narrow.T - 2 * flat @ (means * narrow).T + (means**2 * narrow).sum(1)
+    volume = D * np.log(2 * np.pi) - np.log(narrow).sum(1)
+    out = np.log(model.weights).ravel() - (square + volume) / 2
+    return out.reshape(*y.shape[:2], S, M)
+
+
+def forward(model: Model, b: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """log p(y_1 … y_t, s_t = s), [N, T, S], and log p of each whole recording; b [N, T, S] is log p(y_t | s)."""
+    stay, leave = moves(model)
+    a = np.full_like(b, -np.inf)
+    a[:, 0, 0] = b[:, 0, 0]
+    for t in range(1, b.shape[1]):
+        a[:, t] = a[:, t - 1] + stay
+        a[:, t, 1:] = np.logaddexp(a[:, t, 1:], a[:, t - 1, :-1] + leave)
+        a[:, t] += b[:, t]
+    return a, logsumexp(a[np.arange(len(a)), lengths - 1], axis=1)
+
+
+def backward(model: Model, b: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """log p(y_t+1 … | s_t = s), [N, T, S]; 0 from the last frame on."""
+    stay, leave = moves(model)
+    after = np.zeros_like(b)
+    for t in range(b.shape[1] - 2, -1, -1):
+        ahead = after[:, t + 1] + b[:, t + 1]
+        after[:, t] = ahead + stay
+        after[:, t, :-1] = np.logaddexp(after[:, t, :-1], ahead[:, 1:] + leave)
+        after[lengths - 1 <= t, t] = 0
+    return after
+
+
+def moves(model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """log probabilities of staying in each state, and of leaving each but the last."""
+    return np.log(model.stay), np.log1p(-model.stay[:-1])
+
+
+def start(recordings: Sequence[np.ndarray], states: int, gaussians: int, seed: int) -> Model:
+    """Every recording in equal parts, one for each state; a state's Gaussians around the means of its frames."""
+    parts, rng = [np.array_split(y, states) for y in recordings], np.random.default_rng(seed)
+    weights, means, variances = [], [], []
+    for s in range(states):
+        frames = np.concatenate([part[s] for part in parts])
+        centres, own = kmeans2(frames, gaussians, minit="++", rng=rng)
+        weights.append((np.bincount(own, minlength=gaussians) + 1) / (len(own) + gaussians))
+        means.append(centres)
+        variances.append(np.tile(frames.var(0) + 1e-3, (gaussians, 1)))
+    stay = np.full(states, 1 - states * len(recordings) / sum(map(len, recordings))).clip(RARE, 1 - RARE)
+    return Model(np.array(weights), np.array(means), np.array(variances), np.append(stay[:-1], 1.0))
+
+
+def better(model: Model, frames: Frames, floor: np.ndarray) -> tuple[Model, float]:
+    """A step of Baum & Welch, and the log p per frame of the model before it.
+
+    Floors keep what few frames speak for from vanishing: without them such models turn to NaN (hmmlearn's issues 137,
+    169, 186). floor [D]: the least variance.
+    """
+    each = densities(model, frames.y)
+    b = logsumexp(each, axis=3)
+    a, total = forward(model, b, frames.lengths)
+    after = backward(model, b, frames.lengths)
+    there = frames.there
+    share = np.exp(a + after - total[:, None, None]) * there[..., None]  # p(s_t = s | y)
+    own = share[..., None] * np.exp(each - b[..., None])
+    S, M, D = model.means.shape
+    own = own.reshape(-1, S * M)
+    count, flat = np.maximum(own.sum(0), 1e-9)[:, None], frames.y.reshape(-1, D)
+    means = own.T @ flat / count
+    variances = own.T @ flat**2 / count - means**2
+    lost = count[:, 0] < 1  # Gaussians that no frame is left for stay as they were
+    means[lost], variances[lost] = model.means.reshape(-1, D)[lost], model.variances.reshape(-1, D)[lost]
+    weights = np.maximum(count.reshape(S, M) / count.reshape(S, M).sum(1, keepdims=True), RARE)
+    stayed = np.exp(a[:, :-1] + np.log(model.stay) + b[:, 1:] + after[:, 1:] - total[:, None, None])
+    stay = (stayed * there[:, 1:, None]).sum((0, 1)) / np.maximum(
+        (share[:, :-1] * there[:, 1:, None]).sum((0, 1)), 1e-9
+    )
+    stay = np.append(stay[:-1].clip(RARE, 1 - RARE), 1.0)
+    found = Model(
+        weights / weights.sum(1, keepdims=True),
+        means.reshape(S, M, D),
+        np.maximum(variances, floor).reshape(S, M, D),
+        stay,
+    )
+    return found, float(total.sum() / frames.lengths.sum())
+
+
+# ---- a model for each word
+
+
+def fit(train: Sequence[Example], states: int, gaussians: int, seed: int) -> dict[str, Model]:
+    """The recordings are cepstra [T, D]."""
+    floor = LEAST * np.concatenate([y for y, _ in train]).var(0)
+    models = {}
+    for word in sorted({word for _, word in train}):
+        recordings = [y for y, said in train if said == word]
+        model, frames = start(recordings, states, gaussians, seed), padded(recordings)
+        for _ in range(ITERATIONS):
+            model, _ = better(model, frames, floor)
+        models[word] = model
+    return models
+
+
+def read(models: dict[str, Model], recordings: Sequence[np.ndarray]) -> list[str]:
+    """The most probable word of each."""
+    frames = padded(recordings)
+    scores = np.array(
+        [forward(m, logsumexp(densities(m, frames.y), axis=3), frames.lengths)[1] for m in models.values()]
+    )
+    return [list(models)[k] for k in scores.argmax(0)]
+
+
+def share(said: Sequence[str], test: Sequence[Example]) -> float:
+    return float(np.mean([a == b for a, (_, b) in zip(said, test, strict=True)]))
+
+
+def tune(train: Sequence[Example], groups: Sequence[str] | None, seed: int) -> tuple[tuple[int, int], dict[str, float]]:
+    """The states and Gaussians of the best accuracy in cross-validation, and the accuracy of all that were tried.
+
+    groups: whose a recording is; a fold then holds whole groups, as many as there are. Without, `FOLDS` random folds.
+    """
+    if groups is None:
+        fold = np.random.default_rng(seed).permutation(len(train)) % FOLDS
+    else:
+        fold = np.unique(np.asarray(groups), return_inverse=True)[1]
+    found: dict[tuple[int, int], float] = {}
+    for shape in itertools.product(STATES, GAUSSIANS):
+        right = 0.0
+        for k in range(fold.max() + 1):
+            kept, left = ([one for one, f in zip(train, fold, strict=True) if (f == k) == out] for out in (False, True))
+            right += share(read(fit(kept, *shape, seed), [y for y, _ in left]), left) * len(left)
+        found[shape] = right / len(train)
+    best = max(found, key=lambda shape: (found[shape], -shape[0] * shape[1]))  # of equals the smallest
+    return best, {f"{states} × {gaussians}": right for (states, gaussians), right in found.items()}
+
+
+def run(
+    train: Sequence[Example], test: Sequence[Example], seed: int = 0, *, groups: Sequence[str] | None = None,
+    shape: tuple[int, int] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Tune, fit and read.
+
+    {"accuracy": of the test, "states", "gaussians": chosen, "tried": the accuracy of each in cross-validation,
+    "parameters": numbers that are learnt, "tune_seconds", "fit_seconds": of the chosen one, "read_seconds": for one
+    recording, all being read at once, "said": for each of the test, "hmmlearn": see `beside`}
+
+    groups: see `tune`. shape: states and Gaussians, where they are not to be tuned.
+    """
+    learnt, asked = ([(cepstra(x), word) for x, word in part] for part in (train, test))
+    clock = [time.perf_counter()]
+    shape, tried = tune(learnt, groups, seed) if shape is None else (shape, {})
+    clock.append(time.perf_counter())
+    models = fit(learnt, *shape, seed)
+    clock.append(time.perf_counter())
+    said = read(models, [y for y, _ in asked])
+    clock.append(time.perf_counter())
+    S, M = shape
+    return {
+        "accuracy": share(said, asked),
+        "states": S,
+        "gaussians": M,
+        "tried": tried,
+        "parameters": len(models) * (S * M * 2 * 3 * CEPSTRA + S * (M - 1) + S - 1),
+        "tune_seconds": clock[1] - clock[0],
+        "fit_seconds": clock[2] - clock[1],
+        "read_seconds": (clock[3] - clock[2]) / max(1, len(test)),
+        "said": said,
+        "hmmlearn": beside(models, asked) if find_spec("hmmlearn") else None,
+    }
+
+
+def beside(models: dict[str, Model], test: Sequence[Example]) -> dict[str, float]:
+    """The same models in hmmlearn: the largest difference of a log p from ours, its accuracy, seconds a recording."""
+    from hmmlearn.hmm import GMMHMM
+
+    theirs = {}
+    for word, ours in models.items():
+        S, M, _ = ours.means.shape
+        theirs[word] = one = GMMHMM(S, M, covariance_type="diag")
+        one.startprob_, one.transmat_ = np.eye(S)[0], np.diag(ours.stay) + np.diag(1 - ours.stay[:-1], 1)
+        one.weights_, one.means_, one.covars_ = ours.weights, ours.means, ours.variances
+    began = time.perf_counter()
+    scores = np.array([[one.score(y) for one in theirs.values()] for y, _ in test])
+    seconds = (time.perf_counter() - began) / max(1, len(test))
+    frames = padded([y for y, _ in test])
+    ours = [forward(m, logsumexp(densities(m, frames.y), axis=3), frames.lengths)[1] for m in models.values()]
+    said = [list(theirs)[k] for k in scores.argmax(1)]
+    gap = float(np.abs(scores.T - ours).max())
+    return {"difference": gap, "accuracy": share(said, test), "read_seconds": seconds}

@@ -150,7 +150,7 @@ def _row(parts: Sequence[Example], manner: Manner, rng: np.random.Generator) -> 
         soft = quiet[:, None] - rng.uniform(0, HUSH)
 
     def gap() -> np.ndarray:
-        wide = int(rng.integers(0, GAP + 1))
+        wide = max(0, int(rng.integers(-GAP // 2, GAP + 1)))  # and often none at all
         return soft + rng.normal(0, 0.6, (rows, wide)) if manner.sound else np.zeros((rows, wide))
 
     return np.concatenate([gap(), *(piece for part in parts for piece in (part.x, gap()))], 1)

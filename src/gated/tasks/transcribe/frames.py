@@ -66,7 +66,8 @@ class Frames:
 
 def restore(words: dict[str, Any]) -> Frames:
     """The frames of a run folder."""
-    found = Frames(**words | {name: tuple(words[name]) for name in ("mean", "std")})
+    made: dict[str, Any] = {**words, "mean": tuple(words["mean"]), "std": tuple(words["std"])}
+    found = Frames(**made)
     one_of("run folder kind", found.kind, ("sound", "print"))
     whole = type(found.rows) is int and type(found.rate) is int and type(found.dewarp) is bool
     want(whole and 8 <= found.rows <= 256, "run folder rows", "8 to 256", found.rows)
@@ -124,8 +125,8 @@ def gather(
 def figures(xs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of every band over all these frames."""
     count = sum(x.shape[1] for x in xs)
-    mean = sum(x.sum(1, dtype=np.float64) for x in xs) / count
-    square = sum(((x - mean[:, None]) ** 2).sum(1, dtype=np.float64) for x in xs) / count
+    mean = np.sum([x.sum(1, dtype=np.float64) for x in xs], 0) / count
+    square = np.sum([((x - mean[:, None]) ** 2).sum(1) for x in xs], 0) / count
     return mean, np.sqrt(square)
 
 

@@ -240,6 +240,9 @@ FORMS = [
     ("ogg", "VORBIS"),
     ("mp3", "MPEG_LAYER_III"),
     ("aiff", "PCM_16"),
+    ("au", "PCM_16"),
+    ("caf", "PCM_16"),
+    ("w64", "PCM_16"),
 ]
 
 

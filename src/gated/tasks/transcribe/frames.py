@@ -30,7 +30,7 @@ class Frames:
     rate: int = 0  # samples a second
     dewarp: bool = True
     normalise: str = ""  # of sound: by whose mean and spread
-    mean: tuple[float, ...] = ()  # of the training data's bands, for running normalisation
+    mean: tuple[float, ...] = ()  # of the training data's bands
     std: tuple[float, ...] = ()
 
     @property
@@ -74,8 +74,7 @@ def restore(words: dict[str, Any]) -> Frames:
     if found.kind == "sound":
         within("run folder rate", found.rate, 1000, 192_000)
         one_of("run folder normalise", found.normalise, WHOLE)
-        given = [found.mean, found.std] if found.normalise == "running" else []
-        fits = all(len(side) == found.rows and all(type(v) is float for v in side) for side in given)
+        fits = all(len(side) == found.rows and all(type(v) is float for v in side) for side in (found.mean, found.std))
         want(fits, "run folder mean and std", f"{found.rows} numbers each", "others")
     return found
 
@@ -143,8 +142,7 @@ def normal(frames: Frames, item: Item, x: np.ndarray, known: dict[str, tuple[np.
     x = x.astype(np.float32)
     if frames.kind == "print":
         return x
-    if frames.normalise == "running":
-        return fbank.Running(np.array(frames.mean), np.array(frames.std)).push(x)
-    if frames.normalise == "speaker" and item.speaker:
-        return fbank.by(x, *known[item.speaker])
-    return fbank.whole(x)
+    if frames.normalise == "speaker":
+        return fbank.by(x, *known[item.speaker or ""])
+    figures = np.array(frames.mean), np.array(frames.std)
+    return fbank.Running(*figures).push(x) if frames.normalise == "running" else fbank.whole(x, *figures)

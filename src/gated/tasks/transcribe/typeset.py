@@ -59,13 +59,16 @@ January February March April May June July August September October November Dec
 
 
 def lines(count: int, seed: int) -> list[tuple[np.ndarray, str]]:
-    """So many lines of print, bytes [h, w] with dark ink on light paper, and what they say; the same for the same seed.
+    """So many lines of print, bytes [h, w] with dark ink on light paper, and what they say; no two say the same.
 
-    Faces, sizes, margins, tilt, sharpness, darkness and grain differ from line to line.
+    The same seed gives the same texts, and the same pixels with the same versions of Pillow and of the fonts. Faces,
+    sizes, margins, tilt, sharpness, darkness and grain differ from line to line.
     """
     within("count", count, 0, MOST)
     rng, pixels = random.Random(seed), np.random.default_rng(seed)
-    texts = [sentence(rng) for _ in range(count)]
+    texts: dict[str, None] = {}
+    while len(texts) < count:
+        texts[sentence(rng)] = None
     return [(_render(text, rng, pixels), text) for text in texts]
 
 

@@ -1,0 +1,175 @@
+"""The demo of transcription: its lines, its picture, what it prints and leaves behind; with hardly any learning."""
+
+import random
+import re
+import struct
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.ft2font import FT2Font
+
+from gated._check import InputError
+from gated.tasks.transcribe import demo, lines, read, typeset
+from gated.tasks.transcribe.picture import picture
+from gated.tasks.transcribe.run import load
+from gated.tasks.transcribe.search import Piece, Reading
+
+# ---- lines to learn from
+
+
+def test_lines_depend_on_their_seed_alone():
+    """The same seed gives the same lines, another seed others; NumPy's generator stays where it was."""
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    one, same, other = (typeset.lines(20, seed) for seed in (0, 0, 1))
+    assert [text for _, text in one] == [text for _, text in same]
+    assert all((a == b).all() for (a, _), (b, _) in zip(one, same, strict=True))
+    assert [text for _, text in one] != [text for _, text in other]
+    assert (before == np.random.get_state()[1]).all()  # noqa: NPY002
+
+
+def test_lines_are_dark_on_light_and_differ():
+    """Bytes of dark ink on light paper, of many sizes; no two lines say the same, and together they use many marks."""
+    found = typeset.lines(300, 0)
+    for image, text in found:
+        assert image.dtype == np.uint8
+        assert np.median(image) > 180
+        assert np.percentile(image, 2) < 150
+        assert image.shape[1] > 4 * len(text)
+    assert len({text for _, text in found}) == len(found)
+    assert len({len(image) for image, _ in found}) > 20
+    said = set("".join(text for _, text in found))
+    assert said >= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,;:!?()[]&%$€£§“”’–-/")
+
+
+def test_every_face_has_every_letter():
+    """No line shows a box where a font lacks a shape."""
+    rng = random.Random(0)
+    said = set("".join(typeset.sentence(rng) for _ in range(5000)))
+    for face in typeset.FACES:
+        font = FT2Font(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"))
+        assert not {letter for letter in said if not font.get_char_index(ord(letter))}, face
+
+
+def test_saved_lines_are_read_as_people_have_them(tmp_path):
+    """A folder of images and texts comes back through the readers that users' folders go through."""
+    made = typeset.lines(12, 3)
+    found = read.items(typeset.save(tmp_path / "lines", made))
+    assert [item.text for item in found.items] == [text for _, text in made]
+    assert not found.notes
+    for item, (_, text) in zip(found.items, made, strict=True):
+        assert lines.columns(item.path).shape[1] > 5 * len(text)
+
+
+# ---- the picture
+
+
+def heard(text: str, unit: float = 1.0) -> tuple[SimpleNamespace, torch.Tensor, list[str], np.ndarray]:
+    """A reading of 12 columns a letter, its log-probabilities, their symbols, and an image."""
+    symbols = ["", *sorted(set(text))]
+    p = torch.full((3 * len(text), len(symbols)), 0.02)
+    p[:, 0] = 0.9
+    for k, letter in enumerate(text):
+        p[3 * k + 1] = torch.tensor([0.8 if symbol == letter else 0.01 for symbol in symbols])
+    letters = [Piece(letter, 12 * k * unit, (12 * k + 8) * unit, 0.8) for k, letter in enumerate(text)]
+    return SimpleNamespace(letters=letters, words=[]), p.log(), symbols, np.eye(32, 12 * len(text), dtype=np.float32)
+
+
+def size(path: Path) -> tuple[int, int]:
+    head = path.read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    return struct.unpack(">II", head[16:])
+
+
+@pytest.mark.parametrize("seconds", [None, 0.01])
+def test_a_reading_is_drawn(seconds, tmp_path):
+    """Sixty letters make a picture of about 1,000 pixels, the same bytes each time; an SVG has each letter as text."""
+    text = "It cost $4 & was <sold> on the 3rd of May for 2 pounds, yes."
+    reading, log_probs, symbols, x = heard(text, seconds or 1.0)
+    paths = [tmp_path / "deep" / name for name in ("a.png", "b.png", "c.svg")]
+    for path in paths:
+        assert picture(path, x, reading, log_probs, symbols, seconds=seconds, title=text) == path
+    assert 900 < size(paths[0])[0] < 2100
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    drawn = paths[2].read_text()
+    unit = "seconds" if seconds else "columns"
+    assert f">{unit}<" in drawn
+    shown = re.findall(r">([^<>\s]|&lt;|&gt;|&amp;)</text>", drawn)
+    want = [{" ": "␣", "<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(letter, letter) for letter in text]
+    assert "".join(want) in "".join(shown)
+
+
+def test_more_of_a_line_is_a_wider_picture(tmp_path):
+    """A short line makes a small picture and a long one a wide one, so letters are always as large."""
+    wide = []
+    for text in ("No", "a" * 40, "a" * 160):
+        reading, log_probs, symbols, x = heard(text)
+        wide.append(size(picture(tmp_path / "a.png", x, reading, log_probs, symbols))[0])
+    assert wide[0] < wide[1] < wide[2]
+
+
+def test_a_picture_needs_only_what_there_is(tmp_path):
+    """Words stand in for letters, probabilities may be left out, and an empty reading is a picture too."""
+    reading, log_probs, symbols, x = heard("ab")
+    words = SimpleNamespace(letters=[], words=[Piece("ab", 0, 20, 1.0)])
+    nothing = SimpleNamespace(letters=[], words=[])
+    tall = size(picture(tmp_path / "a.png", x, reading, log_probs, symbols))[1]
+    assert size(picture(tmp_path / "b.png", x, words))[1] < tall
+    assert size(picture(tmp_path / "c.png", x, nothing, log_probs, symbols))[1] == tall
+    assert ">ab</text>" in picture(tmp_path / "d.svg", x, words).read_text()
+
+
+def test_a_picture_refuses_what_it_cannot_draw(tmp_path):
+    """Another kind of file, symbols that do not fit, and no matrix are refused in words."""
+    reading, log_probs, symbols, x = heard("ab")
+    for wrong, path, more in (
+        ("ending in .png or .svg", "a.jpg", (x, reading)),
+        ("one for each of 3", "a.png", (x, reading, log_probs, symbols[:-1])),
+        ("a matrix", "a.png", (x[0], reading)),
+        ("a matrix", "a.png", (x, reading, log_probs[None], symbols)),
+        ("numbers", "a.png", (x * np.nan, reading)),
+    ):
+        with pytest.raises(InputError, match=wrong):
+            picture(tmp_path / path, *more)
+
+
+# ---- the demo
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Two steps of learning from 20 lines, and 6 that are unseen."""
+    monkeypatch.setattr(demo, "RECIPE", demo.RECIPE | dict(steps=2, units=8))
+    monkeypatch.setattr(demo, "fit", partial(demo.fit, progress=False))
+    for name, count in (("LINES", 20), ("HELD", 4), ("UNSEEN", 6)):
+        monkeypatch.setattr(demo, name, count)
+
+
+def test_the_demo_leaves_a_run_and_a_picture(short, tmp_path):
+    """The folder holds a picture and a run that loads and reads; the score is of the unseen lines; the text tells."""
+    said = []
+    result, text = demo.run(tmp_path / "demo", said.append)
+    assert {"cer", "wer", "interval", "baselines", "seconds"} <= set(result)
+    assert result["lines"] == 6
+    assert min(size(tmp_path / "demo" / demo.PICTURE)) > 200
+    assert "6 are kept apart" in said[0]
+    assert "of 6 lines with a mistake." in text
+    assert str(tmp_path / "demo" / demo.PICTURE) in text.splitlines()[-1]
+    typeset.save(tmp_path / "one", typeset.lines(1, 9))
+    assert isinstance(load(tmp_path / "demo").predict(str(tmp_path / "one" / "00001.png")), str)
+
+
+def test_the_line_drawn_was_read_right_if_one_was():
+    """What is drawn is the first right reading of middling length, else the first right one, else the first."""
+
+    def said(*texts: str) -> list[Reading]:
+        return [Reading(text, 1.0, 0.0, 0.0, [], []) for text in texts]
+
+    long, short = "x" * demo.SHORT, "x"
+    assert demo.chosen(said("no", short, long), ["yes", short, long]) == 2
+    assert demo.chosen(said("no", short, long), ["yes", short, "other"]) == 1
+    assert demo.chosen(said("no", short), ["yes", "other"]) == 0

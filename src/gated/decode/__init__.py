@@ -15,12 +15,16 @@ are done, from state and memory, so that the work shrinks as sentences end.
 Each sentence is decoded as if it were alone, and every hypothesis ends. A log-probability is always the model's own:
 rules forbid tokens and nothing is renormalised, except that a sample is drawn from what the rules left. No gradients
 are recorded, and no one else's random state is touched.
+
+CTC's decoders, for frames that a network has read already, are `ctc`; the n-grams and hot words that lead them are
+`ngram` and `guide`.
 """
 
 from __future__ import annotations
 
+from gated.decode import ctc, guide, ngram
 from gated.decode.beams import beam, ensemble, greedy, sample
 from gated.decode.pick import Rules
 from gated.decode.search import Hypothesis, Step
 
-__all__ = ["Hypothesis", "Rules", "Step", "beam", "ensemble", "greedy", "sample"]
+__all__ = ["Hypothesis", "Rules", "Step", "beam", "ctc", "ensemble", "greedy", "guide", "ngram", "sample"]

@@ -3,6 +3,9 @@
 The allocator under torch gives large blocks back to the system as soon as they are free, and a training step that
 writes 100 MB then waits for the system to clear 100 MB of pages, every time. Here a few blocks are kept. One is handed
 out again when nothing but this list refers to its storage: no tensor, no array, no view.
+
+Batches of sequences are seldom of one length, so blocks come in few sizes, four to each power of two: what was left by
+a batch of 80 steps serves one of 75.
 """
 
 from __future__ import annotations
@@ -26,17 +29,16 @@ def empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
     size = prod(shape) * like.element_size()
     if not LEAST <= size <= MOST:
         return like.new_empty(shape)
+    step = 1 << (size.bit_length() - 3)
+    size = -(-size // step) * step
     with _lock:
-        for k in reversed(range(len(_kept))):
-            if _kept[k].nbytes() == size and _free(k):
-                _kept.append(_kept.pop(k))
-                strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
-                return like.new_empty(0).set_(_kept[-1], 0, shape, strides)  # type: ignore[call-overload]
-        made = like.new_empty(shape)
-        _kept.append(made.untyped_storage())
-        while sum(block.nbytes() for block in _kept) > MOST:
+        k = next((k for k in reversed(range(len(_kept))) if _kept[k].nbytes() == size and _free(k)), None)
+        _kept.append(like.new_empty(size // like.element_size()).untyped_storage() if k is None else _kept.pop(k))
+        block = _kept[-1]
+        while sum(kept.nbytes() for kept in _kept) > MOST:
             _kept.pop(0)
-        return made
+    strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    return like.new_empty(0).set_(block, 0, shape, strides)  # type: ignore[call-overload]
 
 
 def _free(k: int) -> bool:

@@ -1,2 +1,3 @@
 from . import forecast as forecast
+from . import transcribe as transcribe
 from . import translate as translate

@@ -38,8 +38,12 @@ class Alphabet:
         return self._index.get(" ") if self.tokens == "char" else None
 
     def pieces(self, text: str) -> list[str]:
-        text = normal(text.lower() if self.lower else text)
+        text = self.plain(text)
         return text.split() if self.tokens == "word" else list(text)
+
+    def plain(self, text: str) -> str:
+        """A text as a network would write it at best."""
+        return normal(text.lower() if self.lower else text)
 
     def encode(self, text: str) -> list[int]:
         """The symbols of a text; those that the alphabet lacks are left out."""

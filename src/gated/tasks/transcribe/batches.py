@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -12,16 +12,20 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from gated.tasks.transcribe import augment, warp
+from gated.tasks.transcribe import augment
+from gated.tasks.transcribe.augment import inside
+from gated.tasks.transcribe.fbank import STILL
+from gated.tasks.transcribe.warp import warp
 
 JITTER = 0.07  # of a length, by which a pass may misjudge it, so that the same examples do not always meet
-GAP = 25  # frames between joined examples, at most
+GAP = 25  # frames between joined examples of sound, at most; of print, columns
 HUSH = 6.0  # nepers of energy by which a gap may be softer than the softest frames beside it
-FLOOR = 0.1  # least spread of a band
+DEAD = (-16.0, -9.0)  # log energy of gaps that know nothing of what is beside them
+GROW = 4  # passes until one more example may be joined: a network that is to part words must have met some
 
 
 class Example(NamedTuple):
-    """What the network reads and is to write; whose it is, if that is known."""
+    """What the network reads, not normalised, and is to write; whose it is, if that is known."""
 
     x: np.ndarray  # [rows, frames]
     tokens: list[int]
@@ -42,14 +46,13 @@ class Manner:
     """How examples become batches."""
 
     sound: bool
-    normalise: str = "utterance"
-    mean: np.ndarray | None = None  # [rows] of the training data, for running normalisation
-    std: np.ndarray | None = None
-    prior: float = 100.0  # frames that they count for
     augment: float = 0.0
     mask: float = 0.0
     join: int = 1
     between: tuple[int, ...] = ()  # the symbols between joined examples
+    normalise: str = "utterance"
+    figures: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # mean and std of a speaker,
+    prior: float = 100.0  # or under "" of all, which count as so many frames before the first
 
 
 def bucketed(
@@ -61,25 +64,122 @@ def bucketed(
     """
     lengths = np.array([one.x.shape[1] for one in examples])
     speakers = np.array([one.speaker for one in examples])
-    count = max(1, round((lengths.sum() + manner.sound * (manner.join > 1) * GAP / 2 * len(lengths)) / budget))
+    count = max(1, round((lengths.sum() + (manner.join > 1) * GAP / 2 * len(lengths)) / budget))
 
     @functools.lru_cache(maxsize=2)
     def passing(turn: int) -> tuple[list[np.ndarray], np.ndarray]:
         rng = np.random.default_rng((seed, turn))
-        strings = joined(speakers, min(manner.join, 1 + turn // SLOW), rng)
+        strings = _strings(speakers, min(manner.join, 1 + turn // GROW), rng)
         sizes = np.array([lengths[string].sum() for string in strings])
         order = np.argsort(sizes * rng.uniform(1 - JITTER, 1 + JITTER, len(sizes)))
         total = np.cumsum(sizes[order])
         cuts = np.searchsorted(total, total[-1] * np.arange(1, count) / count)
-        shuffled = rng.permutation(count)
-        return [strings[k] for k in order], np.stack([np.append(0, cuts)[shuffled], np.append(cuts, len(order))[shuffled]])
+        return [strings[k] for k in order], np.stack([np.append(0, cuts), np.append(cuts, len(order))])[
+            :, rng.permutation(count)
+        ]
 
     def batch(n: int) -> Batch:
         strings, cuts = passing(n // count)
         first, last = cuts[:, n % count]
-        first = min(first, len(strings) - 1)
+        first = min(first, len(strings) - 1)  # with a long example among few, a share may hold none
         rng = np.random.default_rng((seed, n, 1))
-        rows = [row(examples, string, manner, rng) for string in strings[first : max(last, first + 1)]]
-        return collate(rows, manner, rng)
+        return learnt(examples, strings[first : max(last, first + 1)], manner, rng)
 
     return batch, count
+
+
+def _strings(speakers: np.ndarray, most: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """All examples once, in strings of 1 to `most` of one speaker."""
+    order = rng.permutation(len(speakers))
+    if most == 1:
+        return list(order[:, None])
+    strings = []
+    for speaker in np.unique(speakers):
+        mine = order[speakers[order] == speaker]
+        ends = np.cumsum(rng.integers(1, most + 1, len(mine)))
+        strings += np.split(mine, ends[ends < len(mine)])
+    return strings
+
+
+def learnt(
+    examples: Sequence[Example], strings: Sequence[np.ndarray], manner: Manner, rng: np.random.Generator
+) -> Batch:
+    """A batch of strings of examples, changed as the manner says."""
+    some = [[examples[k] for k in string] for string in strings]
+    x, lengths = pad([_row(parts, manner, rng) for parts in some])
+    if manner.augment:
+        alter = augment.change if manner.sound else warp
+        x, lengths = alter(x, lengths, rng, manner.augment)
+    if manner.sound:
+        x = normal(x, lengths, [parts[0].speaker for parts in some], manner)
+        if manner.mask:
+            x = augment.mask(x, lengths, rng, manner.mask)
+    tokens = [_between([part.tokens for part in parts], manner.between) for parts in some]
+    flat = torch.tensor([k for row in tokens for k in row], dtype=torch.int64)
+    return Batch(x, lengths, flat, torch.tensor([len(row) for row in tokens]))
+
+
+def split(xs: Sequence[np.ndarray], budget: int) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    """All of some frames once, in batches of like length: which they are, x and lengths."""
+    order = sorted(range(len(xs)), key=lambda k: xs[k].shape[1])
+    while order:
+        count = 1
+        while count < len(order) and (count + 1) * xs[order[count]].shape[1] <= budget:
+            count += 1
+        mine, order = order[:count], order[count:]
+        yield mine, *pad([xs[k] for k in mine])
+
+
+def pad(xs: Sequence[np.ndarray]) -> tuple[Float[Tensor, "B R T"], Int64[Tensor, " B"]]:
+    """Frames side by side, with zeros after them."""
+    lengths = [x.shape[1] for x in xs]
+    out = np.zeros((len(xs), len(xs[0]), max(lengths)), np.float32)
+    for row, x in zip(out, xs, strict=True):
+        row[:, : x.shape[1]] = x
+    return torch.from_numpy(out), torch.tensor(lengths)
+
+
+def _row(parts: Sequence[Example], manner: Manner, rng: np.random.Generator) -> np.ndarray:
+    """Examples in a row, with gaps before, between and after them if they may be joined."""
+    if manner.join == 1:
+        return parts[0].x
+    rows = len(parts[0].x)
+    soft = np.full((rows, 1), rng.uniform(*DEAD))
+    if manner.sound and rng.random() < 0.8:
+        quiet = np.min([np.partition(one.x, one.x.shape[1] // 20, 1)[:, one.x.shape[1] // 20] for one in parts], 0)
+        soft = quiet[:, None] - rng.uniform(0, HUSH)
+
+    def gap() -> np.ndarray:
+        wide = max(0, int(rng.integers(-GAP // 2, GAP + 1)))  # and often none at all
+        return soft + rng.normal(0, 0.6, (rows, wide)) if manner.sound else np.zeros((rows, wide))
+
+    return np.concatenate([gap(), *(piece for part in parts for piece in (part.x, gap()))], 1)
+
+
+def _between(parts: Sequence[list[int]], separator: tuple[int, ...]) -> list[int]:
+    out = list(parts[0])
+    for part in parts[1:]:
+        out += [*separator, *part]
+    return out
+
+
+def normal(
+    x: Float[Tensor, "B R T"], lengths: Int64[Tensor, " B"], speakers: Sequence[str], manner: Manner
+) -> Float[Tensor, "B R T"]:
+    """What `frames.normal` does, for a batch: x normalised, and 0 beyond the lengths."""
+    there = inside(lengths, x.shape[2])[:, None]
+    x, count = x * there, lengths[:, None, None]
+    if manner.normalise == "running":
+        mean, std = (torch.from_numpy(side)[:, None] for side in manner.figures[""])
+        d = x.double() - mean
+        n = manner.prior + torch.arange(1, x.shape[2] + 1)
+        ahead = d.cumsum(2) / n
+        spread = ((manner.prior * std.clamp(min=STILL) ** 2 + (d * d).cumsum(2)) / n - ahead**2).clamp(min=STILL**2)
+        return ((d - ahead) / spread.sqrt()).float() * there
+    mean = x.sum(2, keepdim=True) / count
+    std = (((x - mean) ** 2 * there).sum(2, keepdim=True) / count).sqrt()
+    if manner.normalise == "speaker":
+        for k, who in enumerate(speakers):
+            if who in manner.figures:
+                mean[k, :, 0], std[k, :, 0] = (torch.from_numpy(side) for side in manner.figures[who])
+    return (x - mean) / std.clamp(min=STILL) * there

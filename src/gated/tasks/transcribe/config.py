@@ -20,6 +20,7 @@ class Config:
     tokens: str = _opt("char", "What it writes.", choices=("char", "word"))
     lower: bool = _opt(False, "Write lower case only.")
     bad: str = _opt("refuse", "Files that cannot be read or learnt from.", choices=("refuse", "skip"))
+    hold: float = _opt(0.05, "Share held out for validation where none is given; 0 learns from all, to the end.")
     longest: float | None = _opt(None, "Seconds of sound, or heights of a line, that an example may have at most.")
     rate: int | None = _opt(None, "Samples a second that sound is read at; that of the training files, to 16,000.")
     bands: int | None = _opt(None, "Bands of the mel scale.")
@@ -65,6 +66,7 @@ class Config:
                 within(name, getattr(self, name), low, high)
         if self.dropout is not None:
             within("dropout", self.dropout, 0, 0.95)
+        within("hold", self.hold, 0, 0.9)
         within("augment", self.augment, 0, 3)
         within("mask", self.mask, 0, 3)
         within("ema", self.ema, 0, 0.99999)

@@ -2,17 +2,18 @@
 
     s    = frame t: the samples from t·hop, `window` seconds of them     (no frame reaches past the last sample)
     s   -= mean(s)
-    s_i  = s_i - 0.97 s_{i-1},  s_0 = 0.03 s_0                           the higher, the weaker: level that out
+    s_i -= 0.97 s_{i-1}                                                  the higher, the weaker: level that out
     P    = |FFT(s · (0.5 - 0.5 cos(2πi/(n-1)))^0.85)|²                   zeros up to a power of two
     x_kt = log max(Σ_f M_kf P_f, 2⁻²³)
 
 M_k is a triangle over mel(f) = 1127 ln(1 + f/700): 1 at its centre, 0 from the neighbours' centres on; the centres lie
 equally far apart in mel between `low` and `high`.
 
-Source: Davis & Mermelstein 1980 ("Comparison of parametric representations", section II: triangles on the mel scale);
-the HTK Book, section 5.4, for the mel formula; and Kaldi's compute-fbank-feats with dither 0 and snip-edges, which this
-equals. Samples are in [-1, 1]: there the floor 2⁻²³ lies where the noise of 16-bit samples does, so digital silence and
-a quiet room look alike. Kaldi's own habit of samples up to 32768 would add log 2³⁰ = 20.8.
+Source: Davis & Mermelstein 1980, "Comparison of parametric representations for monosyllabic word recognition", for
+triangles on the mel scale; the HTK Book, "Filterbank analysis", for the formula; and Kaldi's compute-fbank-feats with
+dither 0 and snip-edges, which this equals. Samples are in [-1, 1]: there the floor 2⁻²³ lies where the noise of 16-bit
+samples does, so digital silence and a quiet room look alike. Kaldi's own habit of samples up to 32768 would add
+log 2³⁰ = 20.8.
 
 All is reckoned in float64, each frame by itself in the same order of additions, and rounded once: a frame comes out the
 same bits whether its sound came whole or in pieces.
@@ -26,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int
 
-from gated._check import refuse, shape, want, within
+from gated._check import refuse, want, within
 
 __all__ = ["Front", "Running", "Stream", "by", "fbank", "whole"]
 
@@ -122,7 +123,6 @@ def by(
     x: Float32[np.ndarray, "bands T"], mean: Float64[np.ndarray, " bands"], std: Float64[np.ndarray, " bands"]
 ) -> Float32[np.ndarray, "bands T"]:
     """(x_kt - mean_k) / max(std_k, 0.1), by given figures: a speaker's, or those of all that was learnt from."""
-    shape("normalisation", x, len(mean), "T")
     return ((x - mean[:, None]) / np.maximum(std, STILL)[:, None]).astype(np.float32)
 
 
@@ -148,7 +148,6 @@ class Running:
 
     def push(self, x: Float32[np.ndarray, "bands t"]) -> Float32[np.ndarray, "bands t"]:
         """These frames, normalised by all until each of them."""
-        shape("normalisation", x, len(self.mean), "T")
         d = x - self.mean[:, None]
         sums = np.concatenate([self.sums, np.stack([d, d * d])], axis=2).cumsum(axis=2)
         n = self.prior + self.frames + np.arange(1, x.shape[1] + 1)
@@ -177,8 +176,7 @@ def _reckon(frames: Float32[np.ndarray, "t size"], tables: Tables) -> Float32[np
     """The equations. No operation mixes frames, or adds in an order that depends on how many of them there are."""
     s = frames.astype(np.float64)
     s -= s.mean(axis=1, keepdims=True)
-    s[:, 1:] -= EMPHASIS * s[:, :-1]
-    s[:, 0] *= 1 - EMPHASIS
+    s[:, 1:] -= EMPHASIS * s[:, :-1]  # of sample 0 the window leaves nothing
     s *= tables.window
     spectrum = np.fft.rfft(s, tables.points)[:, tables.lines]
     power = spectrum.real**2 + spectrum.imag**2
@@ -194,10 +192,8 @@ def _tables(front: Front) -> Tables:
     within("rate", front.rate, 100, 1_000_000)
     within("bands", front.bands, 1, 1000)
     high = front.high or front.rate / 2
-    want(front.size >= 2, "window", f"at least two samples, {2 / front.rate:g} s", front.window)
-    want(front.window <= 1, "window", "at most a second", front.window)
-    want(front.step >= 1, "hop", f"at least a sample, {1 / front.rate:g} s", front.hop)
-    want(front.hop <= 1, "hop", "at most a second", front.hop)
+    within("window", front.window, 2 / front.rate, 1)
+    within("hop", front.hop, 1 / front.rate, 1)
     want(
         0 <= front.low < high <= front.rate / 2, "bands", "0 <= low < high <= rate / 2", f"{front.low:g} to {high:g} Hz"
     )

@@ -22,7 +22,7 @@ PIXELS = 50_000_000  # of one image
 FAINT = 16  # of 255 greys: with less than that between ink and paper an image is blank
 STANDS = 10  # times as high as wide: no letter is, but a line on its side
 REACH = 4.0  # mean distances of the ink from the line's middle that hold its ascenders and descenders
-SMOOTH = 1.5  # line heights that the middle is followed over, as a Gaussian's deviation
+SMOOTH = 2.0  # line heights that the middle is followed over, as a Gaussian's deviation
 SPAN = "the image of one line"
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 
@@ -100,7 +100,8 @@ def _middle(page: np.ndarray, dewarp: bool) -> tuple[np.ndarray, float]:
     middle = np.full(w, (weight * row).sum() / total)
     if dewarp:
         down, across = weight.sum(0), column - (weight.sum(0) * column).sum() / total
-        slope = (across * (weight * (row - middle)).sum(0)).sum() / ((across**2 * down).sum() + total * h**2 / 12)
+        ridge = 4 * h**2 * total  # the few letters of a short line say little of its slope
+        slope = (across * (weight * (row - middle)).sum(0)).sum() / ((across**2 * down).sum() + ridge)
         middle = middle + slope * across
     reach = _reach(weight, row, middle, least)
     for _ in range(3 if dewarp else 0):
@@ -128,7 +129,7 @@ def _followed(w: np.ndarray, wy: np.ndarray, deviation: float) -> np.ndarray:
     K = np.exp(-0.5 * d * d)
     S0, S1, S2, N0, N1 = K @ w, (K * d) @ w, (K * d * d) @ w, K @ wy, (K * d) @ wy
     S0 = S0 + 1e-3 * w.mean()
-    S2 = S2 + 0.3 * S0
+    S2 = S2 + S0
     return np.interp(columns, at, (S2 * N0 - S1 * N1) / (S2 * S0 - S1 * S1))
 
 

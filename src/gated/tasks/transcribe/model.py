@@ -13,7 +13,12 @@ from gated import checkpoint, train
 from gated._check import one_of, want
 from gated.layers import GRU, LSTM, Recurrent
 from gated.layers.dropout import Dropout
+from gated.tasks.transcribe.alphabet import Alphabet
+from gated.tasks.transcribe.batches import Batch
+from gated.tasks.transcribe.frames import Frames
 
+PIECE = 4096  # steps of the front side by side
+LARGEST = 100_000  # of any number in a shape
 LAYERS = {"lstm": LSTM, "gru": GRU}
 
 
@@ -53,25 +58,38 @@ class Shape(NamedTuple):
         return surplus // 2 if self.both else surplus
 
 
+def features(shape: Shape) -> int:
+    """Numbers of a step, after the front."""
+    width, rows = 1, shape.rows
+    for channels, down, _ in shape.blocks:
+        width, rows = channels, rows // down
+    return width * rows * shape.stack
+
+
 class Front(nn.Module):
     """Blocks of convolution, relu and pooling, that never mix in what lies beyond the ends.
 
         x ← maxpool(relu(K ∗ x + b))        K is 3 × 3 over rows and frames
+        y_n = LN(x_n)                       all rows and channels of a step (Ba et al. 2016)
 
-    x (B, R, T) and lengths (B,) give (T', B, F) and ⌈lengths / stride⌉: step n sees the frames from n·stride − before on,
-    `field` of them, and zeros where there are none. So a step depends on its own frames alone, not on what a batch is
-    padded with, and can be computed from a window of a stream.
+    x (B, R, T) and lengths (B,) give (T', B, F) and ⌈lengths / stride⌉: step n sees `field` frames, from n·stride −
+    before on, and zeros where there are none. So a step depends on its own frames alone, not on what a batch is padded
+    with, and can be computed from a window of a stream.
     """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.shape, width, rows = shape, 1, shape.rows
+        self.shape, width = shape, 1
         self.convolutions = nn.ModuleList()
-        for channels, down, _ in shape.blocks:
-            self.convolutions.append(nn.Conv2d(width, channels, 3, padding=(1, 0)))
-            width, rows = channels, rows // down
-        self.convolutions.to(memory_format=torch.channels_last)  # pooling and all that follows are several times as fast so
-        self.features = width * rows * shape.stack
+        for channels, _, _ in shape.blocks:
+            convolve = nn.Conv2d(width, channels, 3, padding=(1, 0))
+            nn.init.kaiming_normal_(convolve.weight, nonlinearity="relu")
+            nn.init.zeros_(convolve.bias)  # pyright: ignore
+            self.convolutions.append(convolve)
+            width = channels
+        self.convolutions.to(memory_format=torch.channels_last)  # pyright: ignore  # in which pooling takes a tenth of the time
+        self.features = features(shape)
+        self.norm = nn.LayerNorm(self.features)
 
     def forward(
         self, x: Float[Tensor, "B R T"], lengths: Int64[Tensor, " B"]
@@ -81,7 +99,12 @@ class Front(nn.Module):
         most = -(-x.shape[2] // shape.stride)
         after = (most - 1) * shape.stride + shape.field - shape.before - x.shape[2]
         x = nn.functional.pad(x, (shape.before, max(0, after)))
-        return self.window(x[:, :, : x.shape[2] + min(0, after)]), steps
+        x = x[:, :, : x.shape[2] + min(0, after)]
+        if torch.is_grad_enabled() or most <= PIECE:
+            return self.window(x), steps
+        pieces = range(0, most, PIECE)  # of an hour of sound, the first block alone would take gigabytes
+        ends = [(min(n + PIECE, most) - 1) * shape.stride + shape.field for n in pieces]
+        return torch.cat([self.window(x[:, :, n * shape.stride : e]) for n, e in zip(pieces, ends, strict=True)]), steps
 
     def window(self, x: Float[Tensor, "B R W"]) -> Float[Tensor, "S B F"]:
         """The steps that windows of frames hold whole."""
@@ -90,7 +113,8 @@ class Front(nn.Module):
             y = nn.functional.max_pool2d(convolve(y).relu_(), (down, frames))
         y = y.permute(3, 0, 1, 2).flatten(2)  # (T', B, C·R')
         k = self.shape.stack
-        return y[: len(y) // k * k].unflatten(0, (-1, k)).transpose(1, 2).flatten(2)
+        y = y[: len(y) // k * k].unflatten(0, (-1, k)).transpose(1, 2).flatten(2)
+        return self.norm(y.float())
 
 
 class Network(nn.Module):
@@ -98,27 +122,91 @@ class Network(nn.Module):
 
         h = LSTM(front(x))        log p = log softmax(W h + b)
 
-    x (B, R, T), lengths (B,); the symbols' first is the blank.
+    x (B, R, T), lengths (B,); the first of the symbols is the blank. A second output reads the front alone while the
+    network learns: what it asks for reaches the convolutions without passing through time, so that they know letters
+    long before the layers above would have left the blanks.
     """
 
     def __init__(self, shape: Shape, dropout: float = 0.0, precision: str = "float32") -> None:
         super().__init__()
         self.shape = shape
         self.front = Front(shape)
-        kind, more = LAYERS[shape.cell], dict(precision=precision)
         self.dropout = Dropout(dropout)
-        self.layers: Any = kind(
+        self.layers: Any = LAYERS[shape.cell](
             self.front.features, shape.units, shape.layers, dropout=dropout if shape.layers > 1 else 0.0,
-            bidirectional=shape.both, **more,
+            bidirectional=shape.both, init="orthogonal", precision=precision,
+            **(dict(forget_bias=1.0) if shape.cell == "lstm" else {}),
         )  # fmt: skip
         self.output = nn.Linear(shape.units * (1 + shape.both), shape.symbols)
+        self.early = nn.Linear(self.front.features, shape.symbols)
 
-    def encode(self, x: Tensor, lengths: Tensor) -> tuple[Float[Tensor, "S B M"], Int64[Tensor, " B"]]:
-        """What the recurrent layers say at every step."""
+    def encode(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Int64[Tensor, " B"]]:
+        """What the front and the recurrent layers say at every step, (T', B, …), and how many steps there are."""
         y, steps = self.front(x, lengths)
         h, _ = self.layers(self.dropout(y), lengths=steps)
-        return self.dropout(h), steps
+        return y, h, steps
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Float[Tensor, "S B V"], Int64[Tensor, " B"]]:
-        h, steps = self.encode(x, lengths)
+        """log p of every symbol at every step, and how many steps there are."""
+        _, h, steps = self.encode(x, lengths)
         return torch.log_softmax(self.output(h).float(), -1), steps
+
+
+def loss(network: Network, batch: Batch, early: float = 0.0) -> tuple[Tensor, int]:
+    """Σ −log p(text | x) of a batch (Graves et al. 2006), and how many symbols its texts have.
+
+    early: weight of the same for the output that reads the front alone.
+    """
+    y, h, steps = network.encode(batch.x, batch.lengths)
+    total = ctc(network.output(network.dropout(h)), steps, batch)
+    if early:
+        total = total + early * ctc(network.early(y), steps, batch)
+    return total, int(batch.counts.sum())
+
+
+def ctc(scores: Float[Tensor, "S B V"], steps: Int64[Tensor, " B"], batch: Batch) -> Float[Tensor, ""]:
+    """Σ −log p(text | x); a text with more symbols than steps, as too fast a reading may leave it, counts nothing."""
+    log_probs = torch.log_softmax(scores.float(), -1)
+    return nn.functional.ctc_loss(
+        log_probs, batch.tokens, steps, batch.counts, reduction="sum", zero_infinity=True
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A network, how files become its frames, and the symbols that it writes."""
+
+    frames: Frames
+    alphabet: Alphabet
+    network: Network
+
+
+def exact(network: Network) -> Network:
+    """The network with all its products in float32, as it is used once it has learnt."""
+    for layer in network.modules():
+        if isinstance(layer, Recurrent):
+            layer.precision = "float32"
+    return network.eval()
+
+
+def restore(words: dict[str, Any], frames: Frames, alphabet: Alphabet, state: dict[str, Tensor]) -> Network:
+    """The network of a run folder; what it says of itself must fit its weights before memory is taken for it."""
+    made: dict[str, Any] = {**words, "blocks": tuple(tuple(block) for block in words["blocks"])}
+    shape = Shape(**made)
+    counts = [shape.rows, shape.symbols, shape.stack, shape.layers, shape.units, *(n for b in shape.blocks for n in b)]
+    whole = all(type(n) is int and 0 < n <= LARGEST for n in counts) and type(shape.both) is bool
+    one_of("run folder cell", shape.cell, LAYERS)
+    fits = (
+        whole and len(shape.blocks) <= 8 and all(len(block) == 3 for block in shape.blocks)
+        and (shape.rows, shape.symbols) == (frames.rows, len(alphabet))
+        and state["output.weight"].shape == (shape.symbols, shape.units * (1 + shape.both))
+        and state["layers.weight_hh_l0"].shape[1] == shape.units
+        and f"layers.weight_hh_l{shape.layers - 1}" in state
+        and all(state[f"front.convolutions.{k}.weight"].shape[0] == b[0] for k, b in enumerate(shape.blocks))
+        and state["early.weight"].shape[1] == state["front.norm.weight"].shape[0] == features(shape)
+    )  # fmt: skip
+    want(fits, "run folder", "a shape that its weights and symbols fit", "another")
+    with train.seeded(0):
+        network = Network(shape)
+    checkpoint.fill(network, state)
+    return network.eval()

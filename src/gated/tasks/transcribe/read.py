@@ -98,6 +98,9 @@ def items(source: Any, *, text: bool = True) -> Found:
         want(isinstance(source, list | tuple), "source", f"{SOURCES}, or a list of files", type(source).__name__)
         found = _present(where, [_listed(n, entry, text) for n, entry in enumerate(source, 1)])
         want(len(found) > 0, where, "at least one file", "an empty list")
+    again = len(found) - len({item[:1] + item[2:4] for item in found})
+    if again > 0:
+        notes.append(f"Listed again: {_count(again, 'item')} of the same file and times as another.")
     return Found(found, _kind(found, where), notes, where)
 
 
@@ -133,7 +136,10 @@ def _table(path: Path, form: str, text: bool) -> Iterator[tuple[dict[str, Any], 
             want(len(row) == len(names), here, f"{len(names)} fields, as in the header", got, todo)
             yield dict(zip(names, row, strict=True)), here
     except csv.Error as error:
-        refuse(f"{where}, line {before + 1}", f"fields of {form.upper()}", str(error), "Is a quote not closed?")
+        here, expected = f"{where}, line {before + 1}", f"fields of {form.upper()}"
+        if "new-line" in str(error):
+            refuse(here, expected, r"a \r in a line", r"End lines with \n or \r\n.")
+        refuse(here, expected, str(error), "Is a quote not closed?")
 
 
 def _header(row: list[str], where: str, text: bool) -> list[str]:
@@ -172,13 +178,14 @@ def _item(row: dict[str, Any], where: str, text: bool, folder: Path | None = Non
         want(isinstance(said, str), where, "its text", repr(said)[:40] if "text" in row else f"keys {keys}")
     start, end = _seconds(row, "start", where), _seconds(row, "end", where)
     want(end is None or end > (start or 0), where, f"an end after {start or 0:g} s", f"{end} s")
-    if isinstance(speaker, int) and not isinstance(speaker, bool):
-        speaker = str(speaker)
-    want(isinstance(speaker, str | None), where, "a speaker's name", repr(speaker)[:40])
-    place = str(path).strip()
-    if folder is not None and os.path.exists(folder / place):
-        place = str(folder / place)
-    return Item(place, None if said is None else tidy(said), start, end, tidy(speaker or "") or None, where)
+    named = speaker is None or (isinstance(speaker, str | int) and not isinstance(speaker, bool))
+    want(named, where, "a speaker's name", repr(speaker)[:40])
+    who = "" if speaker is None else tidy(str(speaker))
+    place = str(path)
+    if folder is not None:
+        place = place.strip()
+        place = str(folder / place) if os.path.exists(folder / place) else place
+    return Item(place, None if said is None else tidy(said), start, end, who or None, where)
 
 
 def _seconds(row: dict[str, Any], name: str, where: str) -> float | None:
@@ -352,29 +359,33 @@ def _text(path: str | None) -> str:
 def _lines(path: Path, total: int = TOTAL) -> Iterator[tuple[int, str]]:
     """The lines of a file, each with its number; gzip is known by its first bytes."""
     want(path.exists(), str(path), "a file", _other(path))
-    with path.open("rb") as file:
-        packed = file.peek(2)[:2] == b"\x1f\x8b"
-        try:
+    try:
+        with path.open("rb") as file:
+            packed = file.peek(2)[:2] == b"\x1f\x8b"
             yield from _decoded(gzip.GzipFile(fileobj=file) if packed else file, str(path), total)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            refuse(str(path), "a whole gzip file", str(error).rstrip("."), "It was cut short or damaged.")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        refuse(str(path), "a whole gzip file", str(error).rstrip("."), "It was cut short or damaged.")
+    except OSError as error:
+        refuse(str(path), "a file that can be read", error.strerror or str(error))
 
 
 def _decoded(file: Any, where: str, total: int) -> Iterator[tuple[int, str]]:
     n = size = 0
     while line := file.readline(LINE + 1):  # ends at \n only
         n, size = n + 1, size + len(line)
-        here = f"{where}, line {n}"
-        want(len(line) <= LINE, here, f"lines of at most {LINE} bytes", "a longer one")
-        want(size <= total, where, f"at most {total} bytes", "more")
-        wide = n == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff")
-        want(not wide, where, "text in UTF-8", "text in UTF-16", "Save the file in UTF-8.")
-        want(b"\0" not in line, here, "text", "binary data")
+        if n == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            refuse(where, "text in UTF-8", "text in UTF-16", "Save the file in UTF-8.")
+        if len(line) > LINE:
+            refuse(f"{where}, line {n}", f"lines of at most {LINE} bytes", "a longer one")
+        if size > total:
+            refuse(where, f"at most {total} bytes", "more")
+        if b"\0" in line:
+            refuse(f"{where}, line {n}", "text", "binary data")
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
             got = f"the byte {line[error.start]:#04x} at byte {error.start + 1} of the line"
-            refuse(here, "text in UTF-8", got, "Save the file in UTF-8.")
+            refuse(f"{where}, line {n}", "text in UTF-8", got, "Save the file in UTF-8.")
         yield n, text.removeprefix("\ufeff") if n == 1 else text
 
 

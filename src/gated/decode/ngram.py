@@ -1,0 +1,353 @@
+"""N-gram language models with back-off: read from ARPA files, estimated, written. No compiler, no other tool.
+
+    log p(w | h) = log p listed for h w, if it is;  else  back(h) + log p(w | h without its first word)
+    back(h)      = listed for h, if it is;  else 0
+
+h is at most the order - 1 words before w, <s> before the first. Logarithms are natural; ARPA's are to base 10, in
+the file alone.
+
+Katz 1987 (back-off); the format: Stolcke 2002, ngram-format(5).
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import math
+import re
+import zlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gated._check import refuse, want, within
+
+__all__ = ["NGram", "estimate", "load", "save"]
+
+BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
+SPACE = "<space>"  # what a space is called, which cannot stand in a file
+ORDER = 10  # the highest
+LINE = 1 << 16  # bytes of one line
+COUNT = 1 << 30  # n-grams of one order
+NEVER = -99.0  # ARPA's log10 of 0
+LN10 = math.log(10)
+
+Context = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class NGram:
+    """A back-off model of an order of at most 10.
+
+    words  the text of each word's number, with <s>, </s> and <unk>
+    keys   for n = 1 … order the n-grams, sorted: (place of the first n - 1 words among the (n-1)-grams) · W + last word
+    log_p  for each n, log p of the last word after the others
+    back   for each n, the back-off weight's logarithm
+    """
+
+    words: list[str]
+    keys: list[np.ndarray]
+    log_p: list[np.ndarray]
+    back: list[np.ndarray]
+
+    @property
+    def order(self) -> int:
+        return len(self.keys)
+
+    @functools.cached_property
+    def ids(self) -> dict[str, int]:
+        """The number of each word."""
+        return {word: number for number, word in enumerate(self.words)}
+
+    @functools.cached_property
+    def _views(self) -> list[memoryview]:
+        return [keys.data for keys in self.keys]  # a bisection of numbers, not of arrays of one
+
+    def find(self, ids: Sequence[int]) -> int:
+        """The place of these words among the n-grams of their number, -1 if they are not listed."""
+        at = ids[0]
+        for view, word in zip(self._views[1 : len(ids)], ids[1:], strict=True):
+            key = at * len(self.words) + word
+            at = bisect_left(view, key)
+            if at == len(view) or view[at] != key:
+                return -1
+        return at
+
+    def after(self, context: Context, word: int) -> Context:
+        """The words that matter to the next one: the longest end of them, shorter than the order, that is listed."""
+        words = (*context, word)
+        words = words[max(0, len(words) - self.order + 1) :]
+        while words and self.find(words) < 0:
+            words = words[1:]
+        return words
+
+    def conditional(self, context: Context, word: int) -> float:
+        """log p(word | context), the context shorter than the order."""
+        total = 0.0
+        for start in range(len(context)):
+            n, at = len(context) - start, self.find(context[start:])
+            if at >= 0:
+                whole = self.find((*context[start:], word))
+                if whole >= 0:
+                    return total + float(self.log_p[n][whole])
+                total += float(self.back[n - 1][at])
+        return total + float(self.log_p[0][word])
+
+    def row(self, context: Context) -> np.ndarray:
+        """log p(word | context) of every word, (W,), the context shorter than the order."""
+        if not context:
+            return self.log_p[0]
+        row, n, at = self.row(context[1:]), len(context), self.find(context)
+        if at < 0:
+            return row
+        row = row + self.back[n - 1][at]
+        W = len(self.words)
+        low, high = (bisect_left(self._views[n], key) for key in (at * W, (at + 1) * W))
+        row[self.keys[n][low:high] - at * W] = self.log_p[n][low:high]
+        return row
+
+    def log_prob(self, sentence: Sequence[str]) -> float:
+        """log p of a sentence's words and its end: a list of words, or a string of characters."""
+        total, context = 0.0, self.after((), self.ids[BEGIN])
+        for word in (*map(_name, sentence), END):
+            number = self.ids.get(word, self.ids[UNKNOWN])
+            total += self.conditional(context, number)
+            context = self.after(context, number)
+        return total
+
+
+def estimate(sentences: Iterable[Sequence[str]], order: int) -> NGram:
+    """An interpolated model by Witten and Bell:
+
+        p(w | h) = (c(h w) + T(h) p(w | h')) / (c(h) + T(h))        p(w | nothing's h') = 1 / number of words
+
+    c counts, T(h) is the number of different words seen after h, h' is h without its first word. As back-off:
+    back(h) = T(h) / (c(h) + T(h)). The words are those seen, </s> and <unk>; their probabilities after any h sum to 1.
+
+    sentences  lists of words; or strings, for a model of characters, whose space is called <space>
+
+    Errors: no sentence; a word that is empty, has white space in it, or is <s> or </s>.
+
+    Witten and Bell 1991, method C.
+    """
+    within("estimate order", order, 1, ORDER)
+    ids = {UNKNOWN: 0, BEGIN: 1, END: 2}
+    flat, left = array("q"), array("q")  # words, and how many are left in their sentence, with themselves
+    for s, sentence in enumerate(sentences, 1):
+        names = [_name(word) for word in sentence]
+        for word in names:
+            fits = bool(word) and word not in (BEGIN, END) and len(word.split()) == 1 and word == word.strip()
+            want(fits, f"estimate, sentence {s}", f"words without white space, not {BEGIN} or {END}", repr(word))
+        flat.extend([1, *(ids.setdefault(word, len(ids)) for word in names), 2])
+        left.extend(range(len(names) + 2, 0, -1))
+    want(len(flat) > 0, "estimate", "at least one sentence", "none")
+
+    words, remain = np.array(flat, dtype=np.int64), np.array(left, dtype=np.int64)
+    W = len(ids)
+    counts = np.bincount(words, minlength=W).astype(np.float64)
+    counts[1] = 0  # <s> is given, never said
+    types = np.count_nonzero(counts)
+    p = [(counts + types / (W - 1)) / (counts.sum() + types)]
+    p[0][1] = 10.0**NEVER
+    keys, back, at = [np.arange(W)], [], words
+    for n in range(2, order + 1):
+        starts = np.flatnonzero(remain >= n)
+        found, first, which, count = np.unique(
+            at[starts] * W + words[starts + n - 1], return_index=True, return_inverse=True, return_counts=True
+        )
+        h, size = found // W, len(keys[-1])
+        total, types = np.bincount(h, count, size), np.bincount(h, minlength=size)
+        lower = p[-1][at[starts[first] + 1]]
+        p.append((count + types[h] * lower) / (total + types)[h])
+        back.append(np.log(np.where(types > 0, types / np.maximum(total + types, 1), 1.0)))
+        keys.append(found)
+        at = np.full(len(words), -1)
+        at[starts] = which
+    back.append(np.zeros(len(keys[-1])))
+    return NGram(list(ids), keys, [np.log(x) for x in p], back)
+
+
+def save(model: NGram, path: str | Path) -> None:
+    """Write the model as an ARPA file, by gzip if its name ends in .gz."""
+    opened = gzip.open if str(path).endswith(".gz") else open
+    ids = np.empty((1, 0), dtype=np.int64)
+    with opened(path, "wt", encoding="utf-8", newline="\n") as file:
+        file.write("\\data\\\n" + "".join(f"ngram {n}={len(keys)}\n" for n, keys in enumerate(model.keys, 1)))
+        for n, (keys, log_p, back) in enumerate(zip(model.keys, model.log_p, model.back, strict=True), 1):
+            ids = np.concatenate([ids[keys // len(model.words)], keys[:, None] % len(model.words)], axis=1)
+            file.write(f"\n\\{n}-grams:\n")
+            for numbers, p, b in zip(ids.tolist(), (log_p / LN10).tolist(), (back / LN10).tolist(), strict=True):
+                end = "" if n == model.order else f"\t{b:.9g}"
+                file.write(f"{p:.9g}\t{' '.join(model.words[i] for i in numbers)}{end}\n")
+        file.write("\n\\end\\\n")
+
+
+def load(path: str | Path, *, floor: float = -16.0) -> NGram:
+    """Read an ARPA file, plain or gzip. Words are as in the file: their case, their marks.
+
+    floor  log p of words that are not known, where the file has no <unk>
+
+    Errors, with file and line: no such file, damaged gzip, a line over 64 KB; no \\data\\, other counts than it says,
+    an order above 10, no \\end\\; a number that is none, a probability above 1; a word twice, an n-gram twice, a word
+    that is no 1-gram, an n-gram whose first n - 1 words are not listed; no <s> or </s>; not UTF-8.
+    """
+    want(-1000 <= floor <= 0, "load floor", "a log-probability from -1000 to 0", floor)
+    path = Path(path)
+    lines = _lines(path)
+    number, line = _next(lines)
+    want(line == b"\\data\\", _at(path, number), "\\data\\, as an ARPA file begins", _show(line))
+    counts: list[int] = []
+    for number, line in lines:
+        if not line and counts:
+            break
+        if line:
+            here, n = f"{path}, line {number}", len(counts) + 1
+            found = re.fullmatch(rb"ngram +(\d{1,2}) *= *(\d{1,10})", line)
+            fits = found is not None and int(found[1]) == n
+            want(fits, here, f"ngram {n}=COUNT", _show(line))
+            counts.append(int(found[2]) if found else 0)
+            within(f"{here}, order", n, 1, ORDER)
+            within(f"{here}, count", counts[-1], 1 if n == 1 else 0, COUNT)
+    want(len(counts) > 0, str(path), "counts after \\data\\", "none")
+    _plausible(path, counts)
+
+    ids: dict[bytes, int] = {}
+    words: list[str] = []
+    keys, log_p, back = [], [], []
+    for n, count in enumerate(counts, 1):
+        number, line = _next(lines)
+        todo = "Do the counts under \\data\\ fit?"
+        want(line == b"\\%d-grams:" % n, _at(path, number), f"\\{n}-grams:", _show(line), todo)
+        flat, logs, weights = _section(path, lines, n, count, n == len(counts), ids, words)
+        if n == 1:
+            logs, weights = _marked(path, ids, words, logs, weights, floor)
+            flat = np.arange(len(words))
+        key, order = _sorted(path, number + 1, flat.reshape(-1, n), keys, len(words))
+        keys.append(key)
+        log_p.append(logs[order] * LN10)
+        back.append(weights[order] * LN10)
+    number, line = _next(lines)
+    want(line == b"\\end\\", _at(path, number), "\\end\\", _show(line), "Do the counts under \\data\\ fit?")
+    for number, line in lines:
+        want(not line, f"{path}, line {number}", "nothing after \\end\\", _show(line))
+    return NGram(words, keys, log_p, back)
+
+
+# ---- the file
+
+
+def _section(
+    path: Path, lines: Iterator[tuple[int, bytes]], n: int, count: int, last: bool, ids: dict[bytes, int], words: list
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The n-grams of one order: words' numbers, log10 p, log10 of the weights. Memory grows with what comes."""
+    flat, logs, weights = array("q"), array("d"), array("d")
+    for k in range(count):
+        number, line = next(lines, (0, b""))
+        parts = line.split()
+        if len(parts) not in (n + 1, n + 2) or line.startswith(b"\\"):
+            todo = f"\\data\\ says {count} of them, this is number {k + 1}."
+            expected = f"log10 p, {n} {'word' if n == 1 else 'words'} and maybe a back-off weight"
+            refuse(_at(path, number), expected, _show(line), todo)
+        try:
+            p, b = float(parts[0]), float(parts[n + 1]) if len(parts) == n + 2 else 0.0
+        except ValueError:
+            refuse(f"{path}, line {number}", "a number first, and last if anything follows the words", _show(line))
+        fits = -math.inf < p <= 0 and abs(b) < math.inf and not (last and b)
+        want(fits, f"{path}, line {number}", "log10 p of 0 at most, and no weight of the highest order", _show(line))
+        logs.append(p)
+        weights.append(b)
+        if n == 1:
+            want(parts[1] not in ids, f"{path}, line {number}", "each word once", f"{_show(parts[1])} again")
+            ids[parts[1]] = k
+            try:
+                words.append(parts[1].decode())
+            except UnicodeDecodeError:
+                refuse(f"{path}, line {number}", "text in UTF-8", _show(line), "Save the file in UTF-8.")
+            continue
+        try:
+            flat.extend([ids[word] for word in parts[1 : n + 1]])
+        except KeyError as error:
+            refuse(f"{path}, line {number}", "words that are 1-grams", _show(error.args[0]))
+    return np.array(flat, dtype=np.int64), np.array(logs), np.array(weights)
+
+
+def _marked(
+    path: Path, ids: dict[bytes, int], words: list[str], logs: np.ndarray, weights: np.ndarray, floor: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """<s> and </s> must be there; <unk> may be called <UNK>, and is added where it is missing."""
+    for mark in (BEGIN, END):
+        want(mark.encode() in ids, str(path), f"{mark} among the 1-grams", "none")
+    if UNKNOWN.encode() in ids:
+        return logs, weights
+    if b"<UNK>" in ids:
+        words[ids[b"<UNK>"]] = UNKNOWN
+        return logs, weights
+    words.append(UNKNOWN)
+    return np.append(logs, floor / LN10), np.append(weights, 0.0)
+
+
+def _sorted(path: Path, first: int, ids: np.ndarray, keys: list[np.ndarray], W: int) -> tuple[np.ndarray, np.ndarray]:
+    """The sorted keys of n-grams, (N, n), whose lines begin at `first`; and the order that sorts them."""
+    at = ids[:, 0]
+    for n, column in enumerate(ids.T[1:-1], 2):
+        key, listed = at * W + column, keys[n - 1]
+        at = np.searchsorted(listed, key)
+        lost = np.flatnonzero(listed[np.minimum(at, len(listed) - 1)] != key) if len(listed) else np.arange(len(key))
+        if len(lost):
+            where, expected = f"{path}, line {first + lost[0]}", f"the first {n} words among the {n}-grams"
+            refuse(where, expected, "an n-gram without its context", "Was the model pruned by something else?")
+    key = at * W + ids[:, -1] if ids.shape[1] > 1 else at
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    again = np.flatnonzero(key[1:] == key[:-1])
+    if len(again):
+        refuse(f"{path}, line {first + order[again[0] + 1]}", "each n-gram once", "one that came before")
+    return key, order
+
+
+def _plausible(path: Path, counts: list[int]) -> None:
+    """A file that is not packed must have room for as many lines as it promises."""
+    with path.open("rb") as file:
+        packed, size = file.read(2) == b"\x1f\x8b", path.stat().st_size
+    least = sum(count * (2 * n + 2) for n, count in enumerate(counts, 1))
+    todo = "Was it cut short?"
+    want(packed or least <= size, str(path), f"at least {least} bytes for the counts it says", size, todo)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines, without white space at their ends, each with its number."""
+    want(path.exists(), str(path), "a file", "no such file")
+    want(not path.is_dir(), str(path), "a file", "a folder")
+    with path.open("rb") as raw:
+        file = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
+        number = 0
+        try:
+            while line := file.readline(LINE + 1):
+                number += 1
+                want(
+                    len(line) <= LINE, f"{path}, line {number}", f"at most {LINE} bytes", "more", "Is it an ARPA file?"
+                )
+                yield number, line.strip()
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            refuse(str(path), "a whole gzip file", str(error).rstrip("."), "It was cut short or damaged.")
+
+
+def _next(lines: Iterator[tuple[int, bytes]]) -> tuple[int, bytes]:
+    """The next line that is not empty; an empty one, numbered 0, at the end of the file."""
+    return next(((number, line) for number, line in lines if line), (0, b""))
+
+
+def _at(path: Path, number: int) -> str:
+    return f"{path}, line {number}" if number else f"{path}, its end"
+
+
+def _show(line: bytes) -> str:
+    return repr(line[:60].decode(errors="replace")) if line else "nothing"
+
+
+def _name(word: str) -> str:
+    return SPACE if word == " " else word

@@ -1,0 +1,187 @@
+"""Frames to texts: the best path, or a beam with a language model and words to be expected; with their times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gated._check import want, within
+from gated.decode import ctc, guide, ngram
+from gated.tasks.transcribe import batches
+from gated.tasks.transcribe.alphabet import Alphabet, normal
+from gated.tasks.transcribe.model import Learnt, Network
+
+BUDGET = 32_000  # frames of a batch of examples that are read side by side, padding included
+
+
+def _opt(default: Any, help: str, **more: Any) -> Any:
+    return field(default=default, metadata={"help": help, **more})
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a text is looked for."""
+
+    width: int = _opt(1, "Prefixes side by side; 1 takes the best path, if nothing else is asked for.")
+    n_best: int = _opt(1, "Texts of each example, best first.")
+    lm: str | None = _opt(None, "Language model: an ARPA file (.arpa, .arpa.gz), or a run of `transcribe language`.")
+    alpha: float = _opt(0.5, "Weight of the language model.")
+    beta: float = _opt(0.0, "Bonus for each word that is written, in nats; of each symbol where symbols are words.")
+    hot: tuple[str, ...] = _opt((), "Words or phrases that are to be expected.")
+    boost: float = _opt(5.0, "What each of these is worth, in nats.")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hot", tuple(self.hot))
+        for name in ("width", "n_best"):
+            got = getattr(self, name)
+            want(isinstance(got, int) and not isinstance(got, bool), name, "a whole number", repr(got))
+            within(name, got, 1, 10_000)
+        within("alpha", self.alpha, 0, 100)
+        within("beta", self.beta, -100, 100)
+        within("boost", self.boost, 1e-9, 1000)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the best path is all that is asked for."""
+        return self.width == 1 and self.n_best == 1 and self.lm is None and not self.hot
+
+
+class Piece(NamedTuple):
+    """A letter or word, where it is (seconds of sound, or columns of a line), and how certain it is."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+class Reading(NamedTuple):
+    """One text of one example."""
+
+    text: str
+    confidence: float  # the geometric mean of its symbols'
+    score: float  # what it was ranked by
+    log_prob: float  # log p(text | x)
+    words: list[Piece]
+    letters: list[Piece]  # a symbol each: the words again, where symbols are words
+
+
+def texts(learnt: Learnt, xs: Sequence[np.ndarray], network: Network | None = None) -> list[str]:
+    """What the best paths say, no more: for validation while the network learns."""
+    out = [""] * len(xs)
+    for mine, log_probs, steps in _steps(network or learnt.network, xs):
+        path = log_probs.argmax(-1)
+        for k, column, count in zip(mine, path.T, steps.tolist(), strict=True):
+            out[k] = learnt.alphabet.decode([s for s in torch.unique_consecutive(column[:count]).tolist() if s])
+    return out
+
+
+def read(learnt: Learnt, xs: Sequence[np.ndarray], search: Search = Search()) -> list[list[Reading]]:
+    """n_best readings of every example's frames (normalised), in their order."""
+    make = beams(learnt.alphabet, search)
+    out: list[list[Reading]] = [[]] * len(xs)
+    for k, log_probs in posteriors(learnt, xs):
+        out[k] = decode(learnt, log_probs, search, make)
+    return out
+
+
+def posteriors(learnt: Learnt, xs: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    """log p of every symbol at every step, (T', V), of every example, in no order."""
+    for mine, log_probs, steps in _steps(learnt.network, xs):
+        for row, (k, count) in enumerate(zip(mine, steps.tolist(), strict=True)):
+            yield k, log_probs[:count, row].numpy()
+
+
+def _steps(network: Network, xs: Sequence[np.ndarray]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        for mine, x, lengths in batches.split(xs, BUDGET):
+            log_probs, steps = network(x.to(device), lengths.to(device))
+            yield mine, log_probs.cpu(), steps.cpu()
+
+
+def beams(alphabet: Alphabet, search: Search) -> Any:
+    """() -> a new beam, or None where the best path is all that is asked for."""
+    if search.plain:
+        return None
+    words = alphabet.tokens == "word" or alphabet.separator is not None
+    want(not search.beta or words, "beta", "0, for texts without words", search.beta)
+    symbols, separator = alphabet.symbols, alphabet.separator
+    lm = None if search.lm is None else guided(search.lm, alphabet)
+    phrases = [normal(text.lower() if alphabet.lower else text) for text in search.hot]
+    hot = guide.HotWords(phrases, symbols, separator, boost=search.boost) if phrases else None
+    width = max(search.width, search.n_best, 1 if lm is None and hot is None else 16)
+    return lambda: ctc.Beam(
+        width=width, lm=lm, alpha=search.alpha, beta=search.beta, separator=separator, hot=hot
+    )  # fmt: skip
+
+
+def guided(path: str, alphabet: Alphabet) -> Any:
+    """The language model of a path, for these symbols."""
+    if Path(path).is_dir():
+        from gated.tasks.transcribe import language
+
+        model = language.load(path)
+        todo = "Learn it with the alphabet of this run: transcribe language RUN TEXT."
+        want(model.alphabet == alphabet, path, "a language model with this run's symbols", "other ones", todo)
+        return model
+    return guide.language(ngram.load(path), alphabet.symbols, alphabet.separator)
+
+
+def decode(learnt: Learnt, log_probs: np.ndarray, search: Search, make: Any) -> list[Reading]:
+    """The readings of one example, from log p of its symbols."""
+    if make is None:
+        return [reading(learnt, ctc.greedy(log_probs))]
+    found = make().feed(log_probs).best(search.n_best, end=True)
+    return [reading(learnt, one._replace(spans=ctc.align(log_probs, one.tokens))) for one in found]
+
+
+def reading(learnt: Learnt, found: ctc.Reading, offset: float = 0.0) -> Reading:
+    """Symbols and their steps as a text with times; `offset` is where the first step begins."""
+    spans, unit = found.spans or [], learnt.frames.unit * learnt.network.shape.stride
+    letters = [
+        Piece(
+            learnt.alphabet.symbols[s.token],
+            offset + s.first * unit,
+            offset + (s.last + 1) * unit,
+            math.exp(s.log_prob),
+        )
+        for s in spans
+    ]
+    certain = math.exp(sum(s.log_prob for s in spans) / len(spans)) if spans else 1.0
+    text = learnt.alphabet.decode(found.tokens)
+    return Reading(text, certain, found.score, found.log_prob, worded(learnt.alphabet, letters), letters)
+
+
+def worded(alphabet: Alphabet, letters: Sequence[Piece]) -> list[Piece]:
+    """Letters joined to words: a word is as certain as the geometric mean of its letters."""
+    if alphabet.tokens == "word":
+        return list(letters)
+    groups: list[list[Piece]] = [[]]
+    for letter in letters:
+        if letter.text.isspace():
+            groups.append([])
+        else:
+            groups[-1].append(letter)
+    return [
+        Piece(
+            "".join(letter.text for letter in group), group[0].start, group[-1].end,
+            math.exp(sum(math.log(max(letter.confidence, 1e-30)) for letter in group) / len(group)),
+        )
+        for group in groups if group
+    ]  # fmt: skip
+
+
+def made(where: str, options: dict[str, Any]) -> Search:
+    """A Search of these options; a wrong name is refused."""
+    names = [one.name for one in fields(Search)]
+    strange = sorted(set(options) - set(names))
+    want(not strange, where, f"options of Search: {', '.join(names)}", ", ".join(strange))
+    return Search(**options)

@@ -1,0 +1,556 @@
+"""CTC's decoders against sums over all paths, torch's loss, and their own laws."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gated._check import InputError
+from gated.decode import ctc, guide, ngram
+
+few = settings(max_examples=25, deadline=None)
+SEEDS = st.integers(0, 10**6)
+SIZES = dict(seed=SEEDS, T=st.integers(0, 5), V=st.integers(2, 4))
+WIDE = dict(width=2000, prune=0.0)
+SYMBOLS = ["", "a", "b", " "]  # separator 3
+SPACE = 3
+
+
+def world(seed, T, V, zeros=0.0):
+    """Log-probabilities (T, V), some of them -inf, and every frame with one above."""
+    rng = np.random.default_rng(seed)
+    x = 2 * rng.normal(size=(T, V))
+    x[rng.random((T, V)) < zeros] = -math.inf
+    x[np.arange(T), rng.integers(V, size=T)] = 1.0
+    return x - np.logaddexp.reduce(x, axis=1, keepdims=True)
+
+
+def spoken(seed, L, V, hold=3):
+    """Longer log-probabilities that speak L tokens, each for a few frames, repeats with a blank between."""
+    rng = np.random.default_rng(seed)
+    path = []
+    for token in rng.integers(1, V, L):
+        path += [0] * int(rng.integers(1, hold)) + [int(token)] * int(rng.integers(1, hold))
+    x = rng.normal(size=(len(path), V))
+    x[np.arange(len(path)), path] += rng.uniform(1, 6, len(path))
+    return x - np.logaddexp.reduce(x, axis=1, keepdims=True)
+
+
+def texts(x):
+    """Every text that has a path, with its log-probability: the sum over all V^T paths."""
+    T, V = x.shape
+    sums = {}
+    for path in itertools.product(range(V), repeat=T):
+        text = tuple(symbol for symbol, _ in itertools.groupby(path) if symbol)
+        p = sum(x[t, symbol] for t, symbol in enumerate(path))
+        sums[text] = np.logaddexp(sums.get(text, -math.inf), p)
+    return {text: float(p) for text, p in sums.items() if p > -math.inf}
+
+
+def ranked(x, more=lambda text: 0.0):
+    """Texts by log p + more, best first: (tokens, log p, score)."""
+    rows = [(list(text), p, p + more(text)) for text, p in texts(x).items()]
+    return sorted(rows, key=lambda row: -row[2])
+
+
+def same(found, expected):
+    """The readings are these texts in this order, but for the order of equals, with these numbers."""
+    assert len(found) == len(expected)
+    assert [r.score for r in found] == pytest.approx([score for *_, score in expected], rel=1e-9, abs=1e-9)
+    numbers = {tuple(tokens): (p, score) for tokens, p, score in expected}
+    for reading in found:
+        assert (reading.log_prob, reading.score) == pytest.approx(
+            numbers.pop(tuple(reading.tokens)), rel=1e-9, abs=1e-9
+        )
+
+
+def loss(x, text):
+    """torch's CTC loss of a text, as a log-probability."""
+    x = torch.from_numpy(x)[:, None]
+    sizes = torch.tensor([len(x)]), torch.tensor([len(text)])
+    return -torch.nn.functional.ctc_loss(x, torch.tensor([text], dtype=torch.int64), *sizes, reduction="sum").item()
+
+
+def orderly(spans, tokens, T):
+    """Spans as promised: the tokens, first <= last, in order, apart from each other, repeats with a frame between."""
+    assert [span.token for span in spans] == list(tokens)
+    assert all(0 <= span.first <= span.last < T for span in spans)
+    for a, b in itertools.pairwise(spans):
+        assert a.last + (a.token == b.token) < b.first
+
+
+class Fixed:
+    """A guide that gives every prefix a row of its own, by its tokens, and counts what it is asked."""
+
+    def __init__(self, V, seed=0, scale=1.0):
+        self.V, self.seed, self.scale, self.asked = V, seed, scale, []
+
+    def row(self, text):
+        row = np.random.default_rng((self.seed, len(text), *text)).normal(size=self.V)
+        return self.scale * (row - np.logaddexp.reduce(row))
+
+    def start(self):
+        return (), self.row(())
+
+    def step(self, states, tokens):
+        new = [(*state, token) for state, token in zip(states, tokens, strict=True)]
+        self.asked.append(new)
+        return new, np.stack([self.row(text) for text in new])
+
+    def whole(self, text):
+        """log p of a text and its end."""
+        return sum(self.row(text[:i])[token] for i, token in enumerate((*text, 0)))
+
+
+# ---- probabilities
+
+
+@pytest.mark.parametrize("path", [[], [0, 0], [1], [1, 1, 0, 1, 2, 2, 0], torch.tensor([2, 2, 0, 2])])
+def test_a_path_becomes_its_text(path):
+    """Runs become one symbol, then blanks go; a tensor is a path too."""
+    assert ctc.collapse(path) == [symbol for symbol, _ in itertools.groupby(map(int, path)) if symbol]
+
+
+@few
+@given(**SIZES, zeros=st.sampled_from([0.0, 0.4]))
+def test_log_prob_is_the_sum_over_all_paths(seed, T, V, zeros):
+    """log_prob is the brute-force sum for every text, -inf for those without a path, and they all sum to 1."""
+    x = world(seed, T, V, zeros)
+    sums = texts(x)
+    for L in range(T + 2):
+        for text in itertools.product(range(1, V), repeat=L):
+            assert ctc.log_prob(x, text) == pytest.approx(sums.get(text, -math.inf), abs=1e-9)
+    assert np.logaddexp.reduce(list(sums.values())) == pytest.approx(0, abs=1e-9)
+
+
+@few
+@given(seed=SEEDS, L=st.integers(0, 12), V=st.integers(2, 30))
+def test_log_prob_is_torchs_loss(seed, L, V):
+    """log_prob is minus torch's CTC loss, also where no brute force reaches, of arrays and of tensors."""
+    x = spoken(seed, L + 1, V)
+    text = np.random.default_rng(seed).integers(1, V, L).tolist()
+    assert ctc.log_prob(x, text) == pytest.approx(loss(x, text), rel=1e-9)
+    assert ctc.log_prob(torch.from_numpy(x).float().requires_grad_(), text) == pytest.approx(loss(x, text), rel=1e-5)
+
+
+# ---- greedy and alignment
+
+
+@few
+@given(**SIZES)
+def test_greedy_is_the_best_path(seed, T, V):
+    """Greedy's text is that of the most probable path, its score that path's, its log_prob the text's."""
+    x = world(seed, T, V)
+    best = max(itertools.product(range(V), repeat=T), key=lambda path: sum(x[t, v] for t, v in enumerate(path)))
+    found = ctc.greedy(x)
+    assert found.tokens == ctc.collapse(best)
+    assert found.score == pytest.approx(sum(x[t, v] for t, v in enumerate(best)))
+    assert found.log_prob == pytest.approx(texts(x)[tuple(found.tokens)])
+
+
+@few
+@given(seed=SEEDS, L=st.integers(0, 40), V=st.integers(2, 20))
+def test_greedys_spans_are_those_of_its_alignment(seed, L, V):
+    """The spans of greedy's path are the Viterbi alignment of its text."""
+    x = spoken(seed, L, V)
+    found = ctc.greedy(x)
+    orderly(found.spans, found.tokens, len(x))
+    assert found.spans == ctc.align(x, found.tokens)
+
+
+@few
+@given(**SIZES, zeros=st.sampled_from([0.0, 0.3]))
+def test_alignment_is_the_best_path_of_the_text(seed, T, V, zeros):
+    """Among all paths of a text none is more probable than that of its spans, with blanks between."""
+    x = world(seed, T, V, zeros)
+    for text in texts(x):
+        spans = ctc.align(x, text)
+        orderly(spans, text, T)
+        path = [0] * T
+        for span in spans:
+            path[span.first : span.last + 1] = [span.token] * (span.last - span.first + 1)
+            assert span.log_prob == max(x[t, span.token] for t in range(span.first, span.last + 1))
+        paths = (p for p in itertools.product(range(V), repeat=T) if ctc.collapse(p) == list(text))
+        best = max(sum(x[t, v] for t, v in enumerate(p)) for p in paths)
+        assert sum(x[t, v] for t, v in enumerate(path)) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("text", [[1], [1, 1], [1, 2, 1], [2, 2, 2]])
+def test_too_few_frames_are_refused(text):
+    """An alignment needs a frame for each token and one between repeats: with these it stands, with one less not."""
+    least = len(text) + sum(a == b for a, b in itertools.pairwise(text))
+    orderly(ctc.align(world(0, least, 3), text), text, least)
+    with pytest.raises(InputError, match=f"at least {least} frames for {len(text)} tokens"):
+        ctc.align(world(0, least - 1, 3), text)
+
+
+def test_a_text_of_probability_0_is_refused():
+    """Where -inf leaves a text no path there is no alignment, and log_prob is -inf."""
+    x = world(0, 4, 3)
+    x[:, 2] = -math.inf
+    assert ctc.log_prob(x, [1, 2]) == -math.inf
+    with pytest.raises(InputError, match="probability 0"):
+        ctc.align(x, [1, 2])
+
+
+@pytest.mark.parametrize("text", [[0], [1, 3], [-1]])
+def test_tokens_outside_the_symbols_are_refused(text):
+    """A text holds symbols from 1 to V - 1 and no blank."""
+    for call in (ctc.align, ctc.log_prob):
+        with pytest.raises(InputError, match="symbols from 1 to 2"):
+            call(world(0, 4, 3), text)
+
+
+# ---- the beam
+
+
+@few
+@given(**SIZES, zeros=st.sampled_from([0.0, 0.4]))
+def test_a_wide_beam_is_brute_force(seed, T, V, zeros):
+    """Without pruning a wide beam finds every text that has a path, in order, with its exact log-probability."""
+    x = world(seed, T, V, zeros)
+    expected = ranked(x)
+    same(ctc.beam(x, n_best=len(expected) + 5, **WIDE), expected)
+
+
+@few
+@given(**SIZES, alpha=st.floats(0, 3), beta=st.floats(-2, 2))
+def test_a_wide_beam_with_a_language_model_is_brute_force(seed, T, V, alpha, beta):
+    """The score is log p + α log p_lm with the end + β for each symbol."""
+    x, lm = world(seed, T, V), Fixed(V, seed)
+    expected = ranked(x, lambda text: alpha * lm.whole(text) + beta * len(text))
+    same(ctc.beam(x, n_best=2000, lm=lm, alpha=alpha, beta=beta, **WIDE), expected)
+
+
+@few
+@given(seed=SEEDS, T=st.integers(0, 5), beta=st.floats(-2, 2))
+def test_with_a_separator_the_bonus_is_for_words(seed, T, beta):
+    """β counts words: runs of symbols between separators, however many, or the ends."""
+    x = world(seed, T, 4)
+
+    def words(text):
+        return len("".join(SYMBOLS[v] for v in text).split())
+
+    expected = ranked(x, lambda text: beta * words(text))
+    same(ctc.beam(x, n_best=2000, beta=beta, separator=SPACE, **WIDE), expected)
+
+
+@few
+@given(seed=SEEDS, alpha=st.floats(0, 2), n=st.integers(1, 3))
+def test_a_character_n_gram_scores_texts(seed, alpha, n):
+    """An n-gram over the symbols' texts gives each text α times its log p, the end's included."""
+    x = world(seed, 4, 4)
+    model = ngram.estimate(["ab ba", "a", "bb a"], n)
+    expected = ranked(x, lambda text: alpha * model.log_prob("".join(SYMBOLS[v] for v in text)))
+    same(ctc.beam(x, n_best=2000, lm=guide.language(model, SYMBOLS, SPACE), alpha=alpha, **WIDE), expected)
+
+
+@few
+@given(seed=SEEDS, alpha=st.floats(0, 2), n=st.integers(1, 3))
+def test_a_word_n_gram_scores_the_words_that_symbols_spell(seed, alpha, n):
+    """An n-gram over words gives each text α times the log p of its words, known or not, and of the end."""
+    x = world(seed, 5, 4)
+    model = ngram.estimate([["ab", "ba"], ["aa", "b"], ["ab"]], n)
+    expected = ranked(x, lambda text: alpha * model.log_prob("".join(SYMBOLS[v] for v in text).split()))
+    lm = guide.language(model, SYMBOLS, SPACE)
+    assert isinstance(lm, guide.Words)
+    same(ctc.beam(x, n_best=2000, lm=lm, alpha=alpha, **WIDE), expected)
+
+
+@few
+@given(seed=SEEDS)
+def test_symbols_may_be_words(seed):
+    """Where symbols are words, an n-gram over words scores each of them, unknown ones as <unk>."""
+    x, symbols = world(seed, 4, 4), ["", "one", "two", "many"]
+    model = ngram.estimate([["one", "two"], ["two", "one", "two"]], 2)
+    expected = ranked(x, lambda text: 0.5 * model.log_prob([symbols[v] for v in text]))
+    same(ctc.beam(x, n_best=2000, lm=guide.language(model, symbols), **WIDE), expected)
+
+
+@few
+@given(seed=SEEDS, alpha=st.floats(0, 2))
+def test_a_recurrent_network_scores_texts(seed, alpha):
+    """A network that takes a step gives each text what it gives it alone, token by token, and its end."""
+    x = world(seed, 4, 3)
+    torch.manual_seed(seed)
+    cell, table, out = torch.nn.LSTMCell(3, 5), torch.nn.Embedding(6, 3), torch.nn.Linear(5, 6)
+
+    def step(tokens, state, memory):
+        h, c = cell(table(tokens[0]), tuple(part[0] for part in state["hc"]))
+        return out(h).log_softmax(-1)[None], {"hc": (h[None], c[None])}, None
+
+    def whole(text):
+        state, total = {"hc": (torch.zeros(1, 1, 5), torch.zeros(1, 1, 5))}, 0.0
+        for last, token in itertools.pairwise([1, *(tokens[v] for v in text), tokens[0]]):
+            log_probs, state, _ = step(torch.tensor([[last]]), state, None)
+            total += log_probs[0, 0, token].item()
+        return total
+
+    tokens = [2, 5, 3]
+    first = {"hc": (torch.zeros(1, 1, 5), torch.zeros(1, 1, 5))}
+    lm = guide.Network(step, first, begin=1, tokens=tokens)
+    expected = ranked(x, lambda text: alpha * whole(text))
+    found = ctc.beam(x, n_best=2000, lm=lm, alpha=alpha, **WIDE)
+    assert [reading.tokens for reading in found] == [text for text, *_ in expected]
+    assert [reading.score for reading in found] == pytest.approx([score for *_, score in expected], rel=1e-5)
+
+
+def boost(text, phrases, separator):
+    """What hot words add to a finished text, phrases given as symbols: whole words, each time."""
+    total = 0.0
+    for phrase, gain in phrases.items():
+        n = len(phrase)
+        for i in range(len(text) - n + 1):
+            begins = separator is None or i == 0 or text[i - 1] == separator
+            ends = separator is None or i + n == len(text) or text[i + n] == separator
+            total += gain * (begins and ends and text[i : i + n] == phrase)
+    return total
+
+
+def share(text, phrases, separator):
+    """What they add on the way: the best share of a phrase that the text ends with the beginning of."""
+    shares = [0.0]
+    for phrase, gain in phrases.items():
+        for n in range(1, len(phrase) + (separator is not None)):
+            i = len(text) - n
+            begins = i >= 0 and (separator is None or i == 0 or text[i - 1] == separator)
+            shares.append(gain * n / len(phrase) * (begins and text[i:] == phrase[:n]))
+    over = [p for p in phrases if separator is not None and text[len(text) - len(p) :] == p]
+    done = {p: g for p, g in phrases.items() if p not in over}
+    closed = boost(text, done, separator) + sum(boost((*text[:-1], -1), {p: phrases[p]}, separator) for p in over)
+    return closed + max(shares)
+
+
+HOT = {
+    SPACE: ({"ab": 2.0, "abb": 1.5, "b a": 3.0, "a": 0.7}, SYMBOLS),
+    None: ({"one": 0.8, "one two": 2.0, "two two": 1.0, "two two one": 4.0}, ["", "one", "two", "many"]),
+}
+
+
+def spelled(separator):
+    """The hot phrases of HOT as symbols."""
+    phrases, symbols = HOT[separator]
+    return {
+        tuple(symbols.index(part) for part in (phrase.split() if separator is None else phrase)): gain
+        for phrase, gain in phrases.items()
+    }
+
+
+@pytest.mark.parametrize("separator", HOT)
+@few
+@given(seed=SEEDS, T=st.integers(0, 5))
+def test_hot_words_rank_as_brute_force_does(separator, seed, T):
+    """A finished text gets the boost of every hot phrase in it, whole words only, and nothing for a part of one."""
+    x, phrases = world(seed, T, 4), spelled(separator)
+    hot = guide.HotWords(*HOT[separator], separator)
+    same(ctc.beam(x, n_best=2000, hot=hot, **WIDE), ranked(x, lambda text: boost(text, phrases, separator)))
+
+
+@pytest.mark.parametrize("separator", HOT)
+def test_hot_words_lend_their_share_and_take_it_back(separator):
+    """On the way a prefix has what it earned and the best open share: for every text of up to 6 symbols."""
+    phrases, hot = spelled(separator), guide.HotWords(*HOT[separator], separator)
+    front = {(): (0.0, *hot.start())}
+    for _ in range(6):
+        grown = {}
+        for text, (total, state, row) in front.items():
+            assert total == pytest.approx(share(text, phrases, separator), abs=1e-12)
+            assert total + row[0] == pytest.approx(boost(text, phrases, separator), abs=1e-12)
+            for token in (1, 2, 3):
+                (after,), rows = hot.step([state], [token])
+                grown[(*text, token)] = (total + row[token], after, rows[0])
+        front = grown
+
+
+def test_a_hot_word_changes_what_is_read():
+    """Without the boost the more probable text wins, with it the hot one, and other texts keep their scores."""
+    x = np.log(np.array([[0.01, 0.97, 0.01, 0.01], [0.04, 0.3, 0.64, 0.02], [0.01, 0.04, 0.05, 0.9]]))
+    hot = guide.HotWords(["a"], SYMBOLS, SPACE, boost=3.0)
+    (plain,), (hotter,) = ctc.beam(x, **WIDE), ctc.beam(x, hot=hot, **WIDE)
+    assert plain.tokens == [1, 2, 3]
+    assert hotter.tokens == [1, 3]
+    assert hotter.score == pytest.approx(hotter.log_prob + 3.0)
+
+
+@few
+@given(
+    seed=SEEDS, L=st.integers(0, 15), width=st.sampled_from([1, 2, 8, 30]), prune=st.sampled_from([0.0, 1e-3, 0.3, 1.0])
+)
+def test_the_n_best_are_sorted_distinct_and_aligned(seed, L, width, prune):
+    """However narrow and pruned: best first, no text twice, log p no more than exact, spans in order."""
+    x = spoken(seed, L, 5)
+    x[np.random.default_rng(seed).random(x.shape) < 0.2] = -math.inf
+    x[np.isneginf(x).all(1), 1] = 0.0
+    found = ctc.beam(x, n_best=width, width=width, prune=prune)
+    assert 1 <= len(found) <= width
+    scores = [reading.score for reading in found]
+    assert scores == sorted(scores, reverse=True)
+    assert len({tuple(reading.tokens) for reading in found}) == len(found)
+    for reading in found:
+        assert reading.log_prob <= ctc.log_prob(x, reading.tokens) + 1e-9
+        orderly(reading.spans, reading.tokens, len(x))
+
+
+def guided():
+    """A beam with everything, whose bits a piece of another size must not change."""
+    model = ngram.estimate(["ab ba", "a", "bb a"], 3)
+    hot = guide.HotWords({"ab": 2.0, "b a": 1.0}, SYMBOLS, SPACE)
+    return ctc.Beam(width=6, lm=guide.Symbols(model, SYMBOLS), alpha=0.7, beta=0.3, separator=SPACE, hot=hot)
+
+
+@few
+@given(seed=SEEDS, L=st.integers(0, 30), cuts=st.lists(st.integers(0, 60), max_size=6), plain=st.booleans())
+def test_pieces_give_the_bits_of_the_whole(seed, L, cuts, plain):
+    """Frames in pieces of any size, empty ones too, give bit for bit what the frames at once give; asking is free."""
+    x = spoken(seed, L, 4)
+    beams = [ctc.Beam(width=6) if plain else guided() for _ in range(2)]
+    beams[0].feed(x)
+    for piece in np.split(x, sorted(min(cut, len(x)) for cut in cuts)):
+        beams[1].feed(torch.from_numpy(piece)).best(3)
+    for end in (False, True):
+        assert beams[0].best(9, end=end) == beams[1].best(9, end=end)
+    assert beams[0].frames == beams[1].frames == len(x)
+
+
+@few
+@given(seed=SEEDS, L=st.integers(1, 8))
+def test_symbols_have_no_order(seed, L):
+    """Symbols in another order give the same texts, in that order's symbols, with the same numbers."""
+    x, V = spoken(seed, L, 6), 6
+    order = np.append(0, 1 + np.random.default_rng(seed).permutation(V - 1))
+    for search in (lambda x: [ctc.greedy(x)], lambda x: ctc.beam(x, n_best=5, width=8)):
+        for one, other in zip(search(x), search(x[:, order]), strict=True):
+            assert one.tokens == order[other.tokens].tolist()
+            assert one.spans == [span._replace(token=int(order[span.token])) for span in other.spans]
+            assert (one.log_prob, one.score) == pytest.approx((other.log_prob, other.score))
+
+
+def test_a_language_model_is_asked_once_a_frame_for_all_new_prefixes():
+    """It takes at most one step a frame, never for a prefix that the beam holds, and none where alpha is 0."""
+    x = spoken(1, 20, 5)
+    lm = Fixed(5)
+    ctc.Beam(lm=lm, width=8).feed(x)
+    assert 0 < len(lm.asked) <= len(x)
+    assert all(len(set(new)) == len(new) <= 8 for new in lm.asked)
+    silent = Fixed(5)
+    ctc.Beam(lm=silent, alpha=0.0).feed(x)
+    assert silent.asked == []
+
+
+def test_a_prefix_that_comes_back_is_the_one_that_left():
+    """A prefix that fell out of the beam while longer ones lived joins them again: no text is there twice."""
+    for seed in range(300):
+        x = world(seed, 12, 3)
+        beam = ctc.Beam(width=3, prune=0.0)
+        for frame in x:
+            found = [tuple(r.tokens) for r in beam.feed(frame[None]).best(3)]
+            assert len(set(found)) == len(found)
+
+
+def test_a_long_stream_takes_no_more_memory_than_its_texts():
+    """The tree holds what leads to the beam's texts and nothing else; frames that bring no symbol take nothing."""
+
+    def tree(node):
+        front = [node]
+        for node in front:
+            front += node.children.values()
+        return front
+
+    beam = ctc.Beam(width=8)
+    root = beam.nodes[0]
+    for seed in range(20):
+        beam.feed(spoken(seed, 100, 8))
+        found = [tuple(reading.tokens) for reading in beam.best(8)]
+        assert len(tree(root)) == len({text[:n] for text in found for n in range(len(text) + 1)})
+    assert len(found[0]) > 1000
+    beam.feed(np.log(np.tile([[0.9, *[0.1 / 7] * 7]], (3000, 1))))
+    assert max(len(value) for value in vars(beam).values() if hasattr(value, "__len__")) <= 8
+
+
+# ---- the edges
+
+
+@pytest.mark.parametrize("V", [1, 3])
+def test_no_frames_are_the_empty_text(V):
+    """Of no frames the empty text is certain."""
+    x = np.zeros((0, V))
+    nothing = ctc.Reading([], 0.0, 0.0, [])
+    assert ctc.greedy(x) == nothing
+    assert ctc.beam(x, n_best=3) == [nothing]
+    assert ctc.Beam().best(end=True) == [nothing._replace(spans=None)]
+    assert ctc.align(x, []) == []
+    assert ctc.log_prob(x, []) == 0.0
+    lm = Fixed(3)
+    assert ctc.Beam(lm=lm, alpha=2.0).best(end=True)[0].score == pytest.approx(2 * lm.whole(()))
+
+
+def test_all_blank_is_the_empty_text():
+    """Frames that are surely blank, and a model of blanks alone, give the empty text with log p = 0."""
+    for x in (np.zeros((7, 1)), torch.tensor([[0.0, -math.inf]] * 7)):
+        for found in (ctc.greedy(x), *ctc.beam(x, n_best=3, width=1)):
+            assert found == ctc.Reading([], 0.0, 0.0, [])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 0.1])
+def test_what_is_no_log_probability_is_refused(bad):
+    """NaN, infinity and numbers above 0 are refused with the frame's number, counted over the pieces of a stream."""
+    x = world(0, 6, 3)
+    x[4, 1] = bad
+    for call in (ctc.greedy, ctc.beam, lambda x: ctc.align(x, []), lambda x: ctc.log_prob(x, [1])):
+        with pytest.raises(InputError, match="frame 4"):
+            call(x)
+    with pytest.raises(InputError, match="frame 4"):
+        ctc.Beam().feed(x[:3]).feed(x[3:])
+    x[4] = -math.inf
+    with pytest.raises(InputError, match="frame 4"):
+        ctc.beam(x)
+
+
+def test_a_beam_refuses_what_does_not_fit():
+    """Another number of symbols, a width of 0, a probability above 1, a separator that is none, a model with NaN."""
+    for options in ({"width": 0}, {"prune": 2.0}, {"alpha": -1.0}, {"beta": math.nan}, {"separator": 0}):
+        with pytest.raises(InputError, match=next(iter(options))):
+            ctc.Beam(**options)
+    with pytest.raises(InputError, match="separator"):
+        ctc.Beam(separator=5).feed(world(0, 1, 3))
+    with pytest.raises(InputError, match="3 symbols"):
+        ctc.Beam().feed(world(0, 1, 3)).feed(world(0, 1, 4))
+    with pytest.raises(InputError, match="4 symbols"):
+        ctc.beam(world(0, 1, 3), lm=Fixed(4))
+    with pytest.raises(InputError, match="NaN"):
+        ctc.beam(world(0, 1, 3), lm=Fixed(3, scale=math.nan))
+
+
+def test_a_model_that_forbids_everything_still_leaves_a_text():
+    """log p = -inf from a language model counts -10000, and no NaN comes of it."""
+
+    class Never(Fixed):
+        def row(self, text):
+            return np.full(self.V, -math.inf)
+
+    (found,) = ctc.beam(np.array([[-math.inf, 0.0, -math.inf]] * 3), lm=Never(3), width=1)
+    assert found.tokens == [1]
+    assert found.score == pytest.approx(-10000.0, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [(["ac"], "'c'"), (["  "], "at least one"), ({"a": 0.0}, "above 0"), (["a", " a"], "each once"), (["A"], "case")],
+)
+def test_hot_words_that_cannot_be_are_refused(words, match):
+    """A hot word has symbols for all of it and a boost above 0, once."""
+    with pytest.raises(InputError, match=match):
+        guide.HotWords(words, SYMBOLS, SPACE)
+
+
+def test_a_model_in_another_case_is_refused():
+    """An n-gram in capitals for symbols that are not would score every text alike: it is refused."""
+    model = ngram.estimate([["AB", "BA"], ["ABBA"]], 2)
+    with pytest.raises(InputError, match="case"):
+        guide.language(model, SYMBOLS, SPACE)
+    with pytest.raises(InputError, match="case"):
+        guide.language(ngram.estimate(["AB"], 2), SYMBOLS, SPACE)

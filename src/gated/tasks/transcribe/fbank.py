@@ -118,8 +118,8 @@ def whole(
 ) -> Float32[np.ndarray, "bands T"]:  # fmt: skip
     """(x_kt - μ_k) / max(σ_k, 0.1), μ and σ over these frames and `prior` frames that were as those learnt from.
 
-    They are what `Running` has come to at the last frame. Without the others a short word, which may be one vowel, would
-    lose with its mean all that tells it from another.
+    They are what `Running` has come to at the last frame. Without the others a short word, which may be one vowel,
+    would lose with its mean all that tells it from another.
     """
     if x.shape[1] == 0:
         return x

@@ -222,6 +222,10 @@ def spoilt(kind: str, path: Path) -> None:
         path.write_bytes(png(60000, 60000))
     elif kind == "long":
         Image.fromarray(np.tile(drawn(pad=0), (1, 20))).save(path, "PNG")
+    elif kind == "wide":
+        image = np.zeros((10, 190_000), np.uint8)
+        image[4:6, ::7] = 1
+        Image.fromarray(255 * (1 - image)).save(path, "PNG")
     elif kind == "folder":
         path.mkdir()
 
@@ -230,7 +234,7 @@ SPOILT = {
     "missing": "no such file", "folder": "a folder", "text": "none that can be read", "empty": "none that can be read",
     "cut": "a whole image", "cut jpeg": "a whole image", "damaged": "a whole image", "pages": "2 pages",
     "white": "a blank one", "black": "a blank one", "clear": "a blank one", "grain": "a blank one",
-    "large": "9000 x 9000", "bomb": "pixels", "long": "at most 4096 columns",
+    "large": "9000 x 9000", "bomb": "pixels", "long": "at most 4096 columns", "wide": "at most 4096 columns",
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from gated.tasks.transcribe.picture import picture
 from gated.tasks.transcribe.run import Run, fit
 from gated.tasks.transcribe.search import Reading
 
-LINES, HELD, UNSEEN = 1600, 100, 500
+LINES, HELD, UNSEEN = 1600, 100, 300
 RECIPE: dict[str, Any] = dict(
     layers=2, units=96, dropout=0.0, batch=3000, steps=1000, lr=4e-3, augment=0.5, precision="32",
 )  # fmt: skip
@@ -38,6 +38,7 @@ def run(out: Path, say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
         found = fit(train, valid=held, out=out, **RECIPE)
         say(found.summary())
         result = found.score(unseen)
+        result["worst"] = [row | {"name": Path(row["name"]).name} for row in result["worst"]]  # the folder will be gone
         best = [one for one, *_ in found.read(unseen)]
         truth = [text for _, text in parts["unseen"]]
         n = chosen(best, truth)

@@ -18,7 +18,7 @@ from gated._check import optional, refuse, want, within
 
 __all__ = ["columns", "ink", "level"]
 
-PIXELS = 50_000_000  # of one image
+PIXELS = 20_000_000  # of one image
 FAINT = 16  # of 255 greys: with less than that between ink and paper an image is blank
 STANDS = 10  # times as high as wide: no letter is, but a line on its side
 REACH = 4.0  # mean distances of the ink from the line's middle that hold its ascenders and descenders
@@ -75,12 +75,17 @@ def level(
     distances of the ink from the middle. After the centre normaliser of OCRopus (Breuel et al., ICDAR 2013), which
     takes the largest of the smoothed ink.
     """
-    page = _reduced(page, 4 * height)
+    page, margin = _reduced(page, 4 * height), height // 4
+
+    def across(reach: float) -> int:
+        T = max(1, round(page.shape[1] * height / (2 * reach)))
+        got = f"{T + 2 * margin} columns at {height} rows"
+        want(T + 2 * margin <= longest, where, f"a line of at most {longest} columns", got, "Is it one line alone?")
+        return T
+
+    across(len(page))  # before more memory is taken: no line reaches farther
     middle, reach = _middle(page, dewarp)
-    scale = height / (2 * reach)
-    T, margin = max(1, round(page.shape[1] * scale)), height // 4
-    got = f"{T + 2 * margin} columns at {height} rows"
-    want(T + 2 * margin <= longest, where, f"a line of at most {longest} columns", got, "Does it hold one line alone?")
+    T = across(reach)
     rows = middle - reach + (np.arange(round(2 * reach)) + 0.5)[:, None] * (2 * reach / round(2 * reach)) - 0.5
     image = optional("PIL.Image", "transcribe")
     band = image.fromarray(_lifted(page, rows)).resize((T, height), image.Resampling.BICUBIC)
@@ -93,26 +98,28 @@ def level(
 def _middle(page: np.ndarray, dewarp: bool) -> tuple[np.ndarray, float]:
     """The row of the line's middle at every column, and how far above and below it the line reaches."""
     h, w = page.shape
-    weight = np.where(page > 63, page, 0) / 255
-    row, column = np.arange(h)[:, None], np.arange(w)
+    weight = np.where(page > 63, page, 0).astype(np.float32) / 255
+    row, column = np.arange(h, dtype=np.float32)[:, None], np.arange(w)
     total = weight.sum()
     least = h * min(max(0.25 * h / w, 0.125), 0.4)  # a dash alone says little of the line's height, its image more
-    middle = np.full(w, (weight * row).sum() / total)
+    middle = np.full(w, (weight * row).sum() / total, np.float32)
     if dewarp:
         down, across = weight.sum(0), column - (weight.sum(0) * column).sum() / total
         ridge = 4 * h**2 * total  # the few letters of a short line say little of its slope
         slope = (across * (weight * (row - middle)).sum(0)).sum() / ((across**2 * down).sum() + ridge)
-        middle = middle + slope * across
+        middle += (slope * across).astype(np.float32)
     reach = _reach(weight, row, middle, least)
     for _ in range(3 if dewarp else 0):
         near = np.where(np.abs(row - middle) <= reach, weight, 0)
-        middle = middle + _followed(near.sum(0), (near * (row - middle)).sum(0), 2 * SMOOTH * reach)
+        step = _followed(near.sum(0), (near * (row - middle)).sum(0), 2 * SMOOTH * reach)
+        middle += step.astype(np.float32)
         reach = _reach(near, row, middle, least)
     return middle, reach
 
 
 def _reach(weight: np.ndarray, row: np.ndarray, middle: np.ndarray, least: float) -> float:
-    return max(least, 1.0, REACH * float((weight * np.abs(row - middle)).sum() / max(weight.sum(), 1e-9)))
+    mean = float((weight * np.abs(row - middle)).sum() / max(weight.sum(), 1e-9))
+    return min(max(least, 1.0, REACH * mean), float(len(row)))
 
 
 def _followed(w: np.ndarray, wy: np.ndarray, deviation: float) -> np.ndarray:
@@ -123,14 +130,14 @@ def _followed(w: np.ndarray, wy: np.ndarray, deviation: float) -> np.ndarray:
     """
     step = max(1, int(deviation / 6))  # narrower than anything that the Gaussian lets through
     edges = np.arange(0, len(w), step)
-    columns, at = np.arange(len(w)), edges + (step - 1) / 2
+    places, at = np.arange(len(w)), edges + (step - 1) / 2
     w, wy = np.add.reduceat(w, edges), np.add.reduceat(wy, edges)
     d = (at - at[:, None]) / deviation
     K = np.exp(-0.5 * d * d)
     S0, S1, S2, N0, N1 = K @ w, (K * d) @ w, (K * d * d) @ w, K @ wy, (K * d) @ wy
     S0 = S0 + 1e-3 * w.mean()
     S2 = S2 + S0
-    return np.interp(columns, at, (S2 * N0 - S1 * N1) / (S2 * S0 - S1 * S1))
+    return np.interp(places, at, (S2 * N0 - S1 * N1) / (S2 * S0 - S1 * S1))
 
 
 def _lifted(page: np.ndarray, rows: np.ndarray) -> np.ndarray:

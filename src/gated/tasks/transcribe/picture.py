@@ -107,7 +107,7 @@ def _letters(ax: Any, letters: list[Any]) -> None:
         ax.axvspan(start, max(stop, start), facecolor=shades(float(np.clip(sure, 0, 1))), edgecolor=PAPER)
         ax.text(
             (start + stop) / 2, 0.5, SPACE if text == " " else text, ha="center", va="center", fontsize=9,
-            color=INK, parse_math=False, clip_on=True,
+            color=INK, parse_math=False,
         )  # fmt: skip
     ax.set_ylim(0, 1)
     ax.set_yticks([])

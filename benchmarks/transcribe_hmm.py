@@ -16,12 +16,8 @@ GATED_DATA names the folder with speech/spoken_digits.tar.gz.
 
 from __future__ import annotations
 
-import argparse
-import io
 import itertools
-import json
 import os
-import tarfile
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec

@@ -49,7 +49,7 @@ CONFIG, MODEL, METRICS, LEARNT, ARRAYS = (
 )
 HISTORY, TRAINING, TENSORBOARD = "history.csv", "training.safetensors", "tensorboard"
 # What tasks add: a training without the held-out data, and pictures.
-BESIDE = ("held", "report.html", "report.png", "attention.png")
+BESIDE = ("held", "report.html", "report.png", "attention.png", "reading.png")
 PARTS = (MODEL, METRICS, LEARNT, ARRAYS)  # the files that config.json answers for
 JSON_LIMIT = 16 << 20  # bytes of one JSON file
 HEADER_LIMIT = 16 << 20  # bytes of one safetensors header

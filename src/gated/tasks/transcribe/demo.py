@@ -16,7 +16,7 @@ from gated._check import optional
 from gated.tasks.transcribe import read, score, typeset
 from gated.tasks.transcribe.picture import picture
 from gated.tasks.transcribe.run import Run, fit
-from gated.tasks.transcribe.search import Reading
+from gated.tasks.transcribe.search import Reading, posteriors
 
 LINES, HELD, UNSEEN = 1600, 100, 300
 RECIPE: dict[str, Any] = dict(
@@ -70,8 +70,6 @@ def places(one: Reading) -> str:
 
 def draw(path: Path, run: Run, image: Path, one: Reading) -> None:
     """The line, its letters at their columns, and how likely each was."""
-    (x,) = run.frames(read.items(image, text=False))
-    frames = torch.from_numpy(x)[None]
-    with torch.no_grad():
-        log_probs, _ = run.learnt.network(frames, torch.tensor([x.shape[1]]))
-    picture(path, x, one, log_probs[:, 0], run.learnt.alphabet.symbols, title=one.text)
+    (x,), _, _ = run.frames(read.items(image, text=False))
+    ((_, log_probs),) = posteriors(run.learnt, [x])
+    picture(path, x, one, torch.from_numpy(log_probs), run.learnt.alphabet.symbols, title=one.text)

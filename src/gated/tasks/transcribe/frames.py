@@ -17,6 +17,7 @@ from gated.tasks.transcribe.read import Item
 RATE = 16_000  # samples a second, at most, where nothing was said: speech has little above 8,000 Hz
 BANDS = {8_000: 40, RATE: 64}  # of the mel scale, up to such a rate
 SECONDS, HEIGHTS = 60.0, 100.0  # longest example, where nothing was said
+VOICED = 6.0  # nepers of energy by which a voice may be softer than at its loudest
 HOUR = 3600.0  # longest sound that is read once a network has learnt
 WHOLE = ("utterance", "speaker", "running")
 
@@ -130,11 +131,17 @@ def figures(xs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def speakers(items: Sequence[Item], xs: Sequence[np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The figures of each speaker, "" for those that no one named."""
+    """The figures of each speaker's voice, "" for those that no one named, without the pauses beside it."""
     mine: dict[str, list[np.ndarray]] = {}
     for item, x in zip(items, xs, strict=True):
-        mine.setdefault(item.speaker or "", []).append(x)
+        mine.setdefault(item.speaker or "", []).append(voiced(x))
     return {who: figures(some) for who, some in mine.items()}
+
+
+def voiced(x: np.ndarray) -> np.ndarray:
+    """The frames that are not much softer than the loudest: what is left does not depend on the length of pauses."""
+    level = x.mean(0, dtype=np.float64)
+    return x[:, level >= np.quantile(level, 0.95) - VOICED]
 
 
 def normal(frames: Frames, item: Item, x: np.ndarray, known: dict[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -206,7 +206,17 @@ def recipe(config: Config, how: Frames, symbols: int, xs: Sequence[np.ndarray]) 
         (channels, 2, 2 if k < halvings else 1) for k, channels in enumerate(CHANNELS[how.kind][:depth])
     )  # fmt: skip
     stack = config.reduce if config.front == "stack" else 1
-    shape = Shape(how.rows, symbols, blocks, stack, config.cell, config.layers, units, not config.streaming)
+    shape = Shape(
+        how.rows,
+        symbols,
+        blocks,
+        stack,
+        config.cell,
+        config.layers,
+        units,
+        not config.streaming,
+        config.decoder == "attention",
+    )
     budget = config.batch or FRAMES[how.kind]
     passes = PASSES * sum(x.shape[1] for x in xs) / budget
     return shape, config.steps or max(LEAST, int(passes)), budget

@@ -16,6 +16,7 @@ from gated.layers.dropout import Dropout
 from gated.tasks.transcribe.alphabet import Alphabet
 from gated.tasks.transcribe.batches import Batch
 from gated.tasks.transcribe.frames import Frames
+from gated.tasks.transcribe.spell import SHARE, Speller
 
 PIECE = 4096  # steps of the front side by side
 LARGEST = 100_000  # of any number in a shape
@@ -33,6 +34,7 @@ class Shape(NamedTuple):
     layers: int
     units: int
     both: bool  # directions
+    spell: bool = False  # whether attention writes, beside CTC
 
     @property
     def stride(self) -> int:
@@ -124,7 +126,7 @@ class Network(nn.Module):
 
     x (B, R, T), lengths (B,); the first of the symbols is the blank. A second output reads the front alone while the
     network learns: what it asks for reaches the convolutions without passing through time, so that they know letters
-    long before the layers above would have left the blanks.
+    long before the layers above would have left the blanks. With `spell` a decoder writes beside CTC: see `Speller`.
     """
 
     def __init__(self, shape: Shape, dropout: float = 0.0, precision: str = "float32") -> None:
@@ -139,6 +141,8 @@ class Network(nn.Module):
         )  # fmt: skip
         self.output = nn.Linear(shape.units * (1 + shape.both), shape.symbols)
         self.early = nn.Linear(self.front.features, shape.symbols)
+        wide = shape.units * (1 + shape.both)
+        self.speller = Speller(shape.symbols, shape.units, wide, dropout) if shape.spell else None
 
     def encode(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Int64[Tensor, " B"]]:
         """What the front and the recurrent layers say at every step, (T', B, …), and how many steps there are."""
@@ -158,7 +162,11 @@ def loss(network: Network, batch: Batch, early: float = 0.0) -> tuple[Tensor, in
     early: weight of the same for the output that reads the front alone.
     """
     y, h, steps = network.encode(batch.x, batch.lengths)
-    total = ctc(network.output(network.dropout(h)), steps, batch)
+    h = network.dropout(h)
+    total = ctc(network.output(h), steps, batch)
+    if network.speller is not None:
+        spelt = network.speller.loss(h, steps, batch.tokens, batch.counts)
+        total = SHARE * total + (1 - SHARE) * spelt
     if early:
         total = total + early * ctc(network.early(y), steps, batch)
     return total, int(batch.counts.sum())
@@ -194,7 +202,7 @@ def restore(words: dict[str, Any], frames: Frames, alphabet: Alphabet, state: di
     made: dict[str, Any] = {**words, "blocks": tuple(tuple(block) for block in words["blocks"])}
     shape = Shape(**made)
     counts = [shape.rows, shape.symbols, shape.stack, shape.layers, shape.units, *(n for b in shape.blocks for n in b)]
-    whole = all(type(n) is int and 0 < n <= LARGEST for n in counts) and type(shape.both) is bool
+    whole = all(type(n) is int and 0 < n <= LARGEST for n in counts) and type(shape.both) is type(shape.spell) is bool
     one_of("run folder cell", shape.cell, LAYERS)
     fits = (
         whole and len(shape.blocks) <= 8 and all(len(block) == 3 for block in shape.blocks)

@@ -62,8 +62,8 @@ class Run:
             return read_all(self.learnt, xs, search)
         return [listen.whole(self.learnt, x, search) for x in xs]
 
-    def frames(self, found: Found, bad: str = "refuse") -> tuple[list[np.ndarray | None], list[Fault], float]:
-        """What was found as the network reads it, what is wrong with the rest, and how many frames there are."""
+    def frames(self, found: Found, bad: str = "refuse") -> tuple[list[Any], list[Fault], int]:
+        """What was found as the network reads it, None for what is wrong with its file; the faults; a count of frames."""
         one_of("bad", bad, ("refuse", "skip"))
         how = self.learnt.frames
         want(found.kind == how.kind, found.where, f"{how.kind}, as this run has learnt", found.kind)

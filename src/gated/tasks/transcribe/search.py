@@ -17,6 +17,7 @@ from gated.decode import ctc, guide, ngram
 from gated.tasks.transcribe import batches
 from gated.tasks.transcribe.alphabet import Alphabet, normal
 from gated.tasks.transcribe.model import Learnt, Network
+from gated.tasks.transcribe.spell import spell
 
 BUDGET = 32_000  # frames of a batch of examples that are read side by side, padding included
 
@@ -85,11 +86,29 @@ def texts(learnt: Learnt, xs: Sequence[np.ndarray], network: Network | None = No
 
 def read(learnt: Learnt, xs: Sequence[np.ndarray], search: Search = Search()) -> list[list[Reading]]:
     """n_best readings of every example's frames (normalised), in their order."""
-    make = beams(learnt.alphabet, search)
     out: list[list[Reading]] = [[]] * len(xs)
+    if learnt.network.speller is not None:
+        want(search.lm is None and not search.hot, "transcribe", "no lm and no hot, with an attention decoder", search)
+        for k, found in spelt(learnt, xs, search):
+            out[k] = [reading(learnt, one) for one in found]
+        return out
+    make = beams(learnt.alphabet, search)
     for k, log_probs in posteriors(learnt, xs):
         out[k] = decode(learnt, log_probs, search, make)
     return out
+
+
+def spelt(learnt: Learnt, xs: Sequence[np.ndarray], search: Search) -> Iterator[tuple[int, list[ctc.Reading]]]:
+    """What the attention decoder writes of every example, in no order."""
+    network, speller = learnt.network, learnt.network.speller
+    if speller is None:
+        return
+    with torch.no_grad():
+        for mine, x, lengths in batches.split(xs, BUDGET // 4):
+            _, h, steps = network.encode(x, lengths)
+            scores = torch.log_softmax(network.output(h), -1)
+            rows = [scores[:count, k].numpy() for k, count in enumerate(steps.tolist())]
+            yield from zip(mine, spell(speller, h, steps, rows, search.width, search.n_best), strict=True)
 
 
 def posteriors(learnt: Learnt, xs: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:

@@ -63,7 +63,7 @@ class Run:
         return [listen.whole(self.learnt, x, search) for x in xs]
 
     def frames(self, found: Found, bad: str = "refuse") -> tuple[list[Any], list[Fault], int]:
-        """What was found as the network reads it, None for what is wrong with its file; the faults; a count of frames."""
+        """What was found as the network reads it, None where the file is at fault; the faults; how many frames."""
         one_of("bad", bad, ("refuse", "skip"))
         how = self.learnt.frames
         want(found.kind == how.kind, found.where, f"{how.kind}, as this run has learnt", found.kind)

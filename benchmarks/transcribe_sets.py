@@ -1,8 +1,8 @@
 """The data that transcription is measured on, as folders and manifests such as anyone would have them.
 
 Lines of print: UW3-500, in three splits of 400 lines to learn from and 100 to read; no page and no text is in both.
-Spoken digits: single recordings; and strings of them that we joined, 3 to 7 of one speaker, each as it was recorded, with
-up to 0.2 s of silence before the first and 0.25 s after each, and white noise 30 dB below the string's own power.
+Spoken digits: single recordings; and strings of them that we joined, 3 to 7 of one speaker, each as it was recorded,
+with up to 0.2 s of silence before the first and 0.25 s after each, and white noise 30 dB below the string's own power.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ from torch import Tensor
 SPEED, VOICE = 0.15, 0.12  # shares by which time, and frequency, are stretched at most
 SNR = (-1.0, 16.0)  # nepers of energy by which noise lies below the mean of an example, when it is added
 GAIN = 1.5  # nepers of energy
+COLOUR = 0.5  # nepers, a normal's deviation, at `KNOTS` places of the spectrum
+KNOTS = 5
 TILT = 2.0  # of noise, in nepers at the lowest and highest band
 BANDS, FRAMES = 0.2, 8  # widest mask, as a share of the bands, and in frames
 EVERY = 40  # frames to a mask
@@ -22,9 +24,9 @@ EVERY = 40  # frames to a mask
 def change(
     x: Float[Tensor, "B R T"], lengths: Int64[Tensor, " B"], rng: np.random.Generator, strength: float = 1.0
 ) -> tuple[Float[Tensor, "B R S"], Int64[Tensor, " B"]]:
-    """Log-mel frames in another voice, at another speed, in noise, louder or softer; and how many there are now.
+    """Log-mel frames in another voice, at another speed, louder or softer, of another colour, in noise; and how many.
 
-        x'_{r,t} = log(exp(x_{αr, st} + g) + exp(n_r + ε_{r,t}))        s, α around 1, ε normal with σ = 1/2
+        x'_{r,t} = log(exp(x_{αr, st} + g_r) + exp(n_r + ε_{r,t}))        s, α around 1, ε normal with σ = 1/2
 
     Vocal tract length perturbation: Jaitly & Hinton (2013); speed: Ko et al. (2015), here without the link of s and α.
     """
@@ -39,7 +41,9 @@ def change(
     frame, band = torch.arange(S) * speed, torch.arange(R)[:, None] * voice
     grid = torch.stack([2 * frame.expand(B, R, S) / max(T - 1, 1) - 1, 2 * band.expand(B, R, S) / (R - 1) - 1], -1)
     y = torch.nn.functional.grid_sample(x[:, None], grid, align_corners=True, padding_mode="border")[:, 0]
-    y = y + strength * draw(-GAIN, GAIN)
+    knots = torch.from_numpy(rng.normal(0, strength * COLOUR, (B, 1, KNOTS))).float()
+    colour = torch.nn.functional.interpolate(knots, size=R, mode="linear", align_corners=True)
+    y = y + strength * draw(-GAIN, GAIN) + colour.transpose(1, 2)
     mean = (y.mean(1) * inside(after, S)).sum(1) / after
     tilt = draw(-TILT, TILT) * torch.linspace(-1, 1, R)[:, None]
     level = mean[:, None, None] - draw(*SNR) + 30 * min(0.0, strength - 1)

@@ -31,7 +31,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.cluster.vq import kmeans2
 from scipy.fft import dct
-from scipy.special import logsumexp
 
 Example = tuple[np.ndarray, str]  # log-mel frames [bands, T], and what was said
 
@@ -40,6 +39,7 @@ CEPSTRA = 13
 STATES, GAUSSIANS = (5, 8, 11), (1, 2, 4, 8)  # what is tried
 FOLDS, ITERATIONS = 3, 10
 LEAST = 0.1  # of the variance of all frames: a Gaussian that met few frames is no narrower
+NEVER = -1e30  # log 0, without the warnings of infinities
 RARE = 1e-3  # the least probability of a Gaussian, and of staying in a state or leaving it
 
 
@@ -53,14 +53,16 @@ class Model(NamedTuple):
 
 
 class Frames(NamedTuple):
-    """N recordings, padded with zeros."""
+    """N recordings end to end, in the order of time: the first frames of all, then the second ones."""
 
-    y: np.ndarray  # [N, T, D]
-    lengths: np.ndarray  # [N]
+    y: np.ndarray  # [P, D]
+    there: np.ndarray  # [T, N] whether a recording has a frame then
 
-    @property
-    def there(self) -> np.ndarray:
-        return np.arange(self.y.shape[1]) < self.lengths[:, None]
+    def spread(self, flat: np.ndarray) -> np.ndarray:
+        """[P, …] as [T, N, …], 0 where there is no frame."""
+        out = np.zeros((*self.there.shape, *flat.shape[1:]))
+        out[self.there] = flat
+        return out
 
 
 def cepstra(x: np.ndarray) -> np.ndarray:
@@ -77,50 +79,53 @@ def slope(c: np.ndarray) -> np.ndarray:
     return (2 * (wide[:, 4:] - wide[:, :-4]) + wide[:, 3:-1] - wide[:, 1:-3]) / 10
 
 
-def padded(recordings: Sequence[np.ndarray]) -> Frames:
+def together(recordings: Sequence[np.ndarray]) -> Frames:
     lengths = np.array([len(y) for y in recordings])
-    out = np.zeros((len(recordings), lengths.max(), recordings[0].shape[1]))
-    for row, y in zip(out, recordings, strict=True):
-        row[: len(y)] = y
-    return Frames(out, lengths)
+    there = np.arange(lengths.max())[:, None] < lengths
+    place = np.concatenate([np.arange(n) * len(lengths) + k for k, n in enumerate(lengths)])
+    return Frames(np.concatenate(list(recordings))[np.argsort(place)], there)
 
 
 # ---- one model
 
 
 def densities(model: Model, y: np.ndarray) -> np.ndarray:
-    """log w_sm N(y; μ_sm, σ²_sm), [N, T, S, M]."""
+    """log w_sm N(y; μ_sm, σ²_sm), [P, S, M] for [P, D]."""
     S, M, D = model.means.shape
     narrow = 1 / model.variances.reshape(S * M, D)
     means = model.means.reshape(S * M, D)
-    flat = y.reshape(-1, D)
-    square = flat**2 @ narrow.T - 2 * flat @ (means * narrow).T + (means**2 * narrow).sum(1)
+    distance = y**2 @ narrow.T - 2 * y @ (means * narrow).T + (means**2 * narrow).sum(1)
     volume = D * np.log(2 * np.pi) - np.log(narrow).sum(1)
-    out = np.log(model.weights).ravel() - (square + volume) / 2
-    return out.reshape(*y.shape[:2], S, M)
+    return (np.log(model.weights).ravel() - (distance + volume) / 2).reshape(-1, S, M)
 
 
-def forward(model: Model, b: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """log p(y_1 … y_t, s_t = s), [N, T, S], and log p of each whole recording; b [N, T, S] is log p(y_t | s)."""
+def sum_last(a: np.ndarray) -> np.ndarray:
+    """log Σ exp over the last axis."""
+    top = a.max(-1)
+    return top + np.log(np.exp(a - top[..., None]).sum(-1))
+
+
+def forward(model: Model, b: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """log p(y_1 … y_t, s_t = s), [T, N, S], and log p of each whole recording; b [T, N, S] is log p(y_t | s)."""
     stay, leave = moves(model)
-    a = np.full_like(b, -np.inf)
-    a[:, 0, 0] = b[:, 0, 0]
-    for t in range(1, b.shape[1]):
-        a[:, t] = a[:, t - 1] + stay
-        a[:, t, 1:] = np.logaddexp(a[:, t, 1:], a[:, t - 1, :-1] + leave)
-        a[:, t] += b[:, t]
-    return a, logsumexp(a[np.arange(len(a)), lengths - 1], axis=1)
+    a = np.full_like(b, NEVER)
+    a[0, :, 0] = b[0, :, 0]
+    for t in range(1, len(b)):
+        a[t] = a[t - 1] + stay
+        a[t, :, 1:] = np.logaddexp(a[t, :, 1:], a[t - 1, :, :-1] + leave)
+        a[t] += b[t]
+    return a, sum_last(a[there.sum(0) - 1, np.arange(there.shape[1])])
 
 
-def backward(model: Model, b: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """log p(y_t+1 … | s_t = s), [N, T, S]; 0 from the last frame on."""
+def backward(model: Model, b: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """log p(y_t+1 … | s_t = s), [T, N, S]; 0 from the last frame on."""
     stay, leave = moves(model)
     after = np.zeros_like(b)
-    for t in range(b.shape[1] - 2, -1, -1):
-        ahead = after[:, t + 1] + b[:, t + 1]
-        after[:, t] = ahead + stay
-        after[:, t, :-1] = np.logaddexp(after[:, t, :-1], ahead[:, 1:] + leave)
-        after[lengths - 1 <= t, t] = 0
+    for t in range(len(b) - 2, -1, -1):
+        ahead = after[t + 1] + b[t + 1]
+        after[t] = ahead + stay
+        after[t, :, :-1] = np.logaddexp(after[t, :, :-1], ahead[:, 1:] + leave)
+        after[t, ~there[t + 1]] = 0
     return after
 
 
@@ -150,32 +155,29 @@ def better(model: Model, frames: Frames, floor: np.ndarray) -> tuple[Model, floa
     169, 186). floor [D]: the least variance.
     """
     each = densities(model, frames.y)
-    b = logsumexp(each, axis=3)
-    a, total = forward(model, b, frames.lengths)
-    after = backward(model, b, frames.lengths)
-    there = frames.there
-    share = np.exp(a + after - total[:, None, None]) * there[..., None]  # p(s_t = s | y)
-    own = share[..., None] * np.exp(each - b[..., None])
+    flat = sum_last(each)
+    b, there = frames.spread(flat), frames.there
+    a, total = forward(model, b, there)
+    after = backward(model, b, there)
+    share = np.exp(a + after - total[:, None]) * there[..., None]  # p(s_t = s | y)
     S, M, D = model.means.shape
-    own = own.reshape(-1, S * M)
-    count, flat = np.maximum(own.sum(0), 1e-9)[:, None], frames.y.reshape(-1, D)
-    means = own.T @ flat / count
-    variances = own.T @ flat**2 / count - means**2
-    lost = count[:, 0] < 1  # Gaussians that no frame is left for stay as they were
+    own = (share[there][..., None] * np.exp(each - flat[..., None])).reshape(-1, S * M)  # p(s_t = s, m | y)
+    count = np.maximum(own.sum(0), 1e-9)
+    means = own.T @ frames.y / count[:, None]
+    variances = own.T @ frames.y**2 / count[:, None] - means**2
+    lost = count < 1  # Gaussians that no frame is left for stay as they were
     means[lost], variances[lost] = model.means.reshape(-1, D)[lost], model.variances.reshape(-1, D)[lost]
-    weights = np.maximum(count.reshape(S, M) / count.reshape(S, M).sum(1, keepdims=True), RARE)
-    stayed = np.exp(a[:, :-1] + np.log(model.stay) + b[:, 1:] + after[:, 1:] - total[:, None, None])
-    stay = (stayed * there[:, 1:, None]).sum((0, 1)) / np.maximum(
-        (share[:, :-1] * there[:, 1:, None]).sum((0, 1)), 1e-9
-    )
-    stay = np.append(stay[:-1].clip(RARE, 1 - RARE), 1.0)
+    weights = count.reshape(S, M)
+    weights = np.maximum(weights / weights.sum(1, keepdims=True), RARE)
+    stayed = np.exp(a[:-1] + np.log(model.stay) + b[1:] + after[1:] - total[:, None]) * there[1:, :, None]
+    stay = stayed.sum((0, 1)) / np.maximum((share[:-1] * there[1:, :, None]).sum((0, 1)), 1e-9)
     found = Model(
         weights / weights.sum(1, keepdims=True),
         means.reshape(S, M, D),
         np.maximum(variances, floor).reshape(S, M, D),
-        stay,
+        np.append(stay[:-1].clip(RARE, 1 - RARE), 1.0),
     )
-    return found, float(total.sum() / frames.lengths.sum())
+    return found, float(total.sum() / len(frames.y))
 
 
 # ---- a model for each word
@@ -187,7 +189,7 @@ def fit(train: Sequence[Example], states: int, gaussians: int, seed: int) -> dic
     models = {}
     for word in sorted({word for _, word in train}):
         recordings = [y for y, said in train if said == word]
-        model, frames = start(recordings, states, gaussians, seed), padded(recordings)
+        model, frames = start(recordings, states, gaussians, seed), together(recordings)
         for _ in range(ITERATIONS):
             model, _ = better(model, frames, floor)
         models[word] = model
@@ -196,11 +198,15 @@ def fit(train: Sequence[Example], states: int, gaussians: int, seed: int) -> dic
 
 def read(models: dict[str, Model], recordings: Sequence[np.ndarray]) -> list[str]:
     """The most probable word of each."""
-    frames = padded(recordings)
-    scores = np.array(
-        [forward(m, logsumexp(densities(m, frames.y), axis=3), frames.lengths)[1] for m in models.values()]
-    )
+    scores = likelihoods(models, recordings)
     return [list(models)[k] for k in scores.argmax(0)]
+
+
+def likelihoods(models: dict[str, Model], recordings: Sequence[np.ndarray]) -> np.ndarray:
+    """log p(recording | word), [words, N]."""
+    frames = together(recordings)
+    bs = ((model, frames.spread(sum_last(densities(model, frames.y)))) for model in models.values())
+    return np.array([forward(model, b, frames.there)[1] for model, b in bs])
 
 
 def share(said: Sequence[str], test: Sequence[Example]) -> float:
@@ -275,8 +281,6 @@ def beside(models: dict[str, Model], test: Sequence[Example]) -> dict[str, float
     began = time.perf_counter()
     scores = np.array([[one.score(y) for one in theirs.values()] for y, _ in test])
     seconds = (time.perf_counter() - began) / max(1, len(test))
-    frames = padded([y for y, _ in test])
-    ours = [forward(m, logsumexp(densities(m, frames.y), axis=3), frames.lengths)[1] for m in models.values()]
     said = [list(theirs)[k] for k in scores.argmax(1)]
-    gap = float(np.abs(scores.T - ours).max())
+    gap = float(np.abs(scores.T - likelihoods(models, [y for y, _ in test])).max())
     return {"difference": gap, "accuracy": share(said, test), "read_seconds": seconds}

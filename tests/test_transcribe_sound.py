@@ -167,16 +167,22 @@ def test_a_front_without_filters_is_refused(front, words):
 # ---- normalisation
 
 
-def test_whole_has_mean_0_and_deviation_1():
-    """By its own figures every band has mean 0 and deviation 1, however far from 0 it was; a dead band is 0."""
-    x = (5 * np.random.default_rng(0).standard_normal((7, 200)) - 30).astype(np.float32)
-    x[3] = -15.9
-    y = fb.whole(x)
-    assert y.dtype == np.float32
-    np.testing.assert_allclose(y.mean(1), 0, atol=1e-5)
-    np.testing.assert_allclose(y.std(1), [1, 1, 1, 0, 1, 1, 1], atol=1e-5)
-    assert fb.whole(x[:, :0]).shape == (7, 0)
-    np.testing.assert_array_equal(fb.whole(x[:, :1]), 0)
+def test_whole_is_what_running_comes_to():
+    """A whole sound is normalised by the mean and deviation that running normalisation has at its last frame."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(3, [[1], [2], [0.5]], (3, 50)).astype(np.float32)
+    mean, std = np.array([0.0, 1.0, 2.0]), np.array([1.0, 2.0, 0.01])
+    y = fb.whole(x, mean, std)
+    np.testing.assert_allclose(y[:, -1], fb.Running(mean, std).push(x)[:, -1], rtol=1e-4)
+    assert fb.whole(x[:, :0], mean, std).shape == (3, 0)
+
+
+def test_without_other_frames_a_whole_has_mean_0_and_deviation_1():
+    """With hardly a prior frame, each band's mean is 0 and its deviation 1."""
+    x = np.random.default_rng(0).normal(3, 2, (3, 500)).astype(np.float32)
+    y = fb.whole(x, np.zeros(3), np.ones(3), prior=1e-6)
+    np.testing.assert_allclose(y.mean(1), 0, atol=1e-4)
+    np.testing.assert_allclose(y.std(1), 1, atol=1e-4)
 
 
 def test_by_given_figures():
@@ -240,6 +246,9 @@ FORMS = [
     ("ogg", "VORBIS"),
     ("mp3", "MPEG_LAYER_III"),
     ("aiff", "PCM_16"),
+    ("au", "PCM_16"),
+    ("caf", "PCM_16"),
+    ("w64", "PCM_16"),
 ]
 
 

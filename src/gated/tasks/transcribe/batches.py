@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gated.tasks.transcribe import augment
 from gated.tasks.transcribe.augment import inside
-from gated.tasks.transcribe.fbank import STILL
+from gated.tasks.transcribe.fbank import PRIOR, STILL
 from gated.tasks.transcribe.warp import warp
 
 JITTER = 0.07  # of a length, by which a pass may misjudge it, so that the same examples do not always meet
@@ -51,8 +51,7 @@ class Manner:
     join: int = 1
     between: tuple[int, ...] = ()  # the symbols between joined examples
     normalise: str = "utterance"
-    figures: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # mean and std of a speaker,
-    prior: float = 100.0  # or under "" of all, which count as so many frames before the first
+    figures: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # mean and std, "" those of all
 
 
 def bucketed(
@@ -143,14 +142,14 @@ def _row(parts: Sequence[Example], manner: Manner, rng: np.random.Generator) -> 
     """Examples in a row, with gaps before, between and after them if they may be joined."""
     if manner.join == 1:
         return parts[0].x
-    rows = len(parts[0].x)
+    rows, apart = len(parts[0].x), rng.choice((0.0, 0.5, 1.0))  # how often there is a gap at all
     soft = np.full((rows, 1), rng.uniform(*DEAD))
     if manner.sound and rng.random() < 0.8:
         quiet = np.min([np.partition(one.x, one.x.shape[1] // 20, 1)[:, one.x.shape[1] // 20] for one in parts], 0)
         soft = quiet[:, None] - rng.uniform(0, HUSH)
 
     def gap() -> np.ndarray:
-        wide = int(rng.integers(0, GAP + 1))
+        wide = int(rng.integers(0, GAP + 1)) if rng.random() < apart else 0
         return soft + rng.normal(0, 0.6, (rows, wide)) if manner.sound else np.zeros((rows, wide))
 
     return np.concatenate([gap(), *(piece for part in parts for piece in (part.x, gap()))], 1)
@@ -168,18 +167,17 @@ def normal(
 ) -> Float[Tensor, "B R T"]:
     """What `frames.normal` does, for a batch: x normalised, and 0 beyond the lengths."""
     there = inside(lengths, x.shape[2])[:, None]
-    x, count = x * there, lengths[:, None, None]
-    if manner.normalise == "running":
-        mean, std = (torch.from_numpy(side)[:, None] for side in manner.figures[""])
-        d = x.double() - mean
-        n = manner.prior + torch.arange(1, x.shape[2] + 1)
-        ahead = d.cumsum(2) / n
-        spread = ((manner.prior * std.clamp(min=STILL) ** 2 + (d * d).cumsum(2)) / n - ahead**2).clamp(min=STILL**2)
-        return ((d - ahead) / spread.sqrt()).float() * there
-    mean = x.sum(2, keepdim=True) / count
-    std = (((x - mean) ** 2 * there).sum(2, keepdim=True) / count).sqrt()
     if manner.normalise == "speaker":
-        for k, who in enumerate(speakers):
-            if who in manner.figures:
-                mean[k, :, 0], std[k, :, 0] = (torch.from_numpy(side) for side in manner.figures[who])
-    return (x - mean) / std.clamp(min=STILL) * there
+        sides = [torch.from_numpy(np.stack([manner.figures[who][k] for who in speakers])) for k in (0, 1)]
+        mean, std = (side[:, :, None].float() for side in sides)
+        return (x - mean) / std.clamp(min=STILL) * there
+    mean, std = (torch.from_numpy(side)[:, None] for side in manner.figures[""])
+    d = (x - mean) * there
+    if manner.normalise == "running":
+        count, sums, squares = torch.arange(1, x.shape[2] + 1), d.cumsum(2), (d * d).cumsum(2)
+    else:
+        count, sums, squares = lengths[:, None, None], d.sum(2, keepdim=True), (d * d).sum(2, keepdim=True)
+    n = PRIOR + count
+    ahead = sums / n
+    spread = ((PRIOR * std.clamp(min=STILL) ** 2 + squares) / n - ahead**2).clamp(min=STILL**2)
+    return ((d - ahead) / spread.sqrt() * there).float()

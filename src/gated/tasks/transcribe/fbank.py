@@ -34,6 +34,7 @@ __all__ = ["Front", "Running", "Stream", "by", "fbank", "whole"]
 EMPHASIS = 0.97
 FLOOR = 2.0**-23  # of a band's energy
 STILL = 0.1  # of a standard deviation, in nats: white noise has about 0.2, so only a dead band has less
+PRIOR = 100.0  # frames, as those learnt from, that normalisation begins with
 BLOCK = 1 << 14  # points of spectrum reckoned together: they stay in the cache
 
 
@@ -111,12 +112,21 @@ def fbank(samples: Float32[np.ndarray, " N"], front: Front) -> Float32[np.ndarra
 # ---- normalisation
 
 
-def whole(x: Float32[np.ndarray, "bands T"]) -> Float32[np.ndarray, "bands T"]:
-    """(x_kt - μ_k) / max(σ_k, 0.1), with the mean and standard deviation of each band over these very frames."""
+def whole(
+    x: Float32[np.ndarray, "bands T"], mean: Float64[np.ndarray, " bands"], std: Float64[np.ndarray, " bands"],
+    prior: float = PRIOR,
+) -> Float32[np.ndarray, "bands T"]:  # fmt: skip
+    """(x_kt - μ_k) / max(σ_k, 0.1), μ and σ over these frames and `prior` frames that were as those learnt from.
+
+    They are what `Running` has come to at the last frame. Without the others a short word, which may be one vowel,
+    would lose with its mean all that tells it from another.
+    """
     if x.shape[1] == 0:
         return x
-    wide = x.astype(np.float64)
-    return by(x, wide.mean(1), wide.std(1))
+    d, std = x - mean[:, None], np.maximum(std, STILL)
+    n = prior + x.shape[1]
+    ahead = d.sum(1) / n
+    return by(x, mean + ahead, np.sqrt(np.maximum((prior * std**2 + (d * d).sum(1)) / n - ahead**2, 0)))
 
 
 def by(
@@ -139,7 +149,7 @@ class Running:
     """
 
     def __init__(
-        self, mean: Float64[np.ndarray, " bands"], std: Float64[np.ndarray, " bands"], prior: float = 100
+        self, mean: Float64[np.ndarray, " bands"], std: Float64[np.ndarray, " bands"], prior: float = PRIOR
     ) -> None:
         within("prior", prior, 1)
         self.mean, self.std, self.prior = mean, np.maximum(std, STILL), prior

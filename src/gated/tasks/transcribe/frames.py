@@ -30,7 +30,7 @@ class Frames:
     rate: int = 0  # samples a second
     dewarp: bool = True
     normalise: str = ""  # of sound: by whose mean and spread
-    mean: tuple[float, ...] = ()  # of the training data's bands, for running normalisation
+    mean: tuple[float, ...] = ()  # of the training data's bands
     std: tuple[float, ...] = ()
 
     @property
@@ -66,15 +66,15 @@ class Frames:
 
 def restore(words: dict[str, Any]) -> Frames:
     """The frames of a run folder."""
-    found = Frames(**words | {name: tuple(words[name]) for name in ("mean", "std")})
+    made: dict[str, Any] = {**words, "mean": tuple(words["mean"]), "std": tuple(words["std"])}
+    found = Frames(**made)
     one_of("run folder kind", found.kind, ("sound", "print"))
     whole = type(found.rows) is int and type(found.rate) is int and type(found.dewarp) is bool
     want(whole and 8 <= found.rows <= 256, "run folder rows", "8 to 256", found.rows)
     if found.kind == "sound":
         within("run folder rate", found.rate, 1000, 192_000)
         one_of("run folder normalise", found.normalise, WHOLE)
-        given = [found.mean, found.std] if found.normalise == "running" else []
-        fits = all(len(side) == found.rows and all(type(v) is float for v in side) for side in given)
+        fits = all(len(side) == found.rows and all(type(v) is float for v in side) for side in (found.mean, found.std))
         want(fits, "run folder mean and std", f"{found.rows} numbers each", "others")
     return found
 
@@ -124,8 +124,8 @@ def gather(
 def figures(xs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of every band over all these frames."""
     count = sum(x.shape[1] for x in xs)
-    mean = sum(x.sum(1, dtype=np.float64) for x in xs) / count
-    square = sum(((x - mean[:, None]) ** 2).sum(1, dtype=np.float64) for x in xs) / count
+    mean = np.sum([x.sum(1, dtype=np.float64) for x in xs], 0) / count
+    square = np.sum([((x - mean[:, None]) ** 2).sum(1) for x in xs], 0) / count
     return mean, np.sqrt(square)
 
 
@@ -142,8 +142,7 @@ def normal(frames: Frames, item: Item, x: np.ndarray, known: dict[str, tuple[np.
     x = x.astype(np.float32)
     if frames.kind == "print":
         return x
-    if frames.normalise == "running":
-        return fbank.Running(np.array(frames.mean), np.array(frames.std)).push(x)
-    if frames.normalise == "speaker" and item.speaker:
-        return fbank.by(x, *known[item.speaker])
-    return fbank.whole(x)
+    if frames.normalise == "speaker":
+        return fbank.by(x, *known[item.speaker or ""])
+    figures = np.array(frames.mean), np.array(frames.std)
+    return fbank.Running(*figures).push(x) if frames.normalise == "running" else fbank.whole(x, *figures)

@@ -63,7 +63,7 @@ def learn(
         want(held.kind == found.kind, held.where, f"{found.kind}, as in {found.where}", held.kind)
         asked, asked_xs, faults = readable(held.items, ready.frames, config)
     how, notes = ready.frames, [*ready.notes, *told(faults, held.where if held is not None else "")]
-    if how.normalise == "running":
+    if how.kind == "sound":
         mean, std = frames.figures(xs)
         how = replace(how, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
     shape, steps, budget = recipe(config, how, len(ready.alphabet), xs)
@@ -181,9 +181,9 @@ def _listed(faults: Sequence[Fault]) -> str:
 
 def figures(how: Frames, items: Sequence[Item], xs: Sequence[np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """What normalisation needs to know of those who speak, or under "" of all."""
-    if how.normalise == "running":
-        return {"": (np.array(how.mean), np.array(how.std))}
-    return {who: f for who, f in frames.speakers(items, xs).items() if who} if how.normalise == "speaker" else {}
+    if how.normalise == "speaker":
+        return frames.speakers(items, xs)
+    return {"": (np.array(how.mean), np.array(how.std))} if how.kind == "sound" else {}
 
 
 def proportions(examples: Sequence[Example], shape: Shape) -> list[str]:

@@ -87,7 +87,7 @@ class Front(nn.Module):
             nn.init.zeros_(convolve.bias)  # pyright: ignore
             self.convolutions.append(convolve)
             width = channels
-        self.convolutions.to(memory_format=torch.channels_last)  # in which pooling takes a tenth of the time
+        self.convolutions.to(memory_format=torch.channels_last)  # pyright: ignore  # in which pooling takes a tenth of the time
         self.features = features(shape)
         self.norm = nn.LayerNorm(self.features)
 
@@ -191,7 +191,8 @@ def exact(network: Network) -> Network:
 
 def restore(words: dict[str, Any], frames: Frames, alphabet: Alphabet, state: dict[str, Tensor]) -> Network:
     """The network of a run folder; what it says of itself must fit its weights before memory is taken for it."""
-    shape = Shape(**words | {"blocks": tuple(tuple(block) for block in words["blocks"])})
+    made: dict[str, Any] = {**words, "blocks": tuple(tuple(block) for block in words["blocks"])}
+    shape = Shape(**made)
     counts = [shape.rows, shape.symbols, shape.stack, shape.layers, shape.units, *(n for b in shape.blocks for n in b)]
     whole = all(type(n) is int and 0 < n <= LARGEST for n in counts) and type(shape.both) is bool
     one_of("run folder cell", shape.cell, LAYERS)

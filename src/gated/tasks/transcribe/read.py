@@ -184,7 +184,8 @@ def _item(row: dict[str, Any], where: str, text: bool, folder: Path | None = Non
     place = str(path)
     if folder is not None:
         place = place.strip()
-        place = str(folder / place) if os.path.exists(folder / place) else place
+        beside = os.path.join(folder, place)
+        place = beside if os.path.exists(beside) else place
     return Item(place, None if said is None else tidy(said), start, end, who or None, where)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gated import checkpoint, train
-from gated._check import InputError, refuse, want
+from gated._check import InputError, one_of, refuse, want
 from gated.tasks.transcribe import alphabet, frames, learn, listen, model, read
 from gated.tasks.transcribe import score as metrics_of
 from gated.tasks.transcribe.config import Config
@@ -38,17 +38,23 @@ class Run:
     def predict(self, source: Any, **search: Any) -> str | list[str]:
         """The text of a file, or of a list, folder or manifest of files a list; options are those of `Search`."""
         found = read.items(source, text=False)
-        said = [best[0].text for best in self.readings(found, **search)]
+        said = [best[0].text for best in self.readings(found, **search)[0]]
         alone = isinstance(source, str | os.PathLike) and [item.path for item in found.items] == [os.fspath(source)]
         return said[0] if alone else said
 
     def read(self, source: Any, **search: Any) -> list[list[Reading]]:
         """Of every file its n_best readings, best first, with words, times and confidence."""
-        return self.readings(read.items(source, text=False), **search)
+        return self.readings(read.items(source, text=False), **search)[0]
 
-    def readings(self, found: Found, **search: Any) -> list[list[Reading]]:
-        """The same of what was found; a file that cannot be read is an error."""
-        return self.decode(self.frames(found), made("transcribe", search))
+    def readings(self, found: Found, *, bad: str = "refuse", **search: Any) -> tuple[list[list[Reading]], list[Fault]]:
+        """The same of what was found, and what is wrong with files that were left out, whose readings are empty.
+
+        bad: "refuse" makes the first file that cannot be read an error; "skip" leaves it out.
+        """
+        how = made("transcribe", search)
+        ready, faults, _ = self.frames(found, bad)
+        said = iter(self.decode([x for x in ready if x is not None], how))
+        return [[] if x is None else next(said) for x in ready], faults
 
     def decode(self, xs: Sequence[np.ndarray], search: Search) -> list[list[Reading]]:
         """The readings of normalised frames: in one go, or as `listen` would write them."""
@@ -56,40 +62,45 @@ class Run:
             return read_all(self.learnt, xs, search)
         return [listen.whole(self.learnt, x, search) for x in xs]
 
-    def frames(self, found: Found) -> list[np.ndarray]:
-        """The frames of what was found, as the network reads them."""
+    def frames(self, found: Found, bad: str = "refuse") -> tuple[list[np.ndarray | None], list[Fault], float]:
+        """What was found as the network reads it, what is wrong with the rest, and how many frames there are."""
+        one_of("bad", bad, ("refuse", "skip"))
         how = self.learnt.frames
         want(found.kind == how.kind, found.where, f"{how.kind}, as this run has learnt", found.kind)
-        items, xs = [], []
-        for item, x in frames.gather(found.items, how, HOUR if how.kind == "sound" else None):
-            if isinstance(x, Fault):
-                raise InputError(x.why)
-            items.append(item)
-            xs.append(x)
-        known = frames.speakers(items, xs) if how.normalise == "speaker" else {}
-        return [frames.normal(how, item, x, known) for item, x in zip(items, xs, strict=True)]
+        heard = list(frames.gather(found.items, how, HOUR if how.kind == "sound" else None))
+        faults = [x for _, x in heard if isinstance(x, Fault)]
+        if faults and bad == "refuse":
+            more = f" And {len(faults) - 1:,} more." if len(faults) > 1 else ""
+            raise InputError(faults[0].why + more)
+        sound = [(item, x) for item, x in heard if not isinstance(x, Fault)]
+        known = frames.speakers(*zip(*sound, strict=True)) if sound and how.normalise == "speaker" else {}
+        ready = [None if isinstance(x, Fault) else frames.normal(how, item, x, known) for item, x in heard]
+        return ready, faults, sum(x.shape[1] for _, x in sound)
 
-    def score(self, source: Any, *, lower: bool = False, punctuation: bool = True, **search: Any) -> dict[str, Any]:
+    def score(
+        self, source: Any, *, lower: bool = False, punctuation: bool = True, bad: str = "refuse", **search: Any
+    ) -> dict[str, Any]:
         """Measure on files with their texts, beside one answer for all: see `score.score`.
 
         `seconds` is the time from opening the first file to the last text, `rtf` its share of the sound's own.
         """
         found = read.items(source)
         start = time.perf_counter()
-        xs = self.frames(found)
-        best = [one[0] for one in self.decode(xs, made("score", search))]
+        ready, faults, count = self.frames(found, bad)
+        items = [item for item, x in zip(found.items, ready, strict=True) if x is not None]
+        best = [one[0] for one in self.decode([x for x in ready if x is not None], made("score", search))]
         seconds = time.perf_counter() - start
-        how = self.learnt.frames
-        duration = sum(x.shape[1] for x in xs) * how.unit if how.kind == "sound" else None
-        truth = [item.text or "" for item in found.items]
+        how, letters = self.learnt.frames, self.learnt.alphabet
+        truth = [letters.plain(item.text or "") for item in items]
         result = metrics_of.score(
-            [one.text for one in best], [self.learnt.alphabet.plain(text) for text in truth],
-            constant=self.constant, names=[item.where or item.path for item in found.items],
-            confidences=[one.confidence for one in best], seconds=seconds, duration=duration, lower=lower,
+            [one.text for one in best], truth, constant=self.constant,
+            names=[item.where or item.path for item in items], confidences=[one.confidence for one in best],
+            seconds=seconds, duration=count * how.unit if how.kind == "sound" else None, lower=lower,
             punctuation=punctuation,
         )  # fmt: skip
-        unseen = sorted({piece for text in truth for piece in self.learnt.alphabet.unseen(text)})
-        notes = [*found.notes, *([f"Never learnt, so never written: {' '.join(unseen[:20])}"] if unseen else [])]
+        unseen = sorted({piece for text in truth for piece in letters.unseen(text)})
+        notes = [*found.notes, *learn.told(faults, found.where)]
+        notes += [f"Never learnt, so never written: {' '.join(unseen[:20])}"] if unseen else []
         return result | {"notes": [*notes, *result["notes"]]}
 
     def save(self, folder: str | os.PathLike[str]) -> None:

@@ -128,7 +128,10 @@ def guided(path: str, alphabet: Alphabet) -> Any:
     if Path(path).is_dir():
         from gated.tasks.transcribe import language
 
-        return language.load(path).bind(alphabet.symbols)
+        model = language.load(path)
+        todo = "Learn it with the alphabet of this run: transcribe language RUN TEXT."
+        want(model.alphabet == alphabet, path, "a language model with this run's symbols", "other ones", todo)
+        return model
     return guide.language(ngram.load(path), alphabet.symbols, alphabet.separator)
 
 

@@ -136,9 +136,8 @@ def _open(where: str) -> Iterator[Any]:
             _header(sound, where)
             yield sound
     except soundfile.SoundFileError as error:
-        got = (
-            str(getattr(error, "error_string", error)).removeprefix("Error : ").strip(" .") or "one that cannot be read"
-        )
+        got = str(getattr(error, "error_string", error)).removeprefix("Error : ").strip(" .")
+        got = got if got and "does not exist" not in got else "one that cannot be read"
         refuse(where, "a whole file of sound", got, "Is it damaged, or cut short?" if "lost" in got else "")
 
 

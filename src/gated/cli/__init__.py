@@ -1,0 +1,110 @@
+"""Words to calls, nothing more: `gated TASK fit | predict | score …`, `gated demo TASK`, `gated info`.
+
+People's output goes to standard error; `--json` prints one object on standard output and nothing else there.
+Status 0 on success, 2 on a user's mistake (one line, no traceback), 130 on Ctrl-C, 1 on a fault of ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import typing
+from pathlib import Path
+
+import click
+
+from gated._check import InputError
+from gated.cli.words import JSON, VERBS, Lazy, say, show
+
+TASKS = {
+    "forecast": "Time series: learn many series at once, forecast with uncertainty.",
+    "transcribe": "Speech, or lines of print, to text.",
+    "translate": "From one language to another, learnt from pairs of sentences.",
+}
+
+
+def info(as_json: bool) -> None:
+    import torch
+
+    import gated
+    from gated import _native, kernels
+
+    facts = {
+        "gated": gated.__version__,
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "kernels": list(kernels.PATHS),
+        "instruction set": _native.isa(),
+        "instruction sets found": _native.isa_found(),
+        "threads": torch.get_num_threads(),
+        "processors": os.cpu_count(),
+        "devices": ["cpu", *(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count()))],
+    }
+    words = {name: ", ".join(v) if isinstance(v, list) else v for name, v in facts.items()}
+    show(facts, as_json, lambda: "\n".join(f"{name:<24}{value}" for name, value in words.items()))
+
+
+def demo(task: str) -> click.Command:
+    module = importlib.import_module(f"gated.tasks.{task}.demo")
+    to = click.Option(["--out"], type=click.Path(path_type=Path), default=Path("demo"), help="Folder of the run.")
+
+    def run(out: Path, as_json: bool) -> None:
+        result, table = module.run(out, say=say)
+        show(result, as_json, lambda: table)
+
+    return click.Command(task, params=[to, JSON], callback=run, help=module.__doc__)
+
+
+COMMANDS = {
+    **TASKS,
+    "demo": "Learn something real in a minute or two.",
+    "info": "Versions, kernels, instruction set, threads, devices.",
+}
+
+
+def command(name: str) -> click.Command:
+    """The first word after `gated`."""
+    if name == "info":
+        return click.Command("info", params=[JSON], callback=info, help=COMMANDS["info"])
+    if name == "demo":
+        return Lazy("demo", TASKS, demo, COMMANDS["demo"])
+    module = importlib.import_module(f"gated.cli.{name}")
+    return Lazy(name, VERBS | module.MORE, module.command, TASKS[name])
+
+
+def main(words: list[str] | None = None) -> None:
+    """The door: run one command and leave with its status."""
+    gated = Lazy(
+        "gated", COMMANDS, command, "Recurrent networks that are fast, show what happens inside, and do whole jobs."
+    )
+    click.version_option(package_name="gated")(gated)
+    try:
+        with gated.make_context("gated", sys.argv[1:] if words is None else list(words)) as ctx:
+            gated.invoke(ctx)
+        sys.stdout.flush()  # here, so that a reader who left is noticed while it can be handled
+    except click.exceptions.Exit as done:  # --help and --version
+        sys.exit(done.exit_code)
+    except click.exceptions.NoArgsIsHelpError as help:
+        say(help.format_message())
+        sys.exit(2)
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "gated"
+        mistake(f"{' '.join(error.format_message().split())} See {where} --help.")
+    except InputError as error:
+        mistake(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        say("Stopped. A fit that has a folder goes on with --resume.")
+        sys.exit(130)
+    except BrokenPipeError:  # a reader such as head has read enough: no mistake of anyone's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
+    except OSError as error:  # a file of the user's that cannot be read or written; any other is a fault of ours
+        if error.filename is None:
+            raise
+        mistake(f"{error.filename}: {error.strerror}.")
+
+
+def mistake(said: str) -> typing.NoReturn:
+    """One line, and the status of a user's mistake."""
+    say(f"Error: {said}")
+    sys.exit(2)

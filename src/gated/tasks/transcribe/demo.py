@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from gated._check import optional
-from gated.tasks.transcribe import read, score, typeset
+from gated.tasks.transcribe import score, typeset
 from gated.tasks.transcribe.picture import picture
+from gated.tasks.transcribe.read import Item
 from gated.tasks.transcribe.run import Run, fit
 from gated.tasks.transcribe.search import Reading
 
@@ -70,7 +71,7 @@ def places(one: Reading) -> str:
 
 def draw(path: Path, run: Run, image: Path, one: Reading) -> None:
     """The line, its letters at their columns, and how likely each was."""
-    (x,) = run.frames(read.items(image, text=False))
+    x = run.learnt.frames.read(Item(str(image)))
     frames = torch.from_numpy(x)[None]
     with torch.no_grad():
         log_probs, _ = run.learnt.network(frames, torch.tensor([x.shape[1]]))

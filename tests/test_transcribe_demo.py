@@ -1,5 +1,6 @@
 """The demo of transcription: its lines, its picture, what it prints and leaves behind; with hardly any learning."""
 
+import json
 import random
 import re
 import struct
@@ -13,6 +14,7 @@ import pytest
 import torch
 from matplotlib.ft2font import FT2Font
 
+from gated import cli
 from gated._check import InputError
 from gated.tasks.transcribe import demo, lines, read, typeset
 from gated.tasks.transcribe.picture import picture
@@ -161,6 +163,13 @@ def test_the_demo_leaves_a_run_and_a_picture(short, tmp_path):
     assert str(tmp_path / "demo" / demo.PICTURE) in text.splitlines()[-1]
     typeset.save(tmp_path / "one", typeset.lines(1, 9))
     assert isinstance(load(tmp_path / "demo").predict(str(tmp_path / "one" / "00001.png")), str)
+
+
+def test_the_demo_can_be_run_twice_and_prints_one_object(short, tmp_path, capsys):
+    """`gated demo transcribe --json` twice into one folder: one object on standard output each time."""
+    for _ in range(2):
+        cli.main(["demo", "transcribe", "--out", str(tmp_path / "demo"), "--json"])
+        assert json.loads(capsys.readouterr().out)["lines"] == 6
 
 
 def test_the_line_drawn_was_read_right_if_one_was():

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from gated._check import optional
-from gated.tasks.transcribe import read, score, typeset
+from gated.tasks.transcribe import score, typeset
 from gated.tasks.transcribe.picture import picture
+from gated.tasks.transcribe.read import Item
 from gated.tasks.transcribe.run import Run, fit
 from gated.tasks.transcribe.search import Reading, posteriors
 
@@ -70,6 +71,6 @@ def places(one: Reading) -> str:
 
 def draw(path: Path, run: Run, image: Path, one: Reading) -> None:
     """The line, its letters at their columns, and how likely each was."""
-    (x,), _, _ = run.frames(read.items(image, text=False))
+    x = run.learnt.frames.read(Item(str(image)))
     ((_, log_probs),) = posteriors(run.learnt, [x])
     picture(path, x, one, torch.from_numpy(log_probs), run.learnt.alphabet.symbols, title=one.text)

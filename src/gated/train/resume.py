@@ -60,7 +60,7 @@ def restore(run: Run, path: Path) -> None:
         want(
             fits, f"{where}, {name}", f"{like.dtype} of shape {tuple(like.shape)}", found, "Is it another model's run?"
         )
-        return got.to(like.device)  # pyright: ignore[reportOptionalMemberAccess]
+        return torch.empty_like(like).copy_(got)  # pyright: ignore  # laid out as `like`, as fused steps read memory
 
     own = checkpoint.tensors(run.model)
     checkpoint.fill(run.model, {name: take(f"model.{name}", tensor) for name, tensor in own.items()})

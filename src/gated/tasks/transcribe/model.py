@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -206,15 +208,24 @@ def restore(words: dict[str, Any], frames: Frames, alphabet: Alphabet, state: di
     one_of("run folder cell", shape.cell, LAYERS)
     fits = (
         whole and len(shape.blocks) <= 8 and all(len(block) == 3 for block in shape.blocks)
-        and (shape.rows, shape.symbols) == (frames.rows, len(alphabet))
-        and state["output.weight"].shape == (shape.symbols, shape.units * (1 + shape.both))
-        and state["layers.weight_hh_l0"].shape[1] == shape.units
-        and f"layers.weight_hh_l{shape.layers - 1}" in state
-        and all(state[f"front.convolutions.{k}.weight"].shape[0] == b[0] for k, b in enumerate(shape.blocks))
-        and state["early.weight"].shape[1] == state["front.norm.weight"].shape[0] == features(shape)
+        and (shape.rows, shape.symbols) == (frames.rows, len(alphabet)) and shape.layers <= len(state)
+        and all(state[name].shape == sizes for name, sizes in _sizes(shape))
     )  # fmt: skip
     want(fits, "run folder", "a shape that its weights and symbols fit", "another")
     with train.seeded(0):
         network = Network(shape)
     checkpoint.fill(network, state)
     return network.eval()
+
+
+def _sizes(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The sizes of the weights that a network's memory goes to."""
+    wide, gates, read = shape.units * (1 + shape.both), {"lstm": 4, "gru": 3}[shape.cell], features(shape)
+    yield "output.weight", (shape.symbols, wide)
+    yield "early.weight", (shape.symbols, read)
+    for k in range(shape.layers):
+        yield f"layers.weight_ih_l{k}", (gates * shape.units, wide if k else read)
+        yield f"layers.weight_hh_l{k}", (gates * shape.units, shape.units)
+    channels = [1, *(block[0] for block in shape.blocks)]
+    for k, (before, after) in enumerate(itertools.pairwise(channels)):
+        yield f"front.convolutions.{k}.weight", (after, before, 3, 3)

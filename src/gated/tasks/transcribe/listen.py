@@ -34,6 +34,13 @@ class Heard(NamedTuple):
     took: float  # seconds of computing
 
 
+def able(learnt: Learnt) -> None:
+    """Refuse a run that cannot listen."""
+    kind, todo = learnt.frames.kind, "Learn one with streaming=True (--streaming)."
+    want(kind == "sound", "listen", "a run that reads sound", f"one that reads {kind}")
+    want(not learnt.network.shape.both, "listen", "a network that reads forward only", "one that reads both ways", todo)
+
+
 class Listener:
     """Sound in pieces of any size to utterances, which a pause or the end ends.
 
@@ -43,9 +50,8 @@ class Listener:
     """
 
     def __init__(self, learnt: Learnt, search: Search = Search(), pause: float = PAUSE) -> None:  # noqa: B008
-        how, shape = learnt.frames, learnt.network.shape
-        todo = "Learn one with streaming=True (--streaming)."
-        want(not shape.both, "listen", "a network that reads forward only", "one that reads both ways", todo)
+        able(learnt)
+        how = learnt.frames
         within("pause", pause, 0.05)
         self.fbank = fbank.Stream(how.front)
         self.normal = fbank.Running(np.array(how.mean), np.array(how.std))
@@ -109,7 +115,8 @@ class Steps:
         """The last steps, which see zeros after the end, and the last utterance."""
         short = -(self.held.shape[1] - self.shape.before) % self.shape.stride
         done = self.push(np.zeros((self.shape.rows, short), np.float32))
-        return done + ([self._end()] if self.tokens else [])
+        last = self._end() if self.tokens else None
+        return done if last is None else [*done, last]
 
     def _step(self, window: np.ndarray) -> Reading | None:
         with torch.inference_mode():
@@ -129,8 +136,8 @@ class Steps:
             self.beam.feed(row[None])
         return self._end() if self.quiet >= self.pause else None
 
-    def _end(self) -> Reading:
-        """The utterance that is over."""
+    def _end(self) -> Reading | None:
+        """The utterance that is over, if there is a word in it."""
         log_probs = np.stack(self.rows)
         offset = (self.count - len(self.rows)) * self.unit
         if self.beam is None:
@@ -139,7 +146,8 @@ class Steps:
             found = self.beam.best(1, end=True)[0]
             found = found._replace(spans=ctc.align(log_probs, found.tokens))
         self._begin()
-        return reading(self.learnt, found, offset)
+        said = reading(self.learnt, found, offset)
+        return said if said.words else None
 
 
 def whole(learnt: Learnt, x: Float[np.ndarray, "R T"], search: Search) -> list[Reading]:

@@ -17,7 +17,7 @@ from gated.decode import ctc, guide, ngram
 from gated.tasks.transcribe import batches
 from gated.tasks.transcribe.alphabet import Alphabet, normal
 from gated.tasks.transcribe.model import Learnt, Network
-from gated.tasks.transcribe.spell import spell
+from gated.tasks.transcribe.spell import WIDTH, spell
 
 BUDGET = 32_000  # frames of a batch of examples that are read side by side, padding included
 
@@ -39,7 +39,8 @@ class Search:
     boost: float = _opt(5.0, "What each of these is worth, in nats.")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hot", tuple(self.hot))
+        words = isinstance(self.hot, tuple) and all(isinstance(one, str) and one.strip() for one in self.hot)
+        want(words, "hot", "words or phrases", repr(self.hot))
         for name in ("width", "n_best"):
             got = getattr(self, name)
             want(isinstance(got, int) and not isinstance(got, bool), name, "a whole number", repr(got))
@@ -88,7 +89,9 @@ def read(learnt: Learnt, xs: Sequence[np.ndarray], search: Search = Search()) ->
     """n_best readings of every example's frames (normalised), in their order."""
     out: list[list[Reading]] = [[]] * len(xs)
     if learnt.network.speller is not None:
-        want(search.lm is None and not search.hot, "transcribe", "no lm and no hot, with an attention decoder", search)
+        todo = "They go with decoder='ctc'."
+        want(search.lm is None, "lm", "none, for a run that writes by attention", repr(search.lm), todo)
+        want(not search.hot, "hot", "none, for a run that writes by attention", ", ".join(search.hot), todo)
         for k, found in spelt(learnt, xs, search):
             out[k] = [reading(learnt, one) for one in found]
         return out
@@ -108,7 +111,9 @@ def spelt(learnt: Learnt, xs: Sequence[np.ndarray], search: Search) -> Iterator[
             _, h, steps = network.encode(x, lengths)
             scores = torch.log_softmax(network.output(h), -1)
             rows = [scores[:count, k].numpy() for k, count in enumerate(steps.tolist())]
-            yield from zip(mine, spell(speller, h, steps, rows, search.width, search.n_best), strict=True)
+            width = max(search.width, search.n_best, WIDTH)
+            for k, found in zip(mine, spell(speller, h, steps, rows, width), strict=True):
+                yield k, distinct(learnt.alphabet, found, search.n_best)
 
 
 def posteriors(learnt: Learnt, xs: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
@@ -158,8 +163,17 @@ def decode(learnt: Learnt, log_probs: np.ndarray, search: Search, make: Any) -> 
     """The readings of one example, from log p of its symbols."""
     if make is None:
         return [reading(learnt, ctc.greedy(log_probs))]
-    found = make().feed(log_probs).best(search.n_best, end=True)
+    beam = make().feed(log_probs)
+    found = distinct(learnt.alphabet, beam.best(beam.width, end=True), search.n_best)
     return [reading(learnt, one._replace(spans=ctc.align(log_probs, one.tokens))) for one in found]
+
+
+def distinct(alphabet: Alphabet, found: Sequence[ctc.Reading], count: int) -> list[ctc.Reading]:
+    """The first `count` whose texts differ: a space at an end, or two in a row, are other symbols but no other text."""
+    best: dict[str, ctc.Reading] = {}
+    for one in found:
+        best.setdefault(alphabet.decode(one.tokens), one)
+    return list(best.values())[:count]
 
 
 def reading(learnt: Learnt, found: ctc.Reading, offset: float = 0.0) -> Reading:
@@ -199,8 +213,9 @@ def worded(alphabet: Alphabet, letters: Sequence[Piece]) -> list[Piece]:
 
 
 def made(where: str, options: dict[str, Any]) -> Search:
-    """A Search of these options; a wrong name is refused."""
+    """A Search of these options; a wrong name is refused, and one hot word may stand alone."""
     names = [one.name for one in fields(Search)]
     strange = sorted(set(options) - set(names))
     want(not strange, where, f"options of Search: {', '.join(names)}", ", ".join(strange))
-    return Search(**options)
+    hot = options.get("hot", ())
+    return Search(**options | {"hot": (hot,) if isinstance(hot, str) else tuple(hot)})

@@ -78,10 +78,9 @@ class Speller(nn.Module):
 
 
 def spell(
-    speller: Speller, h: Float[Tensor, "S B M"], steps: Int64[Tensor, " B"], log_probs: list[np.ndarray], width: int,
-    n_best: int,
+    speller: Speller, h: Float[Tensor, "S B M"], steps: Int64[Tensor, " B"], log_probs: list[np.ndarray], width: int
 ) -> list[list[ctc.Reading]]:  # fmt: skip
-    """The n_best texts of each example by both, from CTC's log_probs (T', V) of each.
+    """Up to `width` texts of each example, best by both first, from CTC's log_probs (T', V) of each.
 
         score = λ log p_ctc(y | x) + (1 − λ) log p(y | x)
 
@@ -91,15 +90,14 @@ def spell(
     memory, state = speller.begin(h, steps)
     h0, c0 = state.bottom
     begun = tuple(part[:, None] for part in (h0[0], c0[0], state.seen) if part is not None)
-    width = max(width, n_best, WIDTH)
     found = decode.beam(
         speller.step, begun, tuple(memory), decode.Rules(begin=END, end=END), limit=[len(x) for x in log_probs],
         width=width, n_best=width, length_penalty=0.0,
     )  # fmt: skip
-    return [ranked(x, hypotheses, n_best) for x, hypotheses in zip(log_probs, found, strict=True)]
+    return [ranked(x, hypotheses) for x, hypotheses in zip(log_probs, found, strict=True)]
 
 
-def ranked(log_probs: np.ndarray, hypotheses: list[decode.Hypothesis], n_best: int) -> list[ctc.Reading]:
+def ranked(log_probs: np.ndarray, hypotheses: list[decode.Hypothesis]) -> list[ctc.Reading]:
     """The best of the texts by both, each with the steps that CTC gives its symbols."""
     best = []
     for one in hypotheses:
@@ -111,5 +109,5 @@ def ranked(log_probs: np.ndarray, hypotheses: list[decode.Hypothesis], n_best: i
         return [ctc.greedy(log_probs)]
     best.sort(key=lambda found: -found[0])
     return [
-        ctc.Reading(tokens, heard, score, ctc.align(log_probs, tokens)) for score, heard, tokens in best[:n_best]
+        ctc.Reading(tokens, heard, score, ctc.align(log_probs, tokens)) for score, heard, tokens in best
     ]  # fmt: skip

@@ -233,7 +233,7 @@ def test_the_best_text_is_the_best_by_both(writer):
     """Of all texts that fit, the n_best have the largest λ log p_ctc + (1 − λ) log p, and their own times."""
     speller, h, steps, log_probs = writer
     with torch.no_grad():
-        found = spelling.spell(speller, h, steps, log_probs, 60, 5)
+        found = spelling.spell(speller, h, steps, log_probs, 60)
     for k, n in enumerate(steps.tolist()):
         texts = [list(text) for size in range(n + 1) for text in itertools.product(range(1, V), repeat=size)]
         both = {}
@@ -241,7 +241,7 @@ def test_the_best_text_is_the_best_by_both(writer):
             heard = ctc.log_prob(log_probs[k], text)
             if heard > -math.inf:
                 both[tuple(text)] = spelling.SHARE * heard + (1 - spelling.SHARE) * spelt(speller, h[:n, k], text)
-        right = sorted(both, key=both.__getitem__, reverse=True)[:5]
+        right = sorted(both, key=both.__getitem__, reverse=True)
         assert [tuple(one.tokens) for one in found[k]] == right
         for one in found[k]:
             assert one.score == pytest.approx(both[tuple(one.tokens)], rel=1e-4)
@@ -254,12 +254,12 @@ def test_what_is_spelt_does_not_depend_on_the_others(writer):
     """Alone or side by side, the texts are the same; where no text fits CTC's steps, it is CTC's own."""
     speller, h, steps, log_probs = writer
     with torch.no_grad():
-        together = spelling.spell(speller, h, steps, log_probs, 1, 3)
+        together = spelling.spell(speller, h, steps, log_probs, 3)
         for k, n in enumerate(steps.tolist()):
-            (single,) = spelling.spell(speller, h[:n, k : k + 1], steps[k : k + 1], [log_probs[k]], 1, 3)
+            (single,) = spelling.spell(speller, h[:n, k : k + 1], steps[k : k + 1], [log_probs[k]], 3)
             assert [one.tokens for one in single] == [one.tokens for one in together[k]]
             assert [one.score for one in single] == pytest.approx([one.score for one in together[k]], rel=1e-4)
-    (only,) = spelling.ranked(log_probs[0], [], 3)
+    (only,) = spelling.ranked(log_probs[0], [])
     assert only == ctc.greedy(log_probs[0])
 
 

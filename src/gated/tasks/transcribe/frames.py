@@ -86,6 +86,7 @@ def choose(items: Sequence[Item], kind: str, config: Any) -> Frames:
         return Frames("print", config.height, dewarp=config.dewarp)
     rate = config.rate or min(RATE, _usual(items))
     bands = config.bands or next((bands for most, bands in BANDS.items() if rate <= most), 64)
+    fbank.Stream(fbank.Front(rate, bands))  # refuses here, not for every file, what no filters are for
     return Frames("sound", bands, rate, normalise=config.normalise or ("running" if config.streaming else "utterance"))
 
 

@@ -52,6 +52,8 @@ def learn(
     Without held-out examples some of the others are kept apart for it, if `config.hold` says so.
     """
     began = time.monotonic()
+    same = held is None or held.kind == found.kind
+    want(same, held.where if held else "", f"{found.kind}, as in {found.where}", held.kind if held else "")
     ready = prepare(found, config)
     items, xs = ready.items, ready.xs
     if held is None:
@@ -60,9 +62,10 @@ def learn(
         items, xs = [items[k] for k in mine], [xs[k] for k in mine]
         faults: list[Fault] = []
     else:
-        want(held.kind == found.kind, held.where, f"{found.kind}, as in {found.where}", held.kind)
         asked, asked_xs, faults = readable(held.items, ready.frames, config)
+        want(bool(asked), held.where, "examples that can be read", f"none. {_listed(faults).rstrip('.')}")
     how, notes = ready.frames, [*ready.notes, *told(faults, held.where if held is not None else "")]
+    notes += strange(ready.alphabet, asked)
     if how.kind == "sound":
         mean, std = frames.figures(xs)
         how = replace(how, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
@@ -125,7 +128,7 @@ def prepare(found: Found, config: Config) -> Prepared:
     how = frames.choose(found.items, found.kind, config)
     items, xs, faults = readable(found.items, how, config, config.reduce)
     todo = "Nothing is left to learn from."
-    want(bool(items), found.where, "examples that can be learnt from", f"none. {_listed(faults)}", todo)
+    want(bool(items), found.where, "examples that can be learnt from", f"none. {_listed(faults).rstrip('.')}", todo)
     letters = alphabet.learn((item.text or "" for item in items), config.tokens, config.lower)
     return Prepared(how, letters, items, xs, faults, [*found.notes, *told(faults, found.where)])
 
@@ -150,13 +153,18 @@ def readable(
             faults.append(why)
     if faults and config.bad == "refuse":
         todo = "Mend them, or take bad='skip' (--bad skip) to go on without them."
-        refuse("data", "files that can all be learnt from", f"{len(faults)} that cannot: {_listed(faults)}", todo)
+        refuse(
+            "data",
+            "files that can all be learnt from",
+            f"{len(faults)} that cannot: {_listed(faults).rstrip('.')}",
+            todo,
+        )
     return kept, xs, faults
 
 
 def _wrong(item: Item, x: np.ndarray, config: Config, longest: int, reduce: int) -> Fault | None:
     """What keeps an example from being learnt from."""
-    where = item.where or item.path
+    where = item.path if item.where in ("", item.path) else f"{item.where}, {item.path}"
     pieces = alphabet.Alphabet(config.tokens, ("",), config.lower).pieces(item.text or "")
     if not pieces:
         return Fault(where, f"{where}: expected a text, got an empty one.")
@@ -165,8 +173,19 @@ def _wrong(item: Item, x: np.ndarray, config: Config, longest: int, reduce: int)
     need = len(pieces) + sum(a == b for a, b in itertools.pairwise(pieces))
     if reduce and -(-x.shape[1] // reduce) < need:
         got = f"{x.shape[1]} frames, which become {-(-x.shape[1] // reduce)} steps"
-        return Fault(where, f"{where}: expected at least {need} steps for its text, got {got}. Is the text its own?")
+        return Fault(
+            where, f"{where}: expected at least {need} steps for its text, got {got}. Its text may be another's."
+        )
     return None
+
+
+def strange(letters: alphabet.Alphabet, items: Sequence[Item]) -> list[str]:
+    """What texts hold that was never learnt, in a sentence."""
+    found = [(item.where or item.path, letters.unseen(item.text or "")) for item in items]
+    found = [(where, unseen) for where, unseen in found if unseen]
+    pieces = sorted({piece for _, unseen in found for piece in unseen})
+    count = f"{len(found):,} texts, the first at" if len(found) > 1 else "a text at"
+    return [f"Never learnt, so never written: {' '.join(pieces[:20])}, in {count} {found[0][0]}."] if found else []
 
 
 def told(faults: Sequence[Fault], where: str) -> list[str]:

@@ -35,10 +35,13 @@ class Run:
     history: list[dict[str, int | float]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
-    def predict(self, source: Any, **search: Any) -> str | list[str]:
-        """The text of a file, or of a list, folder or manifest of files a list; options are those of `Search`."""
+    def predict(self, source: Any, **search: Any) -> str | list[str | None] | None:
+        """The text of a file, or of a list, folder or manifest of files a list; options are those of `Search`.
+
+        With bad="skip" a file that cannot be read has None.
+        """
         found = read.items(source, text=False)
-        said = [best[0].text for best in self.readings(found, **search)[0]]
+        said = [best[0].text if best else None for best in self.readings(found, **search)[0]]
         alone = isinstance(source, str | os.PathLike) and [item.path for item in found.items] == [os.fspath(source)]
         return said[0] if alone else said
 
@@ -58,7 +61,7 @@ class Run:
 
     def decode(self, xs: Sequence[np.ndarray], search: Search) -> list[list[Reading]]:
         """The readings of normalised frames: in one go, or as `listen` would write them."""
-        if self.learnt.network.shape.both:
+        if self.learnt.network.shape.both or self.learnt.frames.kind == "print":
             return read_all(self.learnt, xs, search)
         return [listen.whole(self.learnt, x, search) for x in xs]
 
@@ -88,6 +91,12 @@ class Run:
         start = time.perf_counter()
         ready, faults, count = self.frames(found, bad)
         items = [item for item, x in zip(found.items, ready, strict=True) if x is not None]
+        want(
+            bool(items),
+            found.where,
+            "files to score on",
+            f"none that can be read. {' '.join(learn.told(faults, found.where))}",
+        )
         best = [one[0] for one in self.decode([x for x in ready if x is not None], made("score", search))]
         seconds = time.perf_counter() - start
         how, letters = self.learnt.frames, self.learnt.alphabet
@@ -98,9 +107,7 @@ class Run:
             seconds=seconds, duration=count * how.unit if how.kind == "sound" else None, lower=lower,
             punctuation=punctuation,
         )  # fmt: skip
-        unseen = sorted({piece for text in truth for piece in letters.unseen(text)})
-        notes = [*found.notes, *learn.told(faults, found.where)]
-        notes += [f"Never learnt, so never written: {' '.join(unseen[:20])}"] if unseen else []
+        notes = [*found.notes, *learn.told(faults, found.where), *learn.strange(letters, items)]
         return result | {"notes": [*notes, *result["notes"]]}
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -135,7 +142,7 @@ def fit(
     want(out is not None or not resume, "fit", "the folder out of the fit to resume", "none")
     if out is not None and os.path.exists(out):  # before the work
         checkpoint.claim(out)
-    chosen = _config(options) if config is None else replace(config, **options)
+    chosen = _config(options, config or Config())
     found = read.items(source)
     held = None if valid is None else read.items(valid)
     learnt, metrics, history, notes = learn.learn(found, held, chosen, out=out, resume=resume, progress=progress)
@@ -166,11 +173,11 @@ def load(folder: str | os.PathLike[str]) -> Run:
     return Run(config, Learnt(how, letters, network), constant, found.metrics, history, notes)
 
 
-def _config(options: dict[str, Any]) -> Config:
-    """A Config of these options; a wrong name is answered with the nearest right one."""
+def _config(options: dict[str, Any], config: Config) -> Config:
+    """The Config with these options; a wrong name is answered with the nearest right one."""
     names = [f.name for f in fields(Config)]
     strange: Sequence[str] = sorted(set(options) - set(names))
     near = [n for name in strange for n in difflib.get_close_matches(name, names, 1)]
     todo = f"Did you mean {', '.join(near)}?" if near else ""
     want(not strange, "fit", f"options of Config: {', '.join(names)}", ", ".join(strange), todo)
-    return Config(**options)
+    return replace(config, **options)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gated import checkpoint
-from gated._check import refuse
+from gated._check import refuse, want
 from gated.tasks.transcribe import language, listen, read, sound
 from gated.tasks.transcribe.read import Item
 from gated.tasks.transcribe.run import Run
@@ -29,6 +29,7 @@ def write(
     word: path, start, end, confidence, word. as_json: an object a line. Columns are parted by tabs. out: "-" is
     standard output; a file appears whole or not at all.
     """
+    place(out)
     one = sources[0] if isinstance(sources, list | tuple) and len(sources) == 1 else None
     found = read.items(list(sources) if isinstance(sources, tuple) and one is None else one or sources, text=False)
     readings, faults = run.readings(found, bad=bad, **search)
@@ -44,6 +45,14 @@ def write(
     else:
         checkpoint.write(Path(out), text.encode())
     return [fault.why for fault in faults]
+
+
+def place(out: str) -> None:
+    """Refuse before the work what cannot be written after it."""
+    if out != "-":
+        folder = Path(out).parent
+        want(not Path(out).is_dir(), out, "a file to write", "a folder")
+        want(folder.is_dir(), out, "a file in a folder that exists", "none", f"Make {folder} first.")
 
 
 def _lines(item: Item, best: list[Reading], several: bool, words: bool) -> Iterator[str]:
@@ -91,6 +100,7 @@ def hear(
 
     rate: of a stream, if it is not the network's. piece: seconds. pause: seconds of silence that end an utterance.
     """
+    listen.able(run.learnt)
     own = run.learnt.frames.rate
     parts = sound.pieces(source, own, piece, raw=None if isinstance(source, str | os.PathLike) else rate or own)
     return listen.listen(run.learnt, parts, latency, made("listen", search), pause)

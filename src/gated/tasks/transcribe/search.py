@@ -217,5 +217,7 @@ def made(where: str, options: dict[str, Any]) -> Search:
     names = [one.name for one in fields(Search)]
     strange = sorted(set(options) - set(names))
     want(not strange, where, f"options of Search: {', '.join(names)}", ", ".join(strange))
-    hot = options.get("hot", ())
-    return Search(**options | {"hot": (hot,) if isinstance(hot, str) else tuple(hot)})
+    if "hot" in options:
+        hot = options["hot"]
+        options = {**options, "hot": (hot,) if isinstance(hot, str) else tuple(hot)}
+    return Search(**options)

@@ -1,0 +1,337 @@
+"""`gated transcribe`: what goes to which stream, what each mistake costs, and what a stop of any kind leaves."""
+
+import dataclasses
+import io
+import itertools
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from gated import checkpoint, cli, transcribe
+from gated.tasks.transcribe import model
+from test_transcribe import RATE, record
+
+FIT = ["--units", "16", "--layers", "1", "--bands", "16", "--dropout", "0", "--augment", "0", "--mask", "0", "--batch",
+       "600", "--lr", "0.01", "--precision", "32", "--steps"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder with manifests, recordings, bad files, and the runs `run` and `live`, which no test changes."""
+    folder = tmp_path_factory.mktemp("desk")
+    for name, count, seed in (("train", 40, 1), ("dev", 5, 2)):
+        rows = record(folder / name, count, seed)
+        (folder / f"{name}.csv").write_text("path,text\n" + "".join(f"{row['path']},{row['text']}\n" for row in rows))
+    (folder / "wrong.csv").write_text("file,text\ndev/00.wav,lo\n")
+    (folder / "none.csv").write_text("path,text\ndev/00.wav,lo\ndev/99.wav,lo\n")
+    (folder / "spans.csv").write_text("path,start,end\ndev/00.wav,,0.5\ndev/01.wav,0.1,\n")
+    (folder / "empty.wav").touch()
+    (folder / "cut.wav").write_bytes((folder / "dev" / "00.wav").read_bytes()[:1000])
+    soundfile.write(folder / "quiet.wav", np.zeros(RATE, np.float32), RATE)
+    (folder / "mixed.csv").write_text("path,text\ndev/00.wav,lo\ncut.wav,lo\nquiet.wav,hi\n")
+    unigrams = "".join(f"-0.5\t{word}\n" for word in ("lo", "hi", "up", "</s>", "<unk>"))
+    (folder / "lm.arpa").write_text(f"\\data\\\nngram 1=6\n\n\\1-grams:\n-99\t<s>\n{unigrams}\n\\end\\\n")
+    (folder / "bad.arpa").write_text("ngrams\n")
+    (folder / "text.txt").write_text("lo hi up\nhi lo\n" * 20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for words in (["run"], ["live", "--streaming"]):
+            cli.main(["transcribe", "fit", "train.csv", "--valid", "dev.csv", *FIT, "150", "--quiet", "--out", *words])
+    return folder
+
+
+@pytest.fixture
+def gated(desk, monkeypatch, capfdbinary):
+    """Run one command on the desk: its status, standard output and standard error."""
+    monkeypatch.chdir(desk)
+
+    def call(*words):
+        capfdbinary.readouterr()
+        status = 0
+        try:
+            cli.main(["transcribe", *(str(word) for word in words)])
+        except SystemExit as end:
+            status = end.code
+        told = capfdbinary.readouterr()
+        return status, told.out.decode(), told.err.decode()
+
+    return call
+
+
+# ---- which stream
+
+
+@pytest.mark.parametrize(("verb", "kind"), [
+    ("fit", transcribe.Config), ("predict", transcribe.Search), ("score", transcribe.Search),
+    ("listen", transcribe.Search), ("language", transcribe.language.Config),
+])  # fmt: skip
+def test_every_choice_is_an_option(gated, verb, kind):
+    """What may be chosen from Python may be chosen here, under the same name, with its help."""
+    status, out, err = gated(verb, "--help")
+    assert (status, err) == (0, "")
+    for field in dataclasses.fields(kind):
+        assert "--" + field.name.replace("_", "-") in out
+        assert field.metadata["help"].split()[0] in out
+
+
+def test_options_reach_the_config(gated, monkeypatch):
+    """Numbers, names, times and switches arrive as Config has them, and what is not said stays at its default."""
+    taken = {}
+    monkeypatch.setattr("gated.tasks.transcribe.fit", lambda data, **words: taken.update(words, data=data) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        gated("fit", "a.csv", "--valid", "b.csv", "--out", "x", "--time-limit", "2m", "--lower", "--no-dewarp",
+              "--streaming",              "--tokens", "word", "--longest", "3.5", "--bad", "skip", "--hold", "0", "--quiet", "--resume")  # fmt: skip
+    config = transcribe.Config(
+        **{f.name: taken.pop(f.name) for f in dataclasses.fields(transcribe.Config) if f.name in taken}
+    )
+    assert config == transcribe.Config(
+        time_limit=120.0, lower=True, dewarp=False, streaming=True, tokens="word", longest=3.5, bad="skip", hold=0
+    )
+    assert taken == dict(data="a.csv", valid="b.csv", out=Path("x"), resume=True, progress=False)
+
+
+def test_fit_tells_people_on_standard_error(gated, tmp_path):
+    """A fit writes a run folder and says in sentences what it did; --quiet says nothing; --json one object."""
+    words = ["fit", "train.csv", "--valid", "dev.csv", *FIT, "3", "--out", tmp_path / "run"]
+    status, out, err = gated(*words)
+    assert (status, out) == (0, "")
+    assert "It learnt from 40 examples" in err
+    assert "5 held out: " in err
+    assert {"config.json", "model.safetensors", "history.csv"} <= {p.name for p in (tmp_path / "run").iterdir()}
+    assert gated(*words, "--quiet") == (0, "", "")
+    status, out, err = gated(*words, "--json", "--quiet")
+    assert (status, err, out.count("\n")) == (0, "", 1)
+    told = json.loads(out)
+    assert (told["examples"], told["held_out"]["examples"], told["run"]) == (40, 5, str(tmp_path / "run"))
+
+
+def test_score_is_a_table_or_one_object(gated, monkeypatch):
+    """score --json has the rates, their intervals and seconds; the table stands on standard error."""
+    status, out, err = gated("score", "run", "dev.csv", "--json")
+    assert (status, err, out.count("\n")) == (0, "", 1)
+    told = json.loads(out)
+    assert {"wer", "cer", "seconds", "rtf", "exact"} <= {k for k, v in told.items() if isinstance(v, int | float)}
+    assert told["interval"]["wer"][0] <= told["wer"] <= told["interval"]["wer"][1]
+    assert set(told["baselines"]) == {"constant", "empty"}
+    assert json.loads(gated("score", "live", "dev.csv", "--lower", "--no-marks", "--width", "4", "--json")[1])["lower"]
+    for columns in ("40", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        status, out, err = gated("score", "run", "dev.csv")
+        assert (status, out) == (0, "")
+        assert "CER" in err
+
+
+def test_one_file_is_its_text(gated):
+    """One file gives one line, its text; several give path, tab, text, in their order; folders and manifests too."""
+    names = [f"dev/{k:02}.wav" for k in range(5)]
+    texts = transcribe.load("run").predict(names)
+    assert gated("predict", "run", names[0]) == (0, texts[0] + "\n", "")
+    rows = [f"{name}\t{text}\n" for name, text in zip(names, texts, strict=True)]
+    assert gated("predict", "run", *names[::-1]) == (0, "".join(rows[::-1]), "")
+    assert gated("predict", "run", "dev") == (0, "".join(rows), "")
+    listed = gated("predict", "run", "dev.csv")[1].splitlines()
+    assert [line.split("\t")[1] for line in listed] == texts
+    spans = gated("predict", "run", "spans.csv")[1].splitlines()
+    assert [Path(line.split("\t")[0]).name for line in spans] == ["00.wav@0-0.5", "01.wav@0.1-"]
+
+
+def test_words_are_a_line_each(gated):
+    """--words gives start, end, confidence and word, parted by tabs; with several files the path before them."""
+    run = transcribe.load("run")
+    for files in (["dev/00.wav"], ["dev/00.wav", "dev/01.wav"]):
+        status, out, err = gated("predict", "run", *files, "--words")
+        assert (status, err) == (0, "")
+        rows = [line.split("\t") for line in out.splitlines()]
+        if len(files) > 1:
+            assert [row.pop(0) for row in rows] == [f for f in files for _ in run.read(f)[0][0].words]
+        assert [row[3] for row in rows] == " ".join(run.predict(files)).split()
+        assert all(float(row[0]) <= float(row[1]) and 0 <= float(row[2]) <= 1 for row in rows)
+
+
+def test_several_texts_have_their_scores(gated):
+    """With --n-best each line has its score before the text, best first; --json has them all in one object."""
+    status, out, err = gated("predict", "run", "dev/00.wav", "--n-best", "3")
+    assert (status, err) == (0, "")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert 1 < len(rows) <= 3
+    assert [float(row[0]) for row in rows] == sorted((float(row[0]) for row in rows), reverse=True)
+    told = json.loads(gated("predict", "run", "dev/00.wav", "--n-best", "3", "--json")[1])
+    assert [one["text"] for one in told["n_best"]] == [row[1] for row in rows]
+    assert told["text"] == rows[0][1]
+
+
+def test_json_is_an_object_a_line(gated):
+    """--json gives path, text, confidence and words of every file, a line each, and nothing else on standard output."""
+    status, out, err = gated("predict", "run", "mixed.csv", "--bad", "skip", "--json")
+    assert status == 0
+    (told,) = [json.loads(line) for line in out.splitlines()]
+    assert {"path", "text", "confidence", "words", "score", "log_prob"} == set(told)
+    assert all({"text", "start", "end", "confidence"} == set(word) for word in told["words"])
+    assert err.count("\n") == 2
+    assert "cut.wav" in err.splitlines()[0]
+    assert "quiet.wav" in err.splitlines()[1]
+    told = json.loads(gated("predict", "run", "spans.csv", "--json")[1].splitlines()[0])
+    assert (told["start"], told["end"]) == (None, 0.5)
+
+
+def test_searches_are_options(gated):
+    """A width, a language model in an ARPA file and words to be expected change nothing but the search."""
+    plain = gated("predict", "run", "dev")[1]
+    for words in (["--width", "8"], ["--lm", "lm.arpa", "--alpha", "0.1"], ["--hot", "hi lo, up", "--boost", "0.1"]):
+        status, out, err = gated("predict", "run", "dev", *words)
+        assert (status, err) == (0, "")
+        assert out.count("\n") == plain.count("\n")
+    assert "up" in gated("predict", "run", "dev", "--hot", "up", "--boost", "300")[1]
+
+
+def test_a_file_is_written_whole_or_not_at_all(gated, tmp_path):
+    """--out takes what else goes to standard output; where a file cannot be read the old one stands."""
+    place = tmp_path / "out.tsv"
+    assert gated("predict", "run", "dev", "--out", place) == (0, "", "")
+    told = place.read_text()
+    assert told == gated("predict", "run", "dev")[1]
+    assert gated("predict", "run", "mixed.csv", "--out", place)[0] == 2
+    assert place.read_text() == told
+    assert [p.name for p in tmp_path.iterdir()] == ["out.tsv"]
+
+
+def test_listen_writes_what_it_hears(gated, monkeypatch, desk):
+    """A file, or raw samples on standard input, give a line an utterance, and the latency on standard error."""
+    x, _ = soundfile.read("dev/01.wav", dtype="int16")
+    text = transcribe.load("live").predict("dev/01.wav")
+    status, out, err = gated("listen", "live", "dev/01.wav")
+    assert (status, out, err.count("\n")) == (0, text + "\n", 1)
+    for words in ([], ["-"], ["--rate", str(RATE), "--piece", "0.03"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(x.tobytes())))
+        assert gated("listen", "live", *words)[:2] == (0, text + "\n")
+    lines = gated("listen", "live", "dev/01.wav", "--json")
+    assert (lines[0], lines[2]) == (0, "")
+    *said, last = [json.loads(line) for line in lines[1].splitlines()]
+    assert [one["text"] for one in said] == [text]
+    assert set(last["latency"]) == {"pieces", "seconds", "rtf", "milliseconds"}
+
+
+def test_a_language_is_learnt_for_the_search(gated, tmp_path):
+    """`language` learns from lines of text what `--lm` reads; it says so on standard error, or in one object."""
+    words = ["--steps", "3", "--units", "8", "--layers", "1", "--out", tmp_path / "lm"]
+    status, out, err = gated("language", "run", "text.txt", *words)
+    assert (status, out) == (0, "")
+    assert err
+    status, out, err = gated("language", "run", "text.txt", *words, "--quiet", "--json")
+    assert (status, err, out.count("\n")) == (0, "", 1)
+    assert json.loads(out)["run"] == str(tmp_path / "lm")
+    status, out, err = gated("predict", "run", "dev", "--lm", tmp_path / "lm", "--alpha", "0.1", "--width", "4")
+    assert (status, err, out.count("\n")) == (0, "", 5)
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("fit", "Missing argument"),
+        ("fit train.csv", "--out"),
+        ("fit nowhere.csv --out x", "no such file"),
+        ("fit wrong.csv --out x", "path"),
+        ("fit none.csv --out x", "99.wav"),
+        ("fit spans.csv --out x", "text"),
+        ("fit mixed.csv --out x", "2 that cannot: "),
+        ("fit empty.wav --out x", "empty.txt beside it"),
+        ("fit run --out x", "files of sound"),
+        ("fit train.csv --valid wrong.csv --out x", "wrong.csv"),
+        ("fit train.csv --out x --cell rnn", "'lstm'"),
+        ("fit train.csv --out x --dropout 2", "dropout: expected a number from 0 to 0.95"),
+        ("fit train.csv --out x --unit 3", "--units"),
+        ("fit train.csv --out x --time-limit soon", "30m"),
+        ("fit train.csv --out x --streaming --normalise utterance", "running"),
+        ("fit train.csv --out x --bands 250 --rate 8000", "Take fewer bands"),
+        ("fit train.csv --out . --steps 1", "only files of a run"),
+        ("predict nowhere dev", "nowhere"),
+        ("predict . dev", "Is this a run folder"),
+        ("predict run", "Missing argument"),
+        ("predict run dev/99.wav", "99.wav: expected files that are there, got no such file"),
+        ("predict run empty.wav", "empty.wav: expected a file of sound, got an empty file"),
+        ("predict run cut.wav", "cut.wav"),
+        ("predict run mixed.csv", "And 1 more."),
+        ("predict run wrong.csv", "wrong.csv"),
+        ("predict run lm.arpa", ".arpa is none of"),
+        ("predict run dev --out no/out.tsv", "a folder that exists"),
+        ("predict run dev --out dev", "a file to write, got a folder"),
+        ("predict run dev --width 0", "width: expected a number from 1"),
+        ("predict run dev --lm nowhere.arpa", "nowhere.arpa"),
+        ("predict run dev --lm bad.arpa", "bad.arpa"),
+        ("predict run dev --lm run", "run"),
+        ("predict live dev --n-best 2", "n_best: expected 1"),
+        ("score run dev", "without text"),
+        ("score run spans.csv", "text"),
+        ("score run cut.wav", "cut.txt beside it"),
+        ("listen run dev/00.wav", "Learn one with streaming=True (--streaming)."),
+        ("listen live nowhere.wav", "no such file"),
+        ("listen live dev/00.wav --pause 0", "pause: expected a number"),
+        ("listen live dev/00.wav --piece 0", "piece: expected a number"),
+        ("language run nowhere.txt --out x", "nowhere.txt"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_status_2(gated, words, said):
+    """Nothing on standard output, one line on standard error that says what to do, no traceback, status 2."""
+    status, out, err = gated(*words.split())
+    assert (status, out) == (2, "")
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+    assert said in err
+    assert not Path("x").exists()
+
+
+@pytest.mark.parametrize(("data", "said"), [(b"", "got nothing"), (b"RIFF\0\0\0\0WAVE", "got a WAV file")])
+def test_a_stream_that_is_none_is_a_mistake(gated, monkeypatch, data, said):
+    """Nothing at all, or the bytes of a file with a header, are one line and status 2."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    status, out, err = gated("listen", "live")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+def test_a_terminal_is_no_sound(gated, monkeypatch):
+    """Where nothing is piped in, what to do is said."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    status, out, err = gated("listen", "live")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "Pipe raw 16-bit PCM into it." in err
+
+
+def test_a_folder_of_another_task_is_a_mistake(gated, tmp_path):
+    """It is named, with the task that it is of."""
+    checkpoint.save(tmp_path, {}, {}, task="forecast")
+    assert gated("score", tmp_path, "dev.csv")[2].endswith("a run of transcribe, got a run of 'forecast'.\n")
+
+
+# ---- stopped from outside
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for others")
+def test_ctrl_c_stops_a_fit_that_resumes(gated, tmp_path, monkeypatch):
+    """Status 130 and one line; with --resume it ends with the weights of a fit that nothing stopped."""
+    words, real, calls = ["fit", "train.csv", *FIT, "8", "--out"], model.loss, itertools.count()
+    assert gated(*words, tmp_path / "whole", "--quiet")[0] == 0
+
+    def pressed(*given):
+        if next(calls) == 4:
+            signal.raise_signal(signal.SIGINT)
+        return real(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "loss", pressed)
+        told = gated(*words, tmp_path / "run", "--quiet")
+    assert told == (130, "", "Stopped. A fit that has a folder goes on with --resume.\n")
+    assert not (tmp_path / "run" / "config.json").exists()
+    assert gated(*words, tmp_path / "run", "--resume", "--quiet") == (0, "", "")
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run"))
+    assert first == second

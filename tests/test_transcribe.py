@@ -206,6 +206,16 @@ def test_words_to_be_expected_are_found(run, tmp_path, spoken):
     assert "lo" not in run.predict(name, lm=str(tmp_path / "lm.arpa"), alpha=30, width=50).split()
 
 
+def test_silence_is_doubted_as_words_are(run, tmp_path):
+    """A sound in which nothing is said has no text and no word; its confidence is p(nothing | x)."""
+    noise = 0.003 * np.random.default_rng(0).standard_normal(RATE // 2)
+    for search in (dict(), dict(width=4)):
+        (best,) = run.read(wav(tmp_path / "noise.wav", noise), **search)[0]
+        assert (best.text, best.words, best.letters) == ("", [], [])
+        assert best.confidence == pytest.approx(math.exp(best.log_prob))
+        assert 0 < best.confidence < 1
+
+
 def test_a_span_of_a_file_is_read_alone(run, tmp_path):
     """start and end cut a file: what is written is what the cut file says."""
     rng = np.random.default_rng(4)

@@ -86,7 +86,8 @@ def test_options_reach_the_config(gated, monkeypatch):
     monkeypatch.setattr("gated.tasks.transcribe.fit", lambda data, **words: taken.update(words, data=data) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         gated("fit", "a.csv", "--valid", "b.csv", "--out", "x", "--time-limit", "2m", "--lower", "--no-dewarp",
-              "--streaming",              "--tokens", "word", "--longest", "3.5", "--bad", "skip", "--hold", "0", "--quiet", "--resume")  # fmt: skip
+              "--streaming", "--tokens", "word", "--longest", "3.5", "--bad", "skip", "--hold", "0", "--quiet",
+              "--resume")  # fmt: skip
     config = transcribe.Config(
         **{f.name: taken.pop(f.name) for f in dataclasses.fields(transcribe.Config) if f.name in taken}
     )

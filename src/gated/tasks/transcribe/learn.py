@@ -174,7 +174,8 @@ def _wrong(item: Item, x: np.ndarray, config: Config, longest: int, reduce: int)
     if reduce and -(-x.shape[1] // reduce) < need:
         got = f"{x.shape[1]} frames, which become {-(-x.shape[1] // reduce)} steps"
         return Fault(
-            where, f"{where}: expected at least {need} steps for its text, got {got}. Its text may be another's."
+            where,
+            f"{where}: expected at least {need} steps for its text, got {got}. Its text may be another's, or reduce too large.",
         )
     return None
 
@@ -183,7 +184,7 @@ def strange(letters: alphabet.Alphabet, items: Sequence[Item]) -> list[str]:
     """What texts hold that was never learnt, in a sentence."""
     found = [(item.where or item.path, letters.unseen(item.text or "")) for item in items]
     found = [(where, unseen) for where, unseen in found if unseen]
-    pieces = sorted({piece for _, unseen in found for piece in unseen})
+    pieces = sorted({"“ ”" if piece.isspace() else piece for _, unseen in found for piece in unseen})
     count = f"{len(found):,} texts, the first at" if len(found) > 1 else "a text at"
     return [f"Never learnt, so never written: {' '.join(pieces[:20])}, in {count} {found[0][0]}."] if found else []
 

@@ -68,7 +68,7 @@ class Reading(NamedTuple):
     """One text of one example."""
 
     text: str
-    confidence: float  # the geometric mean of its symbols'
+    confidence: float  # the geometric mean of its symbols'; of an empty text p(text | x)
     score: float  # what it was ranked by
     log_prob: float  # log p(text | x)
     words: list[Piece]
@@ -188,7 +188,7 @@ def reading(learnt: Learnt, found: ctc.Reading, offset: float = 0.0) -> Reading:
         )
         for s in spans
     ]
-    certain = math.exp(sum(s.log_prob for s in spans) / len(spans)) if spans else 1.0
+    certain = math.exp(sum(s.log_prob for s in spans) / len(spans) if spans else min(0.0, found.log_prob))
     text = learnt.alphabet.decode(found.tokens)
     return Reading(text, certain, found.score, found.log_prob, worded(learnt.alphabet, letters), letters)
 

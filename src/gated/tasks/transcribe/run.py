@@ -69,7 +69,7 @@ class Run:
         """What was found as the network reads it, None where the file is at fault; the faults; how many frames."""
         one_of("bad", bad, ("refuse", "skip"))
         how = self.learnt.frames
-        want(found.kind == how.kind, found.where, f"{how.kind}, as this run has learnt", found.kind)
+        want(found.kind == how.kind, found.items[0].path, f"{how.kind}, as this run has learnt", found.kind)
         heard = list(frames.gather(found.items, how, HOUR if how.kind == "sound" else None))
         faults = [x for _, x in heard if isinstance(x, Fault)]
         if faults and bad == "refuse":

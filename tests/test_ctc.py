@@ -261,6 +261,41 @@ def test_a_word_n_gram_scores_the_words_that_symbols_spell(seed, alpha, n):
     same(ctc.beam(x, n_best=2000, lm=lm, alpha=alpha, **WIDE), expected)
 
 
+def test_an_n_gram_is_of_words_or_of_symbols_by_what_it_holds():
+    """Most of its words longer than a symbol: words that symbols spell; else, and without a separator: symbols."""
+    letters, words = ngram.estimate(["a"], 2), ngram.estimate([["ab", "a", "ba"]], 2)
+    assert isinstance(guide.language(letters, SYMBOLS, SPACE), guide.Symbols)
+    assert isinstance(guide.language(words, SYMBOLS, SPACE), guide.Words)
+    assert isinstance(guide.language(words, ["", "ab", "ba"]), guide.Symbols)
+
+
+@pytest.mark.parametrize("symbols", [SYMBOLS, ["", "a", "bb", " "]], ids=["letters", "longer"])
+def test_a_word_on_its_way_counts_as_the_best_that_begins_so(symbols):
+    """Before a word ends it counts max log p(w) of the words that begin with it, after that log p(word | context)."""
+    model = ngram.estimate([["ab", "ba"], ["abb", "b", "aab"], ["ab", "bba"], ["cab"]], 2)
+    one, lm = model.log_p[0], guide.Words(model, symbols, SPACE)
+
+    def value(text):
+        *said, word = "".join(symbols[v] for v in text).split(" ")
+        ahead = [one[i] for i, w in enumerate(model.words) if w.startswith(word) and w[0] != "<"]
+        context, total = model.after((), model.ids["<s>"]), 0.0
+        for w in filter(None, said):
+            token = model.ids.get(w, 0)
+            total, context = total + model.conditional(context, token), model.after(context, token)
+        return total + (max(ahead, default=one[0]) if word else 0.0)
+
+    front = {(): (0.0, *lm.start())}
+    for _ in range(6):
+        grown = {}
+        for text, (total, state, row) in front.items():
+            assert total == pytest.approx(value(text), abs=1e-12)
+            assert total + row[0] == pytest.approx(model.log_prob("".join(symbols[v] for v in text).split()))
+            for token in (1, 2, 3):
+                (after,), rows = lm.step([state], [token])
+                grown[(*text, token)] = (total + row[token], after, rows[0])
+        front = grown
+
+
 @few
 @given(seed=SEEDS)
 def test_symbols_may_be_words(seed):

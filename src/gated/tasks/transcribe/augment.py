@@ -38,7 +38,8 @@ def change(
     speed, voice = (1 + strength * draw(-most, most) for most in (SPEED, VOICE))
     after = (lengths / speed[:, 0, 0]).round().long().clamp(min=1)
     S = int(after.max())
-    frame, band = torch.arange(S) * speed, torch.arange(R)[:, None] * voice
+    frame = torch.minimum(torch.arange(S) * speed, lengths[:, None, None] - 1)  # the padding after it would be loud
+    band = torch.arange(R)[:, None] * voice
     grid = torch.stack([2 * frame.expand(B, R, S) / max(T - 1, 1) - 1, 2 * band.expand(B, R, S) / (R - 1) - 1], -1)
     y = torch.nn.functional.grid_sample(x[:, None], grid, align_corners=True, padding_mode="border")[:, 0]
     knots = torch.from_numpy(rng.normal(0, strength * COLOUR, (B, 1, KNOTS))).float()

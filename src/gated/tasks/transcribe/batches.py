@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -21,6 +22,7 @@ JITTER = 0.07  # of a length, by which a pass may misjudge it, so that the same 
 GAP = 25  # frames between joined examples of sound, at most; of print, columns
 HUSH = 6.0  # nepers of energy by which a gap may be softer than the softest frames beside it
 DEAD = (-16.0, -9.0)  # log energy of gaps that know nothing of what is beside them
+SPARE = 2.5  # budgets that a batch may take with its padding
 GROW = 4  # passes until one more example may be joined: a network that is to part words must have met some
 
 
@@ -59,11 +61,14 @@ def bucketed(
 ) -> tuple[Callable[[int], Batch], int]:
     """n -> batch n, and how many batches make a pass over all the examples.
 
-    A batch has about `budget` frames, of examples of like length. Batch n is a function of n and what was given alone.
+    A batch has about `budget` frames, of examples of like length, and with its padding no more than some times as many
+    if it is not one example. Batch n is a function of n and what was given alone.
     """
     lengths = np.array([one.x.shape[1] for one in examples])
     speakers = np.array([one.speaker for one in examples])
-    count = max(1, round((lengths.sum() + (manner.join > 1) * GAP / 2 * len(lengths)) / budget))
+    shares = max(1, round((lengths.sum() + (manner.join > 1) * GAP / 2 * len(lengths)) / budget))
+    more = len(_uneven(np.sort(lengths), _equal(np.sort(lengths), shares), budget)) - 1 - shares
+    count = shares + more
 
     @functools.lru_cache(maxsize=2)
     def passing(turn: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -71,11 +76,8 @@ def bucketed(
         strings = _strings(speakers, min(manner.join, 1 + turn // GROW), rng)
         sizes = np.array([lengths[string].sum() for string in strings])
         order = np.argsort(sizes * rng.uniform(1 - JITTER, 1 + JITTER, len(sizes)))
-        total = np.cumsum(sizes[order])
-        cuts = np.searchsorted(total, total[-1] * np.arange(1, count) / count)
-        return [strings[k] for k in order], np.stack([np.append(0, cuts), np.append(cuts, len(order))])[
-            :, rng.permutation(count)
-        ]
+        ends = _uneven(sizes[order], _equal(sizes[order], shares), budget, more)
+        return [strings[k] for k in order], np.stack([ends[:-1], ends[1:]])[:, rng.permutation(count)]
 
     def batch(n: int) -> Batch:
         strings, cuts = passing(n // count)
@@ -85,6 +87,31 @@ def bucketed(
         return learnt(examples, strings[first : max(last, first + 1)], manner, rng)
 
     return batch, count
+
+
+def _equal(sizes: np.ndarray, shares: int) -> list[int]:
+    """Where shares of like sum begin, and where the last ends."""
+    total = np.cumsum(sizes)
+    return [0, *np.searchsorted(total, total[-1] * np.arange(1, shares) / shares).tolist(), len(sizes)]
+
+
+def _uneven(sizes: np.ndarray, ends: list[int], budget: int, times: int | None = None) -> list[int]:
+    """Shares whose padding takes too much memory, such as of one long example among many short, cut; so many times."""
+    ends = list(ends)
+    while times is None or times > 0:
+        cost = [(b - a) * sizes[a:b].max(initial=0) if b > a + 1 else 0 for a, b in itertools.pairwise(ends)]
+        k = int(np.argmax(cost))
+        if times is None and cost[k] <= SPARE * budget:
+            break
+        first, last = ends[k], ends[k + 1]
+        if cost[k]:
+            short = np.maximum.accumulate(sizes[first : last - 1])
+            long = np.maximum.accumulate(sizes[first + 1 : last][::-1])[::-1]
+            n = np.arange(1, last - first)
+            first += 1 + int(np.argmin(n * short + (last - first - n) * long))
+        ends.insert(k + 1, first)
+        times = None if times is None else times - 1
+    return ends
 
 
 def _strings(speakers: np.ndarray, most: int, rng: np.random.Generator) -> list[np.ndarray]:

@@ -206,6 +206,9 @@ def test_a_pass_has_every_line_once():
         rows = [col[col >= 0].tolist() for one in found for col in one.after.T]
         assert sorted(rows) == sorted(piece.after for piece in pieces)
         assert sum(one.after.numel() for one in found) < 1.3 * sum(len(piece.after) for piece in pieces)
+    for found in passes:
+        sizes = [len(one.after) for one in found]
+        assert sizes != sorted(sizes)  # short lines do not come first
     assert [b.after.shape for b in passes[0]] != [b.after.shape for b in passes[1]]
     again, _ = language.bucketed(pieces, 400, seed=2)
     assert torch.equal(again(turn + 1).before, passes[1][1].before)

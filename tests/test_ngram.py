@@ -127,12 +127,13 @@ def test_a_row_is_every_words_probability(sentences, order, asked):
 @few
 @given(sentences=TEXTS, order=st.integers(2, 4), asked=st.lists(st.integers(0, 6), max_size=6))
 def test_a_context_forgets_nothing_that_matters(sentences, order, asked):
-    """The words that `after` drops change no probability: full contexts give the same."""
+    """What `after` keeps is listed, and what it drops changes no probability: full contexts give the same."""
     model = ngram.estimate(sentences, order)
     W = len(model.words)
     context = ()
     for i, word in enumerate(asked):
         context = model.after(context, word % W)
+        assert not context or model.find(context) >= 0
         full = tuple(w % W for w in asked[max(0, i + 2 - order) : i + 1])
         for w in range(W):
             assert model.conditional(context, w) == pytest.approx(model.conditional(full, w))

@@ -10,6 +10,7 @@ spell, a recurrent network, words that are to be expected.
 from __future__ import annotations
 
 import functools
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +23,7 @@ from gated.decode.search import Step, tree_leaves, tree_map
 
 CACHE = 1 << 22  # numbers that a guide remembers
 WORDS = 1 << 16  # words after contexts that a guide remembers
+LAST = chr(0x10FFFF)  # above every character of a word
 
 Row = np.ndarray  # (V,) float64
 
@@ -51,8 +53,8 @@ def language(model: NGram, symbols: Sequence[str], separator: int | None = None)
     if separator is None:
         return Symbols(model, symbols)
     single = {SPACE, *symbols}
-    long = sum(len(word) > 1 and word not in single for word in model.words)
-    return Words(model, symbols, separator) if 2 * long > len(model.words) else Symbols(model, symbols)
+    long = [len(word) > 1 and word not in single for word in _known(model)]
+    return Words(model, symbols, separator) if 2 * sum(long) > len(long) else Symbols(model, symbols)
 
 
 class Symbols:
@@ -85,6 +87,10 @@ class Symbols:
 class Words:
     """An n-gram over words that symbols spell:  log p(word | the n-1 before it), where a separator or the end ends it.
 
+    On its way a word counts as the most probable word that begins so, by itself: max log p(w), or log p(<unk>) where
+    none does. When it ends this is taken back, so that it changes no finished text's score, but a narrow beam learns at
+    once which prefixes can become words (Ortmanns et al. 1997).
+
     A word that the n-gram does not know counts as <unk>. Separators in a row end one word.
 
     Errors: symbols can spell none of its words, as when one is in capitals and the other is not.
@@ -94,10 +100,18 @@ class Words:
         within("Words separator", separator, 1, len(symbols) - 1)
         letters = set("".join(symbols))
         todo = "Are both in the same case?"
-        some = any(letters.issuperset(word) for word in _known(model))
+        self.known = sorted(_known(model))
+        some = any(letters.issuperset(word) for word in self.known)
         want(some, "n-gram", "one with words that the symbols can spell", "none", todo)
         self.model, self.symbols, self.separator = model, symbols, separator
+        self.log_p = model.log_p[0][[model.ids[word] for word in self.known]]
+        self.unknown = float(model.log_p[0][model.ids[UNKNOWN]])
+        self.begin: dict[str, list[int]] = {}  # the symbols that begin with a character
+        for token, text in enumerate(symbols):
+            if token not in (0, separator) and text:
+                self.begin.setdefault(text[0], []).append(token)
         self.word = functools.lru_cache(WORDS)(self._word)
+        self.ahead = functools.lru_cache(max(16, CACHE // len(symbols)))(self._ahead)
 
     def start(self) -> tuple[tuple[tuple[int, ...], str], Row]:
         state = (self.model.after((), self.model.ids[BEGIN]), "")
@@ -113,9 +127,11 @@ class Words:
         return new, self._rows(new)
 
     def _rows(self, states: list[tuple[tuple[int, ...], str]]) -> np.ndarray:
-        rows = np.zeros((len(states), len(self.symbols)))
+        rows = np.stack([self.ahead(word) for _, word in states])
         for row, state in zip(rows, states, strict=True):
-            row[self.separator], row[0], _ = self.word(*state)
+            said, over, _ = self.word(*state)
+            row[self.separator] += said
+            row[0] += over
         return rows
 
     def _word(self, context: tuple[int, ...], word: str) -> tuple[float, float, tuple[int, ...]]:
@@ -125,6 +141,29 @@ class Words:
             token = self.model.ids.get(word, self.model.ids[UNKNOWN])
             total, context = self.model.conditional(context, token), self.model.after(context, token)
         return total, total + self.model.conditional(context, self.model.ids[END]), context
+
+    def _ahead(self, word: str) -> Row:
+        """What each symbol changes of what a word on its way counts; the separator and the end take it back."""
+        low, high = self._range(word, 0, len(self.known))
+        here = self._most(low, high) if word else 0.0
+        row = np.full(len(self.symbols), self.unknown - here)
+        row[[0, self.separator]] = -here
+        low += low < high and self.known[low] == word
+        while low < high:  # from one next character to another
+            first = self.known[low][len(word)]
+            _, next_ = self._range(word + first, low, high)
+            for token in self.begin.get(first, ()):
+                row[token] = self._most(*self._range(word + self.symbols[token], low, next_)) - here
+            low = next_
+        return row
+
+    def _range(self, start: str, low: int, high: int) -> tuple[int, int]:
+        """The known words that begin so, between these."""
+        low = bisect_left(self.known, start, low, high)
+        return low, bisect_left(self.known, start + LAST, low, high)
+
+    def _most(self, low: int, high: int) -> float:
+        return float(self.log_p[low:high].max()) if low < high else self.unknown
 
 
 class Network:

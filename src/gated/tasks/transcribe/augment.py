@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-SPEED, VOICE = 0.15, 0.12  # shares by which time, and frequency, are stretched at most
+SPEED, VOICE = 0.15, 0.07  # shares by which time, and frequency, are stretched at most
 SNR = (-1.0, 16.0)  # nepers of energy by which noise lies below the mean of an example, when it is added
 GAIN = 1.5  # nepers of energy
-COLOUR = 0.5  # nepers, a normal's deviation, at `KNOTS` places of the spectrum
+COLOUR = 0.7  # nepers, a normal's deviation, at `KNOTS` places of the spectrum
 KNOTS = 5
 TILT = 2.0  # of noise, in nepers at the lowest and highest band
-BANDS, FRAMES = 0.2, 8  # widest mask, as a share of the bands, and in frames
+BANDS, FRAMES = 0.06, 3  # widest mask, as a share of the bands, and in frames
 EVERY = 40  # frames to a mask
 
 
@@ -59,7 +59,7 @@ def mask(
     x, R = x.clone(), x.shape[1]
     for row, length in zip(x, lengths.tolist(), strict=True):
         for _ in range(2):
-            wide = int(rng.integers(0, max(1, int(R * BANDS * min(strength, 2))) + 1))
+            wide = int(rng.integers(0, max(1, round(R * BANDS * strength)) + 1))
             low = int(rng.integers(0, R - wide + 1))
             row[low : low + wide] = 0
         for _ in range(max(1, length // EVERY)):

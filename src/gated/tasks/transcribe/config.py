@@ -45,7 +45,7 @@ class Config:
     lr: float = _opt(2e-3, "Peak learning rate.")
     clip: float = _opt(5.0, "Largest norm of the gradient.")
     average: int = _opt(1, "Keep the mean of so many best evaluations' weights.")
-    ema: float = _opt(0.0, "Decay of running averages of the weights; 0 is off.")
+    ema: float = _opt(0.998, "Decay of running averages of the weights; 0 is off.")
     patience: int | None = _opt(None, "Evaluations without a better one before stopping.")
     time_limit: float | None = _opt(None, "Stop learning in time: 90s, 30m, 2h.", seconds=True)
     precision: str = _opt(

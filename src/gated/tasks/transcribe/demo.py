@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from gated import train
 from gated._check import optional
 from gated.tasks.transcribe import score, typeset
 from gated.tasks.transcribe.picture import picture
@@ -33,10 +34,13 @@ def run(out: Path, say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
     optional("matplotlib", "transcribe")  # now, and not a minute later
     say(f"Lines of print in {len(typeset.FACES)} faces, to text. {UNSEEN:,} are kept apart; no two say the same.")
     lines = typeset.lines(LINES + HELD + UNSEEN, seed=0)
-    with tempfile.TemporaryDirectory() as folder:  # images and texts side by side, as people have them
+    with (
+        train.threads(1),
+        tempfile.TemporaryDirectory() as folder,
+    ):  # images and texts side by side, as people have them
         parts = {"train": lines[:LINES], "held": lines[LINES:-UNSEEN], "unseen": lines[-UNSEEN:]}
-        train, held, unseen = (typeset.save(Path(folder) / name, part) for name, part in parts.items())
-        found = fit(train, valid=held, out=out, **RECIPE)
+        known, held, unseen = (typeset.save(Path(folder) / name, part) for name, part in parts.items())
+        found = fit(known, valid=held, out=out, **RECIPE)
         say(found.summary())
         result = found.score(unseen)
         result["worst"] = [row | {"name": Path(row["name"]).name} for row in result["worst"]]  # the folder will be gone

@@ -38,7 +38,7 @@ from gated.tasks.transcribe.alphabet import Alphabet
 
 HELD, SHARE = 1000, 20  # lines held out, at most, and at most one in so many
 LOOKS = 10  # evaluations in a whole training
-PASSES, LEAST, MOST = 6, 300, 1500  # over the text; updates
+PASSES, LEAST, MOST = 6, 500, 12_000  # over the text; updates
 JITTER = 4.0  # symbols by which a pass may misjudge a length, so that the same lines do not always meet
 
 
@@ -55,7 +55,7 @@ class Config:
     embedding: int = _opt(64, "Width of the embedding.")
     dropout: float = _opt(0.1, "Dropout around the layers.")
     longest: int = _opt(200, "Lines of more symbols are read in pieces of so many.")
-    batch: int = _opt(2000, "Symbols in a batch, padding included.")
+    batch: int = _opt(500, "Symbols in a batch, padding included.")
     steps: int | None = _opt(None, "Updates of the weights.")
     lr: float = _opt(5e-3, "Peak learning rate.")
     patience: int | None = _opt(None, "Evaluations without a better one before stopping.")
@@ -182,6 +182,7 @@ class Language:
 # ---- learning
 
 
+@train.threads(1)  # its operators are small, as a forecaster's
 def learn(
     lines: Sequence[str], alphabet: Alphabet, config: Config | None = None, *, out: Any = None, resume: bool = False,
     progress: bool = True,
@@ -200,7 +201,7 @@ def learn(
     chosen = set(np.random.default_rng(0).permutation(len(rows))[: min(HELD, len(rows) // SHARE)].tolist())
     parts = [[row for n, row in enumerate(rows) if (n in chosen) == held] for held in (False, True)]
     pieces, asked = (list(itertools.chain.from_iterable(_cut(row, config.longest) for row in part)) for part in parts)
-    held = [collate([asked[k] for k in some]) for some in _buckets([len(p.after) for p in asked], config.batch)]
+    held = [collate([asked[k] for k in some]) for some in _buckets([len(p.after) for p in asked], 4 * config.batch)]
     symbols = sum(len(piece.after) for piece in pieces)
     steps = config.steps or int(min(max(LEAST, PASSES * symbols / config.batch), MOST))
     low = config.precision == "bf16" or (config.precision == "auto" and _native.bf16())

@@ -38,12 +38,16 @@ BLOCKS = blocks(ROOT / "README.md")
 
 
 def run(block: Block, page: Path, names: dict) -> None:
-    """Execute a Python block, under its own lines of the page; it prints what the page says, `…` being anything."""
+    """Execute a Python block, under its own lines of the page; it prints what the page says.
+
+    `…` is anything in a line; as a line of its own, any lines.
+    """
     code = compile("\n" * (block.line - 1) + block.text, page.relative_to(ROOT), "exec")
     with redirect_stdout(StringIO()) as out:
         exec(code, names)
     if block.prints is not None:
-        wanted = re.escape(block.prints.rstrip()).replace("…", ".*")
+        lines = block.prints.rstrip().split("\n")
+        wanted = "\n".join("(?s:.*)" if line == "…" else re.escape(line).replace("…", ".*") for line in lines)
         assert re.fullmatch(wanted, out.getvalue().rstrip()), f"{page.name}:{block.line} prints\n{out.getvalue()}"
 
 

@@ -1,8 +1,6 @@
 """Transcription as a whole: what is learnt, what is read, and what no order, stop or folder may change."""
 
-import json
 import math
-import shutil
 import signal
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from gated import checkpoint, transcribe
+from gated import transcribe
 from gated._check import InputError
 from gated.tasks.transcribe import batches, typeset
 from gated.tasks.transcribe import learn as learning
@@ -414,104 +412,3 @@ def test_mistakes_are_told_where_they_are(run, spoken, tmp_path):
     }.items():
         with pytest.raises(InputError, match=said):
             call()
-
-
-# ---- folders
-
-
-def rewritten(source, folder, change):
-    """The run folder with something else in it, under sums that are right."""
-    found = checkpoint.load(source)
-    change(found)
-    how = dict(task="transcribe", metrics=found.metrics, learnt=found.learnt)
-    checkpoint.save(folder, found.config, found.state, **how)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def saved(spoken, tmp_path_factory):
-    run = transcribe.fit(spoken[:4], **QUICK, decoder="attention")
-    folder = tmp_path_factory.mktemp("saved") / "run"
-    run.save(folder)
-    return folder
-
-
-LIES = [
-    dict(units=10**6), dict(units=6.0), dict(units=-6), dict(layers=10**9), dict(layers=0), dict(layers=2),
-    dict(symbols=10**9), dict(rows=10**5), dict(stack=10**5), dict(stack=2), dict(cell="rnn"), dict(cell=["lstm"]),
-    dict(both=1), dict(both=False), dict(spell=False), dict(blocks=[]), dict(blocks=[[10**5, 2, 2]]), dict(more=1),
-    dict(blocks=[[16, 0, 2], [32, 2, 2]]), dict(blocks=[[16, 2], [32, 2, 2]]), dict(blocks=7),
-    dict(blocks=[[16, 2, 2]] * 99), dict(rows=None), dict(units=None),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("lie", LIES, ids=str)
-def test_a_folder_whose_shape_lies_is_refused(saved, tmp_path, lie):
-    """Before memory is taken for what it claims, with one clear error."""
-    rewritten(saved, tmp_path / "run", lambda found: found.learnt["shape"].update(lie))
-    with pytest.raises(InputError):
-        transcribe.load(tmp_path / "run")
-
-
-def empty(found):
-    """Weights without a number, of which a shape of a hundred gigabytes would take its sizes."""
-    found.learnt["shape"]["units"] = 100_000
-    found.state["output.weight"] = torch.zeros(len(found.learnt["alphabet"]["symbols"]), 200_000)
-    for name in [*found.state]:
-        if name.startswith("layers.weight_hh"):
-            found.state[name] = torch.zeros(0, 100_000)
-
-
-LEARNT = {
-    "empty weights": empty,
-    "kind": lambda found: found.learnt["frames"].update(kind="smell"),
-    "rate": lambda found: found.learnt["frames"].update(rate=0),
-    "rate as text": lambda found: found.learnt["frames"].update(rate="8000"),
-    "bands": lambda found: found.learnt["frames"].update(rows=250),
-    "mean": lambda found: found.learnt["frames"].update(mean=[1.0]),
-    "mean of texts": lambda found: found.learnt["frames"].update(mean=["1"] * 16),
-    "normalise": lambda found: found.learnt["frames"].update(normalise="never"),
-    "frames": lambda found: found.learnt.update(frames=None),
-    "one more": lambda found: found.learnt["frames"].update(more=1),
-    "symbol twice": lambda found: found.learnt["alphabet"]["symbols"].__setitem__(
-        1, found.learnt["alphabet"]["symbols"][2]
-    ),
-    "symbols": lambda found: found.learnt["alphabet"].update(symbols={"a": 1}),
-    "no symbols": lambda found: found.learnt["alphabet"].update(symbols=[]),
-    "tokens": lambda found: found.learnt["alphabet"].update(tokens="bpe"),
-    "NaN": lambda found: found.state["early.bias"].fill_(math.nan),
-    "a weight less": lambda found: found.state.pop("early.bias"),
-    "a weight more": lambda found: found.state.update(strange=torch.zeros(2)),
-    "double": lambda found: found.state.update({"early.bias": found.state["early.bias"].double()}),
-    "config": lambda found: found.config.update(layers="two"),
-    "config's name": lambda found: found.config.update(units_=3),
-    "notes": lambda found: found.learnt.update(notes=3),
-    "constant": lambda found: found.learnt.pop("constant"),
-}
-
-
-@pytest.mark.parametrize("change", LEARNT.values(), ids=LEARNT)
-def test_a_hostile_folder_is_one_error(saved, tmp_path, change):
-    """Whatever kind of thing stands where, it is refused when it is loaded."""
-    with pytest.raises(InputError):
-        transcribe.load(rewritten(saved, tmp_path / "run", change))
-
-
-def test_what_is_no_run_of_transcription_is_refused(saved, tmp_path):
-    """Another task's folder, one without what was learnt, a damaged one and none at all are one clear error each."""
-    network = torch.nn.Linear(2, 2)
-    checkpoint.save(tmp_path / "other", {}, network, task="translate", learnt={})
-    with pytest.raises(InputError, match="expected a run of transcribe, got a run of 'translate'"):
-        transcribe.load(tmp_path / "other")
-    checkpoint.save(tmp_path / "bare", {}, network, task="transcribe", learnt={})
-    with pytest.raises(InputError, match="a transcription run as this version writes it"):
-        transcribe.load(tmp_path / "bare")
-    shutil.copytree(saved, tmp_path / "cut")
-    model = tmp_path / "cut" / "model.safetensors"
-    model.write_bytes(model.read_bytes()[:-8])
-    with pytest.raises(InputError, match="cut short, damaged"):
-        transcribe.load(tmp_path / "cut")
-    with pytest.raises(InputError, match="nothing there"):
-        transcribe.load(tmp_path / "none")
-    assert transcribe.load(saved).learnt.network.speller is not None
-    assert json.loads((saved / "config.json").read_text())["task"] == "transcribe"

@@ -20,14 +20,16 @@ class Config:
     tokens: str = _opt("char", "What it writes.", choices=("char", "word"))
     lower: bool = _opt(False, "Write lower case only.")
     bad: str = _opt("refuse", "Files that cannot be read or learnt from.", choices=("refuse", "skip"))
-    hold: float = _opt(0.05, "Share held out for validation where none is given; 0 learns from all, to the end.")
-    longest: float | None = _opt(None, "Seconds of sound, or heights of a line, that an example may have at most.")
-    rate: int | None = _opt(None, "Samples a second that sound is read at; that of the training files, to 16,000.")
+    hold: float = _opt(0.05, "Share held out to validate on where nothing is given; 0 keeps the last weights.")
+    longest: float | None = _opt(None, "Longest example, in seconds of sound (60) or heights of a line (100).")
+    rate: int | None = _opt(None, "Samples a second that sound is read at; that of the training files, at most 16,000.")
     bands: int | None = _opt(None, "Bands of the mel scale.")
     height: int = _opt(32, "Rows that a line is scaled to.")
     dewarp: bool = _opt(True, "Straighten lines.")
     normalise: str | None = _opt(
-        None, "Whose mean and spread each band is freed of.", choices=("utterance", "speaker", "running")
+        None,
+        "What a band's mean and spread are taken from: each sound, all of a speaker's, or the sound so far (when streaming).",
+        choices=("utterance", "speaker", "running"),
     )
     streaming: bool = _opt(False, "Read forward only, so that it can listen.")
     front: str = _opt("conv", "What shortens time before the layers.", choices=("conv", "stack"))
@@ -39,9 +41,9 @@ class Config:
     dropout: float | None = _opt(None, "Dropout before, between and after layers.")
     augment: float = _opt(1.0, "Strength of the changes that examples undergo while learning; 0 is none.")
     mask: float = _opt(1.0, "Strength of SpecAugment: bands and frames of sound hidden while learning.")
-    join: int = _opt(1, "Up to so many examples of one speaker are put in a row while learning.")
+    join: int = _opt(1, "Learn from up to so many examples of one speaker in a row, one more every 4 passes.")
     batch: int | None = _opt(None, "Frames of a batch, padding included.")
-    steps: int | None = _opt(None, "Updates of the weights.")
+    steps: int | None = _opt(None, "Updates of the weights; 60 passes and at least 3,000, or what the time allows.")
     lr: float = _opt(2e-3, "Peak learning rate.")
     clip: float = _opt(5.0, "Largest norm of the gradient.")
     average: int = _opt(1, "Keep the mean of so many best evaluations' weights.")

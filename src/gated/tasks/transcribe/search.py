@@ -30,11 +30,11 @@ def _opt(default: Any, help: str, **more: Any) -> Any:
 class Search:
     """How a text is looked for."""
 
-    width: int = _opt(1, "Prefixes side by side; 1 takes the best path, if nothing else is asked for.")
+    width: int = _opt(1, "Prefixes side by side; 1 takes the best path. At least 16 with lm or hot, and n_best.")
     n_best: int = _opt(1, "Texts of each example, best first.")
     lm: str | None = _opt(None, "Language model: an ARPA file (.arpa, .arpa.gz), or a run of `transcribe language`.")
     alpha: float = _opt(0.5, "Weight of the language model.")
-    beta: float = _opt(0.0, "Bonus for each word that is written, in nats; of each symbol where symbols are words.")
+    beta: float = _opt(0.0, "Bonus for each word that is written, in nats.")
     hot: tuple[str, ...] = _opt((), "Words or phrases that are to be expected.")
     boost: float = _opt(5.0, "What each of these is worth, in nats.")
 

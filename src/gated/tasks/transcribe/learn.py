@@ -175,12 +175,8 @@ def _wrong(item: Item, x: np.ndarray, config: Config, longest: int, reduce: int)
         got = f"{x.shape[1]} frames, which become {-(-x.shape[1] // reduce)} steps"
         return Fault(
             where,
-<<<<<<< Updated upstream
             f"{where}: expected at least {need} steps for its text, got {got}. "
             "Its text may be another's, or reduce too large.",
-=======
-            f"{where}: expected at least {need} steps for its text, got {got}. Is it another's, or reduce too large?",
->>>>>>> Stashed changes
         )
     return None
 

@@ -28,7 +28,7 @@ class Config:
     dewarp: bool = _opt(True, "Straighten lines.")
     normalise: str | None = _opt(
         None,
-        "What a band's mean and spread are taken from: each sound, all of a speaker's, or the sound so far (when streaming).",
+        "Take mean and spread of a band from each sound, from all of a speaker's, or from the sound so far.",
         choices=("utterance", "speaker", "running"),
     )
     streaming: bool = _opt(False, "Read forward only, so that it can listen.")

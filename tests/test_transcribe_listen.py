@@ -144,7 +144,7 @@ def test_utterances_without_a_word_leave_no_gap(run):
 
 
 def test_latency_counts_pieces_and_seconds(run, speech):
-    """Pieces, seconds of sound, and milliseconds of computing, the largest last; without sound there is no rate."""
+    """Pieces, seconds of all sounds, and milliseconds of computing, the largest last; without sound there is no rate."""
     latency = transcribe.Latency()
     pieces = [*transcribe.hear(run, io.BytesIO(speech.tobytes()), latency, piece=0.1)]
     told = latency.result()
@@ -152,10 +152,12 @@ def test_latency_counts_pieces_and_seconds(run, speech):
     assert told["seconds"] == pytest.approx(len(speech) / RATE)
     took = told["milliseconds"]
     assert 0 < took["median"] <= took["p95"] <= took["most"]
-    assert told["rtf"] == pytest.approx(sum(latency.took) / latency.heard)
+    assert told["rtf"] == pytest.approx((sum(latency.took) + latency.closing) / latency.heard)
     assert transcribe.Latency().result()["rtf"] is None
     assert transcribe.told(transcribe.Latency().result()) == "No sound came."
     assert transcribe.told(told).startswith(f"{latency.heard:.1f} s of sound in {told['pieces']} pieces;")
+    list(transcribe.hear(run, io.BytesIO(speech.tobytes()), latency))
+    assert latency.result()["seconds"] == pytest.approx(2 * told["seconds"])
 
 
 def test_another_rate_is_brought_to_the_networks(run, speech, said):

@@ -169,18 +169,19 @@ def joined(learnt: Learnt, parts: list[Reading]) -> Reading:
 
 @dataclass
 class Latency:
-    """Seconds of computing that each piece took."""
+    """What listening took, over one sound or several."""
 
-    took: list[float] = field(default_factory=list)
-    heard: float = 0.0
+    took: list[float] = field(default_factory=list)  # seconds of computing, for each piece
+    closing: float = 0.0  # and for the ends
+    heard: float = 0.0  # seconds of sound
 
     def result(self) -> dict[str, Any]:
+        """{"pieces", "seconds": of sound, "rtf": computing's share of them, "milliseconds": of a piece}"""
         some = np.array(self.took or [0.0]) * 1e3
         middle, high, most = np.percentile(some, [50, 95, 100]).tolist()
-        return {
-            "pieces": len(self.took), "seconds": self.heard, "rtf": sum(self.took) / self.heard if self.heard else None,
-            "milliseconds": {"median": middle, "p95": high, "most": most},
-        }  # fmt: skip
+        rtf = (sum(self.took) + self.closing) / self.heard if self.heard else None
+        times = {"median": middle, "p95": high, "most": most}
+        return {"pieces": len(self.took), "seconds": self.heard, "rtf": rtf, "milliseconds": times}
 
 
 def listen(
@@ -192,6 +193,8 @@ def listen(
     for piece in pieces:
         heard = listener.push(piece)
         latency.took.append(heard.took)
-        latency.heard = heard.seconds
+        latency.heard += len(piece) / listener.rate
         yield heard
-    yield listener.close()
+    last = listener.close()
+    latency.closing += last.took
+    yield last

@@ -144,7 +144,7 @@ def test_utterances_without_a_word_leave_no_gap(run):
 
 
 def test_latency_counts_pieces_and_seconds(run, speech):
-    """Pieces, seconds of all sounds, and milliseconds of computing, the largest last; without sound there is no rate."""
+    """Pieces, seconds of all sounds, milliseconds of computing, the largest last; without sound there is no rate."""
     latency = transcribe.Latency()
     pieces = [*transcribe.hear(run, io.BytesIO(speech.tobytes()), latency, piece=0.1)]
     told = latency.result()

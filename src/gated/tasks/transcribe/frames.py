@@ -15,7 +15,7 @@ from gated.tasks.transcribe import fbank, lines, sound
 from gated.tasks.transcribe.read import Item
 
 RATE = 16_000  # samples a second, at most, where nothing was said: speech has little above 8,000 Hz
-BANDS = {8_000: 40, RATE: 64}  # of the mel scale, up to such a rate
+BANDS = {8_000: 24, RATE: 40}  # of the mel scale, up to such a rate: wider than the harmonics of most voices lie apart
 SECONDS, HEIGHTS = 60.0, 100.0  # longest example, where nothing was said
 VOICED = 6.0  # nepers of energy by which a voice may be softer than at its loudest
 HOUR = 3600.0  # longest sound that is read once a network has learnt
@@ -85,7 +85,7 @@ def choose(items: Sequence[Item], kind: str, config: Any) -> Frames:
     if kind == "print":
         return Frames("print", config.height, dewarp=config.dewarp)
     rate = config.rate or min(RATE, _usual(items))
-    bands = config.bands or next((bands for most, bands in BANDS.items() if rate <= most), 64)
+    bands = config.bands or next((bands for most, bands in BANDS.items() if rate <= most), BANDS[RATE])
     fbank.Stream(fbank.Front(rate, bands))  # refuses here, not for every file, what no filters are for
     return Frames("sound", bands, rate, normalise=config.normalise or ("running" if config.streaming else "utterance"))
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from gated.tasks.transcribe import read
 RESULTS = Path(__file__).parent / "results"
 SPLITS, SEEDS = range(3), range(10)
 PRINT = dict(hold=0, time_limit=9.5 * 60)
-DIGITS = dict(tokens="word", join=7, hold=0, time_limit=19.5 * 60)
+DIGITS = dict(tokens="word", join=7, hold=0, time_limit=9.5 * 60)
 APART = dict(normalise="speaker")  # an unknown speaker's voice, all of it, tells what is usual for it
 SINGLE = dict(tokens="word", hold=0, time_limit=5 * 60)
 STREAM = dict(tokens="word", join=7, hold=0, streaming=True, time_limit=10 * 60)
@@ -41,6 +42,7 @@ KEPT = (
     "wer", "cer", "exact", "interval", "lines", "words", "characters", "seconds", "rtf", "baselines", "confusions",
 )  # fmt: skip  # of a score
 PIECE = 0.1  # seconds
+WRITING = Lock()  # of results
 REFERENCES = {
     "print": "CLSTM 4.9 % after 5,000 lines",
     "joined": "a first try of ours on plain torch layers: 3.5 % (recordings held out), 5.3 % (a speaker held out)",
@@ -55,20 +57,7 @@ def fitted(name: str, train: Path, options: dict[str, Any], minutes: float | Non
 
 def facts(run: transcribe.Run, **scores: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a run and of its scores."""
-    kept = (
-        "wer",
-        "cer",
-        "exact",
-        "interval",
-        "lines",
-        "words",
-        "characters",
-        "seconds",
-        "rtf",
-        "baselines",
-        "confusions",
-    )
-    told = {part: {k: score[k] for k in kept} for part, score in scores.items()}
+    told = {part: {k: score[k] for k in KEPT} for part, score in scores.items()}
     for score in told.values():
         score["confusions"] = {unit: rows[:10] for unit, rows in score["confusions"].items()}
     weights = sum(p.numel() for p in run.learnt.network.parameters())
@@ -264,7 +253,8 @@ def together(jobs: Sequence[tuple[str, str]], count: int, minutes: float | None)
     def one(found: tuple[str, str]) -> None:
         words = [sys.executable, __file__, "--job", *found, *([] if minutes is None else ["--minutes", str(minutes)])]
         done = subprocess.run(words, stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
-        keep(*found, json.loads(done.stdout.splitlines()[-1]))
+        with WRITING:
+            keep(*found, json.loads(done.stdout.splitlines()[-1]))
         print(*found, "done", flush=True)
 
     with ThreadPoolExecutor(count) as pool:

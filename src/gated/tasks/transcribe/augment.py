@@ -17,7 +17,7 @@ GAIN = 1.5  # nepers of energy
 COLOUR = 0.7  # nepers, a normal's deviation, at `KNOTS` places of the spectrum
 KNOTS = 5
 TILT = 2.0  # of noise, in nepers at the lowest and highest band
-BANDS, FRAMES = 0.06, 3  # widest mask, as a share of the bands, and in frames
+BANDS, FRAMES = 0.06, 12  # widest mask, as a share of the bands, and in frames
 EVERY = 40  # frames to a mask
 
 

@@ -27,7 +27,7 @@ LOOK = 200  # updates between evaluations, at least; at least a pass
 UNITS = ((10_000, 128), (50_000, 192), (float("inf"), 320))  # for so many examples at most
 DROPOUT = 0.3
 FRAMES = {"sound": 4000, "print": 3000}  # of a batch
-CHANNELS = {"sound": (16, 32, 64, 64), "print": (16, 32, 64, 64)}
+CHANNELS = (16, 32, 64)  # each block halves the rows
 SHOWN = 3  # faults in an error
 WIDE = 12.0  # steps to a symbol from which on a network learns slowly
 
@@ -221,10 +221,9 @@ def recipe(config: Config, how: Frames, symbols: int, xs: Sequence[np.ndarray]) 
     """What follows from the data where nothing was said: the network, the updates of its weights, frames of a batch."""
     units = config.units or next(units for most, units in UNITS if len(xs) <= most)
     halvings = config.reduce.bit_length() - 1
-    print_ = how.kind == "print"
-    depth = max(halvings, 3 if print_ else 2)
+    depth = max(halvings, 2 if config.streaming and how.kind == "sound" else 3)  # a third delays what is heard live
     blocks = () if config.front == "stack" else tuple(
-        (channels, 2, 2 if k < halvings else 1) for k, channels in enumerate(CHANNELS[how.kind][:depth])
+        (channels, 2, 2 if k < halvings else 1) for k, channels in enumerate(CHANNELS[:depth])
     )  # fmt: skip
     stack = config.reduce if config.front == "stack" else 1
     shape = Shape(

@@ -274,6 +274,8 @@ def main() -> None:
         return
     for split in SPLITS:  # once, before processes need them
         sets.lines(split)
+    for _, apart in JOBS["joined"]:
+        sets.joined(apart)
     timed = [found for part in words.only if part != "streaming" for found in JOBS[part]]
     together(timed, words.jobs, words.minutes)
     together(JOBS["streaming"] if "streaming" in words.only else [], 1, words.minutes)  # alone, for its times

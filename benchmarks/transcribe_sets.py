@@ -49,13 +49,22 @@ def unpacked(archive: str) -> Path:
 def manifest(name: str, rows: Sequence[tuple[Path, str, str]]) -> Path:
     """A manifest of path, text, speaker."""
     path = HOME / f"{name}.csv"
-    with open(path, "w", newline="") as file:
+    with open(path.with_suffix(".new"), "w", newline="") as file:
         csv.writer(file).writerows([("path", "text", "speaker"), *rows])
-    return path
+    return path.with_suffix(".new").replace(path)
+
+
+def made(*names: str) -> tuple[Path, ...] | None:
+    """The manifests, if all are there: processes that learn side by side write none anew."""
+    found = tuple(HOME / f"{name}.csv" for name in names)
+    return found if all(path.exists() for path in found) else None
 
 
 def lines(split: int) -> tuple[Path, Path]:
     """UW3-500: what to learn from, and what to read."""
+    names = f"print-{split}-train", f"print-{split}-test"
+    if there := made(*names):
+        return there  # type: ignore[return-value]
     texts = sorted(unpacked("ocr/uw3-500.tgz").rglob("*.gt.txt"))
     found = [(path.parent.name, path, " ".join(path.read_text().split())) for path in texts]
     pages = sorted({page for page, _, _ in found})
@@ -66,10 +75,9 @@ def lines(split: int) -> tuple[Path, Path]:
         test += mine if len(test) + len(mine) <= LINES else []
     apart, said = {page for page, _, _ in test}, {text for _, _, text in test}
     train = [one for one in found if one[0] not in apart and one[2] not in said]
-    parts = {"train": train, "test": test}
     return tuple(
-        manifest(f"print-{split}-{name}", [(Path(str(path)[:-7] + ".bin.png"), text, "") for _, path, text in part])
-        for name, part in parts.items()
+        manifest(name, [(Path(str(path)[:-7] + ".bin.png"), text, "") for _, path, text in part])
+        for name, part in zip(names, (train, test), strict=True)
     )  # type: ignore[return-value]
 
 
@@ -91,13 +99,14 @@ def joined(apart: str) -> tuple[Path, Path, Path]:
 
     apart: "official", or the speaker that is for the test.
     """
+    names = f"digits-{apart}-train", f"digits-{apart}-test", f"digits-{apart}-strings"
+    if there := made(*names):
+        return there  # type: ignore[return-value]
     test = [one for one in digits() if one.number < OFFICIAL or apart != "official"]
     test = [one for one in test if apart in ("official", one.speaker)]
     train = [one for one in digits() if one not in test]
-    alone = [
-        manifest(f"digits-{apart}-{n}", [one[:3] for one in part]) for n, part in (("train", train), ("test", test))
-    ]
-    return alone[0], alone[1], manifest(f"digits-{apart}-strings", strings(apart, test))
+    alone = [manifest(name, [one[:3] for one in part]) for name, part in zip(names[:2], (train, test), strict=True)]
+    return alone[0], alone[1], manifest(names[2], strings(apart, test))
 
 
 def strings(apart: str, test: Sequence[Digit]) -> list[tuple[Path, str, str]]:

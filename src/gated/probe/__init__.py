@@ -1,0 +1,1 @@
+"""Look inside: gates, memory, gradient flow; numbers first, plots second."""

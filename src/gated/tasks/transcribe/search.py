@@ -34,7 +34,7 @@ class Search:
     n_best: int = _opt(1, "Texts of each example, best first.")
     lm: str | None = _opt(None, "Language model: an ARPA file (.arpa, .arpa.gz), or a run of `transcribe language`.")
     alpha: float = _opt(0.5, "Weight of the language model.")
-    beta: float = _opt(0.0, "Bonus for each word that is written, in nats.")
+    beta: float = _opt(0.0, "Bonus for each word written, or for each letter where lm knows letters, in nats.")
     hot: tuple[str, ...] = _opt((), "Words or phrases that are to be expected.")
     boost: float = _opt(5.0, "What each of these is worth, in nats.")
 
@@ -135,15 +135,16 @@ def beams(alphabet: Alphabet, search: Search) -> Any:
     """() -> a new beam, or None where the best path is all that is asked for."""
     if search.plain:
         return None
-    words = alphabet.tokens == "word" or alphabet.separator is not None
-    want(not search.beta or words, "beta", "0, for texts without words", search.beta)
     symbols, separator = alphabet.symbols, alphabet.separator
     lm = None if search.lm is None else guided(search.lm, alphabet)
+    words = alphabet.tokens == "word" or separator is not None
+    want(not search.beta or words or lm is not None, "beta", "0, for texts without words", search.beta)
+    counted = separator if lm is None or isinstance(lm, guide.Words) else None
     phrases = [normal(text.lower() if alphabet.lower else text) for text in search.hot]
     hot = guide.HotWords(phrases, symbols, separator, boost=search.boost) if phrases else None
     width = max(search.width, search.n_best, 1 if lm is None and hot is None else 16)
     return lambda: ctc.Beam(
-        width=width, lm=lm, alpha=search.alpha, beta=search.beta, separator=separator, hot=hot
+        width=width, lm=lm, alpha=search.alpha, beta=search.beta, separator=counted, hot=hot
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+import pydoc_data.topics
 import tarfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,12 +19,15 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from gated.decode import ngram
+
 DATA = Path(os.environ.get("GATED_DATA", "../shared/data"))
 HOME = Path("build/transcribe")
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 RATE = 8000
 STRINGS = 300  # of each test set
 LINES = 100
+ORDER, TIMES = 6, 5  # of the n-gram of letters; how often a line to learn from counts in it
 OFFICIAL = 5  # recordings 0–4 of each digit and speaker are for the test
 
 
@@ -79,6 +83,24 @@ def lines(split: int) -> tuple[Path, Path]:
         manifest(name, [(Path(str(path)[:-7] + ".bin.png"), text, "") for _, path, text in part])
         for name, part in zip(names, (train, test), strict=True)
     )  # type: ignore[return-value]
+
+
+def letters(split: int) -> Path:
+    """An n-gram of letters: of Python's manual, in lines of 6 to 12 words, and of the split's lines to learn from."""
+    path = HOME / f"print-{split}.arpa"
+    if path.exists():
+        return path
+    with open(lines(split)[0], newline="") as file:
+        train = [row["text"] for row in csv.DictReader(file)]
+    rng, known, manual = np.random.default_rng(0), set("".join(train)), []
+    for paragraph in "\n\n".join(pydoc_data.topics.topics.values()).split("\n\n"):
+        words = paragraph.split()
+        while words:
+            count = int(rng.integers(6, 13))
+            manual.append("".join(letter for letter in " ".join(words[:count]) if letter in known))
+            words = words[count:]
+    ngram.save(ngram.estimate([list(line) for line in manual + TIMES * train], ORDER), path)
+    return path
 
 
 def digits() -> list[Digit]:

@@ -20,3 +20,27 @@ torch.set_num_threads(int(os.environ.get("GATED_TEST_THREADS", "1")))  # two wor
 def generators_untouched():
     """Every test leaves torch's global generator seeded the same for the next."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def gated(request, desk, monkeypatch, capfdbinary):
+    """Run one command on the module's `desk`, a folder: its status, standard output and standard error.
+
+    A module whose commands all begin alike says so in COMMAND.
+    """
+    from gated import cli
+
+    first = getattr(request.module, "COMMAND", ())
+    monkeypatch.chdir(desk)
+
+    def call(*words):
+        capfdbinary.readouterr()
+        status = 0
+        try:
+            cli.main([*first, *(str(word) for word in words)])
+        except SystemExit as end:
+            status = end.code
+        told = capfdbinary.readouterr()
+        return status, told.out.decode(), told.err.decode()
+
+    return call

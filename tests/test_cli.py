@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gated import cli, forecast
+from gated import forecast
 from gated.tasks.forecast import demo, learn
 
 GATED = Path(sys.executable).with_name("gated")
@@ -39,24 +39,6 @@ def desk(tmp_path_factory):
     options = dict(time="date", target="qty", id="shop", horizon=7, steps=10, progress=False)
     forecast.fit(folder / "sales.csv", **options, out=folder / "run")
     return folder
-
-
-@pytest.fixture
-def gated(desk, monkeypatch, capsys):
-    """Run one command on the desk: its status, standard output and standard error."""
-    monkeypatch.chdir(desk)
-
-    def call(*words):
-        capsys.readouterr()
-        status = 0
-        try:
-            cli.main([str(word) for word in words])
-        except SystemExit as end:
-            status = end.code
-        told = capsys.readouterr()
-        return status, told.out, told.err
-
-    return call
 
 
 # ---- which stream

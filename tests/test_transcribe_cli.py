@@ -17,6 +17,7 @@ from gated import checkpoint, cli, transcribe
 from gated.tasks.transcribe import model
 from test_transcribe import RATE, record
 
+COMMAND = ("transcribe",)  # what `gated` in conftest.py begins with
 FIT = ["--units", "16", "--layers", "1", "--bands", "16", "--dropout", "0", "--augment", "0", "--mask", "0", "--batch",
        "600", "--lr", "0.01", "--precision", "32", "--steps"]  # fmt: skip
 
@@ -44,24 +45,6 @@ def desk(tmp_path_factory):
         for words in (["run"], ["live", "--streaming"]):
             cli.main(["transcribe", "fit", "train.csv", "--valid", "dev.csv", *FIT, "150", "--quiet", "--out", *words])
     return folder
-
-
-@pytest.fixture
-def gated(desk, monkeypatch, capfdbinary):
-    """Run one command on the desk: its status, standard output and standard error."""
-    monkeypatch.chdir(desk)
-
-    def call(*words):
-        capfdbinary.readouterr()
-        status = 0
-        try:
-            cli.main(["transcribe", *(str(word) for word in words)])
-        except SystemExit as end:
-            status = end.code
-        told = capfdbinary.readouterr()
-        return status, told.out.decode(), told.err.decode()
-
-    return call
 
 
 # ---- which stream

@@ -18,6 +18,7 @@ from gated import checkpoint, cli, translate
 from gated.tasks.translate import model
 
 writing = importlib.import_module("gated.tasks.translate.write")  # whose function hides it
+COMMAND = ("translate",)  # what `gated` in conftest.py begins with
 GATED = Path(sys.executable).with_name("gated")
 ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
 WORDS = dict(eins="one", zwei="two", drei="three", vier="four")
@@ -45,24 +46,6 @@ def desk(tmp_path_factory):
         patch.chdir(folder)
         cli.main(words)
     return folder
-
-
-@pytest.fixture
-def gated(desk, monkeypatch, capfdbinary):
-    """Run one command on the desk: its status, standard output and standard error."""
-    monkeypatch.chdir(desk)
-
-    def call(*words):
-        capfdbinary.readouterr()
-        status = 0
-        try:
-            cli.main(["translate", *(str(word) for word in words)])
-        except SystemExit as end:
-            status = end.code
-        told = capfdbinary.readouterr()
-        return status, told.out.decode(), told.err.decode()
-
-    return call
 
 
 def sandboxed(*words, **more):

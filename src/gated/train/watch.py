@@ -33,6 +33,8 @@ from gated.train.run import Run
 
 OPEN, SHUT = 0.95, 0.05
 WEIGHT = re.compile(r"(?P<module>.+\.)?(weight|bias|gain|shift)_\w+?_(?P<layer>l\d+(_reverse)?)(\..+)?")
+COLUMN = re.compile(r"(?P<kind>grad_norm|open|shut|saturated):(?P<layer>(.+\.)?l\d+(_reverse)?)(\.(?P<gate>\w+))?")
+BOUNDS = {"open": f"> {OPEN}", "shut": f"< {SHUT}", "saturated": f"beyond ±{OPEN}"}
 WORDS = {
     "i": "input gates", "f": "forget gates", "o": "output gates", "g": "candidates",
     "r": "reset gates", "z": "update gates", "n": "candidates", "h": "outputs",
@@ -228,56 +230,58 @@ def thinned(rows: Sequence[dict[str, Any]], most: int = CELLS) -> list[dict[str,
     ]
 
 
+def watched(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str, str]]:
+    """The columns that were watched, each with its kind, layer, and gate, empty for gradients."""
+    found = {name: COLUMN.fullmatch(name) for name in dict.fromkeys(name for row in rows for name in row)}
+    return {name: (m["kind"], m["layer"], m["gate"] or "") for name, m in found.items() if m}
+
+
 def observed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What a watched run shows, in sentences: of its last tenth. None of a run that was not watched."""
-    rows = [row for row in rows if any(name.startswith("grad_norm:") for name in row)]
-    if not rows:
-        return []
+    rows = [row for row in rows if watched([row])]
     late = rows[-max(1, len(rows) // 10) :]
-    names = list(dict.fromkeys(name for row in late for name in row if ":" in name))
-    found = {name: _mean([row[name] for row in late if name in row]) for name in names}
-    norms = {name.partition(":")[2]: value for name, value in found.items() if name.startswith("grad_norm:")}
-    called = titles(norms)
-    said = [
-        *_gradients(norms, called),
-        f"Clipping acted on {_percent(_mean([row['clipped'] for row in rows]))} of steps.",
-    ]
-    shares: dict[tuple[str, str], dict[str, float]] = {}
-    for name, value in found.items():
-        kind, _, rest = name.partition(":")
-        layer, _, gate = rest.rpartition(".")
-        if gate and kind in ("open", "shut", "saturated"):
-            shares.setdefault((gate, kind), {})[layer] = value
-    for (gate, kind), by in shares.items():
-        most = max(by.values())
-        always = gate in KEEP and (kind == "open" or (kind == "shut" and most >= 0.01))
-        if always or most >= NOTABLE:
-            bound = f"> {OPEN}" if kind == "open" else f"< {SHUT}" if kind == "shut" else f"beyond ±{OPEN}"
-            groups: dict[str, list[str]] = {}
-            for layer, share in by.items():
-                groups.setdefault(_percent(share), []).append(called.get(layer, layer))
-            told = [
-                f"in {' and '.join(named)}" if len(groups) > 1 or len(by) == 1 else "everywhere"
-                for named in groups.values()
-            ]
-            first, *others = map(" {} ".join, ((share, place) for share, place in zip(groups, told, strict=True)))
-            where = ", ".join([first.format("of the time"), *(one.format("") for one in others)]).replace("  ", " ")
-            note = ": little gradient passes there" if kind == "saturated" else ""
-            said.append(f"The {WORDS.get(gate, f'gates {gate}')} are {kind} ({bound}) {where}{note}.")
-    return said
+    names = watched(late)
+    means = {name: _mean([row[name] for row in late if name in row]) for name in names}
+    norms = {layer: means[name] for name, (kind, layer, _) in names.items() if kind == "grad_norm"}
+    if not norms:
+        return []
+    called, shares = titles(norms), dict[tuple[str, str], dict[str, float]]()
+    for name, (kind, layer, gate) in names.items():
+        if gate and layer in called:
+            shares.setdefault((gate, kind), {})[called[layer]] = means[name]
+    clipped = f"Clipping acts on {_percent(_mean([row.get('clipped', 0.0) for row in late]))} of steps."
+    return [*_gradients({called[layer]: norm for layer, norm in norms.items()}), clipped, *_gates(shares)]
 
 
-def _gradients(norms: Mapping[str, float], called: Mapping[str, str]) -> Iterator[str]:
+def _gradients(norms: Mapping[str, float]) -> Iterator[str]:
     """Where gradients are largest and smallest, and whether they lie far apart."""
     low, high = min(norms, key=lambda k: norms[k]), max(norms, key=lambda k: norms[k])
-    if len(norms) == 1:
-        yield f"The gradient's norm is {norms[low]:.2g} in {called[low]}."
-    elif norms[low] == 0:
-        yield f"No gradient reaches {called[low]}: it learns nothing."
+    if norms[low] == 0:
+        yield f"No gradient reaches {low}: it learns nothing."
+    elif len(norms) == 1:
+        yield f"The gradient of {low} has norm {norms[low]:.2g}."
     else:
-        said = f"Gradient norms lie between {norms[low]:.2g} in {called[low]} and {norms[high]:.2g} in {called[high]}"
-        times = norms[high] / norms[low]
-        yield f"{said}, {times:,.0f} times as much: {called[low]} learns slowly." if times > FAR else f"{said}."
+        said, times = (
+            f"Gradient norms go from {norms[low]:.2g} ({low}) to {norms[high]:.2g} ({high})",
+            norms[high] / norms[low],
+        )
+        yield f"{said}, {times:,.0f} times as much: little reaches {low}." if times > FAR else f"{said}."
+
+
+def _gates(shares: Mapping[tuple[str, str], Mapping[str, float]]) -> Iterator[str]:
+    """How often the gates that keep memory are open, and whatever else is so half of the time."""
+    for (gate, kind), by in shares.items():
+        always = gate in KEEP and (kind == "open" or max(by.values()) >= 0.01)
+        if not always and max(by.values()) < NOTABLE:
+            continue
+        places: dict[str, list[str]] = {}
+        for layer, share in by.items():
+            places.setdefault(_percent(share), []).append(layer)
+        one = len(places) == 1 and len(by) > 1
+        where = [f"{share} in {'every layer' if one else ' and '.join(named)}" for share, named in places.items()]
+        where[0] = where[0].replace("%", "% of the time", 1)
+        note = ": little gradient passes there" if kind == "saturated" else ""
+        yield f"The {WORDS.get(gate, f'gates {gate}')} are {kind} ({BOUNDS[kind]}) {', '.join(where)}{note}."
 
 
 def titles(layers: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:

@@ -77,11 +77,12 @@ def restore(run: Run, path: Path) -> None:
         within(f"{where}, {name}", note.get(name, -1), 0, 2**53)
         setattr(run, name, note[name])
     run.sums = _numbers(where, "sums", note.get("sums"), 4)
-    watched = note.get("watched", {}) if run.config.watch else {}
+    watched = note.get("watched", {})
     want(isinstance(watched, dict), f"{where}, watched", "steps and norms by layer", repr(watched)[:80])
     run.watched = {name: _numbers(where, f"watched {name}", found, 2) for name, found in watched.items()}
     for name, (steps, _) in run.watched.items():
         within(f"{where}, watched {name}", steps, 0, 2**53)
+    run.watched = run.watched if run.config.watch else {}  # what nobody watched in between is no mean
     bests = note.get("best", ())
     want(isinstance(bests, list) and len(bests) <= run.config.best_k, f"{where}, best", "a list", repr(bests)[:80])
     for i, best in enumerate(bests):

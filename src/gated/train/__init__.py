@@ -17,5 +17,18 @@ from __future__ import annotations
 from gated.train.loop import fit
 from gated.train.resume import csv_of
 from gated.train.run import Config, Diverged, History, seeded, threads
+from gated.train.watch import observed, thinned, titles, watched
 
-__all__ = ["Config", "Diverged", "History", "csv_of", "fit", "seeded", "threads"]
+__all__ = [
+    "Config",
+    "Diverged",
+    "History",
+    "csv_of",
+    "fit",
+    "observed",
+    "seeded",
+    "thinned",
+    "threads",
+    "titles",
+    "watched",
+]

@@ -18,6 +18,7 @@ from gated._check import one_of, want
 from gated.train.resume import csv_of, each, restore, save
 from gated.train.run import Best, Config, Diverged, History, Run, history, keep, put, seed_all, seeded, start
 from gated.train.screen import interrupt, show
+from gated.train.watch import watching
 
 
 def fit(
@@ -61,18 +62,22 @@ def fit(
             (checkpoint.claim(run.folder) / stale).unlink(missing_ok=True)
     ranks, rank = run.fabric.world_size, run.fabric.global_rank
     began, saved, stopped = time.monotonic() - run.clock, run.clock, _stopped(run)
-    with seeded(config.seed), interrupt() as asked, show(run, progress) as tell:
+    with seeded(config.seed), interrupt() as asked, show(run, progress) as tell, watching(run) as watch:
         while not stopped:
             lr, total, count = config.lr * _schedule(run), 0.0, 0.0
             for a in range(config.accumulate):
                 n = (run.step * config.accumulate + a) * ranks + rank
                 seed_all(config.seed, n)
+                if watch:
+                    watch.calls.clear()
                 batch = run.fabric.to_device(batches(n))
                 with run.fabric.autocast():
                     value, size, run.carry[a] = _terms(loss, model, batch, run.carry[a], config.carry)
                 value.backward()
                 total, count = total + value.detach(), count + size
             total, count, clock, interrupted = _agree(run, total, count, time.monotonic() - began, bool(asked))
+            if watch:
+                watch.step(count)
             norm, clipped = _clip(run.params, count, config)
             if not math.isfinite(total) or not math.isfinite(norm):
                 _diverge(run, total / count, norm)
@@ -92,7 +97,10 @@ def fit(
             if validate and (run.step % config.eval_every == 0 or stopped in ("steps", "time")):
                 valid = evaluate(run, validate)
                 stopped = stopped or _stopped(run)
-            tell(_record(run, lr, total / count, norm, clipped, valid, last=stopped not in ("", "interrupted")))
+            row = _record(run, lr, total / count, norm, clipped, valid, last=stopped not in ("", "interrupted"))
+            if watch and row is not None:
+                watch.row(row)
+            tell(row)
             if out is not None and (stopped or clock - saved >= config.checkpoint_every):
                 save(run)
                 saved = clock

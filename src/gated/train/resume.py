@@ -42,6 +42,7 @@ def save(run: Run) -> None:
 def _write(run: Run, folder: Path, state: dict[str, Tensor], outline: list[Any], columns: list[str]) -> None:
     note = {name: getattr(run, name) for name in COUNTS}
     note |= {"config": dataclasses.asdict(run.config), "sums": run.sums, "carry": outline, "columns": columns}
+    note |= {"watched": run.watched}
     note |= {"best": [[best.value, best.step] for best in run.best]}
     checkpoint.write(folder / checkpoint.HISTORY, csv_of(run.rows))
     checkpoint.write(folder / checkpoint.TRAINING, checkpoint.pack(state, note))
@@ -76,6 +77,12 @@ def restore(run: Run, path: Path) -> None:
         within(f"{where}, {name}", note.get(name, -1), 0, 2**53)
         setattr(run, name, note[name])
     run.sums = _numbers(where, "sums", note.get("sums"), 4)
+    watched = note.get("watched", {})
+    want(isinstance(watched, dict), f"{where}, watched", "steps and norms by layer", repr(watched)[:80])
+    run.watched = {name: _numbers(where, f"watched {name}", found, 2) for name, found in watched.items()}
+    for name, (steps, _) in run.watched.items():
+        within(f"{where}, watched {name}", steps, 0, 2**53)
+    run.watched = run.watched if run.config.watch else {}  # what nobody watched in between is no mean
     bests = note.get("best", ())
     want(isinstance(bests, list) and len(bests) <= run.config.best_k, f"{where}, best", "a list", repr(bests)[:80])
     for i, best in enumerate(bests):
@@ -95,7 +102,7 @@ def restore(run: Run, path: Path) -> None:
 
 def _same_config(where: str, theirs: Any, ours: dict[str, Any]) -> None:
     want(isinstance(theirs, dict), where, "a training's config", repr(theirs)[:80])
-    free = {"time_limit", "checkpoint_every", "tensorboard"}  # these do not change what a step does
+    free = {"time_limit", "checkpoint_every", "tensorboard", "watch"}  # these do not change what a step does
     differ = [name for name in ours if name not in free and theirs.get(name) != ours[name]]
     expected, got = (", ".join(f"{name} {c.get(name)!r}" for name in differ) for c in (theirs, ours))
     want(not differ, f"resume from {where}", expected, got, "Resume with the run's own config, or start another run.")

@@ -47,6 +47,7 @@ class Config:
     log_every: int = 10  # steps a row of the history
     checkpoint_every: float = 30.0  # seconds between two saves for resuming
     tensorboard: bool = False  # write out/tensorboard as well
+    watch: bool = False  # record what recurrent layers do, as `train.watch` says; what is learnt stays the same
 
 
 @dataclasses.dataclass
@@ -54,7 +55,7 @@ class History:
     """What happened. A row covers the steps since the row before it.
 
     `rows` hold: step; loss, the mean; lr; grad_norm, the mean before clipping; clipped, the share of steps; seconds
-    since the start; and what `validate` gave, as valid or valid_NAME.
+    since the start; what `validate` gave, as valid or valid_NAME; and, if watched, what `train.watch` lists.
     """
 
     rows: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
@@ -102,6 +103,7 @@ class Run:
     sums: list[int | float] = dataclasses.field(
         default_factory=lambda: [0.0] * 4
     )  # steps, loss, norm, clips since a row
+    watched: dict[str, list[int | float]] = dataclasses.field(default_factory=dict)  # steps and norms, by layer, since
     rows: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
 
     def over(self) -> float:

@@ -70,7 +70,7 @@ def _board(run: Run) -> Iterator[Tell]:
     def tell(row: dict[str, int | float] | None) -> None:
         for name, value in (row or {}).items():
             if name != "step":
-                writer.add_scalar(name, value, run.step)
+                writer.add_scalar(name.replace(":", "/"), value, run.step)
 
     try:
         yield tell

@@ -40,6 +40,7 @@ class Config:
     quantiles: tuple[float, ...] = _opt((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), "Levels to forecast.")
     calibrate: bool = _opt(True, "Widen or narrow the quantiles by what held-out windows show.")
     time_limit: float | None = _opt(None, "Stop learning in time: 90s, 10m, 2h.", seconds=True)
+    watch: bool = _opt(False, "Record each layer's gradients and gates while it learns; the report shows them.")
     device: str = _opt("auto", "auto, cpu or cuda.")
     seed: int = _opt(0, "Two runs with one seed are equal.")
 

@@ -106,6 +106,7 @@ def _fit(
         config=train.Config(
             steps=steps, lr=lr, schedule="onecycle", ema=0.99, clip_norm=members**0.5, patience=PATIENCE,
             eval_every=max(1, steps // LOOKS), time_limit=left, seed=config.seed, device=config.device,
+            watch=config.watch,
         ),
         validate=validate if windows.held and len(series) else None, out=out, resume=resume, progress=progress,
     )  # fmt: skip

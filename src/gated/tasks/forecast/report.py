@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from gated import train
 from gated._check import optional
 from gated.tasks.forecast.ahead import future
 from gated.tasks.forecast.panel import Panel
@@ -28,6 +29,7 @@ DARK = {
     "#6b7686": "#93a0b1", "#c2500d": "#f5945b", "#2b7f56": "#62c394", "#7a4fa3": "#bd9be4",
 }  # fmt: skip
 PAPER = ("#ffffff", "#141a21")
+SHOWN = 4  # layers whose gates are drawn, at most
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ def draw(
 
     history, quantiles, levels: the forecast. truth: what came, NaN where it is not known. result: of `score.score`,
     with per=("step", "series") to choose the series and to draw the error by step. losses: rows with `step`, `loss` and
-    perhaps `valid…`. target: what is forecast, with its unit. series: most series to show: the typical, the best and
-    the worst where there is a result, and the first.
+    perhaps `valid…`, and what `fit(watch=True)` recorded. target: what is forecast, with its unit. series: most series
+    to show: the typical, the best and the worst where there is a result, and the first.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,7 @@ def draw(
     if result is not None:
         plates += [p for p in (_by_step(result), _comparison(result)) if p is not None]
     if losses:
-        plates.append(_losses(losses))
+        plates += [_losses(losses), *_watched(losses)]
     steps = f"{quantiles.shape[1]} step" + "s" * (quantiles.shape[1] > 1)
     spans = [f"{p} % band" for p, *_ in _spans(levels)[:1]]
     sheet = Sheet(
@@ -77,7 +79,7 @@ def draw(
     )
     paths = [folder / "report.png", folder / "report.html"]
     _png(paths[0], plates, sheet)
-    paths[1].write_text(_html(plates, sheet, result), encoding="utf-8")
+    paths[1].write_text(_html(plates, sheet, result, train.observed(losses)), encoding="utf-8")
     return paths
 
 
@@ -274,6 +276,55 @@ def _losses(rows: Sequence[Mapping[str, Any]]) -> Plate:
     return Plate("Loss while learning", words, paint, right=_room(curves))
 
 
+def _watched(rows: Sequence[Mapping[str, Any]]) -> list[Plate]:
+    """What layers did while they learnt: the gradients of all, and the gates of the first few."""
+    norms: dict[str, np.ndarray] = {}
+    gates: dict[str, dict[str, np.ndarray]] = {}
+    names = train.watched(rows)
+    called = train.titles([layer for _, layer, _ in names.values()])
+    for name, (kind, layer, gate) in names.items():
+        points = np.array([(r["step"], r[name]) for r in rows if name in r], float)
+        if not gate:
+            norms[called[layer]] = points
+        elif kind == "open" or points[:, 1].max() >= 0.01:
+            gates.setdefault(called[layer], {})[f"{gate} {kind}"] = points
+    clipped = np.average([r.get("clipped", 0.0) for r in rows], weights=np.diff([0, *(r["step"] for r in rows)]))
+    words = f"Before clipping, which acted on {100 * clipped:.0f} % of updates."
+    plates = [_curves("Gradient norm by layer", words, norms)] if norms else []
+    words = "Share above 0.95 (open), below 0.05 (shut)."
+    return plates + [_curves(f"Gates of {layer}", words, own) for layer, own in list(gates.items())[:SHOWN]]
+
+
+def _curves(title: str, caption: str, curves: Mapping[str, np.ndarray]) -> Plate:
+    """Curves over the updates: norms, on a logarithmic scale, or shares of gates, a colour for each gate."""
+    shares = title.startswith("Gates")
+    kinds = list(dict.fromkeys(name.split()[0] if shares else name for name in curves))
+    kinds = sorted(kinds, key=lambda kind: kind not in ("f", "z"))  # what keeps memory is ours
+    colours = dict(zip(kinds, [OURS, *OTHERS.values()] * len(kinds), strict=False))
+    every = np.concatenate([c[:, 1] for c in curves.values()])
+
+    def paint(ax: Any) -> None:
+        for name, c in curves.items():
+            ink, dash = colours[name.split()[0] if shares else name], "--" if name.endswith(" shut") else "-"
+            ax.plot(c[:, 0], c[:, 1], color=ink, lw=1.3, ls=dash)
+        scale = np.asarray
+        if shares:
+            ax.set_ylim(0, min(1.0, 1.1 * max(0.1, every.max())))
+        elif every.min() > 0:
+            scale = np.log10
+            ax.set_yscale("log")
+            ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+            ax.minorticks_off()
+        low, high = scale(ax.get_ylim())
+        ends = {name: float(scale(max(c[-1, 1], 1e-30))) for name, c in curves.items()}
+        for name, y in _apart(ends, 0.085 * (high - low), low, high).items():
+            _label(ax, name, 10**y if scale is np.log10 else y, colours[name.split()[0] if shares else name])
+        ax.margins(x=0)
+        ax.set_xlabel("updates", color=SOFT, fontsize=9.5, loc="left")
+
+    return Plate(title, caption, paint, right=_room(curves))
+
+
 # -- sheets
 
 
@@ -388,7 +439,7 @@ tr.best td { font-weight: 650 }
 """
 
 
-def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | None) -> str:
+def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | None, seen: Sequence[str]) -> str:
     light = " ".join(f"--c{k}: {colour};" for k, colour in enumerate(DARK))
     dark = " ".join(f"--c{k}: {colour};" for k, colour in enumerate(DARK.values()))
     title, bands = html.escape(sheet.title), "".join(f', <b class="band">{band}</b>' for band in sheet.bands)
@@ -406,6 +457,7 @@ def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | Non
 <section class="plates">
 {figures}
 </section>
+{f'<p class="note">While it learnt, at the end: {html.escape(" ".join(seen))}</p>' if seen else ""}
 {_numbers(result) if result is not None else ""}
 </main></body></html>
 """

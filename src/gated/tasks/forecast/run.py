@@ -156,7 +156,7 @@ class Run:
             "ids": self.panel.ids.tolist(),
             "notes": list(self.notes),
             "recipe": asdict(self.learnt.recipe),
-            "history": self.history,
+            "history": train.thinned(self.history),
         }
         arrays = panel | {f"learnt.{name}": value for name, value in self.learnt.arrays().items()}
         checkpoint.save(
@@ -167,7 +167,7 @@ class Run:
 
     def summary(self) -> str:
         """What was learnt, in a few lines for people."""
-        return "\n".join([*self.notes, *learn.describe(self.learnt, self.metrics)])
+        return "\n".join([*self.notes, *learn.describe(self.learnt, self.metrics), *train.observed(self.history)])
 
     def _continued(self, found: Any) -> Panel:
         """The series of a frame, with what the run knows of them before."""

@@ -53,6 +53,7 @@ class Config:
     precision: str = _opt(
         "auto", "auto takes bfloat16 products where the processor has them.", choices=("auto", "32", "bf16")
     )
+    watch: bool = _opt(False, "Record each layer's gradients and gates while it learns, in history.csv.")
     device: str = _opt("auto", "auto, cpu or cuda.")
     seed: int = _opt(0, "Two runs with one seed are equal, if no time limit ends them.")
 

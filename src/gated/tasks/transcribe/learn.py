@@ -103,7 +103,7 @@ def learn(
         config=train.Config(
             steps=steps if left is None or config.steps else 10**9, lr=config.lr, schedule="linear", warmup=0.05,
             clip_norm=config.clip, ema=config.ema, best_k=config.average, eval_every=max(turn, LOOK),
-            patience=config.patience, time_limit=left, seed=config.seed, device=config.device,
+            patience=config.patience, time_limit=left, seed=config.seed, device=config.device, watch=config.watch,
             precision="bf16-mixed" if low else "32",
         ),
         validate=validate if asked else None, out=out, resume=resume, progress=progress,

@@ -116,14 +116,14 @@ class Run:
         kept = {
             "frames": self.learnt.frames.save(), "alphabet": self.learnt.alphabet.save(),
             "shape": network.shape._asdict(), "constant": self.constant, "notes": list(self.notes),
-            "history": self.history,
+            "history": train.thinned(self.history),
         }  # fmt: skip
         checkpoint.save(folder, asdict(self.config), network, task="transcribe", metrics=self.metrics, learnt=kept)
         checkpoint.write(Path(folder) / checkpoint.HISTORY, train.csv_of(self.history))
 
     def summary(self) -> str:
         """What was learnt, in a few lines for people."""
-        return "\n".join([*self.notes, *learn.describe(self.learnt, self.metrics)])
+        return "\n".join([*self.notes, *learn.describe(self.learnt, self.metrics), *train.observed(self.history)])
 
 
 def fit(

@@ -67,7 +67,7 @@ def learn(
         config=train.Config(
             steps=steps, lr=config.lr, warmup=0.05, betas=(0.9, 0.98), clip_norm=config.clip, ema=config.ema,
             best_k=config.average, eval_every=max(turn, steps // LOOKS), patience=config.patience, time_limit=left,
-            seed=config.seed, device=config.device, precision="bf16-mixed" if low else "32",
+            seed=config.seed, device=config.device, watch=config.watch, precision="bf16-mixed" if low else "32",
         ),
         validate=validate, out=out, resume=resume, progress=progress,
     )  # fmt: skip

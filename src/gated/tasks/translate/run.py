@@ -101,7 +101,7 @@ class Run:
             "target": self.learnt.target.save(),
             "shape": self.learnt.network.shape._asdict(),
             "notes": list(self.notes),
-            "history": self.history,
+            "history": train.thinned(self.history),
         }
         config = asdict(self.config)
         network = self.learnt.network
@@ -110,7 +110,7 @@ class Run:
 
     def summary(self) -> str:
         """What was learnt, in a few lines for people."""
-        return "\n".join([*self.notes, *learn.describe(self.learnt, self.metrics)])
+        return "\n".join([*self.notes, *learn.describe(self.learnt, self.metrics), *train.observed(self.history)])
 
 
 def fit(

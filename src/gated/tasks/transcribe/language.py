@@ -15,7 +15,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import operator
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +28,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from gated import _native, checkpoint, train
-from gated._check import InputError, one_of, refuse, want, within
+from gated._check import InputError, one_of, option, refuse, settle, want, within
 from gated.layers import LSTM
 from gated.layers.dropout import Dropout
 from gated.layers.output import cross_entropy
@@ -42,38 +41,31 @@ PASSES, LEAST, MOST = 6, 500, 12_000  # over the text; updates
 JITTER = 4.0  # symbols by which a pass may misjudge a length, so that the same lines do not always meet
 
 
-def _opt(default: Any, help: str, **more: Any) -> Any:
-    return field(default=default, metadata={"help": help, **more})
-
-
 @dataclass(frozen=True)
 class Config:
     """How a language model is made and taught; None means that the value follows from the text."""
 
-    layers: int = _opt(1, "Recurrent layers.")
-    units: int = _opt(256, "Units of each layer.")
-    embedding: int = _opt(64, "Width of the embedding.")
-    dropout: float = _opt(0.1, "Dropout around the layers.")
-    longest: int = _opt(200, "Lines of more symbols are read in pieces of so many.")
-    batch: int = _opt(500, "Symbols in a batch, padding included.")
-    steps: int | None = _opt(None, "Updates of the weights.")
-    lr: float = _opt(5e-3, "Peak learning rate.")
-    patience: int | None = _opt(None, "Evaluations without a better one before stopping.")
-    time_limit: float | None = _opt(None, "Stop learning in time: 90s, 30m, 2h.", seconds=True)
-    precision: str = _opt(
+    layers: int = option(1, "Recurrent layers.")
+    units: int = option(256, "Units of each layer.")
+    embedding: int = option(64, "Width of the embedding.")
+    dropout: float = option(0.1, "Dropout around the layers.")
+    longest: int = option(200, "Lines of more symbols are read in pieces of so many.")
+    batch: int = option(500, "Symbols in a batch, padding included.")
+    steps: int | None = option(None, "Updates of the weights.")
+    lr: float = option(5e-3, "Peak learning rate.")
+    patience: int | None = option(None, "Evaluations without a better one before stopping.")
+    time_limit: float | None = option(None, "Stop learning in time: 90s, 30m, 2h.", seconds=True)
+    precision: str = option(
         "auto", "auto takes bfloat16 products where the processor has them.", choices=("auto", "32", "bf16")
     )
-    device: str = _opt("auto", "auto, cpu or cuda.", choices=("auto", "cpu", "cuda"))
-    seed: int = _opt(0, "Two runs with one seed are equal, if no time limit ends them.")
+    device: str = option("auto", "auto, cpu or cuda.", choices=("auto", "cpu", "cuda"))
+    seed: int = option(0, "Two runs with one seed are equal, if no time limit ends them.")
 
     def __post_init__(self) -> None:
         least = {"layers": 1, "units": 1, "embedding": 1, "longest": 2, "batch": 1, "seed": 0}
         least |= {name: 1 for name in ("steps", "patience") if getattr(self, name) is not None}
         for name, low in least.items():
-            got = getattr(self, name)
-            number = operator.index(got) if hasattr(got, "__index__") and not isinstance(got, bool) else low - 1
-            want(number >= low, name, f"a whole number of at least {low}", repr(got))
-            object.__setattr__(self, name, number)
+            settle(self, name, low)
         within("dropout", self.dropout, 0, 0.95)
         within("lr", self.lr, 1e-9)
         if self.time_limit is not None:

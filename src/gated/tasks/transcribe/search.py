@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gated._check import want, within
+from gated._check import option, settle, want, within
 from gated.decode import ctc, guide, ngram
 from gated.tasks.transcribe import batches
 from gated.tasks.transcribe.alphabet import Alphabet, normal
@@ -22,29 +22,24 @@ from gated.tasks.transcribe.spell import WIDTH, spell
 BUDGET = 32_000  # frames of a batch of examples that are read side by side, padding included
 
 
-def _opt(default: Any, help: str, **more: Any) -> Any:
-    return field(default=default, metadata={"help": help, **more})
-
-
 @dataclass(frozen=True)
 class Search:
     """How a text is looked for."""
 
-    width: int = _opt(1, "Prefixes side by side; 1 takes the best path. At least 16 with lm or hot, and n_best.")
-    n_best: int = _opt(1, "Texts of each example, best first.")
-    lm: str | None = _opt(None, "Language model: an ARPA file (.arpa, .arpa.gz), or a run of `transcribe language`.")
-    alpha: float = _opt(0.5, "Weight of the language model.")
-    beta: float = _opt(0.0, "Bonus for each word written, or for each letter where lm knows letters, in nats.")
-    hot: tuple[str, ...] = _opt((), "Words or phrases that are to be expected.")
-    boost: float = _opt(5.0, "What each of these is worth, in nats.")
+    width: int = option(1, "Prefixes side by side; 1 takes the best path. At least 16 with lm or hot, and n_best.")
+    n_best: int = option(1, "Texts of each example, best first.")
+    lm: str | None = option(None, "Language model: an ARPA file (.arpa, .arpa.gz), or a run of `transcribe language`.")
+    alpha: float = option(0.5, "Weight of the language model.")
+    beta: float = option(0.0, "Bonus for each word written, or for each letter where lm knows letters, in nats.")
+    hot: tuple[str, ...] = option((), "Words or phrases that are to be expected.")
+    boost: float = option(5.0, "What each of these is worth, in nats.")
 
     def __post_init__(self) -> None:
         words = isinstance(self.hot, tuple) and all(isinstance(one, str) and one.strip() for one in self.hot)
         want(words, "hot", "words or phrases", repr(self.hot))
         for name in ("width", "n_best"):
-            got = getattr(self, name)
-            want(isinstance(got, int) and not isinstance(got, bool), name, "a whole number", repr(got))
-            within(name, got, 1, 10_000)
+            settle(self, name, 1)
+            within(name, getattr(self, name), 1, 10_000)
         within("alpha", self.alpha, 0, 100)
         within("beta", self.beta, -100, 100)
         within("boost", self.boost, 1e-9, 1000)

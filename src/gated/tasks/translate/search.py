@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from gated import decode
-from gated._check import want, within
+from gated._check import option, settle, want, within
 from gated.tasks.translate import batches, model
 from gated.tasks.translate.model import Learnt
 from gated.tasks.translate.placeholders import SENTINELS, mask, repair, unmask
@@ -24,34 +24,29 @@ HOLE = "\ufdef"  # stands for an unknown word until it is known; no text that is
 GREEDY = 3  # of how many parts the last of a piece may lie after such a mark
 
 
-def _opt(default: Any, help: str, **more: Any) -> Any:
-    return field(default=default, metadata={"help": help, **more})
-
-
 @dataclass(frozen=True)
 class Search:
     """How a translation is looked for."""
 
-    width: int = _opt(5, "Hypotheses side by side; 1 is greedy.")
-    n_best: int = _opt(1, "Translations of each sentence, best first.")
-    length_penalty: float = _opt(1.0, "0 ranks by probability, which favours short ones; 1 nearly by its mean.")
-    coverage_penalty: float = _opt(0.0, "Weight of source words that were not looked at.")
-    no_repeat: int = _opt(0, "No so many tokens in a row come twice.")
-    limit: float = _opt(2.0, "Longest translation, in tokens for a source token; 10 more are always allowed.")
-    sample: bool = _opt(False, "Draw translations instead of searching for the best.")
-    temperature: float = _opt(1.0, "Of the draws: below 1 nearer to the best, above 1 wilder.")
-    top_k: int | None = _opt(None, "Draw among so many tokens.")
-    top_p: float = _opt(1.0, "Draw among the fewest tokens with this share of the probability.")
-    draw: int = _opt(0, "Seed of the draws.")
-    replace_unknown: bool = _opt(False, "Let unknown words come, and write the source word that was looked at.")
+    width: int = option(5, "Hypotheses side by side; 1 is greedy.")
+    n_best: int = option(1, "Translations of each sentence, best first.")
+    length_penalty: float = option(1.0, "0 ranks by probability, which favours short ones; 1 nearly by its mean.")
+    coverage_penalty: float = option(0.0, "Weight of source words that were not looked at.")
+    no_repeat: int = option(0, "No so many tokens in a row come twice.")
+    limit: float = option(2.0, "Longest translation, in tokens for a source token; 10 more are always allowed.")
+    sample: bool = option(False, "Draw translations instead of searching for the best.")
+    temperature: float = option(1.0, "Of the draws: below 1 nearer to the best, above 1 wilder.")
+    top_k: int | None = option(None, "Draw among so many tokens.")
+    top_p: float = option(1.0, "Draw among the fewest tokens with this share of the probability.")
+    draw: int = option(0, "Seed of the draws.")
+    replace_unknown: bool = option(False, "Let unknown words come, and write the source word that was looked at.")
 
     def __post_init__(self) -> None:
         whole = dict(width=(1, 1000), n_best=(1, 1000), no_repeat=(0, 1000), top_k=(1, 2**31), draw=(0, 2**63))
         for name, (low, high) in whole.items():
-            got = getattr(self, name)
-            if got is not None:
-                want(isinstance(got, int), name, "a whole number", repr(got))
-                within(name, got, low, high)
+            if getattr(self, name) is not None:
+                settle(self, name, low)
+                within(name, getattr(self, name), low, high)
         within("limit", self.limit, 0, 100)
         within("length_penalty", self.length_penalty, 0, 100)
         within("coverage_penalty", self.coverage_penalty, 0, 100)

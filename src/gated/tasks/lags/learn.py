@@ -25,8 +25,8 @@ KINDS = ("lstm", "no forget gate", "gru", "rnn")
 class Recipe:
     """How to learn: the same for all problems."""
 
-    H: int = 16  # units
-    B: int = 16  # sequences an update
+    H: int = 32  # units
+    B: int = 8  # sequences an update
     lr: float = 1e-2  # Adam's
     clip: float | None = 1.0  # of the gradient's norm
     check: int = 256  # sequences between two tests, of a problem that is tested
@@ -77,11 +77,11 @@ class Net(nn.Module):
         return self.head(h[batch.where])
 
     def loss(self, batch: Batch, a: Float32[Tensor, "N O"]) -> Float32[Tensor, ""]:
-        """Cross-entropy, or half the square error, summed over outputs, the mean over the steps."""
+        """Cross-entropy, or the square error, summed over outputs, the mean over the steps."""
         target = batch.target[batch.where]
         if self.output == "softmax":
             return -(target * F.log_softmax(a, -1)).sum(-1).mean()
-        return 0.5 * (a - target).square().sum(-1).mean()
+        return (a - target).square().sum(-1).mean()
 
     def said(self, batch: Batch, a: Float32[Tensor, "N O"]) -> Float32[Tensor, "T B O"]:
         """The outputs at their steps, and zeros elsewhere."""

@@ -327,7 +327,7 @@ def test_runs_are_told_apart_and_their_terms_survive_json(bench):
 
 
 def test_every_row_s_problem_is_the_paper_s(bench):
-    """Rows are problems that the paper has a figure for, but copying; the plain RNN's cap is no higher than another's."""
+    """Every row but copying has a figure of the paper's; the plain RNN's cap is no higher than another's."""
     assert [name for name, row in bench.ROWS.items() if row.paper is None] == ["copying"]
     assert all(row.less <= row.cap for row in bench.ROWS.values())
 

@@ -54,8 +54,8 @@ class Net(nn.Module):
 
         y_t = softmax(W h_t + b)  or  W h_t + b
 
-    The forget gate starts by chrono (Tallec & Ollivier 2018) at the problem's length; a layer without one at torch's
-    values.
+    Gates that keep and write start by chrono at the problem's length: b_f = -b_i = log u (Tallec & Ollivier 2018). So do
+    the input gates of the LSTM without forget gate, which the paper starts shut as well, against drift (section 4).
     """
 
     def __init__(self, problem: Problem, kind: str, H: int) -> None:
@@ -68,6 +68,10 @@ class Net(nn.Module):
             else GRU(I, H, chrono=chrono) if kind == "gru"
             else RNN(I, H)
         )  # fmt: skip
+        if kind == "no forget gate":
+            with torch.no_grad():
+                self.layer.bias_ih_l0[:H] = -torch.empty(H).uniform_(1, chrono - 1).log()
+                self.layer.bias_hh_l0[:H] = 0
         self.head = nn.Linear(H, O)
         self.output = problem.output
 

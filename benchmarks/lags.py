@@ -28,7 +28,7 @@ import torch
 
 from gated import problems
 from gated.problems import PAPER, Problem
-from gated.tasks.lags.learn import KINDS, Recipe, learn
+from gated.tasks.lags.learn import KINDS, Recipe, solve
 
 RESULTS = Path(__file__).parent / "results"
 CLIPS = (1.0, None)
@@ -37,12 +37,13 @@ STATES = (20, 40)  # of the hidden Markov models; the grammar's automaton has 20
 
 @dataclass(frozen=True)
 class Row:
-    """A problem, and how many sequences a network may see: `cap`, and `less` for the plain RNN."""
+    """A problem, how many sequences a network may see, `less` the plain RNN, and whether layers are normalised."""
 
     name: str
     problem: Problem
     cap: int
     less: int
+    norm: bool = False
 
     @property
     def paper(self) -> int | None:
@@ -85,7 +86,7 @@ class Job:
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe(clip=self.clip)
+        return Recipe(clip=self.clip, layer_norm=ROWS[self.row].norm)
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -95,7 +96,7 @@ class Job:
     def run(self) -> dict[str, Any]:
         torch.set_num_threads(1)
         row = ROWS[self.row]
-        solved = learn(row.problem, self.kind, recipe=self.recipe, seed=self.seed, cap=row.allowed(self.kind))
+        solved = solve(row.problem, self.kind, recipe=self.recipe, seed=self.seed, cap=row.allowed(self.kind))
         return {
             "sequences": solved.sequences, "seen": solved.seen, "seconds": round(solved.seconds, 2),
             "diverged": solved.diverged, "terms": self.terms,

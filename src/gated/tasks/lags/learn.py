@@ -29,6 +29,7 @@ class Recipe:
     B: int = 8  # sequences an update
     lr: float = 1e-2  # Adam's
     clip: float | None = 1.0  # of the gradient's norm
+    layer_norm: bool = False  # of the recurrent layer
     check: int = 256  # sequences between two tests, of a problem that is tested
 
     def __post_init__(self) -> None:
@@ -54,24 +55,26 @@ class Net(nn.Module):
 
         y_t = softmax(W h_t + b)  or  W h_t + b
 
-    Gates that keep and write start by chrono at the problem's length: b_f = -b_i = log u (Tallec & Ollivier 2018). So do
-    the input gates of the LSTM without forget gate, which the paper starts shut as well, against drift (section 4).
+    Gates that keep and write start by chrono at the problem's length: b_f = -b_i = log u (Tallec & Ollivier 2018). So
+    do the input gates of the LSTM without forget gate, which the paper starts shut as well, against drift (section 4).
     """
 
-    def __init__(self, problem: Problem, kind: str, H: int) -> None:
+    def __init__(self, problem: Problem, kind: str, recipe: Recipe) -> None:
         super().__init__()
         one_of("lags kind", kind, KINDS)
-        (I, O), chrono = problem.sizes, problem.longest
+        (I, O), H, T, norm = problem.sizes, recipe.H, problem.longest, recipe.layer_norm
         self.layer = (
-            LSTM(I, H, chrono=chrono) if kind == "lstm"
-            else LSTM(I, H, forget_gate=False) if kind == "no forget gate"
-            else GRU(I, H, chrono=chrono) if kind == "gru"
-            else RNN(I, H)
+            LSTM(I, H, chrono=T, layer_norm=norm) if kind == "lstm"
+            else LSTM(I, H, forget_gate=False, layer_norm=norm) if kind == "no forget gate"
+            else GRU(I, H, chrono=T, layer_norm=norm) if kind == "gru"
+            else RNN(I, H, layer_norm=norm)
         )  # fmt: skip
         if kind == "no forget gate":
             with torch.no_grad():
-                self.layer.bias_ih_l0[:H] = -torch.empty(H).uniform_(1, chrono - 1).log()
-                self.layer.bias_hh_l0[:H] = 0
+                weights = self.layer.weights(0, 0)
+                weights["bias_hh"][:H] = 0
+                bias = weights["shift_i"] if norm else weights["bias_ih"][:H]
+                bias.uniform_(1, T - 1).log_().neg_()
         self.head = nn.Linear(H, O)
         self.output = problem.output
 
@@ -97,7 +100,7 @@ class Net(nn.Module):
 Tell = Callable[[int, float, float, float], None]  # sequences, loss, mean error and share wrong, after every update
 
 
-def learn(
+def solve(
     problem: Problem,
     kind: str = "lstm",
     *,
@@ -115,7 +118,7 @@ def learn(
     This is no `train.fit`: what stops it is a criterion on the stream it learns from.
     """
     with seeded(seed):
-        net = Net(problem, kind, recipe.H)
+        net = Net(problem, kind, recipe)
     rng = np.random.default_rng((seed, 0))
     criterion = problem.criterion
     adam = torch.optim.Adam(net.parameters(), recipe.lr, fused=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import platform
 import statistics
@@ -53,21 +54,25 @@ class Row:
         return self.less if kind == "rnn" else self.cap
 
 
+# Caps are the paper's figures where that many cost little; where they are less, a network that fails may yet have got
+# there by the paper's. In 2a cells that count the steps saturate, and no gradient passes ("abuse", section 4 of the
+# paper, which adds the cell late): normalised they do not.
 ROWS = {
     "reber": Row("embedded Reber grammar", problems.EmbeddedReber(), 8_440, 8_440),
-    "noise-free": Row("2a: noise-free, p = 100", problems.NoiseFree(100), 20_000, 10_000),
-    "no-regularities": Row("2b: no regularities, p = 100", problems.NoRegularities(100), 20_000, 10_000),
-    "very-long": Row("2c: q = p = 50", problems.VeryLong(50, 50), 30_000, 10_000),
-    "two-sequence": Row("3a: two sequences, T = 100, N = 3", problems.TwoSequence(100, 3), 27_380, 10_000),
-    "two-sequence-noise": Row("3b: … with noise", problems.TwoSequence(100, 3, "3b"), 41_740, 10_000),
-    "two-sequence-targets": Row("3c: … with noisy targets", problems.TwoSequence(100, 3, "3c"), 100_000, 10_000),
-    "adding-100": Row("adding, T = 100", problems.Adding(100), 74_000, 20_000),
-    "adding-500": Row("adding, T = 500", problems.Adding(500), 60_000, 10_000),
-    "adding-1000": Row("adding, T = 1000", problems.Adding(1000), 60_000, 5_000),
-    "multiplication": Row("multiplication, T = 100", problems.Multiplication(100), 74_000, 20_000),
-    "order-2": Row("temporal order, two symbols", problems.TemporalOrder(2), 31_390, 15_000),
-    "order-3": Row("temporal order, three symbols", problems.TemporalOrder(3), 60_000, 15_000),
-    "copying": Row("copying, T = 50", problems.Copying(50), 20_000, 5_000),
+    "noise-free": Row("2a: noise-free, p = 100 (layer norm)", problems.NoiseFree(100), 20_000, 20_000, norm=True),
+    "no-regularities": Row("2b: no regularities, p = 100", problems.NoRegularities(100), 30_000, 10_000),
+    "very-long": Row("2c: q = p = 50", problems.VeryLong(50, 50), 30_000, 30_000),
+    "very-long-1000": Row("2c: q = 1000, p = 50", problems.VeryLong(1000, 50), 20_000, 5_000),
+    "two-sequence": Row("3a: two sequences, T = 100, N = 3", problems.TwoSequence(100, 3), 27_380, 27_380),
+    "two-sequence-noise": Row("3b: … with noise", problems.TwoSequence(100, 3, "3b"), 41_740, 41_740),
+    "two-sequence-targets": Row("3c: … with noisy targets", problems.TwoSequence(100, 3, "3c"), 100_000, 50_000),
+    "adding-100": Row("adding, T = 100", problems.Adding(100), 74_000, 74_000),
+    "adding-500": Row("adding, T = 500", problems.Adding(500), 100_000, 40_000),
+    "adding-1000": Row("adding, T = 1000", problems.Adding(1000), 100_000, 20_000),
+    "multiplication": Row("multiplication, T = 100", problems.Multiplication(100), 200_000, 100_000),
+    "order-2": Row("temporal order, two symbols", problems.TemporalOrder(2), 31_390, 31_390),
+    "order-3": Row("temporal order, three symbols", problems.TemporalOrder(3), 200_000, 100_000),
+    "copying": Row("copying, T = 20", problems.Copying(20), 100_000, 20_000),
 }
 
 
@@ -124,6 +129,7 @@ class Markov:
     def run(self) -> dict[str, Any]:
         from hmmlearn.hmm import CategoricalHMM
 
+        logging.getLogger("hmmlearn").setLevel(logging.ERROR)  # it tells of every state that is never left
         began, problem = time.perf_counter(), problems.EmbeddedReber()
         training, test = ([[problems.reber.SYMBOLS.index(c) for c in one] for one in part] for part in problem.sets)
         model = CategoricalHMM(self.states, n_features=7, n_iter=300, tol=1e-3, random_state=self.seed)
@@ -184,8 +190,8 @@ def report(results: dict[str, Any]) -> str:
         "Training sequences until the criterion of the problem holds: the median of the seeds, and least to most. "
         "Where a seed did not get there: how many did, and the cap within which. Bold: every seed took fewer than the "
         "paper.",
-        f"One recipe: a layer of {recipe.H} units, {recipe.B} sequences an update, Adam at {recipe.lr}; LSTM and GRU "
-        "start with chrono, the others as in torch. The paper: Hochreiter & Schmidhuber 1997, an LSTM without forget "
+        f"One recipe: a layer of {recipe.H} units, {recipe.B} sequences an update, Adam at {recipe.lr}; LSTMs and GRU "
+        "start with chrono, the RNN as in torch. The paper: Hochreiter & Schmidhuber 1997, an LSTM without forget "
         "gate, of a few cells, which learnt after every sequence, its rate chosen for each problem; means of 10 to 30 "
         "trials.",
     ]

@@ -64,15 +64,18 @@ ROWS = {
     "very-long": Row("2c: q = p = 50", problems.VeryLong(50, 50), 30_000, 30_000),
     "very-long-1000": Row("2c: q = 1000, p = 50", problems.VeryLong(1000, 50), 20_000, 5_000),
     "two-sequence": Row("3a: two sequences, T = 100, N = 3", problems.TwoSequence(100, 3), 27_380, 27_380),
-    "two-sequence-noise": Row("3b: … with noise", problems.TwoSequence(100, 3, "3b"), 41_740, 41_740),
-    "two-sequence-targets": Row("3c: … with noisy targets", problems.TwoSequence(100, 3, "3c"), 100_000, 50_000),
+    "two-sequence-1000": Row("3a: two sequences, T = 1000, N = 3", problems.TwoSequence(1000, 3), 60_000, 5_000),
+    "two-sequence-noise": Row("3b: … T = 100, with noise", problems.TwoSequence(100, 3, "3b"), 41_740, 41_740),
+    "two-sequence-targets": Row(
+        "3c: … T = 100, with noisy targets", problems.TwoSequence(100, 3, "3c"), 100_000, 50_000
+    ),
     "adding-100": Row("adding, T = 100", problems.Adding(100), 74_000, 74_000),
     "adding-500": Row("adding, T = 500", problems.Adding(500), 100_000, 40_000),
     "adding-1000": Row("adding, T = 1000", problems.Adding(1000), 100_000, 20_000),
     "multiplication": Row("multiplication, T = 100", problems.Multiplication(100), 200_000, 100_000),
     "order-2": Row("temporal order, two symbols", problems.TemporalOrder(2), 31_390, 31_390),
     "order-3": Row("temporal order, three symbols", problems.TemporalOrder(3), 200_000, 100_000),
-    "copying": Row("copying, T = 20", problems.Copying(20), 100_000, 20_000),
+    "copying": Row("copying, T = 20", problems.Copying(20), 40_000, 20_000),
 }
 
 

@@ -45,7 +45,7 @@ class EmbeddedReber(Problem):
     """Read strings of the embedded Reber grammar and say, at each symbol, which ones may come next.
 
     Each of two edges is taken with probability ½. Before the last symbol comes the second one again, at least
-    7 symbols later, and there only one is possible. The training set has 256 strings, from which batches are drawn; the
+    6 symbols later, and there only one is possible. The training set has 256 strings, from which batches are drawn; the
     test set has 256 others, none of which is in the training set. Both follow from `seed`.
 
     Solved when at every symbol of all strings of both sets the possible symbols are the most active ones.

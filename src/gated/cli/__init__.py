@@ -22,6 +22,7 @@ TASKS = {
     "transcribe": "Speech, or lines of print, to text.",
     "translate": "From one language to another, learnt from pairs of sentences.",
 }
+DEMOS = {**TASKS, "lags": "The adding problem of 1997: an LSTM remembers, a plain RNN does not."}
 
 
 def info(as_json: bool) -> None:
@@ -68,7 +69,7 @@ def command(name: str) -> click.Command:
     if name == "info":
         return click.Command("info", params=[JSON], callback=info, help=COMMANDS["info"])
     if name == "demo":
-        return Lazy("demo", TASKS, demo, COMMANDS["demo"])
+        return Lazy("demo", DEMOS, demo, COMMANDS["demo"])
     module = importlib.import_module(f"gated.cli.{name}")
     return Lazy(name, VERBS | module.MORE, module.command, TASKS[name])
 

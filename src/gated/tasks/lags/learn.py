@@ -1,0 +1,174 @@
+"""Learning a problem until its criterion holds, and counting the sequences."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from gated._check import one_of, within
+from gated.layers import GRU, LSTM, RNN
+from gated.problems import Batch, Problem
+from gated.train import seeded
+
+KINDS = ("lstm", "no forget gate", "gru", "rnn")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to learn: the same for all problems."""
+
+    H: int = 32  # units
+    B: int = 8  # sequences an update
+    lr: float = 1e-2  # Adam's
+    clip: float | None = 1.0  # of the gradient's norm
+    layer_norm: bool = False  # of the recurrent layer
+    check: int = 256  # sequences between two tests, of a problem that is tested
+
+    def __post_init__(self) -> None:
+        for name, low in {"H": 1, "B": 1, "lr": 0.0, "check": 1}.items():
+            within(f"lags.Recipe {name}", getattr(self, name), low)
+        if self.clip is not None:
+            within("lags.Recipe clip", self.clip, 0.0)
+
+
+@dataclass
+class Solved:
+    """What became of it: the sequences it took, or None, of those it saw."""
+
+    sequences: int | None
+    seen: int
+    seconds: float
+    diverged: bool = False
+    losses: list[float] = field(default_factory=list)  # of every update
+
+
+class Net(nn.Module):
+    """One recurrent layer and a linear one.
+
+        y_t = softmax(W h_t + b)  or  W h_t + b
+
+    Gates that keep and write start by chrono at the problem's length: b_f = -b_i = log u (Tallec & Ollivier 2018). So
+    do the input gates of the LSTM without forget gate, which the paper starts shut as well, against drift (section 4).
+    """
+
+    def __init__(self, problem: Problem, kind: str, recipe: Recipe) -> None:
+        super().__init__()
+        one_of("lags kind", kind, KINDS)
+        (I, O), H, T, norm = problem.sizes, recipe.H, problem.longest, recipe.layer_norm
+        self.layer = (
+            LSTM(I, H, chrono=T, layer_norm=norm) if kind == "lstm"
+            else LSTM(I, H, forget_gate=False, layer_norm=norm) if kind == "no forget gate"
+            else GRU(I, H, chrono=T, layer_norm=norm) if kind == "gru"
+            else RNN(I, H, layer_norm=norm)
+        )  # fmt: skip
+        if kind == "no forget gate":
+            with torch.no_grad():
+                weights = self.layer.weights(0, 0)
+                weights["bias_hh"][:H] = 0
+                bias = weights["shift_i"] if norm else weights["bias_ih"][:H]
+                bias.uniform_(1, T - 1).log_().neg_()
+        self.head = nn.Linear(H, O)
+        self.output = problem.output
+
+    def forward(self, batch: Batch) -> Float32[Tensor, "N O"]:
+        """Logits, or numbers, at the N steps of `batch.where`."""
+        h, _ = self.layer(batch.x, lengths=batch.lengths)
+        return self.head(h[batch.where])
+
+    def loss(self, batch: Batch, a: Float32[Tensor, "N O"]) -> Float32[Tensor, ""]:
+        """Cross-entropy, or the square error, summed over outputs, the mean over the steps."""
+        target = batch.target[batch.where]
+        if self.output == "softmax":
+            return -(target * F.log_softmax(a, -1)).sum(-1).mean()
+        return (a - target).square().sum(-1).mean()
+
+    def said(self, batch: Batch, a: Float32[Tensor, "N O"]) -> Float32[Tensor, "T B O"]:
+        """The outputs at their steps, and zeros elsewhere."""
+        y = torch.zeros_like(batch.truth)
+        y[batch.where] = a.softmax(-1) if self.output == "softmax" else a
+        return y
+
+
+Tell = Callable[[int, float, float, float], None]  # sequences, loss, mean error and share wrong, after every update
+
+
+def solve(
+    problem: Problem,
+    kind: str = "lstm",
+    *,
+    recipe: Recipe = Recipe(),
+    seed: int = 0,
+    cap: int = 100_000,
+    tell: Tell | None = None,
+) -> Solved:
+    """Learn until the problem's criterion holds, or `cap` sequences were seen.
+
+    Every update learns from B new sequences. All of them are counted, those of the last update too. A criterion on
+    training sees what was said of a sequence before it was learnt from. The sequences of a test come from another
+    stream, are the same at each test, and are not counted. The caller's generators are not touched.
+
+    This is no `train.fit`: what stops it is a criterion on the stream it learns from.
+    """
+    with seeded(seed):
+        net = Net(problem, kind, recipe)
+    rng = np.random.default_rng((seed, 0))
+    criterion = problem.criterion
+    adam = torch.optim.Adam(net.parameters(), recipe.lr, fused=True)
+    wrongs, errors = [np.zeros(0, bool)], [np.zeros(0, np.float32)]
+    solved = Solved(None, 0, 0.0)
+    began, kept, checked = time.perf_counter(), 0, 0
+    while solved.seen < cap:
+        batch = problem.batch(rng, recipe.B)
+        a = net(batch)
+        loss = net.loss(batch, a)
+        adam.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(net.parameters(), recipe.clip or math.inf)
+        if not math.isfinite(norm.item()):
+            solved.diverged = True
+            break
+        adam.step()
+        wrong, error = problem.judge(batch, net.said(batch, a.detach()))
+        solved.seen += recipe.B
+        solved.losses.append(loss.item())
+        wrongs.append(wrong)
+        errors.append(error)
+        kept += recipe.B
+        if kept > 2 * criterion.n + 4096:  # forget what no criterion asks for
+            whole = np.concatenate(wrongs)[-criterion.n :], np.concatenate(errors)[-criterion.n :]
+            wrongs, errors, kept = [whole[0]], [whole[1]], len(whole[0])
+        if tell:
+            tell(solved.seen, loss.item(), float(error.mean()), float(wrong.mean()))
+        if criterion.on == "training":
+            holds = not wrong.any() or criterion.fewer > 1
+            holds = holds and criterion.holds(np.concatenate(wrongs), np.concatenate(errors))
+        else:
+            due = solved.seen - checked >= recipe.check
+            checked = solved.seen if due else checked
+            holds = due and passes(net, problem, seed)
+        if holds:
+            solved.sequences = solved.seen
+            break
+    solved.seconds = time.perf_counter() - began
+    return solved
+
+
+@torch.no_grad()
+def passes(net: Net, problem: Problem, seed: int) -> bool:
+    """Does it pass the problem's test? It ends as soon as too many are wrong."""
+    criterion, wrongs, errors = problem.criterion, [], []
+    for batch in problem.tests(np.random.default_rng((seed, 1))):
+        wrong, error = problem.judge(batch, net.said(batch, net(batch)))
+        wrongs.append(wrong)
+        errors.append(error)
+        if sum(int(one.sum()) for one in wrongs) >= criterion.fewer:
+            return False
+    return criterion.holds(np.concatenate(wrongs), np.concatenate(errors))

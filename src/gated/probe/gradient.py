@@ -16,6 +16,7 @@ Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013, §2.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,37 +34,25 @@ from gated.probe.watch import Call, Seen, titled, watch
 POINTS = 4  # steps t of each sequence, evenly spread over its second half
 LONGEST = 1000  # steps of a sequence that a gradient is followed through: its last ones
 ROWS = 8  # sequences of a batch that are followed
-REACHED = 0.25  # share of all (sequence, t) that must reach a lag for it to be told
+REACHED = 0.5  # share of all (sequence, t) that reach the longest lag told
 LEFT, TENFOLD = 1e-3, 10.0
 BESIDE: dict[str, type] = {"an RNN": RNN, "a GRU": GRU, "an LSTM": LSTM}
 
 
 @dataclass
 class Curves:
-    """Sums of norms by lag, of one layer in one direction: its states' curves, and how many t reach each lag."""
+    """The norms by lag of one layer in one direction, for every sequence and t."""
 
-    sums: dict[str, Float[np.ndarray, " N"]] = field(default_factory=dict)
-    counts: Float[np.ndarray, " N"] = field(default_factory=lambda: np.zeros(0))
-
-    def add(self, norms: dict[str, Float[np.ndarray, " n"]]) -> None:
-        """Another t: norms by state, from lag 0 on."""
-        n = len(next(iter(norms.values())))
-        self.counts = _sum(self.counts, np.ones(n))
-        for name, values in norms.items():
-            self.sums[name] = _sum(self.sums.get(name, np.zeros(0)), values)
+    found: list[dict[str, Float[np.ndarray, " _"]]] = field(default_factory=list)  # by state, from lag 0 on
 
     def flow(self, name: str, layer: str) -> Flow:
-        """The mean over those that reach a lag."""
-        far = int((self.counts >= REACHED * self.counts[0]).sum())
-        norms = {state: values[:far] / self.counts[:far] for state, values in self.sums.items()}
+        """The mean over those that reach the longest lag told, the same ones at every lag."""
+        states = list(self.found[0])
+        reach = sorted((len(one[states[0]]) for one in self.found), reverse=True)
+        far = reach[math.ceil(REACHED * len(reach)) - 1]
+        mine = [one for one in self.found if len(one[states[0]]) >= far]
+        norms = {state: np.mean([one[state][:far] for one in mine], 0) for state in states}
         return Flow(name, layer, np.arange(far, dtype=float), norms, told(norms))
-
-
-def _sum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    out = np.zeros(max(len(a), len(b)))
-    out[: len(a)] += a
-    out[: len(b)] += b
-    return out
 
 
 def told(norms: dict[str, Float[np.ndarray, " N"]]) -> str:
@@ -77,16 +66,16 @@ def told(norms: dict[str, Float[np.ndarray, " N"]]) -> str:
     if far == 0:
         return "one step only: nothing flows"
     if not np.isfinite(r).all():
-        return f"explodes: past all numbers after {int(np.argmax(~np.isfinite(r)))} steps"
+        return f"explodes: past all numbers after {_steps(int(np.argmax(~np.isfinite(r))))}"
     small = np.flatnonzero(r >= LEFT)
     if small[-1] < far:
-        return f"vanishes: a thousandth is left after {int(small[-1]) + 1} steps"
+        return f"vanishes: a thousandth is left after {_steps(int(small[-1]) + 1)}"
     pace = _pace(r)
     if r[-1] >= TENFOLD and pace > 0:
         return f"explodes: grows tenfold every {_number(1 / pace)} steps"
     if r[-1] > 1:
-        return f"lives on: {r[-1]:.2g} times as large after {far} steps"
-    return f"lives on: {100 * r[-1]:.2g} % is left after {far} steps"
+        return f"lives on: {r[-1]:.2g} times as large after {_steps(far)}"
+    return f"lives on: {_number(100 * float(r[-1]))} % is left after {_steps(far)}"
 
 
 def _pace(r: np.ndarray) -> float:
@@ -94,6 +83,10 @@ def _pace(r: np.ndarray) -> float:
     lags = np.arange(len(r))
     mine = (lags >= len(r) // 2) & (r > 0)
     return float(np.polyfit(lags[mine], np.log10(r[mine]), 1)[0]) if mine.sum() > 1 else 0.0
+
+
+def _steps(n: int) -> str:
+    return f"{n:,} step" + ("s" if n != 1 else "")
 
 
 def _number(n: float) -> str:
@@ -118,15 +111,18 @@ def projected(layer: Recurrent, x: Float[Tensor, "T I"], hx: Any = None, seed: i
             with torch.no_grad():
                 _, hx = own(x[:-LONGEST], hx)
         x = x[-LONGEST:]
-    ts = points(len(x))
+    ahead = points(len(x))
+    ways = [ahead, [len(x) - 1 - t for t in ahead]][: len(own.suffixes)]  # in each direction's own time the same
+    ts = [t for way in ways for t in way]
     many = x[:, None].repeat(1, len(ts), 1).requires_grad_(True)
     y, _, trace = own(many, _each(lambda a: a[:, None].repeat(1, len(ts), 1), hx), grad_trace=True)
     draw = torch.Generator().manual_seed(seed)
     p = torch.randn(y.shape[-1], generator=draw, dtype=torch.float64).to(y.device)
     torch.stack([y[t, k] @ (p / p.norm()) for k, t in enumerate(ts)]).sum().backward()
+    states, K = own.cell.states, len(ahead)
     return [
         [
-            [_norms({s: way[f"d{s}"][:, k] for s in own.cell.states}, t, d == 1) for k, t in enumerate(ts)]
+            [_norms({s: way[f"d{s}"][:, d * K + k] for s in states}, t, d == 1) for k, t in enumerate(ways[d])]
             for d, way in enumerate(one)
         ]
         for one in trace
@@ -176,7 +172,7 @@ def flows(
                 for d, at in enumerate(one):
                     title = titled(call.name, k, d if own.bidirectional else None)
                     for norms in at:
-                        curves.setdefault(title, Curves()).add(norms)
+                        curves.setdefault(title, Curves()).found.append(norms)
     return [found.flow(name, title) for title, found in curves.items()]
 
 
@@ -209,7 +205,7 @@ def real(name: str, network: nn.Module, cases: Iterable[tuple[Callable[[nn.Modul
         for n, (steps, loss) in enumerate(found):
             loss.backward(retain_graph=n < len(found) - 1)
             for title, norms in _gathered(seen, steps):
-                curves.setdefault(title, Curves()).add(norms)
+                curves.setdefault(title, Curves()).found.append(norms)
     return [found.flow(name, title) for title, found in curves.items()]
 
 

@@ -8,7 +8,7 @@ plain RNN, h stands in their place: open where |h| > 0.95, where tanh lets no gr
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -27,13 +27,12 @@ PIECE = 4096  # steps counted at a time, which bounds the memory of it
 class Tally:
     """Sums over the steps of one layer in one direction."""
 
-    way: Way
+    way: Way  # the first that was counted, without its steps
     steps: int = 0
     longest: int = 0
     opened: dict[str, Tensor] = field(default_factory=dict)  # by gate, on how many steps each unit's was open
     shut: dict[str, Tensor] = field(default_factory=dict)
     kept: Tensor | None = None  # Σ ln keep
-    written: Tensor | None = None  # Σ |write|
     h: tuple[Tensor, Tensor] | None = None  # Σ h − shift and Σ (h − shift)²
     shift: Tensor | None = None
 
@@ -55,9 +54,8 @@ class Tally:
         self.h = sums if self.h is None else (self.h[0] + sums[0], self.h[1] + sums[1])
         found = kept(way)
         if found is not None:
-            logs, size = found.keep.log().sum(0), found.write.abs().sum(0)
+            logs = found.keep.log().sum(0)
             self.kept = logs if self.kept is None else self.kept + logs
-            self.written = size if self.written is None else self.written + size
 
     @property
     def deviation(self) -> Float[np.ndarray, " H"]:
@@ -78,9 +76,10 @@ class Tally:
         unused = float((self.deviation < STILL).mean()) if self.steps else 0.0
         rows = []
         for gate in self.opened if self.steps else ():
-            often = [(counts[gate] >= OFTEN * self.steps).double().mean().item() for counts in (self.opened, self.shut)]
-            told = advice(self.way, gate, *often, unused)
-            rows.append(Health(self.way.name, gate, *often, unused, told))
+            counts = self.opened[gate], self.shut[gate]
+            opened, shut = ((count >= OFTEN * self.steps).double().mean().item() for count in counts)
+            told = advice(self.way, gate, opened, shut, unused)
+            rows.append(Health(self.way.name, gate, opened, shut, unused, told))
         return rows
 
 
@@ -98,11 +97,12 @@ def _count(counts: dict[str, Tensor], name: str, holds: Tensor) -> None:
     counts[name] = counts[name] + found if name in counts else found
 
 
-def count(ways: Iterable[Way]) -> dict[str, Tally]:
-    """The tallies of all layers and directions, by name."""
-    found: dict[str, Tally] = {}
+def count(ways: Iterable[Way], tallies: dict[str, Tally] | None = None) -> dict[str, Tally]:
+    """The tallies of all layers and directions, by name; added to those that are given."""
+    found = {} if tallies is None else tallies
     for way in ways:
-        found.setdefault(way.name, Tally(way)).add(way)
+        bare = {name: value.new_empty(0, value.shape[-1]) for name, value in way.values.items()}
+        found.setdefault(way.name, Tally(replace(way, values=bare))).add(way)
     return found
 
 

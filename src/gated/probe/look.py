@@ -19,9 +19,9 @@ from gated._check import InputError, one_of, refuse, want, within
 from gated.probe import gradient
 from gated.probe.case import Case, Part, View
 from gated.probe.document import Document, Example, Flow, Layer, Memory
-from gated.probe.health import Tally, rows_of, telling
+from gated.probe.health import Tally, count, rows_of, telling
 from gated.probe.memory import kept
-from gated.probe.watch import Call, Way, watch
+from gated.probe.watch import Call, Way, evaluated, watch
 
 TASKS = ("forecast", "translate", "transcribe")
 UNITS = 8  # of a layer that are shown, where none are named
@@ -44,13 +44,8 @@ def look(
     Errors: no run folder, another kind of data, no layer of that name, no such unit.
     """
     within("probe examples", examples, 1, 100)
-    shown = view(run, data, examples, seed, lengths)
-    network, was = shown.network, shown.network.training
-    network.eval()
-    try:
-        return _looked(shown, units, layer, seed, attribute)
-    finally:
-        network.train(was)
+    with evaluated(run):
+        return _looked(view(run, data, examples, seed, lengths), units, layer, seed, attribute)
 
 
 def view(run: Any, data: Any, count: int, seed: int = 0, lengths: Any = None) -> View:
@@ -85,8 +80,7 @@ def _looked(shown: View, units: Sequence[int] | None, layer: str, seed: int, att
     known = find_spec("captum") is not None
     for case in shown.cases:
         calls = _calls(shown.network, case, layer)
-        for way in _ways(calls):
-            tallies.setdefault(way.name, Tally(way)).add(way)
+        count(_ways(calls, layer), tallies)
         if not chosen:
             want(bool(tallies), "probe layer", "part of a layer's name", repr(layer), _names(shown, case))
             chosen = {name: _units(tally, units) for name, tally in tallies.items()}
@@ -116,10 +110,10 @@ def _calls(network: nn.Module, case: Case, layer: str) -> list[Call]:
     return [call for call in seen.whole() if any(layer in way.name for way in call.ways())]
 
 
-def _ways(calls: Sequence[Call]) -> Iterator[Way]:
+def _ways(calls: Sequence[Call], layer: str) -> Iterator[Way]:
     for call in calls:
         for row in range(call.x.shape[1]):
-            yield from (way for way in call.ways(row) if len(way))
+            yield from (way for way in call.ways(row) if len(way) and layer in way.name)
 
 
 def _names(shown: View, case: Case) -> str:

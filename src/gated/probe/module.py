@@ -7,7 +7,6 @@ those of evaluation: without dropout, with zoneout at its expectation.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from gated.layers import Recurrent
 from gated.probe import gradient
 from gated.probe.document import Flow, Health, Memory
 from gated.probe.health import count, rows_of
-from gated.probe.watch import Call, Way, watch
+from gated.probe.watch import Call, Way, evaluated, watch
 
 
 def gates(module: nn.Module, *inputs: Any, **words: Any) -> list[Way]:
@@ -60,18 +59,6 @@ def _live(module: nn.Module, inputs: tuple, words: dict[str, Any]) -> Iterator[W
 
 
 def _calls(module: nn.Module, inputs: tuple, words: dict[str, Any]) -> list[Call]:
-    with torch.no_grad(), _evaluated(module), watch(module) as seen:
+    with torch.no_grad(), evaluated(module), watch(module) as seen:
         module(*inputs, **words)
     return seen.whole()
-
-
-@contextmanager
-def _evaluated(module: nn.Module) -> Iterator[None]:
-    training = {part: part.training for part in module.modules()} if isinstance(module, nn.Module) else {}
-    for part in training:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part, was in training.items():
-            part.training = was

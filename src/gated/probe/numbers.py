@@ -14,7 +14,7 @@ from gated.probe.document import Attribution, Document, Example, Flow, Health, L
 
 WIDTH = 120
 TOLD = 5  # places of the input that a table names for an attribution
-MARKS = (1, 10, 100, 1000)  # lags at which a table tells what is left
+LAGS = (1, 10, 100)  # lags at which a table tells what is left
 
 
 def rows(found: Any) -> list[dict[str, Any]]:
@@ -95,7 +95,10 @@ def numbers(document: Document) -> str:
     if document.memory:
         parts.append("How long it remembers: half-lives in steps of the layer\n" + table(map(_life, document.memory)))
     if document.flow:
-        told = table({"layer": f.layer, "network": f.name, **_left(f), "the gradient": f.said} for f in document.flow)
+        far = [lag for lag in LAGS if any(lag < len(f.lags) for f in document.flow)]
+        told = table(
+            {"layer": f.layer, "network": f.name, **_left(f, far), "the gradient": f.said} for f in document.flow
+        )
         parts.append("Gradient flow: what is left of it after so many steps\n" + told)
     if document.health:
         told = [
@@ -118,11 +121,11 @@ def _life(memory: Memory) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _left(flow: Flow) -> dict[str, str]:
+def _left(flow: Flow, far: Sequence[int]) -> dict[str, str]:
     """The norm at some lags over that at lag 0, of the state that keeps most."""
     ratios = [v / v[0] for v in flow.norms.values() if len(v) and v[0] > 0]
     best = max(ratios, key=lambda r: float(r[-1]), default=np.zeros(0))
-    return {f"lag {lag}": f"{best[lag]:.2g}" if lag < len(best) else "" for lag in MARKS[:3]}
+    return {f"lag {lag}": f"{best[lag]:.2g}" if lag < len(best) else "" for lag in far}
 
 
 def _advice(found: Sequence[Health]) -> str:

@@ -29,14 +29,15 @@ class Call:
     start: list[Values]  # by layer, the states before the first step (D, B, ·)
     end: list[Values]  # and after the last
     trace: list[list[Values]]  # by layer and direction; d-values too where gradients are watched
+    training: bool  # whether the layer was
 
     def ways(self, row: int = 0) -> Iterator[Way]:
         """Every layer and direction on one sequence of the batch, cut to its length."""
         many, T = len(self.layer.suffixes), len(self.x)
         steps = T if self.lengths is None else int(self.lengths[row])
         rates = dict(zip(self.layer.cell.states, self.layer.zoneout, strict=True))
-        zone = {} if self.layer.training else {name: float(rate) for name, rate in rates.items() if rate}
-        known = not (self.layer.training and any(self.layer.zoneout))
+        zone = {} if self.training else {name: float(rate) for name, rate in rates.items() if rate}
+        known = not (self.training and any(self.layer.zoneout))
         for k, directions in enumerate(self.trace):
             for d, found in enumerate(directions):
                 values = {name: value[:steps, row] for name, value in found.items()}
@@ -145,6 +146,19 @@ def watch(module: nn.Module, gradients: bool = False) -> Iterator[Seen]:
             layer.path = path
 
 
+@contextmanager
+def evaluated(module: Any) -> Iterator[None]:
+    """Within the block all of a module is in evaluation, after it as before."""
+    training = {part: part.training for part in module.modules()} if isinstance(module, nn.Module) else {}
+    for part in training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part, was in training.items():
+            part.training = was
+
+
 def _call(name: str, layer: Recurrent, args: tuple, words: dict[str, Any], result: Any, gradients: bool) -> Call:
     x = words["input"] if "input" in words else args[0]
     hx = words.get("hx", args[1] if len(args) > 1 else None)
@@ -165,8 +179,8 @@ def _call(name: str, layer: Recurrent, args: tuple, words: dict[str, Any], resul
         return value.transpose(0, 1) if batch.batch_first and batch.packed is None else value
 
     trace = [[{k: turned(v) for k, v in way.items()} for way in one] for one in result[2]]
-    states = [[{k: v.detach() for k, v in one.items()} for one in side] for side in (first, last)]
-    return Call(name, layer, inside.detach(), lengths, *states, trace)
+    start, end = ([{k: v.detach() for k, v in one.items()} for one in side] for side in (first, last))
+    return Call(name, layer, inside.detach(), lengths, start, end, trace, layer.training)
 
 
 def _goes_on(one: Call, two: Call) -> bool:

@@ -57,7 +57,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     notes = [f"Shown is the first of {many} members."] if many > 1 else []
     return View(
         f"{run.schema.target}, {rule.horizon} {_unit(panel.freq)}s ahead", "forecast", network, fresh.eval(), cases,
-        f"the median {_unit(panel.freq)}s ahead", (*run.summary().splitlines(), *notes),
+        "a median ahead", (*run.summary().splitlines(), *notes),
         tuple({k: float(v) for k, v in row.items()} for row in run.history),
     )  # fmt: skip
 

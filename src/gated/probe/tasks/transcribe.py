@@ -75,7 +75,9 @@ def _case(run: Run, network: Network, item: read.Item, x: np.ndarray, best: Read
         return found
 
     def losses(log_p: Tensor) -> list[tuple[dict[str, int], Tensor]]:
-        return [({"layers": t}, log_p[t].max()) for t in points(len(log_p))]
+        ahead = points(len(log_p))
+        back = [len(log_p) - 1 - t for t in ahead] if network.shape.both else []
+        return [({"layers": t}, log_p[t].max()) for t in (*ahead, *back)]
 
     seen = Input(
         how.kind, T, "second" if sound else "column", scale=(0.0, how.unit), picture=x, marks=marks, said=best.text,

@@ -28,6 +28,7 @@ from gated.tasks.translate.search import Translation
 from gated.tasks.translate.tokens import SPECIAL, Tokens
 
 TOLD = 3  # tokens of a sentence that are attributed
+PLACEHOLDER = "{…}"
 LAYERS = ("decoder.bottom", "decoder.top")
 
 
@@ -116,6 +117,8 @@ def _shown(tokens: Tokens, id: int) -> str:
     if id < len(SPECIAL):
         return SPECIAL[id]
     piece = tokens.piece(id)
+    if piece in tokens.sentinels:
+        return PLACEHOLDER
     if not piece.strip():
         return "␣"
     begins = piece.startswith(" ") or tokens.kind != "bpe"

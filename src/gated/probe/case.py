@@ -18,6 +18,11 @@ def nothing(*given: Any) -> tuple[()]:
     return ()
 
 
+def curve(history: Sequence[dict[str, Any]]) -> tuple[dict[str, float], ...]:
+    """The rows of a fit as the document has them: numbers alone."""
+    return tuple({k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in history)
+
+
 @dataclass(frozen=True)
 class Part:
     """One side of a case, with its own places: what is read, or what is written."""

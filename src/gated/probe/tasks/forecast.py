@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gated import train
 from gated._check import want
-from gated.probe.case import COUNTED, Case, Part, View
+from gated.probe.case import COUNTED, Case, Part, View, curve
 from gated.probe.document import Attribution, Input
 from gated.probe.inputs import attribution, remark
 from gated.tasks.forecast import clock as clocks
@@ -58,7 +58,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     return View(
         f"{run.schema.target}, {rule.horizon} {_unit(panel.freq)}s ahead", "forecast", network, fresh.eval(), cases,
         "a median ahead", (*run.summary().splitlines(), *notes),
-        tuple({k: float(v) for k, v in row.items()} for row in run.history),
+        curve(run.history),
     )  # fmt: skip
 
 

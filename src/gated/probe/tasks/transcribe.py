@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gated import train
 from gated._check import refuse
-from gated.probe.case import COUNTED, Case, Part, View
+from gated.probe.case import COUNTED, Case, Part, View, curve
 from gated.probe.document import Attribution, Input, Mark
 from gated.probe.gradient import points
 from gated.probe.inputs import attribution, remark
@@ -44,7 +44,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     cases = [*(_case(run, network, item, x, one) for item, x, one in shown), *map(_counted, xs[count:])]
     return View(
         "a transcriber", "transcribe", network, fresh.eval(), cases, "log p of a step's symbol",
-        tuple(run.summary().splitlines()), tuple({k: float(v) for k, v in row.items()} for row in run.history),
+        tuple(run.summary().splitlines()), curve(run.history),
     )  # fmt: skip
 
 

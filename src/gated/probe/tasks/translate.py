@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gated import train
 from gated._check import refuse, want
-from gated.probe.case import COUNTED, Case, Part, View
+from gated.probe.case import COUNTED, Case, Part, View, curve
 from gated.probe.document import Attribution, Input, Mark
 from gated.probe.gradient import points
 from gated.probe.inputs import attribution, remark
@@ -54,7 +54,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     cases = [_case(run, network, line, one, k < count) for k, (line, one) in enumerate(zip(fits, found, strict=True))]
     return View(
         "a translator", "translate", network, fresh.eval(), cases, "log p of a written token",
-        tuple(run.summary().splitlines()), tuple({k: float(v) for k, v in row.items()} for row in run.history),
+        tuple(run.summary().splitlines()), curve(run.history),
     )  # fmt: skip
 
 

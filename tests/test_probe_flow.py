@@ -215,8 +215,15 @@ def test_a_sum_that_is_off_is_said():
 
 def test_without_captum_it_says_what_to_install(monkeypatch):
     """A missing extra is one line that names it."""
-    monkeypatch.setitem(sys.modules, "captum", None)
-    monkeypatch.delitem(sys.modules, "captum.attr", raising=False)
+
+    class Nowhere:
+        def find_spec(self, name, *rest):
+            if name.partition(".")[0] == "captum":
+                raise ModuleNotFoundError(f"No module named {name!r}", name="captum")
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "captum"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Nowhere(), *sys.meta_path])
     with pytest.raises(InputError, match=r"Install it with: pip install 'gated\[probe\]'"):
         probe.attribution(lambda x: x[:, 0], torch.ones(1, 3))
 

@@ -45,13 +45,18 @@ class Curves:
 
     found: list[dict[str, Float[np.ndarray, " _"]]] = field(default_factory=list)  # by state, from lag 0 on
 
-    def flow(self, name: str, layer: str) -> Flow:
-        """The mean over those that reach the longest lag told, the same ones at every lag."""
+    def flow(self, name: str, layer: str, scaled: bool = False) -> Flow:
+        """The mean over those that reach the longest lag told, the same ones at every lag.
+
+        scaled: by one factor, so that h begins at 1.
+        """
         states = list(self.found[0])
         reach = sorted((len(one[states[0]]) for one in self.found), reverse=True)
         far = reach[math.ceil(REACHED * len(reach)) - 1]
         mine = [one for one in self.found if len(one[states[0]]) >= far]
         norms = {state: np.mean([one[state][:far] for one in mine], 0) for state in states}
+        if scaled and norms["h"][0] > 0:
+            norms = {state: values / norms["h"][0] for state, values in norms.items()}
         return Flow(name, layer, np.arange(far, dtype=float), norms, told(norms))
 
 
@@ -195,7 +200,8 @@ def real(name: str, network: nn.Module, cases: Iterable[tuple[Callable[[nn.Modul
     """The curves of a network's real outputs: norms of ∂L/∂h_s and ∂L/∂c_s before the step that L belongs to.
 
     cases: a call of a network on one sequence, and what of its result are the L: each with the steps of the layers that
-    it belongs to, by the layer's path in the network. Layers that are not named are left out.
+    it belongs to, by the layer's path in the network. Layers that are not named are left out. An output has units of
+    its own, so the curves are scaled: h begins at 1, as by a random direction.
     """
     curves: dict[str, Curves] = {}
     own = copy.deepcopy(network).eval()
@@ -206,7 +212,7 @@ def real(name: str, network: nn.Module, cases: Iterable[tuple[Callable[[nn.Modul
             loss.backward(retain_graph=n < len(found) - 1)
             for title, norms in _gathered(seen, steps):
                 curves.setdefault(title, Curves()).found.append(norms)
-    return [found.flow(name, title) for title, found in curves.items()]
+    return [found.flow(name, title, scaled=True) for title, found in curves.items()]
 
 
 def _gathered(seen: Seen, steps: dict[str, int]) -> Iterable[tuple[str, dict[str, np.ndarray]]]:

@@ -152,6 +152,14 @@ def test_shares_of_an_lstm_are_its_gates():
         close(found[s], f[s + 1 : 10].prod(0) * i[s] * g[s])
 
 
+def test_zoneout_keeps_beside_the_gate():
+    """In evaluation zoneout's share of the last state is kept too: keep = k + (1 − k) f, write = (1 − k) i ⊙ g."""
+    (way,) = probe.gates(gated.LSTM(I, H, zoneout=(0.1, 0.3), dtype=torch.float64), sequences()[:, :1])
+    _, keep, write, _ = probe.kept(way)
+    close(keep, 0.3 + 0.7 * way.values["f"])
+    close(write, 0.7 * way.values["i"] * way.values["g"])
+
+
 def test_a_backward_direction_is_a_mirrored_forward_one():
     """Run on the flipped sequence with the same weights, the forward direction keeps and writes the same, mirrored."""
     layer = gated.LSTM(I, H, bidirectional=True, dtype=torch.float64)

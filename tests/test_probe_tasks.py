@@ -261,6 +261,21 @@ def test_print_is_shown_by_its_columns(tmp_path):
     assert not example.attributions
 
 
+def test_each_question_is_asked_of_a_run_too(desk, found):
+    """half_lives, flow and gates of a run, or its folder, are those of the document."""
+    data = str(desk / DATA["translate"])
+    document = found["translate"]
+    for one, two in zip(probe.half_lives(desk / "translate", data), document.memory, strict=True):
+        np.testing.assert_allclose(one.half_life, two.half_life, rtol=1e-9)
+    told = probe.flow(run(desk, "translate"), data)
+    assert [(flow.name, flow.layer, flow.said) for flow in told] == [
+        (flow.name, flow.layer, flow.said) for flow in document.flow
+    ]
+    way = probe.gates(desk / "translate", data)[0]
+    layer = document.examples[0].layers[0]
+    np.testing.assert_allclose(layer.values["c"], way.values["c"][:, list(layer.chosen)].T)
+
+
 # ---- the command
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from gated.probe.document import Attribution, Input
 
-COUNTED = 64  # sequences that half-lives and shares of gates are of, at most, be they shown or not
+COUNTED = 64  # sequences that half-lives and shares of gates are of, at most, be they shown or not,
+FOLLOWED = 3  # and of these the first, whose gradients are followed
 
 
 def nothing(*given: Any) -> tuple[()]:
@@ -41,6 +42,10 @@ class Case:
     read: Callable[[nn.Module], Any]  # one call of a network
     parts: tuple[Part, ...] = ()  # none of a sequence that is only counted
     losses: Callable[[Any], Sequence[tuple[dict[str, int], Tensor]]] = nothing  # of what `read` gave
+
+    def hidden(self) -> Case:
+        """The same, not shown."""
+        return replace(self, parts=())
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gated.probe.document import Health, Memory
-from gated.probe.memory import gates_of, kept, memory, remembers
+from gated.probe.memory import gates_of, keeps, memory, remembers
 from gated.probe.watch import Way
 
 OPEN, SHUT, OFTEN, STILL = 0.95, 0.05, 0.95, 1e-3
@@ -40,7 +40,7 @@ class Tally:
         """Count another sequence."""
         self.steps, self.longest = self.steps + len(way), max(self.longest, len(way))
         for low in range(0, len(way), PIECE):
-            self._add(_piece(way, low, min(low + PIECE, len(way))))
+            self._add(replace(way, values={name: value[low : low + PIECE] for name, value in way.values.items()}))
 
     def _add(self, way: Way) -> None:
         h = way.values["h"].double()
@@ -52,9 +52,9 @@ class Tally:
         h = h - self.shift
         sums = h.sum(0), (h * h).sum(0)
         self.h = sums if self.h is None else (self.h[0] + sums[0], self.h[1] + sums[1])
-        found = kept(way)
-        if found is not None:
-            logs = found.keep.log().sum(0)
+        keep = keeps(way)
+        if keep is not None:
+            logs = keep.log().sum(0)
             self.kept = logs if self.kept is None else self.kept + logs
 
     @property
@@ -81,15 +81,6 @@ class Tally:
             told = advice(self.way, gate, opened, shut, unused)
             rows.append(Health(self.way.name, gate, opened, shut, unused, told))
         return rows
-
-
-def _piece(way: Way, low: int, high: int) -> Way:
-    """These steps of a sequence, with the states before the first of them in the order of time."""
-    values = {name: value[low:high] for name, value in way.values.items()}
-    place = high if way.reverse else low - 1
-    inside = 0 <= place < len(way)
-    start = {name: way.values[name][place] for name in way.cell.states} if inside else way.start
-    return Way(way.name, way.cell, values, start, way.reverse, way.zone, way.known)
 
 
 def _count(counts: dict[str, Tensor], name: str, holds: Tensor) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from gated import checkpoint
 from gated._check import InputError, one_of, refuse, want, within
 from gated.probe import gradient
-from gated.probe.case import Case, Part, View
+from gated.probe.case import FOLLOWED, Case, Part, View
 from gated.probe.document import Document, Example, Flow, Layer, Memory
 from gated.probe.health import Tally, count, rows_of, telling
 from gated.probe.memory import kept
@@ -25,7 +25,6 @@ from gated.probe.watch import Call, Way, evaluated, watch
 
 TASKS = ("forecast", "translate", "transcribe")
 UNITS = 8  # of a layer that are shown, where none are named
-FOLLOWED = 3  # sequences whose gradients are followed, and of a batch as many rows
 
 
 def look(
@@ -48,7 +47,7 @@ def look(
         return _looked(view(run, data, examples, seed, lengths), units, layer, seed, attribute)
 
 
-def view(run: Any, data: Any, count: int, seed: int = 0, lengths: Any = None) -> View:
+def view(run: Any, data: Any = None, count: int = 3, seed: int = 0, lengths: Any = None) -> View:
     """The network and its sequences, by the kind of run."""
     if isinstance(run, nn.Module):
         from gated.probe.tasks import module
@@ -79,12 +78,11 @@ def _looked(shown: View, units: Sequence[int] | None, layer: str, seed: int, att
     chosen: dict[str, list[int]] = {}
     known = find_spec("captum") is not None
     for case in shown.cases:
-        calls = _calls(shown.network, case, layer)
+        calls = calls_of(shown.network, case, layer)
         count(_ways(calls, layer), tallies)
-        if not chosen:
-            want(bool(tallies), "probe layer", "part of a layer's name", repr(layer), _names(shown, case))
-            chosen = {name: _units(tally, units) for name, tally in tallies.items()}
-            want(any(chosen.values()), "probe unit", _room(tallies), units)
+        chosen |= {name: _units(tally, units) for name, tally in tallies.items() if name not in chosen}
+        want(bool(tallies), "probe layer", "part of a layer's name", repr(layer), _names(shown, case))
+        want(any(chosen.values()), "probe unit", _room(tallies), units)
         if len(followed) < FOLLOWED * len(calls):
             followed += [replace(call, trace=[]) for call in calls]
         for part in case.parts:
@@ -94,7 +92,7 @@ def _looked(shown: View, units: Sequence[int] | None, layer: str, seed: int, att
         parts = (part for case in shown.cases for part in case.parts)
         examples = [replace(e, attributions=tuple(part.attribute())) for e, part in zip(examples, parts, strict=True)]
     memories, healths = rows_of(tallies.values())
-    flows = tuple(_flows(shown, followed, layer, seed))
+    flows = tuple(flows_of(shown, followed, layer, seed))
     notes = [_longest(memories)] if memories else []
     if attribute and not known and shown.task != "module":
         notes.append("Which inputs mattered is left out: pip install 'gated[probe]'.")
@@ -104,7 +102,8 @@ def _looked(shown: View, units: Sequence[int] | None, layer: str, seed: int, att
     )  # fmt: skip
 
 
-def _calls(network: nn.Module, case: Case, layer: str) -> list[Call]:
+def calls_of(network: nn.Module, case: Case, layer: str = "") -> list[Call]:
+    """What the layers of a network do on a sequence, those with this in their name."""
     with torch.no_grad(), watch(network) as seen:
         case.read(network)
     return [call for call in seen.whole() if any(layer in way.name for way in call.ways())]
@@ -117,7 +116,7 @@ def _ways(calls: Sequence[Call], layer: str) -> Iterator[Way]:
 
 
 def _names(shown: View, case: Case) -> str:
-    return "It has " + "; ".join(way.name for call in _calls(shown.network, case, "") for way in call.ways()) + "."
+    return "It has " + "; ".join(way.name for call in calls_of(shown.network, case, "") for way in call.ways()) + "."
 
 
 def _room(tallies: dict[str, Tally]) -> str:
@@ -156,15 +155,15 @@ def _layer(way: Way, units: list[int], stride: float) -> Layer:
     return Layer(way.name, way.cell.name, way.units, tuple(units), values, stride, way.reverse, memory, *both)
 
 
-def _flows(shown: View, followed: list[Call], layer: str, seed: int) -> Iterator[Flow]:
+def flows_of(shown: View, followed: Sequence[Call], layer: str = "", seed: int = 0) -> Iterator[Flow]:
     """Every layer's curves: as it is, with its first weights, three other cells beside it, and by the real output."""
     if not followed:
         return
     now, first = shown.named
     found = list(gradient.flows(now, followed, seed=seed))
-    cases = shown.cases[: max(1, FOLLOWED)]
+    cases = shown.cases[:FOLLOWED]
     if shown.fresh is not None:
-        calls = [call for case in cases for call in _calls(shown.fresh, case, layer)]
+        calls = [call for case in cases for call in calls_of(shown.fresh, case, layer)]
         found += gradient.flows(first, calls, seed=seed)
     groups: dict[str, list[Call]] = {}
     for call in followed:
@@ -174,7 +173,7 @@ def _flows(shown: View, followed: list[Call], layer: str, seed: int) -> Iterator
             found += gradient.flows(f"{name} of the same size", calls, other, seed)
     if shown.output:
         told = f"{now}, of {shown.output}"
-        found += gradient.real(told, shown.network, [(case.read, case.losses) for case in cases if case.parts])
+        found += gradient.real(told, shown.network, [(case.read, case.losses) for case in cases])
     order = list(dict.fromkeys(flow.layer for flow in found))
     yield from sorted((flow for flow in found if layer in flow.layer), key=lambda flow: order.index(flow.layer))
 

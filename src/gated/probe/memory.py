@@ -92,21 +92,28 @@ def gates_of(cell: Cell) -> tuple[str, ...]:
 # ---- what was kept
 
 
-def kept(way: Way, units: Any = slice(None)) -> Kept | None:
-    """What these units of a layer kept and wrote at every step; None where the cell has no memory of this kind."""
+def keeps(way: Way, units: Any = slice(None)) -> Float[Tensor, "T U"] | None:
+    """keep of these units at every step; None where the cell has no memory of this kind."""
     found = remembers(way.cell) if way.known else None
     if found is None:
         return None
     name, gate, shut = found
-    s, first = way.values[name][:, units].double(), way.start[name][units].double()
-    keep = way.values[gate][:, units].double() if gate else torch.ones_like(s)
+    keep = way.values[gate][:, units].double() if gate else torch.ones_like(way.values[name][:, units]).double()
     keep = 1 - keep if shut else keep
     if name in way.zone:
         rate = way.zone[name]
         keep = rate + (1 - rate) * keep
-    one = first[None]
-    before = torch.cat([s[1:], one]) if way.reverse else torch.cat([one, s[:-1]])
-    return Kept(name, keep, s - keep * before[: len(s)], first)
+    return keep
+
+
+def kept(way: Way, units: Any = slice(None)) -> Kept | None:
+    """What these units of a layer kept and wrote at every step; None where the cell has no memory of this kind."""
+    keep, found = keeps(way, units), remembers(way.cell)
+    if keep is None or found is None:
+        return None
+    s, first = way.values[found[0]][:, units].double(), way.start[found[0]][units].double()
+    before = torch.cat([s[1:], first[None]]) if way.reverse else torch.cat([first[None], s[:-1]])
+    return Kept(found[0], keep, s - keep * before[: len(s)], first)
 
 
 def half_life(mean_log_keep: Float[np.ndarray, " H"]) -> Float[np.ndarray, " H"]:

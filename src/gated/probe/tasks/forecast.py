@@ -52,7 +52,8 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
         fresh = model.Network(cut)
     for name in ("covariates", "statics"):
         getattr(fresh, name).copy_(getattr(network, name))
-    cases = [_case(run, network, rolled, cut, n, n < len(shown)) for n in range(len(chosen))]
+    cases = [_case(run, network, rolled, cut, n) for n in range(len(chosen))]
+    cases = [*cases[:count], *(case.hidden() for case in cases[count:])]
     many = len(run.learnt.networks)
     notes = [f"Shown is the first of {many} members."] if many > 1 else []
     return View(
@@ -67,11 +68,9 @@ def _spread(all: np.ndarray, count: int) -> np.ndarray:
     return all[np.unique(np.linspace(0, len(all) - 1, min(count, len(all))).round().astype(int))]
 
 
-def _case(run: Run, network: Any, rolled: roll.Rolled, cut: Windows, n: int, shown: bool) -> Case:
+def _case(run: Run, network: Any, rolled: roll.Rolled, cut: Windows, n: int) -> Case:
     rule, panel = run.learnt.recipe, rolled.history
     b = cut.at(torch.tensor([n]), cut.lengths[n : n + 1])
-    if not shown:
-        return Case(lambda network: network(b))
     h, steps = rule.horizon, rule.context * rule.season
     rows = panel.series(n)
     count = min(steps, rows.stop - rows.start)

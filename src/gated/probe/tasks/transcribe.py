@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gated import train
 from gated._check import refuse
-from gated.probe.case import COUNTED, Case, Part, View, curve
+from gated.probe.case import COUNTED, FOLLOWED, Case, Part, View, curve
 from gated.probe.document import Attribution, Input, Mark
 from gated.probe.gradient import points
 from gated.probe.inputs import attribution, remark
@@ -39,9 +39,10 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     network = run.learnt.network.eval()
     with train.seeded(run.config.seed):
         fresh = Network(network.shape)
-    best = [one[0] for one in run.decode(xs[:count], Search())]
-    shown = zip(found.items, xs, best, strict=False)
-    cases = [*(_case(run, network, item, x, one) for item, x, one in shown), *map(_counted, xs[count:])]
+    full = xs[: max(count, FOLLOWED)]
+    best = [one[0] for one in run.decode(full, Search())]
+    cases = [_case(run, network, item, x, one) for item, x, one in zip(found.items, full, best, strict=False)]
+    cases = [*cases[:count], *(case.hidden() for case in cases[count:]), *map(_counted, xs[len(full) :])]
     return View(
         "a transcriber", "transcribe", network, fresh.eval(), cases, "log p of a step's symbol",
         tuple(run.summary().splitlines()), curve(run.history),

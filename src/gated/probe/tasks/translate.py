@@ -51,14 +51,15 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     network = run.learnt.network.eval()
     with train.seeded(run.config.seed):
         fresh = Network(network.shape)
-    cases = [_case(run, network, line, one, k < count) for k, (line, one) in enumerate(zip(fits, found, strict=True))]
+    cases = [_case(run, network, line, one) for line, one in zip(fits, found, strict=True)]
+    cases = [*cases[:count], *(case.hidden() for case in cases[count:])]
     return View(
         "a translator", "translate", network, fresh.eval(), cases, "log p of a written token",
         tuple(run.summary().splitlines()), curve(run.history),
     )  # fmt: skip
 
 
-def _case(run: Run, network: Network, line: str, found: Translation, shown: bool) -> Case:
+def _case(run: Run, network: Network, line: str, found: Translation) -> Case:
     b = batches.collate([found.source], [found.target])
     after = b.after[:, 0].tolist()
     source = [_shown(run.learnt.source, i) for i in found.source]
@@ -84,7 +85,7 @@ def _case(run: Run, network: Network, line: str, found: Translation, shown: bool
         Part(f"{short}: translation", Input("tokens", len(reads), "token", tuple(reads), marks=marks, said=found.text),
              dict.fromkeys(LAYERS, 1.0)),
     )  # fmt: skip
-    return Case(read, parts if shown else (), losses)
+    return Case(read, parts, losses)
 
 
 def _attributed(network: Network, b: batches.Batch, t: int, token: int, word: str) -> Attribution:

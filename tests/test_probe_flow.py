@@ -102,6 +102,22 @@ def test_a_long_sequence_is_followed_through_its_last_steps(monkeypatch):
     close(cut[-1]["h"], whole[-1]["h"][:30])
 
 
+def test_a_real_output_is_followed_to_the_layers_it_names():
+    """The norms are those of the output's own gradient, scaled so that h begins at 1; a t by itself leaves no trace."""
+    layer, x = gated.LSTM(I, H, dtype=torch.float64), sequences()[:, :1]
+    losses = lambda y: [({"": t}, y[t].exp().sum()) for t in (9, 11)]  # noqa: E731
+    (found,) = gradient.real("", layer, [(lambda net: net(x)[0], losses)])
+    right = {"h": [], "c": []}
+    for t in (9, 11):
+        y, _, trace = layer(x, grad_trace=True)
+        y[t].exp().sum().backward()
+        for name, norms in right.items():
+            norms.append(trace[0][0][f"d{name}"][: t + 1, 0].norm(dim=-1).flip(0)[:12].numpy())
+    assert len(found.lags) == 12  # the longest lag that half of them reach
+    for name in ("h", "c"):
+        close(found.norms[name], right[name][1] / right["h"][1][0], 1e-9)
+
+
 def test_beside_a_layer_stand_three_of_its_size():
     """An RNN, a GRU and an LSTM on the same inputs, the same for the same seed; the layer is left as it was."""
     layer, x = gated.LSTM(I, H), sequences(torch.float32)

@@ -261,6 +261,15 @@ def test_print_is_shown_by_its_columns(tmp_path):
     assert not example.attributions
 
 
+def test_without_captum_all_else_is_told(desk, monkeypatch):
+    """Where captum is missing the numbers come without attributions, and say what to install."""
+    monkeypatch.setattr(sys.modules["gated.probe.look"], "find_spec", lambda name: None)
+    document = probe.look(desk / "forecast", examples=1)
+    assert document.summary[-1] == "Which inputs mattered is left out: pip install 'gated[probe]'."
+    assert document.flow
+    assert not any(example.attributions for example in document.examples)
+
+
 def test_each_question_is_asked_of_a_run_too(desk, found):
     """half_lives, flow and gates of a run, or its folder, are those of the document."""
     data = str(desk / DATA["translate"])

@@ -219,4 +219,6 @@ def _gathered(seen: Seen, steps: dict[str, int]) -> Iterable[tuple[str, dict[str
     for call in seen.whole():
         for way in call.ways() if call.name in steps else ():
             t = min(steps[call.name], len(way) - 1)
+            if 2 * (len(way) - 1 - t if way.reverse else t) < len(way) - 1:
+                continue  # early in the direction's own time there are few lags
             yield way.name, _norms({s: way.values[f"d{s}"] for s in way.cell.states}, t, way.reverse)

@@ -1,4 +1,5 @@
-"""Words to calls, nothing more: `gated TASK fit | predict | score …`, `gated demo TASK`, `gated info`.
+"""Words to calls, nothing more: `gated TASK fit | predict | score …`, `gated demo TASK`, `gated info`,
+`gated probe RUN DATA`.
 
 People's output goes to standard error; `--json` prints one object on standard output and nothing else there.
 Status 0 on success, 2 on a user's mistake (one line, no traceback), 130 on Ctrl-C, 1 on a fault of ours.
@@ -61,6 +62,7 @@ COMMANDS = {
     **TASKS,
     "demo": "Learn something real in a minute or two.",
     "info": "Versions, kernels, instruction set, threads, devices.",
+    "probe": "Look inside a run: what it remembers, for how long, and which inputs mattered.",
 }
 
 
@@ -70,6 +72,8 @@ def command(name: str) -> click.Command:
         return click.Command("info", params=[JSON], callback=info, help=COMMANDS["info"])
     if name == "demo":
         return Lazy("demo", DEMOS, demo, COMMANDS["demo"])
+    if name == "probe":
+        return importlib.import_module("gated.cli.probe").command(COMMANDS["probe"])
     module = importlib.import_module(f"gated.cli.{name}")
     return Lazy(name, VERBS | module.MORE, module.command, TASKS[name])
 

@@ -1,0 +1,376 @@
+// Memory, gradient flow, health and training; and the start.
+
+const SHADES = ["accent", "warm", "green", "violet", "ink", "grey"];
+const SHAPES = ["circle", "square", "triangle", "diamond"];
+
+function svg(tag, attributes = {}, ...inside) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...inside);
+  return element;
+}
+
+function shape(kind, x, y, r, colour) {
+  const path = {
+    circle: `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`, square: `M${x - r} ${y - r}h${2 * r}v${2 * r}h${-2 * r}z`,
+    triangle: `M${x} ${y - r}l${r} ${1.8 * r}h${-2 * r}z`, diamond: `M${x} ${y - 1.2 * r}l${r} ${1.2 * r}l${-r} ${1.2 * r}l${-r} ${-1.2 * r}z`,
+  };
+  return svg("path", { d: path[kind], fill: colour });
+}
+
+function decades(low, high, most = 7) { // powers of ten between, at most so many
+  const from = Math.ceil(low - 1e-9), every = Math.max(1, Math.ceil((high - from + 1) / most));
+  return Array.from({ length: Math.max(0, Math.floor((high - from) / every + 1e-9) + 1) }, (_, k) => from + k * every);
+}
+
+const power = (p) => (p >= -3 && p <= 4 ? format(10 ** p, 6) : `10${[...String(p)].map((c) => SUPER[c]).join("")}`);
+
+function evenly(low, high, most = 5) {
+  const each = nice((high - low) / most || 1), ticks = [];
+  for (let k = Math.ceil(low / each - 1e-9); k * each <= high + each * 1e-9; k++) ticks.push(k * each);
+  return ticks;
+}
+
+// Curves over a shared x: {name, colour, dash, shape, x, y}. The legend hides and shows them and tells the values.
+function chart(host, { curves, log = false, across, height = 250, label, legend = true }) {
+  const drawn = make("div"), list = make("ul", "", "legend"), shown = new Set(curves), values = new Map();
+  for (const one of curves) {
+    const button = make("button"), item = make("li"), sample = svg("svg", { viewBox: "0 0 34 12", "aria-hidden": "true" });
+    const value = make("data");
+    sample.append(svg("line", { x1: 1, x2: 33, y1: 6, y2: 6, stroke: one.colour, "stroke-width": 2.2, "stroke-dasharray": one.dash }));
+    if (one.shape) sample.append(shape(one.shape, 17, 6, 3.6, one.colour));
+    button.type = "button";
+    button.setAttribute("aria-pressed", "true");
+    button.append(sample, make("span", one.name), value);
+    button.onclick = () => {
+      if (!shown.delete(one)) shown.add(one);
+      button.setAttribute("aria-pressed", String(shown.has(one)));
+      paint();
+    };
+    values.set(one, value);
+    item.append(button);
+    list.append(item);
+  }
+  const now = make("p", "", "now");
+  host.append(...(legend ? [list] : []), drawn, now);
+  const every = [...new Set(curves.flatMap(({ x }) => [...x]))].filter(Number.isFinite).sort((a, b) => a - b);
+  let at = every.length - 1;
+
+  const tell = () => {
+    for (const [one, value] of values) {
+      const k = one.x.indexOf(every[at]), y = k < 0 ? NaN : one.y[k];
+      value.value = String(y);
+      value.textContent = format(y, 3);
+    }
+    const one = curves[0], k = one.x.indexOf(every[at]);
+    now.textContent = `${across} ${format(every[at], 8)}` + (legend ? "" : `: ${format(k < 0 ? NaN : one.y[k])}`);
+  };
+
+  function paint() {
+    const W = drawn.clientWidth, H = height, left = 56, right = 12, top = 10, bottom = 40;
+    if (W < 80) return;
+    let low = Infinity, high = -Infinity, usable = (v) => Number.isFinite(v) && (!log || v > 0);
+    for (const { y } of shown) for (const v of y) if (usable(v)) [low, high] = [Math.min(low, v), Math.max(high, v)];
+    if (!(low <= high)) [low, high] = [log ? 0.1 : 0, 1];
+    if (log) {
+      [low, high] = [Math.log10(low), Math.log10(high)];
+      low = Math.max(low, high - 16); // what is smaller than float64 can tell from nothing lies on the ground
+      [low, high] = [Math.floor(low * 2 - 0.01) / 2, Math.ceil(high * 2 + 0.01) / 2];
+    } else {
+      if (low > 0 && low < 0.6 * high) low = 0;
+      if (low === high) [low, high] = [low - 0.5, high + 0.5];
+      const pad = (high - low) * 0.04;
+      [low, high] = [low === 0 ? 0 : low - pad, high + pad];
+    }
+    const first = every[0] ?? 0, last = every.length > 1 ? every.at(-1) : first + 1;
+    const X = (x) => left + ((x - first) / (last - first)) * (W - left - right);
+    const Y = (v) => top + (1 - ((log ? Math.max(Math.log10(v), low) : v) - low) / (high - low)) * (H - top - bottom);
+    const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, height: H, role: "img", "aria-label": label, tabindex: 0 });
+    for (const tick of log ? decades(low, high) : evenly(low, high)) {
+      const y = Y(log ? 10 ** tick : tick);
+      root.append(svg("line", { class: log && tick === 0 ? "one" : "grid-line", x1: left, x2: W - right, y1: y, y2: y }));
+      root.append(svg("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, log ? power(tick) : format(tick)));
+    }
+    for (const tick of evenly(first, last, Math.max(2, Math.floor(W / 110)))) {
+      root.append(svg("text", { x: X(tick), y: H - bottom + 18, "text-anchor": "middle" }, format(tick, 8)));
+    }
+    root.append(svg("text", { x: W - right, y: H - 4, "text-anchor": "end" }, `${across} →`));
+    for (const one of shown) {
+      let d = "", open = false, spots = [];
+      const thin = Math.max(1, Math.floor(one.x.length / (4 * W)));
+      for (let k = 0; k < one.x.length; k += thin) {
+        if (!usable(one.y[k])) {
+          open = false;
+          continue;
+        }
+        const [x, y] = [X(one.x[k]), Y(one.y[k])];
+        d += `${open ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
+        open = true;
+        if (one.shape) spots.push([x, y]);
+      }
+      root.append(svg("path", { d, fill: "none", stroke: one.colour, "stroke-width": 2, "stroke-dasharray": one.dash, "stroke-linejoin": "round" }));
+      const apart = spots.length > 1 ? Math.max(1, Math.ceil(90 / Math.max(1e-6, spots[1][0] - spots[0][0]))) : 1;
+      spots.filter((_, k) => k % apart === 0).forEach(([x, y]) => root.append(shape(one.shape, x, y, 3.4, one.colour)));
+    }
+    const line = svg("line", { class: "at", y1: top, y2: H - bottom });
+    const set = (n) => {
+      at = Math.max(0, Math.min(every.length - 1, n));
+      line.setAttribute("x1", X(every[at] ?? first));
+      line.setAttribute("x2", X(every[at] ?? first));
+      tell();
+    };
+    root.append(line);
+    root.addEventListener("pointermove", (event) => {
+      const x = first + ((event.clientX - root.getBoundingClientRect().left - left) / (W - left - right)) * (last - first);
+      let best = 0;
+      every.forEach((v, n) => (Math.abs(v - x) < Math.abs(every[best] - x) ? (best = n) : 0));
+      set(best);
+    });
+    root.addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!by) return;
+      event.preventDefault();
+      set(at + by);
+    });
+    drawn.replaceChildren(root);
+    set(at);
+  }
+  new ResizeObserver(paint).observe(drawn);
+}
+
+function table(head, rows, words = []) {
+  const host = make("div", "", "wide"), body = make("table"), top = make("tr");
+  host.tabIndex = 0;
+  host.setAttribute("role", "region");
+  host.setAttribute("aria-label", "Table");
+  head.forEach((name, n) => {
+    const cell = make("th", name, words.includes(n) ? "words" : "");
+    cell.scope = "col";
+    top.append(cell);
+  });
+  body.append(make("thead"), make("tbody"));
+  body.tHead.append(top);
+  for (const row of rows) {
+    const line = make("tr");
+    row.forEach((entry, n) => {
+      const cell = make("td", "", words.includes(n) ? "words" : "");
+      if (typeof entry === "number") cell.append(datum(entry));
+      else cell.append(entry);
+      line.append(cell);
+    });
+    body.tBodies[0].append(line);
+  }
+  host.append(body);
+  return host;
+}
+
+function folded(head, rows) { // a table that is made when it is opened
+  const host = make("details");
+  host.append(make("summary", "As a table"));
+  host.addEventListener("toggle", () => {
+    if (host.open && host.children.length < 2) host.append(table(head, rows()));
+  });
+  return host;
+}
+
+function sentences(all) {
+  const list = make("ul", "", "sentences");
+  list.append(...all.filter(Boolean).map((text) => make("li", text)));
+  return list;
+}
+
+// ---- how long units remember
+
+const remembered = [];
+const remember = () => remembered.forEach((paint) => paint());
+
+function memoryChart(memory) {
+  const host = make("div", "", "chart"), drawn = make("div"), now = make("p", "", "now");
+  const lives = floats(memory.half_life), order = [...lives.keys()].sort((a, b) => lives[b] - lives[a]);
+  const finite = [...lives].filter((v) => v > 0 && Number.isFinite(v)), never = [...lives].filter((v) => v === Infinity).length;
+  const none = lives.length - finite.length - never, half = lives[order[Math.floor((order.length - 1) / 2)]];
+  const words = (u) => `Unit ${u}: ${lives[u] === Infinity ? "never forgets" : count(lives[u], "step")}`;
+  host.append(make("h3", memory.name), ...(memory.said ? [make("p", memory.said)] : []), drawn, now);
+  host.append(folded(["Unit", "Half-life, steps"], () => order.map((u) => [u, lives[u]])));
+
+  function paint() {
+    const W = drawn.clientWidth, H = 250, left = 50, top = 10, bottom = 38;
+    if (W < 80 || !lives.length) return;
+    let low = Math.min(...finite.map(Math.log10)), high = Math.max(...finite.map(Math.log10));
+    if (!(low <= high)) [low, high] = [0, 1];
+    [low, high] = [Math.floor(low * 2 - 0.01) / 2, Math.ceil(high * 2 + 0.01) / 2];
+    const upper = top + (never ? 34 : 0), lower = H - bottom - (none ? 30 : 0), mid = left + (W - left) * 0.68;
+    const Y = (v) => (v === Infinity ? top + 8 : v > 0 ? upper + (1 - (Math.log10(v) - low) / (high - low)) * (lower - upper) : H - bottom - 6);
+    const X = (rank) => left + 8 + (rank / Math.max(1, lives.length - 1)) * (mid - left - 26);
+    const root = svg("svg", {
+      viewBox: `0 0 ${W} ${H}`, height: H, tabindex: 0, role: "group",
+      "aria-label": `Half-lives of ${count(lives.length, "unit")} of ${memory.name}, sorted; median ${format(half)} steps. Arrow keys choose a unit.`,
+    });
+    const tick = (y, text) => root.append(
+      svg("line", { class: "grid-line", x1: left, x2: W, y1: y, y2: y }), svg("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, text));
+    for (const p of decades(low, high)) tick(Y(10 ** p), power(p));
+    if (never) tick(Y(Infinity), "∞");
+    if (none) tick(Y(0), "0");
+    const bins = Math.max(4, Math.min(24, Math.round(Math.sqrt(lives.length) * 2))), counts = new Array(bins).fill(0);
+    for (const v of finite) counts[Math.min(bins - 1, Math.floor(((Math.log10(v) - low) / (high - low)) * bins))]++;
+    const full = Math.max(...counts, never, none), thick = (lower - upper) / bins;
+    const bin = (n, y, h) => n && root.append(svg("rect", { class: "bin", x: mid, y, width: Math.max(2, (n / full) * (W - mid - 34)), height: Math.max(1, h) }),
+      svg("text", { x: mid + Math.max(2, (n / full) * (W - mid - 34)) + 5, y: y + h / 2 + 4 }, h < 9 && n !== full ? "" : String(n)));
+    counts.forEach((n, b) => bin(n, lower - (b + 1) * thick + 0.5, thick - 1));
+    bin(never, Y(Infinity) - 6, 12);
+    bin(none, Y(0) - 6, 12);
+    const r = Math.max(2.2, Math.min(4.5, (mid - left) / lives.length / 2.2)), dots = [];
+    order.forEach((u, rank) => {
+      const here = find(memory.name, u), chosen = here && here.layer === state.layer && here.unit === state.unit;
+      const dot = svg("circle", { class: `unit${here ? " here" : ""}${chosen ? " now" : ""}`, cx: X(rank), cy: Y(lives[u]), r: here ? r + 0.8 : r, "data-unit": u });
+      dot.append(svg("title", {}, words(u)));
+      dot.onpointerenter = () => (now.textContent = words(u));
+      if (here) dot.onclick = () => choose(here);
+      if (chosen) now.textContent = `${words(u)}; shown above`;
+      dots.push(dot);
+    });
+    root.append(...dots.filter((d) => !d.classList.contains("here")), ...dots.filter((d) => d.classList.contains("here")));
+    root.append(svg("text", { x: left + 4, y: H - 6 }, "units, sorted →"), svg("text", { x: mid, y: H - 6 }, "how many"));
+    root.append(svg("text", { x: 0, y: H - 6 }, "steps"));
+    const kept = order.map((u) => find(memory.name, u)).filter(Boolean);
+    root.addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!by || !kept.length) return;
+      event.preventDefault();
+      const k = kept.findIndex((h) => h.layer === state.layer && h.unit === state.unit);
+      choose(kept[k < 0 ? 0 : (k + by + kept.length) % kept.length]);
+      drawn.firstChild.focus();
+    });
+    drawn.replaceChildren(root);
+    if (!now.textContent) now.textContent = `Median ${format(half)} steps`;
+  }
+  remembered.push(() => {
+    now.textContent = "";
+    paint();
+  });
+  new ResizeObserver(paint).observe(drawn);
+  return host;
+}
+
+// ---- the other sections
+
+function flows() {
+  const layers = [...new Set(DOC.flow.map(({ layer: name }) => name))], curves = [];
+  DOC.flow.forEach(({ name, layer: where, lags, norms }, n) => {
+    const x = [...floats(lags)], called = layers.length > 1 ? `${name}, ${where}` : name;
+    norms.forEach(([s, ref], m) => curves.push({
+      name: `${called}: ${s}`, x, y: floats(ref), colour: `var(--${SHADES[n % SHADES.length]})`, shape: SHAPES[n % SHAPES.length],
+      dash: s === "c" ? "7 5" : m && s !== "h" ? "2 3" : "none",
+    }));
+  });
+  chart(byId("flows"), { curves, log: true, across: "lag, steps", height: 340, label: "Norm of the gradient against the lag, on a logarithmic axis" });
+  byId("flows").append(sentences(DOC.flow.map(({ name, layer: where, said: text }) => text && `${name}, ${where}: ${text}`)));
+}
+
+function healths() {
+  const share = (x) => {
+    const host = make("div"), bar = make("span", "", "bar"), part = make("i");
+    host.append(datum(100 * x, 3), " %", bar);
+    host.firstChild.value = String(x);
+    part.style.width = `${100 * Math.max(0, Math.min(1, Number(x) || 0))}%`;
+    bar.append(part);
+    return host;
+  };
+  const rows = DOC.health.map((h) => [h.name, h.gate, share(h.open), share(h.shut), share(h.unused), h.advice || "Nothing need be done."]);
+  byId("healths").append(table(["Layer", "Gate", "Always open", "Always shut", "Unit never used", "Advice"], rows, [0, 1, 5]));
+}
+
+function histories() {
+  const names = [...new Set(DOC.history.flatMap((row) => row.map(([name]) => name)))], rows = DOC.history.map((row) => new Map(row));
+  const x = rows.map((row, n) => Number(row.get("step") ?? n + 1)), groups = new Map();
+  for (const name of names.filter((n) => n !== "step" && n !== "seconds")) {
+    const y = rows.map((row) => (row.has(name) && row.get(name) !== null && row.get(name) !== "" ? Number(row.get(name)) : NaN));
+    if (!y.some(Number.isFinite)) continue;
+    const family = name.includes(":") ? name.slice(0, name.indexOf(":")) : /^(loss$|valid)/.test(name) ? "loss" : name;
+    groups.set(family, [...(groups.get(family) ?? []), { name, y }]);
+  }
+  const called = {
+    loss: "Loss", lr: "Learning rate", grad_norm: "Norm of the gradient, before clipping", clipped: "Share of steps whose gradient was clipped",
+    open: "Share of gate values that are open (> 0.95)", shut: "Share of gate values that are shut (< 0.05)",
+  };
+  for (const [family, curves] of groups) {
+    const host = make("div", "", "chart"), whole = curves.flatMap(({ y }) => y.filter(Number.isFinite));
+    const log = Math.min(...whole) > 0 && Math.max(...whole) > 30 * Math.min(...whole) && !["open", "shut", "lr"].includes(family);
+    host.append(make("h3", Object.hasOwn(called, family) ? called[family] : family));
+    byId("histories").append(host);
+    chart(host, {
+      label: family, across: "step", log, height: 220, legend: curves.length > 1 || curves[0].name !== family,
+      curves: curves.map(({ name, y }, n) => ({
+        name: name.includes(":") ? name.slice(name.indexOf(":") + 1) : name, x, y, colour: `var(--${SHADES[n % SHADES.length]})`,
+        dash: n < SHADES.length ? "none" : "6 4", shape: curves.length > 1 ? SHAPES[n % SHAPES.length] : undefined,
+      })),
+    });
+  }
+  const shown = ["step", ...names.filter((n) => n !== "step")];
+  byId("histories").append(folded(shown, () => rows.map((row, n) => shown.map((name) => (name === "step" ? x[n] : Number(row.get(name) ?? NaN))))));
+}
+
+// ---- the start
+
+function open() {
+  try {
+    const kept = localStorage.getItem("gated-theme");
+    if (THEMES.includes(kept) && kept !== "auto") document.documentElement.dataset.theme = kept;
+  } catch { /* a page from a disk may have no storage */ }
+  theme();
+  byId("theme").hidden = false;
+  const recolour = () => {
+    mixColours();
+    if (DOC.examples.length) rebuild();
+  };
+  byId("theme").onclick = () => {
+    theme(1);
+    recolour();
+    try {
+      localStorage.setItem("gated-theme", document.documentElement.dataset.theme ?? "auto");
+    } catch { /* then it is not kept */ }
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
+
+  const fillings = {
+    look: DOC.examples.length, memory: DOC.memory.length, flow: DOC.flow.length, health: DOC.health.length,
+    inputs: DOC.examples.some((e) => e.attributions.length), history: DOC.history.length,
+  };
+  for (const [id, something] of Object.entries(fillings)) {
+    const section = byId(id);
+    if (!something) {
+      if (id === "inputs" && DOC.examples.length) section.hidden = true;
+      else section.remove();
+      continue;
+    }
+    section.hidden = false;
+    const link = make("a", section.querySelector("h2").textContent);
+    link.href = "#" + id;
+    byId("contents").append(link);
+  }
+  if (DOC.memory.length) byId("memories").append(...DOC.memory.map(memoryChart));
+  if (DOC.flow.length) flows();
+  if (DOC.health.length) healths();
+  if (DOC.history.length) histories();
+  if (!DOC.examples.length) return;
+
+  makeStack(byId("stack"));
+  makeStack(byId("because"));
+  const chooser = (id, change) => byId(id).addEventListener("change", (event) => choose(change(event.target.value)));
+  chooser("example", (v) => ({ example: Number(v) }));
+  chooser("layer", (v) => ({ layer: Number(v) }));
+  chooser("unit", (v) => ({ unit: Number(v) }));
+  chooser("gate", (v) => ({ gate: v }));
+  chooser("output", (v) => ({ output: Number(v) }));
+  byId("before").onclick = () => turn(-1);
+  byId("after").onclick = () => turn(1);
+  byId("in").onclick = () => zoom(0.5);
+  byId("out").onclick = () => zoom(2);
+  byId("whole").onclick = () => see(0, steps());
+  document.addEventListener("keydown", (event) => event.key === "Escape" && unpin());
+  Object.assign(state, { to: steps(), hint: -1 });
+  state.step = state.over = start();
+  choose({});
+}
+
+open();

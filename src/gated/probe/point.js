@@ -1,0 +1,273 @@
+// Pointing, pinning, zooming; and the words that go with it.
+
+function point() {
+  if (!DOC.examples.length) return;
+  for (const stack of stacks) {
+    const { width: w, host } = stack, gutter = host.clientWidth - w;
+    const a = Math.max(0, xOf(state.step, w)), b = Math.min(w, xOf(state.step + 1, w));
+    stack.cursor.hidden = b < 0 || a > w;
+    stack.cursor.classList.toggle("pinned", state.pinned);
+    Object.assign(stack.cursor.style, { left: `${gutter + a}px`, width: `${Math.max(1, b - a)}px` });
+    const whole = span() >= steps() - 1e-9;
+    stack.where.hidden = whole;
+    Object.assign(stack.where.style, { left: `${(100 * state.from) / steps()}%`, width: `${(100 * span()) / steps()}%` });
+    for (const row of stack.rows) {
+      if (!row.value) continue;
+      const x = row.at(row.key === "held" ? state.over : state.step), now = datum(x);
+      row.value.value = now.value;
+      row.value.textContent = now.textContent;
+    }
+  }
+  read();
+}
+
+function read() { // the step pointed at, in words and numbers
+  const [name, more] = place(state.step), l = layer(), box = byId("readout");
+  const parts = [make("span", name, "place")];
+  if (more) parts.push(make("small", more));
+  const pair = (label, x) => {
+    const part = make("span");
+    part.dataset.name = label;
+    part.append(make("small", label + " "), datum(x));
+    parts.push(part);
+  };
+  for (const [label, ref] of input().values.slice(0, 4)) pair(label, rowOf(ref, 0)[state.step]);
+  const mark = input().marks.find(({ first, last }) => first <= state.step && state.step <= last);
+  if (mark) parts.push(make("span", mark.text));
+  const shares = example().attributions[state.output];
+  if (shares) pair("added", rowOf(shares.shares, 0)[state.step]);
+  if (l) {
+    const k = stepOf(l, state.step);
+    parts.push(make("small", `unit ${unit()}`));
+    for (const [letter, ref] of l.values) pair(letter, rowOf(ref, state.unit)[k]);
+    if (state.hint >= 0 && state.hint !== state.unit && state.hint < l.chosen.length) {
+      const ref = l.values.find(([letter]) => letter === state.gate)[1];
+      pair(`${state.gate} of unit ${l.chosen[state.hint]}`, rowOf(ref, state.hint)[k]);
+    }
+  }
+  if (state.pinned) parts.push(make("span", "pinned", "pin"));
+  box.replaceChildren(...parts);
+  said();
+}
+
+function said() { // what the cell holds, and when it was written
+  const row = stacks[0].rows.find(({ key }) => key === "held"), l = layer(), box = byId("held");
+  if (!row?.found) return box.replaceChildren();
+  const t = stepOf(l, state.step), { shares, sum } = row.found, way = l.reverse ? 1 : -1;
+  let all = 0, half = 0, age = 0;
+  for (const w of shares) all += Math.abs(w);
+  for (let s = t; s >= 0 && s < shares.length; s += way, age++) if ((half += Math.abs(shares[s])) >= all / 2) break;
+  const states = l.values.find(([letter]) => letter === l.memory), c = states && rowOf(states[1], state.unit)[t];
+  const value = (x) => datum(x, 4), rest = c - sum, parts = [`At ${place(state.step)[0]} `];
+  if (states) parts.push(`${l.memory} is `, value(c), ": ", value(sum), " was written at the steps drawn");
+  else parts.push(`${l.memory} holds `, value(sum), ", written at the steps drawn");
+  if (states && Math.abs(rest) > 1e-4 * Math.max(Math.abs(c), all, 1e-12)) parts.push(", ", value(rest), " is left of the state it began with");
+  parts.push(". ");
+  if (all > 0) {
+    const steps = count(age + 1, "step") + (l.stride !== 1 ? " of the layer" : "");
+    parts.push(`Half of what was written and still counts came within the ${l.reverse ? "next" : "last"} ${steps}. `);
+  }
+  if (state.pinned && state.over !== state.step) {
+    const w = shares[stepOf(l, state.over)] ?? 0;
+    parts.push(`From ${place(state.over)[0]}: `, value(w), all > 0 ? `, ${format((100 * Math.abs(w)) / all, 3)} % of all.` : ".");
+  }
+  box.replaceChildren(...parts);
+}
+
+// The step under the pointer. `moved` draws only what depends on it.
+function moveTo(step) {
+  const s = Math.max(0, Math.min(steps() - 1, Math.floor(step)));
+  state.over = s;
+  if (!state.pinned && s !== state.step) {
+    state.step = s;
+    drawHeld();
+  }
+  point();
+}
+
+function drawHeld() {
+  for (const row of stacks[0].rows) if (row.key === "held") drawRow(row);
+}
+
+function pin(step) {
+  state.pinned = !(state.pinned && step === state.step);
+  if (step !== state.step) {
+    state.step = state.over = step;
+    drawHeld();
+  }
+  point();
+}
+
+function unpin() {
+  state.pinned = false;
+  state.over = state.step;
+  point();
+}
+
+function see(from, to) { // the part of the input that is drawn
+  const all = steps(), wide = Math.min(all, Math.max(to - from, Math.min(all, 4)));
+  state.from = Math.max(0, Math.min(all - wide, from));
+  state.to = state.from + wide;
+  refresh();
+}
+
+const zoom = (factor, at = (state.from + state.to) / 2) => see(at - (at - state.from) * factor, at + (state.to - at) * factor);
+
+function listen(stack) {
+  const { host } = stack, down = new Map(); // pointers that are down: where they began
+  let begun = null, squeeze = null;
+  const plotOf = (event) => event.target.closest?.(".rowplot");
+  const xIn = (event) => event.clientX - host.getBoundingClientRect().right + stack.width;
+  const stepAt = (event) => state.from + (Math.max(0, Math.min(stack.width, xIn(event))) / stack.width) * span();
+  const unitAt = (event, row) => {
+    const box = row.plot.getBoundingClientRect();
+    return Math.max(0, Math.min(row.values.length - 1, Math.floor(((event.clientY - box.top) / box.height) * row.values.length)));
+  };
+
+  host.addEventListener("pointerdown", (event) => {
+    const row = plotOf(event)?.row;
+    if (!row || event.button) return;
+    down.set(event.pointerId, event);
+    begun = { row, x: xIn(event), from: state.from, to: state.to, step: stepAt(event), moved: false };
+    if (down.size === 2) {
+      const [a, b] = [...down.values()].map(xIn);
+      squeeze = { wide: Math.max(20, Math.abs(a - b)), at: state.from + ((a + b) / 2 / stack.width) * span(), from: state.from, to: state.to };
+    }
+  });
+
+  host.addEventListener("pointermove", (event) => {
+    if (down.has(event.pointerId)) down.set(event.pointerId, event);
+    if (squeeze && down.size === 2) {
+      const [a, b] = [...down.values()].map(xIn), factor = squeeze.wide / Math.max(20, Math.abs(a - b));
+      if (begun) begun.moved = true;
+      return see(squeeze.at - (squeeze.at - squeeze.from) * factor, squeeze.at + (squeeze.to - squeeze.at) * factor);
+    }
+    if (begun && Math.abs(xIn(event) - begun.x) > 4 && !begun.moved) {
+      begun.moved = true;
+      host.setPointerCapture(event.pointerId);
+    }
+    const row = begun?.row ?? plotOf(event)?.row;
+    if (!row) return;
+    state.hint = row.key === "units" ? unitAt(event, row) : -1;
+    if (begun?.moved && row.kind?.startsWith("axis")) {
+      const [a, b] = [xOf(begun.step, stack.width), Math.max(0, Math.min(stack.width, xIn(event)))].sort((x, y) => x - y);
+      stack.choice.hidden = false;
+      Object.assign(stack.choice.style, { left: `${host.clientWidth - stack.width + a}px`, width: `${b - a}px` });
+      return;
+    }
+    if (begun?.moved && event.pointerType === "mouse" && span() < steps()) {
+      const by = ((begun.x - xIn(event)) / stack.width) * (begun.to - begun.from);
+      return see(begun.from + by, begun.to + by);
+    }
+    moveTo(stepAt(event));
+  });
+
+  const up = (event) => {
+    down.delete(event.pointerId);
+    const was = begun;
+    if (down.size) return;
+    begun = null;
+    stack.choice.hidden = true;
+    if (squeeze) return void (squeeze = null);
+    if (!was || event.type === "pointercancel") return;
+    if (was.row.kind?.startsWith("axis") && was.moved) {
+      const [a, b] = [was.step, stepAt(event)].sort((x, y) => x - y);
+      return see(Math.floor(a), Math.ceil(b));
+    }
+    if (was.moved) return;
+    if (was.row.key === "units") return choose({ unit: unitAt(event, was.row) });
+    pin(Math.min(steps() - 1, Math.floor(stepAt(event))));
+  };
+  host.addEventListener("pointerup", up);
+  host.addEventListener("pointercancel", up);
+  host.addEventListener("pointerleave", () => {
+    state.hint = -1;
+    if (DOC.examples.length && !begun) moveTo(state.step);
+  });
+  host.addEventListener("dblclick", (event) => {
+    if (plotOf(event)?.row.kind?.startsWith("axis")) see(0, steps());
+  });
+  host.addEventListener("wheel", (event) => {
+    const row = plotOf(event)?.row;
+    if (!row) return;
+    const turned = event.deltaMode ? event.deltaY * 30 : event.deltaY, along = event.deltaMode ? event.deltaX * 30 : event.deltaX;
+    if (event.ctrlKey || event.metaKey || row.kind?.startsWith("axis")) {
+      event.preventDefault();
+      zoom(Math.exp(Math.max(-60, Math.min(60, turned)) * (event.ctrlKey ? 0.012 : 0.004)), stepAt(event));
+    } else if (Math.abs(along) > Math.abs(turned) && span() < steps()) {
+      event.preventDefault();
+      const by = (along / stack.width) * span();
+      see(state.from + by, state.to + by);
+    }
+  }, { passive: false });
+
+  host.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const by = event.shiftKey ? Math.max(1, Math.round(span() / 10)) : Math.max(1, Math.floor(layer()?.stride ?? 1));
+    const walk = (s) => {
+      state.step = Math.max(0, Math.min(steps() - 1, s));
+      state.over = state.step;
+      if (state.step < state.from) see(state.step, state.step + span());
+      else if (state.step + 1 > state.to) see(state.step + 1 - span(), state.step + 1);
+      drawHeld();
+      point();
+    };
+    const keys = {
+      ArrowLeft: () => walk(state.step - by), ArrowRight: () => walk(state.step + by),
+      Home: () => walk(0), End: () => walk(steps() - 1),
+      ArrowUp: () => turn(-1), ArrowDown: () => turn(1),
+      "+": () => zoom(0.5, state.step + 0.5), "=": () => zoom(0.5, state.step + 0.5), "-": () => zoom(2, state.step + 0.5),
+      0: () => see(0, steps()), Enter: () => pin(state.step), " ": () => pin(state.step),
+    };
+    if (!Object.hasOwn(keys, event.key)) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+}
+
+// Make the rows anew: another example, layer, unit or output.
+function rebuild() {
+  const l = layer(), [main, because] = stacks;
+  byId("came").textContent = input().said;
+  const rows = [axisRow(), ...inputRows(), ...(l ? layerRows(l) : [])];
+  const units = rows.find(({ key }) => key === "units");
+  setRows(main, rows, units && scaleOf(units.limits));
+  attribute(because);
+  remember();
+  refresh();
+}
+
+function attribute(stack) {
+  const { attributions } = example(), shown = attributions[state.output];
+  byId("inputs").hidden = !shown;
+  if (!shown) return setRows(stack, []);
+  fill(byId("output"), attributions.map((a, n) => [n, a.output]), state.output);
+  const { shares, value, baseline, picture } = shown, row = rowOf(shares, 0);
+  const sum = row.reduce((a, b) => a + (Number.isFinite(b) ? b : 0), 0), gap = value - baseline - sum;
+  const parts = ["The output is ", datum(value), "; with nothing to read it would be ", datum(baseline), ". The input added "];
+  parts.push(datum(sum), ", as the bars share it out", Math.abs(gap) > 0.01 * Math.abs(value - baseline) ? `; they miss ${format(gap)}.` : ".");
+  byId("adds").replaceChildren(...parts);
+  extremes(row, 0, row.length);
+  const ticks = [Math.min(0, least || 0), Math.max(0, most || 0)];
+  if (ticks[0] === ticks[1]) ticks[1] = 1;
+  const inputs = inputRows(true), bar = {
+    key: "shares", name: "added", about: "to the output", height: 110, ticks, at: (s) => row[s],
+    label: `What each ${input().unit} added`, draw: (ctx, w, h) => bars(ctx, w, h, row, 1, ticks),
+  };
+  if (picture) {
+    const all = Array.from({ length: picture.shape[0] }, (_, r) => rowOf(picture, r));
+    const high = Math.max(...all.map((v) => (extremes(v, 0, v.length), Math.max(Math.abs(least), Math.abs(most)) || 0))) || 1;
+    const under = inputs.find(({ key }) => key === "picture"), plain = under?.draw;
+    const draw = (ctx, w, h) => {
+      ctx.globalAlpha = 0.55;
+      plain?.(ctx, w, h);
+      ctx.globalAlpha = 1;
+      raster(ctx, w, h, all, 1, [-high, high], colours.over, input().kind === "sound");
+    };
+    if (under) Object.assign(under, { draw, about: "and what it added" });
+    else inputs.push({ key: "picture", name: "added", about: "by place", height: 110, draw });
+  }
+  const after = inputs.findLastIndex(({ key }) => key === "picture" || key === "tokens") + 1;
+  inputs.splice(after, 0, bar);
+  setRows(stack, [axisRow(), ...inputs]);
+}

@@ -19,7 +19,7 @@ function shape(kind, x, y, r, colour) {
 }
 
 function decades(low, high, most = 7) { // powers of ten between, at most so many
-  const from = Math.ceil(low - 1e-9), every = Math.max(1, Math.ceil((high - from + 1) / most));
+  const every = Math.max(1, Math.ceil((high - low) / most)), from = Math.ceil(low / every - 1e-9) * every;
   return Array.from({ length: Math.max(0, Math.floor((high - from) / every + 1e-9) + 1) }, (_, k) => from + k * every);
 }
 
@@ -32,7 +32,7 @@ function evenly(low, high, most = 5) {
 }
 
 // Curves over a shared x: {name, colour, dash, shape, x, y}. The legend hides and shows them and tells the values.
-function chart(host, { curves, log = false, across, height = 250, label, legend = true }) {
+function chart(host, { curves, log = false, across, unit: word = "", height = 250, label, legend = true }) {
   const drawn = make("div"), list = make("ul", "", "legend"), shown = new Set(curves), values = new Map();
   for (const one of curves) {
     const button = make("button"), item = make("li"), sample = svg("svg", { viewBox: "0 0 34 12", "aria-hidden": "true" });
@@ -63,7 +63,7 @@ function chart(host, { curves, log = false, across, height = 250, label, legend 
       value.textContent = format(y, 3);
     }
     const one = curves[0], k = one.x.indexOf(every[at]);
-    now.textContent = `${across} ${format(every[at], 8)}` + (legend ? "" : `: ${format(k < 0 ? NaN : one.y[k])}`);
+    now.textContent = `At ${across} ${format(every[at], 8)}` + (legend ? "" : `: ${format(k < 0 ? NaN : one.y[k])}`);
   };
 
   function paint() {
@@ -74,11 +74,11 @@ function chart(host, { curves, log = false, across, height = 250, label, legend 
     if (!(low <= high)) [low, high] = [log ? 0.1 : 0, 1];
     if (log) {
       [low, high] = [Math.log10(low), Math.log10(high)];
-      low = Math.max(low, high - 16); // what is smaller than float64 can tell from nothing lies on the ground
+      low = Math.max(low, high - 12); // what is smaller still is off the ground: nobody could learn of it
       [low, high] = [Math.floor(low * 2 - 0.01) / 2, Math.ceil(high * 2 + 0.01) / 2];
     } else {
       if (low > 0 && low < 0.6 * high) low = 0;
-      if (low === high) [low, high] = [low - 0.5, high + 0.5];
+      if (low === high) [low, high] = [Math.min(0, 2 * low), Math.max(0, 2 * low) || 1];
       const pad = (high - low) * 0.04;
       [low, high] = [low === 0 ? 0 : low - pad, high + pad];
     }
@@ -94,12 +94,12 @@ function chart(host, { curves, log = false, across, height = 250, label, legend 
     for (const tick of evenly(first, last, Math.max(2, Math.floor(W / 110)))) {
       root.append(svg("text", { x: X(tick), y: H - bottom + 18, "text-anchor": "middle" }, format(tick, 8)));
     }
-    root.append(svg("text", { x: W - right, y: H - 4, "text-anchor": "end" }, `${across} →`));
+    root.append(svg("text", { x: W - right, y: H - 4, "text-anchor": "end" }, `${across}${word && `, ${word}`} →`));
     for (const one of shown) {
       let d = "", open = false, spots = [];
       const thin = Math.max(1, Math.floor(one.x.length / (4 * W)));
       for (let k = 0; k < one.x.length; k += thin) {
-        if (!usable(one.y[k])) {
+        if (!usable(one.y[k]) || (log && Math.log10(one.y[k]) < low)) {
           open = false;
           continue;
         }
@@ -154,6 +154,7 @@ function table(head, rows, words = []) {
     const line = make("tr");
     row.forEach((entry, n) => {
       const cell = make("td", "", words.includes(n) ? "words" : "");
+      cell.dataset.head = head[n];
       if (typeof entry === "number") cell.append(datum(entry));
       else cell.append(entry);
       line.append(cell);
@@ -263,7 +264,7 @@ function flows() {
       dash: s === "c" ? "7 5" : m && s !== "h" ? "2 3" : "none",
     }));
   });
-  chart(byId("flows"), { curves, log: true, across: "lag, steps", height: 340, label: "Norm of the gradient against the lag, on a logarithmic axis" });
+  chart(byId("flows"), { curves, log: true, across: "lag", unit: "steps", height: 340, label: "Norm of the gradient against the lag, on a logarithmic axis" });
   byId("flows").append(sentences(DOC.flow.map(({ name, layer: where, said: text }) => text && `${name}, ${where}: ${text}`)));
 }
 
@@ -277,7 +278,9 @@ function healths() {
     return host;
   };
   const rows = DOC.health.map((h) => [h.name, h.gate, share(h.open), share(h.shut), share(h.unused), h.advice || "Nothing need be done."]);
-  byId("healths").append(table(["Layer", "Gate", "Always open", "Always shut", "Unit never used", "Advice"], rows, [0, 1, 5]));
+  const host = table(["Layer", "Gate", "Always open", "Always shut", "Unit never used", "Advice"], rows, [0, 1, 5]);
+  host.classList.add("folding");
+  byId("healths").append(host);
 }
 
 function histories() {

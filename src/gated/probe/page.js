@@ -45,19 +45,19 @@ function format(x, digits = 4) {
 }
 
 const count = (n, word) => `${format(n, 8)} ${word}${n === 1 ? "" : "s"}`;
-const nice = (x) => { // the next of 1, 2, 5 × 10^k
+const nice = (x, among = [1, 2, 5, 10]) => { // the next of 1, 2, 5 × 10^k
   const power = 10 ** Math.floor(Math.log10(x));
-  return power * [1, 2, 5, 10].find((m) => m * power >= x * (1 - 1e-9));
+  return power * among.find((m) => m * power >= x * (1 - 1e-9));
 };
 
-// The least and the largest of a stretch, finite numbers only; blocks of 64 are looked at once.
+// The least, the largest and the mean of a stretch, finite numbers only; blocks of 64 are looked at once.
 const BLOCK = 64, known = new WeakMap();
-let least = NaN, most = NaN; // what `extremes` found; no array is made, for it runs once a pixel
+let least = NaN, most = NaN, middle = NaN; // what `extremes` found; no array is made, for it runs once a pixel
 
 function blocks(values) {
   if (!known.has(values)) {
-    const n = Math.ceil(values.length / BLOCK), low = new Float32Array(n), high = new Float32Array(n);
-    let sum = 0, seen = 0;
+    const n = Math.ceil(values.length / BLOCK), low = new Float64Array(n), high = new Float64Array(n);
+    const sums = new Float64Array(n), counts = new Float64Array(n);
     for (let b = 0; b < n; b++) {
       let lo = Infinity, hi = -Infinity;
       for (let k = b * BLOCK; k < Math.min((b + 1) * BLOCK, values.length); k++) {
@@ -65,33 +65,39 @@ function blocks(values) {
         if (v - v !== 0) continue; // NaN or infinite
         if (v < lo) lo = v;
         if (v > hi) hi = v;
-        sum += v;
-        seen++;
+        sums[b] += v;
+        counts[b]++;
       }
       low[b] = lo;
       high[b] = hi;
     }
-    known.set(values, { low, high, mean: seen ? sum / seen : NaN });
+    const all = (part) => part.reduce((a, b) => a + b, 0);
+    known.set(values, { low, high, sums, counts, mean: all(sums) / all(counts) });
   }
   return known.get(values);
 }
 
 function extremes(values, from, to) {
   const far = to - from > 2 * BLOCK ? blocks(values) : null;
-  let lo = Infinity, hi = -Infinity;
+  let lo = Infinity, hi = -Infinity, sum = 0, seen = 0;
   for (let k = Math.max(0, from), end = Math.min(to, values.length); k < end; ) {
     if (far && k % BLOCK === 0 && k + BLOCK <= end) {
       const b = k / BLOCK;
       if (far.low[b] < lo) lo = far.low[b];
       if (far.high[b] > hi) hi = far.high[b];
+      sum += far.sums[b];
+      seen += far.counts[b];
       k += BLOCK;
     } else {
       const v = values[k++];
       if (v - v !== 0) continue;
       if (v < lo) lo = v;
       if (v > hi) hi = v;
+      sum += v;
+      seen++;
     }
   }
+  middle = sum / seen;
   least = lo <= hi ? lo : NaN;
   most = lo <= hi ? hi : NaN;
 }
@@ -232,7 +238,12 @@ function mixColours() {
     colours[name] = getComputedStyle(probe).color;
   }
   probe.remove();
-  const rgb = (name) => colours[name].match(/[\d.]+/g).slice(0, 3).map(Number);
+  const rgb = (name) => {
+    if (name === "deep") return rgb("accent").map((v, c) => 0.5 * v + 0.5 * rgb("ink")[c]);
+    return colours[name].match(/[\d.]+/g).slice(0, 3).map(Number);
+  };
+  const pale = (name) => `rgb(${rgb(name).map((v, c) => 0.5 * v + 0.5 * rgb("paper")[c])})`;
+  colours.pale = new Map(["accent", "ink"].map((name) => [colours[name], pale(name)]));
   const ramp = (...names) => {
     const stops = names.map(rgb), table = new Uint8ClampedArray(1024);
     for (let k = 0; k < 256; k++) {
@@ -242,7 +253,7 @@ function mixColours() {
     }
     return table;
   };
-  colours.rising = ramp("paper", "accent", "ink");
+  colours.rising = ramp("paper", "accent", "deep");
   colours.signed = ramp("warm", "paper", "accent");
   colours.picture = ramp("paper", "ink");
   colours.over = ramp("warm", "paper", "accent");

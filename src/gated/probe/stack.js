@@ -34,7 +34,7 @@ function setRows(stack, rows, scale) {
     if (row.ticks) {
       row.low = make("span", "", "tick low");
       row.high = make("span", "", "tick high");
-      plot.append(row.high, row.low);
+      name.append(row.high, row.low);
     }
     row.plot = plot;
     row.stack = stack;
@@ -88,7 +88,8 @@ const span = () => state.to - state.from;
 const xOf = (s, w) => ((s - state.from) / span()) * w;
 const dense = (stride, w) => span() / (stride * w * (window.devicePixelRatio || 1)); // steps of the layer a pixel
 
-// A curve. Where several steps share a pixel, from the least of them to the most: no spike is lost. Else every point.
+// A curve. Where several steps share a pixel, from the least of them to the most, so that no spike is lost, and where
+// they are many their mean upon it. Else every point.
 function curve(ctx, w, h, values, stride, [low, high], colour) {
   const y = (v) => 2 + (h - 4) * (1 - (v - low) / (high - low));
   ctx.strokeStyle = ctx.fillStyle = colour;
@@ -98,9 +99,12 @@ function curve(ctx, w, h, values, stride, [low, high], colour) {
   let drawing = false;
   if (dense(stride, w) > 1) {
     const n = Math.round(w * (window.devicePixelRatio || 1)), each = span() / (n * stride), first = state.from / stride;
+    const means = new Float64Array(n), many = dense(stride, w) > 6;
+    if (many) ctx.strokeStyle = colours.pale.get(colour);
     let last = 0;
     for (let p = 0; p < n; p++) {
       extremes(values, Math.floor(first + p * each), Math.max(Math.floor(first + (p + 1) * each), Math.floor(first + p * each) + 1));
+      means[p] = middle;
       if (Number.isNaN(least)) {
         drawing = false;
         continue;
@@ -111,6 +115,15 @@ function curve(ctx, w, h, values, stride, [low, high], colour) {
       ctx.lineTo(x, (last = up ? b : a));
       drawing = true;
     }
+    ctx.stroke();
+    if (!many) return;
+    ctx.strokeStyle = colour;
+    ctx.beginPath();
+    means.forEach((v, p) => {
+      if (Number.isNaN(v)) return;
+      if (p && !Number.isNaN(means[p - 1])) ctx.lineTo(((p + 0.5) / n) * w, y(v));
+      else ctx.moveTo(((p + 0.5) / n) * w, y(v));
+    });
     ctx.stroke();
     return;
   }
@@ -278,8 +291,16 @@ function range(letter, values) { // gates stand between 0 and 1, states around 0
   extremes(values, 0, values.length);
   if (!"ch".includes(letter) && least >= 0 && most <= 1) return [0, 1];
   const size = Math.max(Math.abs(least), Math.abs(most)) || 1;
-  const round = Number.isFinite(size) ? nice(size) : 1;
+  const round = Number.isFinite(size) ? nice(size, [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10]) : 1;
   return [least < 0 ? -round : 0, most > 0 || !(least < 0) ? round : 0];
+}
+
+// One range for the colours of many rows: what they span, or for signed ones as much below zero as above.
+function sweep(rows, signed = true) {
+  const all = rows.map((values) => (extremes(values, 0, values.length), [least, most])).filter(([a]) => !Number.isNaN(a));
+  const low = Math.min(...all.map(([a]) => a)), high = Math.max(...all.map(([, b]) => b)), size = Math.max(-low, high);
+  if (!(low < high)) return low === high ? [low, low + 1] : [0, 1];
+  return low < 0 && signed ? [-size, size] : [low, high];
 }
 
 function axisRow() {
@@ -291,11 +312,11 @@ function inputRows(small = false) {
   const { kind, values, picture, labels, marks: found } = input(), rows = [];
   if (picture) {
     const lines = picture.shape[0], all = Array.from({ length: lines }, (_, r) => rowOf(picture, r));
-    const ranges = all.map(spread), low = Math.min(...ranges.map(([a]) => a)), high = Math.max(...ranges.map(([, b]) => b));
+    const limits = sweep(all, false);
     const height = kind === "sound" ? 132 : (w) => Math.max(40, Math.min(132, (w * lines) / steps()));
     rows.push({
       key: "picture", name: kind === "sound" ? "sound" : kind, about: kind === "sound" ? `${lines} bands, low to high` : `${lines} rows`, height,
-      draw: (ctx, w, h) => raster(ctx, w, h, all, 1, [low, high], colours.picture, kind === "sound"), label: `Picture of the ${kind}`,
+      draw: (ctx, w, h) => raster(ctx, w, h, all, 1, limits, colours.picture, kind === "sound"), label: `Picture of the ${kind}`,
     });
   }
   if (kind === "tokens" && labels.length) {
@@ -355,8 +376,7 @@ function layerRows(l) {
   }
   const chosen = l.values.find(([name]) => name === state.gate);
   if (!chosen) return rows;
-  const all = l.chosen.map((_, u) => rowOf(chosen[1], u)), ranges = all.map((values) => range(state.gate, values));
-  const high = Math.max(...ranges.flat().map(Math.abs)), limits = ranges.some(([a]) => a < 0) ? [-high, high] : [0, high];
+  const all = l.chosen.map((_, u) => rowOf(chosen[1], u)), limits = sweep(all);
   rows.push({
     key: "units", name: `${state.gate} of all`, about: `${format(all.length)} of ${count(l.units, "unit")}`, limits,
     height: Math.max(28, Math.min(320, all.length * Math.max(5, Math.min(16, 240 / all.length)))), values: all,

@@ -190,7 +190,7 @@ function memoryChart(memory) {
   const lives = floats(memory.half_life), order = [...lives.keys()].sort((a, b) => lives[b] - lives[a]);
   const finite = [...lives].filter((v) => v > 0 && Number.isFinite(v)), never = [...lives].filter((v) => v === Infinity).length;
   const none = lives.length - finite.length - never, half = lives[order[Math.floor((order.length - 1) / 2)]];
-  const words = (u) => `Unit ${u}: ${lives[u] === Infinity ? "never forgets" : count(lives[u], "step")}`;
+  const words = (u) => `Unit ${u}: ${lives[u] === Infinity ? "never forgets" : `${format(lives[u])} steps`}`;
   host.append(make("h3", memory.name), ...(memory.said ? [make("p", memory.said)] : []), drawn, now);
   host.append(folded(["Unit", "Half-life, steps"], () => order.map((u) => [u, lives[u]])));
 
@@ -342,8 +342,7 @@ function open() {
   for (const [id, something] of Object.entries(fillings)) {
     const section = byId(id);
     if (!something) {
-      if (id === "inputs" && DOC.examples.length) section.hidden = true;
-      else section.remove();
+      section.remove();
       continue;
     }
     section.hidden = false;
@@ -358,13 +357,13 @@ function open() {
   if (!DOC.examples.length) return;
 
   makeStack(byId("stack"));
-  makeStack(byId("because"));
+  if (byId("because")) makeStack(byId("because"));
   const chooser = (id, change) => byId(id).addEventListener("change", (event) => choose(change(event.target.value)));
   chooser("example", (v) => ({ example: Number(v) }));
   chooser("layer", (v) => ({ layer: Number(v) }));
   chooser("unit", (v) => ({ unit: Number(v) }));
   chooser("gate", (v) => ({ gate: v }));
-  chooser("output", (v) => ({ output: Number(v) }));
+  if (byId("output")) chooser("output", (v) => ({ output: Number(v) }));
   byId("before").onclick = () => turn(-1);
   byId("after").onclick = () => turn(1);
   byId("in").onclick = () => zoom(0.5);

@@ -225,7 +225,7 @@ function make(tag, text = "", about = "") {
 
 function datum(x, digits = 4) { // a number as it is, shown short
   const element = make("data", format(x, digits));
-  element.value = String(x);
+  element.value = String(Number(x));
   return element;
 }
 

@@ -23,7 +23,8 @@ function point() {
 
 function read() { // the step pointed at, in words and numbers
   const [name, more] = place(state.step), l = layer(), box = byId("readout");
-  const parts = [make("span", name, "place")];
+  const parts = [make("span", name, "place")], pin = make("span", "pinned", "pin");
+  pin.style.visibility = state.pinned ? "visible" : "hidden"; // its room is kept, so that nothing below moves
   if (more) parts.push(make("small", more));
   const pair = (label, x) => {
     const part = make("span");
@@ -32,8 +33,6 @@ function read() { // the step pointed at, in words and numbers
     parts.push(part);
   };
   for (const [label, ref] of input().values.slice(0, 4)) pair(label, rowOf(ref, 0)[state.step]);
-  const mark = input().marks.find(({ first, last }) => first <= state.step && state.step <= last);
-  if (mark) parts.push(make("span", mark.text));
   const shares = example().attributions[state.output];
   if (shares) pair("added", rowOf(shares.shares, 0)[state.step]);
   if (l) {
@@ -45,7 +44,9 @@ function read() { // the step pointed at, in words and numbers
       pair(`${state.gate} of unit ${l.chosen[state.hint]}`, rowOf(ref, state.hint)[k]);
     }
   }
-  if (state.pinned) parts.push(make("span", "pinned", "pin"));
+  parts.push(pin);
+  const mark = input().marks.find(({ first, last }) => first <= state.step && state.step <= last);
+  if (mark) parts.push(make("span", mark.text));
   box.replaceChildren(...parts);
   said();
 }
@@ -54,9 +55,12 @@ function said() { // what the cell holds, and when it was written
   const row = stacks[0].rows.find(({ key }) => key === "held"), l = layer(), box = byId("held");
   if (!row?.found) return box.replaceChildren();
   const t = stepOf(l, state.step), { shares, sum } = row.found, way = l.reverse ? 1 : -1;
-  let all = 0, half = 0, age = 0;
-  for (const w of shares) all += Math.abs(w);
-  for (let s = t; s >= 0 && s < shares.length; s += way, age++) if ((half += Math.abs(shares[s])) >= all / 2) break;
+  const all = shares.reduce((sum, w) => sum + Math.abs(w), 0);
+  const age = (part) => { // steps back to when so much of it all had been written
+    let n = 0;
+    for (let s = t, seen = 0; s >= 0 && s < shares.length; s += way, n++) if ((seen += Math.abs(shares[s])) >= part * all) break;
+    return n + 1;
+  };
   const states = l.values.find(([letter]) => letter === l.memory), c = states && rowOf(states[1], state.unit)[t];
   const value = (x) => datum(x, 4), rest = c - sum, parts = [`At ${place(state.step)[0]} `];
   if (states) parts.push(`${l.memory} is `, value(c), ": ", value(sum), " was written at the steps drawn");
@@ -64,8 +68,15 @@ function said() { // what the cell holds, and when it was written
   if (states && Math.abs(rest) > 1e-4 * Math.max(Math.abs(c), all, 1e-12)) parts.push(", ", value(rest), " is left of the state it began with");
   parts.push(". ");
   if (all > 0) {
-    const steps = count(age + 1, "step") + (l.stride !== 1 ? " of the layer" : "");
-    parts.push(`Half of what was written and still counts came within the ${l.reverse ? "next" : "last"} ${steps}. `);
+    const reach = age(0.99) * l.stride, when = l.reverse ? "next" : "last";
+    parts.push(`Half of what was written and still counts came within the ${when} ${count(age(0.5), "step")}`);
+    parts.push(l.stride !== 1 ? " of the layer. " : ". ");
+    if (reach < span() / 40) {
+      const near = make("button", "Zoom to what it holds");
+      near.type = "button";
+      near.onclick = () => see(state.step - (l.reverse ? 0.1 : 1.2) * reach - 2, state.step + (l.reverse ? 1.2 : 0.1) * reach + 3);
+      parts.push(near);
+    }
   }
   if (state.pinned && state.over !== state.step) {
     const w = shares[stepOf(l, state.over)] ?? 0;
@@ -232,7 +243,7 @@ function rebuild() {
   const rows = [axisRow(), ...inputRows(), ...(l ? layerRows(l) : [])];
   const units = rows.find(({ key }) => key === "units");
   setRows(main, rows, units && scaleOf(units.limits));
-  attribute(because);
+  if (because) attribute(because);
   remember();
   refresh();
 }

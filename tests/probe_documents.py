@@ -19,23 +19,23 @@ def lstm(steps, units=4, *, name="encoder, layer 1", seed=0, stride=1.0, reverse
     f = sigmoid(rng.normal(size=shape) * 0.7 + 2 + np.arange(units)[:, None] + smooth)
     i, o = sigmoid(rng.normal(size=shape) - 1 + 3 * smooth), sigmoid(rng.normal(size=shape) + smooth)
     g = np.tanh(rng.normal(size=shape) + 2 * smooth)
-    c, state = np.zeros(shape), np.full(units, 0.25)
+    c, state, write = np.zeros(shape), np.full(units, 0.25), i * g
     for t in range(steps)[:: -1 if reverse else 1]:
-        state = f[:, t] * state + (i * g)[:, t]
+        state = f[:, t] * state + write[:, t]
         c[:, t] = state
     values = {"i": i, "f": f, "g": g, "o": o, "c": c, "h": o * np.tanh(c)}
     chosen = tuple(chosen or range(3, 3 + 2 * units, 2))
-    return Layer(name, "LSTM", of, chosen, values, stride, reverse, "c", f, i * g)
+    return Layer(name, "LSTM", of, chosen, values, stride, reverse, "c", f, write)
 
 
 def gru(steps, units=3, *, name="decoder", seed=1):
     rng = np.random.default_rng(seed)
     z, r, n = sigmoid(rng.normal(size=(units, steps)) + 1), sigmoid(rng.normal(size=(units, steps))), np.tanh(rng.normal(size=(units, steps)))
-    h, state = np.zeros((units, steps)), np.zeros(units)
+    h, state, write = np.zeros((units, steps)), np.zeros(units), (1 - z) * n
     for t in range(steps):
-        state = z[:, t] * state + ((1 - z) * n)[:, t]
+        state = z[:, t] * state + write[:, t]
         h[:, t] = state
-    return Layer(name, "GRU", 16, tuple(range(units)), {"r": r, "z": z, "n": n, "h": h}, 1.0, False, "h", z, (1 - z) * n)
+    return Layer(name, "GRU", 16, tuple(range(units)), {"r": r, "z": z, "n": n, "h": h}, 1.0, False, "h", z, write)
 
 
 def both(steps, **words):

@@ -30,7 +30,11 @@ def lstm(steps, units=4, *, name="encoder, layer 1", seed=0, stride=1.0, reverse
 
 def gru(steps, units=3, *, name="decoder", seed=1):
     rng = np.random.default_rng(seed)
-    z, r, n = sigmoid(rng.normal(size=(units, steps)) + 1), sigmoid(rng.normal(size=(units, steps))), np.tanh(rng.normal(size=(units, steps)))
+    z, r, n = (
+        sigmoid(rng.normal(size=(units, steps)) + 1),
+        sigmoid(rng.normal(size=(units, steps))),
+        np.tanh(rng.normal(size=(units, steps))),
+    )
     h, state, write = np.zeros((units, steps)), np.zeros(units), (1 - z) * n
     for t in range(steps):
         state = z[:, t] * state + write[:, t]
@@ -72,7 +76,9 @@ def sound(frames=400):
     picture = np.exp(-((bands - 12 - 8 * np.sin(t / 30)) ** 2) / 14) * (0.3 + (np.sin(t / 17) > -0.2)) * 6
     picture = picture + np.exp(-((bands - 27 - 5 * np.cos(t / 41)) ** 2) / 20) * 3 + rng.normal(size=(40, frames)) * 0.3
     marks = (Mark(30, 95, "seven"), Mark(140, 210, "three"), Mark(260, 262, "a"), Mark(290, 370, "nine"))
-    given = Input("sound", frames, "second", scale=(0.0, 0.01), picture=picture, marks=marks, said="Heard: seven three a nine.")
+    given = Input(
+        "sound", frames, "second", scale=(0.0, 0.01), picture=picture, marks=marks, said="Heard: seven three a nine."
+    )
     shares = rng.normal(size=frames) * np.exp(-((t - 175) ** 2) / 900)
     why = Attribution("the word `three`", 4.2, -0.3, shares, shares * np.exp(-((bands - 15) ** 2) / 60))
     return Example("call.wav", given, both(frames // 4, stride=4.0), (why,))
@@ -109,9 +115,11 @@ def document(*examples, title="Sales of two shops", task="forecast", **parts):
     lives[3], lives[20] = np.inf, np.inf
     rows = tuple(
         {
-            "step": 10 * n, "loss": 2 * np.exp(-n / 30) + 0.4, "valid": 2.1 * np.exp(-n / 30) + 0.5, "lr": 1e-3 * (1 - n / 101), "seconds": n * 0.5,
-            "grad_norm": 3 * np.exp(-n / 50), "clipped": max(0.0, 0.8 - n / 60), "grad_norm:encoder.layers.0": 0.2 + n / 500,
-            "grad_norm:encoder.layers.1": 2.0 + n / 50, "open:encoder.layers.0.f": n / 120, "open:encoder.layers.0.i": 0.1, "shut:encoder.layers.0.f": 0.02,
+            "step": 10 * n, "loss": 2 * np.exp(-n / 30) + 0.4, "valid": 2.1 * np.exp(-n / 30) + 0.5,
+            "lr": 1e-3 * (1 - n / 101), "seconds": n * 0.5, "grad_norm": 3 * np.exp(-n / 50),
+            "clipped": max(0.0, 0.8 - n / 60),
+            "grad_norm:encoder.layers.0": 0.2 + n / 500, "grad_norm:encoder.layers.1": 2.0 + n / 50,
+            "open:encoder.layers.0.f": n / 120, "open:encoder.layers.0.i": 0.1, "shut:encoder.layers.0.f": 0.02,
         }
         for n in range(100)
     )  # fmt: skip
@@ -119,9 +127,9 @@ def document(*examples, title="Sales of two shops", task="forecast", **parts):
     flow = tuple(
         Flow(name, "encoder, layer 1", lags, norms, said)
         for name, norms, said in (
-            ("before training", {"h": 0.9**lags, "c": 1.2 * 0.93**lags}, "vanishes: a thousandth is left after 66 steps."),
-            ("after training", {"h": 0.5 * 0.99**lags, "c": 0.985**lags}, "lives on: a third is left after 100 steps."),
-            ("an RNN of the same size", {"h": 0.5**lags}, "vanishes: a thousandth is left after 10 steps."),
+            ("before training", {"h": 0.9**lags, "c": 1.2 * 0.93**lags}, "vanishes: a thousandth after 66 steps."),
+            ("after training", {"h": 0.5 * 0.99**lags, "c": 0.985**lags}, "lives on: a third after 100 steps."),
+            ("an RNN of the same size", {"h": 0.5**lags}, "vanishes: a thousandth after 10 steps."),
         )
     )  # fmt: skip
     whole = {
@@ -136,7 +144,7 @@ def document(*examples, title="Sales of two shops", task="forecast", **parts):
         "flow": flow,
         "health": (
             Health("encoder, layer 1", "f", 0.44, 0.0, 0.0, ""),
-            Health("encoder, layer 1", "o", 0.03, 0.31, 0.12, "A third of the output gates are shut: try fewer units, or a lower learning rate."),
+            Health("encoder, layer 1", "o", 0.03, 0.31, 0.12, "A third of the gates are shut: try fewer units."),
         ),
         "history": rows,
     }  # fmt: skip

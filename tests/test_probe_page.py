@@ -8,16 +8,17 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
-import probe_documents as made
 import pytest
 
+import probe_documents as made
 from gated.probe.document import Attribution, Document, Example, Health, Input, Layer, Mark, Memory
 from gated.probe.page import render, write
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+ARGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
 KINDS = {"values": made.values, "tokens": made.tokens, "sound": made.sound, "print": made.print_}
 
 
@@ -191,7 +192,7 @@ def test_a_step_of_a_layer_covers_its_stride(show):
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_what_the_cell_holds_is_the_product_of_gates_times_what_was_written(show, reverse):
-    """The bars at t are w_s = keep multiplied over (s, t] times write_s, and with what the first state left they are c_t."""
+    """The bars at t are w_s, keep over (s, t] times write_s; with what the first state left they are c_t."""
     layer = made.lstm(80, 3, reverse=reverse)
     page = show(made.document(Example("e", Input("values", 80, values={"x": np.zeros(80)}), (layer,))))
     page.keyboard.press("Escape")
@@ -232,7 +233,7 @@ def test_a_click_pins_the_step_and_escape_lets_go(show):
 
 
 def test_a_hundred_thousand_steps_hide_no_spike_and_are_exact_from_near(show):
-    """A spike of one step is seen among 100,000, and from near the step read is that step, to the last bit of float32."""
+    """A spike of one step is seen among 100,000, and from near the step read is that step, to the last bit."""
     spike = 31_415
     example = made.long(spike=spike)
     page = show(made.document(example, memory=(), flow=(), health=(), history=()))
@@ -316,10 +317,37 @@ def test_curves_of_the_gradient_are_told_by_lag(show):
     norms = [v for f in document.flow for v in f.norms.values()]
     np.testing.assert_allclose(told, [np.float32(v[90]) for v in norms], rtol=1e-6)
     before = page.locator("#flows path").count()
+    assert not page.locator("#flow-layer").is_visible()
     page.locator("#flows .legend button").nth(0).click()
     assert page.locator("#flows path").count() < before
     for said in (f.said for f in document.flow):
         assert page.get_by_text(said).is_visible()
+
+
+def test_curves_are_shown_by_layer(show):
+    """Where several layers have curves, one layer's are shown, or all."""
+    document = made.document()
+    twice = (*document.flow, *(replace(f, layer="decoder") for f in document.flow))
+    page = show(replace(document, flow=twice))
+    assert page.locator("#flows .legend button").count() == 5
+    page.locator("#flow-layer").select_option("decoder")
+    assert page.locator("#flows .legend button").count() == 5
+    page.locator("#flow-layer").select_option("All layers")
+    assert page.locator("#flows .legend button").count() == 10
+
+
+def test_examples_keep_the_layer_and_units_are_found_in_others(show):
+    """Another example shows the same layer and unit, and a unit of a layer that only another example has opens that."""
+    here = Example("one", Input("values", 20, values={"x": np.zeros(20)}), made.both(20))
+    there = Example("two", Input("values", 9, values={"x": np.zeros(9)}), (made.gru(9, name="decoder"), *made.both(9)))
+    page = show(made.document(here, there, memory=(Memory("decoder", np.arange(1.0, 17), ""),)))
+    page.get_by_role("button", name="Backward").click()
+    page.locator("#unit").select_option(label="7")
+    page.locator("#example").select_option("two")
+    assert page.evaluate("[layer().name, unit(), state.to]") == ["encoder, layer 1, backward", 7, 9]
+    page.locator("#example").select_option("one")
+    page.locator("circle[data-unit='2']").click()
+    assert page.evaluate("[example().name, layer().name, unit()]") == ["two", "decoder", 2]
 
 
 def test_attributions_are_those_of_the_output_chosen(show):
@@ -330,7 +358,7 @@ def test_attributions_are_those_of_the_output_chosen(show):
     point(page, "f", 4)
     assert value(page, "shares", "#because") == np.float32(example.attributions[1].shares[4])
     sums = page.eval_on_selector_all("#adds data", "all => all.map(d => Number(d.value))")
-    np.testing.assert_allclose(sums, [0.9, 0.1, example.attributions[1].shares.sum()], rtol=1e-5)
+    np.testing.assert_allclose(sums, [0.9, 0.1, 0.8, example.attributions[1].shares.sum()], rtol=1e-5)
 
 
 def test_sections_without_data_are_absent(show):
@@ -362,13 +390,25 @@ HOSTILE = (
 def test_hostile_words_stay_words(show, word):
     """A name with markup, quotes, other directions or half a character is shown as it is, wherever it stands."""
     t = np.zeros(4)
-    given = Input("tokens", 4, word, (word, "NaN", "", word), values={word: np.array([np.nan, np.inf, -np.inf, 1])}, marks=(Mark(0, 3, word),), said=word)
-    layer = Layer(word, word, 2, (1,), {word: t[None], "constructor": t[None]}, memory=word, keep=t[None], write=t[None])
+    given = Input(
+        "tokens",
+        4,
+        word,
+        (word, "NaN", "", word),
+        values={word: np.array([np.nan, np.inf, -np.inf, 1])},
+        marks=(Mark(0, 3, word),),
+        said=word,
+    )
+    layer = Layer(
+        word, word, 2, (1,), {word: t[None], "constructor": t[None]}, memory=word, keep=t[None], write=t[None]
+    )
     example = Example(word, given, (layer,), (Attribution(word, np.inf, np.nan, t),))
     memory = Memory(word, np.array([np.inf, 0.0, np.nan]), word)
     health = Health(word, word, np.nan, 0.5, 1.0, word)
-    document = made.document(example, example, title=word, task=word, summary=(word,), memory=(memory,), health=(health,))
-    document = Document(**{**vars(document), "history": ({"step": 1, word: 2.0}, {"step": 2.0, word: np.inf})})
+    document = made.document(
+        example, example, title=word, task=word, summary=(word,), memory=(memory,), health=(health,)
+    )
+    document = replace(document, history=({"step": 1, word: 2.0}, {"step": 2.0, word: np.inf}))
     page = show(document)
     assert page.evaluate("window.ran") is None
     assert page.locator("img, main script").count() == 0
@@ -384,21 +424,27 @@ def test_hostile_words_stay_words(show, word):
 
 
 CONTRAST = """() => {
-  const ctx = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d', {willReadFrequently: true});
-  const over = (below, colour) => { ctx.fillStyle = `rgb(${below})`; ctx.fillRect(0, 0, 1, 1); ctx.fillStyle = colour; ctx.fillRect(0, 0, 1, 1);
-    return [...ctx.getImageData(0, 0, 1, 1).data].slice(0, 3) };
-  const light = rgb => { const [r, g, b] = rgb.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b };
+  const canvas = Object.assign(document.createElement('canvas'), {width: 1, height: 1});
+  const ctx = canvas.getContext('2d', {willReadFrequently: true});
+  const over = (below, colour) => {
+    for (const c of [`rgb(${below})`, colour]) { ctx.fillStyle = c; ctx.fillRect(0, 0, 1, 1); }
+    return [...ctx.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const light = rgb => {
+    const [r, g, b] = rgb.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
   const found = [];
   for (const e of document.querySelectorAll('body *')) {
     if (!e.getClientRects().length || e.closest('[aria-hidden=true]') || e.matches('option, script, title')) continue;
-    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
+    if (!e.matches('select') && ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
     let below = [255, 0, 255];
-    const line = []; for (let p = e; p; p = p.parentElement) line.unshift(getComputedStyle(p).backgroundColor);
+    const line = [];
+    for (let p = e; p; p = p.parentElement) line.unshift(getComputedStyle(p).backgroundColor);
     for (const colour of line) below = over(below, colour);
     const style = getComputedStyle(e), text = over(below, e instanceof SVGElement ? style.fill : style.color);
     const [a, b] = [light(text), light(below)].sort((x, y) => y - x);
-    found.push([(a + 0.05) / (b + 0.05), e.tagName + '.' + e.className + ' ' + e.textContent.slice(0, 30)]);
+    found.push([(a + 0.05) / (b + 0.05), e.tagName + ' ' + e.textContent.slice(0, 30)]);
   }
   return found;
 }"""
@@ -426,5 +472,5 @@ def test_writing_replaces_a_page_in_one_step(tmp_path):
     path = tmp_path / "new" / "page.html"
     for title in ("one", "two"):
         assert write(Document(title, "", (), ()), path) == path
-    assert "<h1 dir=\"auto\">two</h1>" in path.read_text(encoding="utf-8")
+    assert '<h1 dir="auto">two</h1>' in path.read_text(encoding="utf-8")
     assert [p.name for p in path.parent.iterdir()] == ["page.html"]

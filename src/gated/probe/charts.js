@@ -12,8 +12,10 @@ function svg(tag, attributes = {}, ...inside) {
 
 function shape(kind, x, y, r, colour) {
   const path = {
-    circle: `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`, square: `M${x - r} ${y - r}h${2 * r}v${2 * r}h${-2 * r}z`,
-    triangle: `M${x} ${y - r}l${r} ${1.8 * r}h${-2 * r}z`, diamond: `M${x} ${y - 1.2 * r}l${r} ${1.2 * r}l${-r} ${1.2 * r}l${-r} ${-1.2 * r}z`,
+    circle: `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`,
+    square: `M${x - r} ${y - r}h${2 * r}v${2 * r}h${-2 * r}z`,
+    triangle: `M${x} ${y - r}l${r} ${1.8 * r}h${-2 * r}z`,
+    diamond: `M${x} ${y - 1.3 * r}l${r} ${1.3 * r}l${-r} ${1.3 * r}l${-r} ${-1.3 * r}z`,
   };
   return svg("path", { d: path[kind], fill: colour });
 }
@@ -31,13 +33,15 @@ function evenly(low, high, most = 5) {
   return ticks;
 }
 
+const stroke = ({ colour, dash }) => ({ stroke: colour, "stroke-width": 2, "stroke-dasharray": dash });
+
 // Curves over a shared x: {name, colour, dash, shape, x, y}. The legend hides and shows them and tells the values.
 function chart(host, { curves, log = false, across, unit: word = "", height = 250, label, legend = true }) {
   const drawn = make("div"), list = make("ul", "", "legend"), shown = new Set(curves), values = new Map();
   for (const one of curves) {
-    const button = make("button"), item = make("li"), sample = svg("svg", { viewBox: "0 0 34 12", "aria-hidden": "true" });
-    const value = make("data");
-    sample.append(svg("line", { x1: 1, x2: 33, y1: 6, y2: 6, stroke: one.colour, "stroke-width": 2.2, "stroke-dasharray": one.dash }));
+    const button = make("button"), item = make("li"), value = make("data");
+    const sample = svg("svg", { viewBox: "0 0 34 12", "aria-hidden": "true" });
+    sample.append(svg("line", { x1: 1, x2: 33, y1: 6, y2: 6, ...stroke(one) }));
     if (one.shape) sample.append(shape(one.shape, 17, 6, 3.6, one.colour));
     button.type = "button";
     button.setAttribute("aria-pressed", "true");
@@ -69,7 +73,8 @@ function chart(host, { curves, log = false, across, unit: word = "", height = 25
   function paint() {
     const W = drawn.clientWidth, H = height, left = 56, right = 12, top = 10, bottom = 40;
     if (W < 80) return;
-    let low = Infinity, high = -Infinity, usable = (v) => Number.isFinite(v) && (!log || v > 0);
+    const usable = (v) => Number.isFinite(v) && (!log || v > 0);
+    let low = Infinity, high = -Infinity;
     for (const { y } of shown) for (const v of y) if (usable(v)) [low, high] = [Math.min(low, v), Math.max(high, v)];
     if (!(low <= high)) [low, high] = [log ? 0.1 : 0, 1];
     if (log) {
@@ -84,11 +89,12 @@ function chart(host, { curves, log = false, across, unit: word = "", height = 25
     }
     const first = every[0] ?? 0, last = every.length > 1 ? every.at(-1) : first + 1;
     const X = (x) => left + ((x - first) / (last - first)) * (W - left - right);
-    const Y = (v) => top + (1 - ((log ? Math.max(Math.log10(v), low) : v) - low) / (high - low)) * (H - top - bottom);
+    const Y = (v) => top + (1 - ((log ? Math.log10(v) : v) - low) / (high - low)) * (H - top - bottom);
     const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, height: H, role: "img", "aria-label": label, tabindex: 0 });
     for (const tick of log ? decades(low, high) : evenly(low, high)) {
       const y = Y(log ? 10 ** tick : tick);
-      root.append(svg("line", { class: log && tick === 0 ? "one" : "grid-line", x1: left, x2: W - right, y1: y, y2: y }));
+      const about = log && tick === 0 ? "one" : "grid-line";
+      root.append(svg("line", { class: about, x1: left, x2: W - right, y1: y, y2: y }));
       root.append(svg("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, log ? power(tick) : format(tick)));
     }
     for (const tick of evenly(first, last, Math.max(2, Math.floor(W / 110)))) {
@@ -108,8 +114,8 @@ function chart(host, { curves, log = false, across, unit: word = "", height = 25
         open = true;
         if (one.shape) spots.push([x, y]);
       }
-      root.append(svg("path", { d, fill: "none", stroke: one.colour, "stroke-width": 2, "stroke-dasharray": one.dash, "stroke-linejoin": "round" }));
-      const apart = spots.length > 1 ? Math.max(1, Math.ceil(90 / Math.max(1e-6, spots[1][0] - spots[0][0]))) : 1;
+      root.append(svg("path", { d, fill: "none", "stroke-linejoin": "round", ...stroke(one) }));
+      const apart = spots.length > 1 ? Math.ceil(90 / Math.max(1e-3, Math.min(90, spots[1][0] - spots[0][0]))) : 1;
       spots.filter((_, k) => k % apart === 0).forEach(([x, y]) => root.append(shape(one.shape, x, y, 3.4, one.colour)));
     }
     const line = svg("line", { class: "at", y1: top, y2: H - bottom });
@@ -121,7 +127,8 @@ function chart(host, { curves, log = false, across, unit: word = "", height = 25
     };
     root.append(line);
     root.addEventListener("pointermove", (event) => {
-      const x = first + ((event.clientX - root.getBoundingClientRect().left - left) / (W - left - right)) * (last - first);
+      const px = event.clientX - root.getBoundingClientRect().left - left;
+      const x = first + (px / (W - left - right)) * (last - first);
       let best = 0;
       every.forEach((v, n) => (Math.abs(v - x) < Math.abs(every[best] - x) ? (best = n) : 0));
       set(best);
@@ -188,8 +195,9 @@ const remember = () => remembered.forEach((paint) => paint());
 function memoryChart(memory) {
   const host = make("div", "", "chart"), drawn = make("div"), now = make("p", "", "now");
   const lives = floats(memory.half_life), order = [...lives.keys()].sort((a, b) => lives[b] - lives[a]);
-  const finite = [...lives].filter((v) => v > 0 && Number.isFinite(v)), never = [...lives].filter((v) => v === Infinity).length;
-  const none = lives.length - finite.length - never, half = lives[order[Math.floor((order.length - 1) / 2)]];
+  const finite = [...lives].filter((v) => v > 0 && Number.isFinite(v));
+  const never = [...lives].filter((v) => v === Infinity).length, none = lives.length - finite.length - never;
+  const half = lives[order[Math.floor((order.length - 1) / 2)]]; // of an even number the longer
   const words = (u) => `Unit ${u}: ${lives[u] === Infinity ? "never forgets" : `${format(lives[u])} steps`}`;
   host.append(make("h3", memory.name), ...(memory.said ? [make("p", memory.said)] : []), drawn, now);
   host.append(folded(["Unit", "Half-life, steps"], () => order.map((u) => [u, lives[u]])));
@@ -201,44 +209,55 @@ function memoryChart(memory) {
     if (!(low <= high)) [low, high] = [0, 1];
     [low, high] = [Math.floor(low * 2 - 0.01) / 2, Math.ceil(high * 2 + 0.01) / 2];
     const upper = top + (never ? 34 : 0), lower = H - bottom - (none ? 30 : 0), mid = left + (W - left) * 0.68;
-    const Y = (v) => (v === Infinity ? top + 8 : v > 0 ? upper + (1 - (Math.log10(v) - low) / (high - low)) * (lower - upper) : H - bottom - 6);
+    const Y = (v) => {
+      if (v === Infinity) return top + 8;
+      return v > 0 ? lower - ((Math.log10(v) - low) / (high - low)) * (lower - upper) : H - bottom - 6;
+    };
     const X = (rank) => left + 8 + (rank / Math.max(1, lives.length - 1)) * (mid - left - 26);
-    const root = svg("svg", {
-      viewBox: `0 0 ${W} ${H}`, height: H, tabindex: 0, role: "group",
-      "aria-label": `Half-lives of ${count(lives.length, "unit")} of ${memory.name}, sorted; median ${format(half)} steps. Arrow keys choose a unit.`,
-    });
+    const label = `Half-lives of ${count(lives.length, "unit")}, median ${format(half)} steps. Arrow keys choose one.`;
+    const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, height: H, tabindex: 0, role: "group", "aria-label": label });
     const tick = (y, text) => root.append(
-      svg("line", { class: "grid-line", x1: left, x2: W, y1: y, y2: y }), svg("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, text));
+      svg("line", { class: "grid-line", x1: left, x2: W, y1: y, y2: y }),
+      svg("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, text),
+    );
     for (const p of decades(low, high)) tick(Y(10 ** p), power(p));
     if (never) tick(Y(Infinity), "∞");
     if (none) tick(Y(0), "0");
     const bins = Math.max(4, Math.min(24, Math.round(Math.sqrt(lives.length) * 2))), counts = new Array(bins).fill(0);
     for (const v of finite) counts[Math.min(bins - 1, Math.floor(((Math.log10(v) - low) / (high - low)) * bins))]++;
     const full = Math.max(...counts, never, none), thick = (lower - upper) / bins;
-    const bin = (n, y, h) => n && root.append(svg("rect", { class: "bin", x: mid, y, width: Math.max(2, (n / full) * (W - mid - 34)), height: Math.max(1, h) }),
-      svg("text", { x: mid + Math.max(2, (n / full) * (W - mid - 34)) + 5, y: y + h / 2 + 4 }, h < 9 && n !== full ? "" : String(n)));
+    const bin = (n, y, h) => {
+      if (!n) return;
+      const wide = Math.max(2, (n / full) * (W - mid - 34));
+      root.append(svg("rect", { class: "bin", x: mid, y, width: wide, height: Math.max(1, h) }));
+      if (h >= 9 || n === full) root.append(svg("text", { x: mid + wide + 5, y: y + h / 2 + 4 }, String(n)));
+    };
     counts.forEach((n, b) => bin(n, lower - (b + 1) * thick + 0.5, thick - 1));
     bin(never, Y(Infinity) - 6, 12);
     bin(none, Y(0) - 6, 12);
     const r = Math.max(2.2, Math.min(4.5, (mid - left) / lives.length / 2.2)), dots = [];
     order.forEach((u, rank) => {
-      const here = find(memory.name, u), chosen = here && here.layer === state.layer && here.unit === state.unit;
-      const dot = svg("circle", { class: `unit${here ? " here" : ""}${chosen ? " now" : ""}`, cx: X(rank), cy: Y(lives[u]), r: here ? r + 0.8 : r, "data-unit": u });
+      const here = find(memory.name, u), chosen = here && isShown(here);
+      const about = `unit${here ? " here" : ""}${chosen ? " now" : ""}`;
+      const dot = svg("circle", { class: about, cx: X(rank), cy: Y(lives[u]), r: here ? r + 0.8 : r, "data-unit": u });
       dot.append(svg("title", {}, words(u)));
       dot.onpointerenter = () => (now.textContent = words(u));
       if (here) dot.onclick = () => choose(here);
       if (chosen) now.textContent = `${words(u)}; shown above`;
       dots.push(dot);
     });
-    root.append(...dots.filter((d) => !d.classList.contains("here")), ...dots.filter((d) => d.classList.contains("here")));
-    root.append(svg("text", { x: left + 4, y: H - 6 }, "units, sorted →"), svg("text", { x: mid, y: H - 6 }, "how many"));
-    root.append(svg("text", { x: 0, y: H - 6 }, "steps"));
+    const front = (d) => d.classList.contains("here");
+    root.append(...dots.filter((d) => !front(d)), ...dots.filter(front));
+    const foot = (x, text) => root.append(svg("text", { x, y: H - 6 }, text));
+    foot(0, "steps");
+    foot(left + 4, "units, sorted →");
+    foot(mid, "how many");
     const kept = order.map((u) => find(memory.name, u)).filter(Boolean);
     root.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (!by || !kept.length) return;
       event.preventDefault();
-      const k = kept.findIndex((h) => h.layer === state.layer && h.unit === state.unit);
+      const k = kept.findIndex(isShown);
       choose(kept[k < 0 ? 0 : (k + by + kept.length) % kept.length]);
       drawn.firstChild.focus();
     });
@@ -256,16 +275,27 @@ function memoryChart(memory) {
 // ---- the other sections
 
 function flows() {
-  const layers = [...new Set(DOC.flow.map(({ layer: name }) => name))], curves = [];
-  DOC.flow.forEach(({ name, layer: where, lags, norms }, n) => {
-    const x = [...floats(lags)], called = layers.length > 1 ? `${name}, ${where}` : name;
-    norms.forEach(([s, ref], m) => curves.push({
-      name: `${called}: ${s}`, x, y: floats(ref), colour: `var(--${SHADES[n % SHADES.length]})`, shape: SHAPES[n % SHAPES.length],
-      dash: s === "c" ? "7 5" : m && s !== "h" ? "2 3" : "none",
-    }));
-  });
-  chart(byId("flows"), { curves, log: true, across: "lag", unit: "steps", height: 340, label: "Norm of the gradient against the lag, on a logarithmic axis" });
-  byId("flows").append(sentences(DOC.flow.map(({ name, layer: where, said: text }) => text && `${name}, ${where}: ${text}`)));
+  const layers = [...new Set(DOC.flow.map((one) => one.layer))], names = [...new Set(DOC.flow.map((one) => one.name))];
+  const drawn = byId("flows"), choice = byId("flow-layer");
+  const label = "Norm of the gradient against the lag, on a logarithmic axis";
+  const paint = () => { // a curve has the colour of its name, whatever the layer
+    const where = layers[Number(choice.value)], chosen = DOC.flow.filter((one) => !where || one.layer === where);
+    const curves = chosen.flatMap(({ name, layer: at, lags, norms }) => {
+      const x = [...floats(lags)], n = names.indexOf(name), called = where ? name : `${at}, ${name}`;
+      const colour = `var(--${SHADES[n % SHADES.length]})`, shape = SHAPES[n % SHAPES.length];
+      const dash = (s, m) => (s === "c" ? "7 5" : m && s !== "h" ? "2 3" : "none");
+      const one = (s, y, m) => ({ name: `${called}: ${s}`, x, y, colour, shape, dash: dash(s, m) });
+      return norms.map(([s, ref], m) => one(s, floats(ref), m));
+    });
+    drawn.replaceChildren();
+    chart(drawn, { curves, log: true, across: "lag", unit: "steps", height: 340, label });
+    const called = (one) => (where ? one.name : `${one.layer}, ${one.name}`);
+    drawn.append(sentences(chosen.map((one) => one.said && `${called(one)}: ${one.said}`)));
+  };
+  fill(choice, [...layers, "All layers"].map((name, n) => [n, name]), 0);
+  choice.closest(".tools").hidden = layers.length < 2;
+  choice.onchange = paint;
+  paint();
 }
 
 function healths() {
@@ -277,40 +307,47 @@ function healths() {
     bar.append(part);
     return host;
   };
-  const rows = DOC.health.map((h) => [h.name, h.gate, share(h.open), share(h.shut), share(h.unused), h.advice || "Nothing need be done."]);
+  const rows = DOC.health.map((h) => [
+    h.name, nameOf(h.gate), share(h.open), share(h.shut), share(h.unused), h.advice || "Nothing need be done.",
+  ]);
   const host = table(["Layer", "Gate", "Always open", "Always shut", "Unit never used", "Advice"], rows, [0, 1, 5]);
   host.classList.add("folding");
   byId("healths").append(host);
 }
 
 function histories() {
-  const names = [...new Set(DOC.history.flatMap((row) => row.map(([name]) => name)))], rows = DOC.history.map((row) => new Map(row));
-  const x = rows.map((row, n) => Number(row.get("step") ?? n + 1)), groups = new Map();
+  const names = [...new Set(DOC.history.flatMap((row) => row.map(([name]) => name)))];
+  const rows = DOC.history.map((row) => new Map(row)), groups = new Map();
+  const x = rows.map((row, n) => Number(row.get("step") ?? n + 1));
+  const cell = (row, name) => ([undefined, null, ""].includes(row.get(name)) ? NaN : Number(row.get(name)));
   for (const name of names.filter((n) => n !== "step" && n !== "seconds")) {
-    const y = rows.map((row) => (row.has(name) && row.get(name) !== null && row.get(name) !== "" ? Number(row.get(name)) : NaN));
+    const y = rows.map((row) => cell(row, name));
     if (!y.some(Number.isFinite)) continue;
-    const family = name.includes(":") ? name.slice(0, name.indexOf(":")) : /^(loss$|valid)/.test(name) ? "loss" : name;
+    const family = /^(loss$|valid)/.test(name) ? "loss" : name.split(":", 1)[0];
     groups.set(family, [...(groups.get(family) ?? []), { name, y }]);
   }
   const called = {
-    loss: "Loss", lr: "Learning rate", grad_norm: "Norm of the gradient, before clipping", clipped: "Share of steps whose gradient was clipped",
+    loss: "Loss", lr: "Learning rate", grad_norm: "Norm of the gradient, before clipping",
+    clipped: "Share of steps whose gradient was clipped",
     open: "Share of gate values that are open (> 0.95)", shut: "Share of gate values that are shut (< 0.05)",
   };
   for (const [family, curves] of groups) {
     const host = make("div", "", "chart"), whole = curves.flatMap(({ y }) => y.filter(Number.isFinite));
-    const log = Math.min(...whole) > 0 && Math.max(...whole) > 30 * Math.min(...whole) && !["open", "shut", "lr"].includes(family);
+    const [low, high] = whole.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
+    const log = low > 0 && high > 30 * low && !["open", "shut", "lr"].includes(family);
     host.append(make("h3", Object.hasOwn(called, family) ? called[family] : family));
     byId("histories").append(host);
     chart(host, {
       label: family, across: "step", log, height: 220, legend: curves.length > 1 || curves[0].name !== family,
       curves: curves.map(({ name, y }, n) => ({
-        name: name.includes(":") ? name.slice(name.indexOf(":") + 1) : name, x, y, colour: `var(--${SHADES[n % SHADES.length]})`,
+        name: name.slice(name.indexOf(":") + 1), x, y, colour: `var(--${SHADES[n % SHADES.length]})`,
         dash: n < SHADES.length ? "none" : "6 4", shape: curves.length > 1 ? SHAPES[n % SHAPES.length] : undefined,
       })),
     });
   }
-  const shown = ["step", ...names.filter((n) => n !== "step")];
-  byId("histories").append(folded(shown, () => rows.map((row, n) => shown.map((name) => (name === "step" ? x[n] : Number(row.get(name) ?? NaN))))));
+  const others = names.filter((n) => n !== "step");
+  const entries = () => rows.map((row, n) => [x[n], ...others.map((name) => cell(row, name))]);
+  byId("histories").append(folded(["step", ...others], entries));
 }
 
 // ---- the start

@@ -102,7 +102,7 @@ function extremes(values, from, to) {
   most = lo <= hi ? hi : NaN;
 }
 
-// What the cell holds at t of what was written at each step: w_s = (keep of the steps after s, up to t, multiplied) · write_s.
+// What the cell holds at t of what was written at each step: w_s = write_s times keep at every step after s, up to t.
 // A layer that reads from the end has written later steps first.
 function held(keep, write, t, reverse) {
   const shares = new Float64Array(keep.length), way = reverse ? 1 : -1;
@@ -141,12 +141,12 @@ const stem = (name) => name.replace(DIRECTION, "") || name;
 function fill(select, entries, chosen) {
   select.replaceChildren(...entries.map(([value, text]) => new Option(text, value)));
   select.value = String(chosen);
-  select.disabled = entries.length < 2;
 }
 
-function siblings() { // layers of one name that differ in direction
-  const name = layer() ? stem(layer().name) : "";
-  const same = example().layers.map((l, n) => [l, n]).filter(([l]) => stem(l.name) === name && DIRECTION.test(l.name));
+function siblings(one = layer()) { // layers of one name that differ in direction
+  const name = one ? stem(one.name) : "";
+  const all = example().layers.map((l, n) => [l, n]);
+  const same = all.filter(([l]) => stem(l.name) === name && DIRECTION.test(l.name));
   return same.length === 2 && same[0][0].reverse !== same[1][0].reverse ? same : [];
 }
 
@@ -158,17 +158,13 @@ function choosers() {
   byId("direction").hidden = pair.length === 0;
   byId("direction").lastElementChild.replaceChildren();
   if (!layers.length) return;
-  const seen = new Set();
-  const one = (n) => pair.includes(n) ? pair[0] : n; // both directions of the chosen layer are one entry
-  const entries = layers.map((l, n) => [n, l]).filter(([n, l]) => {
-    const twin = layers.some((o) => o !== l && stem(o.name) === stem(l.name) && o.reverse !== l.reverse);
-    const key = twin ? "both:" + stem(l.name) : "one:" + n;
-    return !seen.has(key) && seen.add(key);
+  const entries = [];
+  layers.forEach((l, n) => { // both directions of a layer are one entry
+    const twins = siblings(l).map(([, k]) => k);
+    const name = `${twins.length ? stem(l.name) : l.name} (${l.cell}, ${count(l.units, "unit")})`;
+    if (!twins.length || twins[0] === n) entries.push([n, name]);
   });
-  fill(byId("layer"), entries.map(([n, l]) => {
-    const twin = layers.some((o) => o !== l && stem(o.name) === stem(l.name) && o.reverse !== l.reverse);
-    return [n, `${twin ? stem(l.name) : l.name} (${l.cell}, ${count(l.units, "unit")})`];
-  }), one(state.layer));
+  fill(byId("layer"), entries, pair.length ? pair[0] : state.layer);
   for (const n of pair) {
     const button = make("button", layers[n].reverse ? "Backward" : "Forward");
     button.type = "button";
@@ -183,10 +179,10 @@ function choosers() {
 
 // Change what is chosen, keep what can be kept, and draw.
 function choose(change) {
-  const number = unit(), was = state.example;
+  const number = unit(), was = state.example, name = layer()?.name;
   Object.assign(state, change);
   if (state.example !== was) {
-    state.layer = Math.min(state.layer, Math.max(0, example().layers.length - 1));
+    if (!("layer" in change)) state.layer = Math.max(0, example().layers.findIndex((l) => l.name === name));
     Object.assign(state, { from: 0, to: steps(), pinned: false, output: 0 });
     state.step = start();
   }
@@ -207,12 +203,17 @@ function turn(by) {
   if (n > 1) choose({ unit: (state.unit + by + n) % n });
 }
 
-// The unit of a layer in the example shown, if it can be looked at.
+// Where the unit of a layer can be looked at: in the example shown, else in the first that has it.
 function find(name, number) {
-  const n = DOC.examples.length ? example().layers.findIndex((l) => l.name === name) : -1;
-  const k = n < 0 ? -1 : example().layers[n].chosen.indexOf(number);
-  return k < 0 ? null : { layer: n, unit: k };
+  const all = DOC.examples.map((_, n) => n);
+  for (const n of DOC.examples.length ? [state.example, ...all] : []) {
+    const at = DOC.examples[n].layers.findIndex((l) => l.name === name && l.chosen.includes(number));
+    if (at >= 0) return { example: n, layer: at, unit: DOC.examples[n].layers[at].chosen.indexOf(number) };
+  }
+  return null;
 }
+
+const isShown = (place) => Object.entries(place).every(([name, n]) => state[name] === n);
 
 // ---- elements and colours
 

@@ -70,7 +70,7 @@ def _digest(text: str) -> str:
 
 
 def _text(words: str) -> str:
-    """Words as HTML; half a surrogate pair, which no file can hold, becomes a question mark, and NUL is made visible."""
+    """Words as HTML; half a surrogate pair, which no file can hold, becomes a question mark; NUL is made visible."""
     return html.escape(words.encode(errors="replace").decode().replace("\0", "\ufffd"))
 
 

@@ -10,7 +10,8 @@ function point() {
     Object.assign(stack.cursor.style, { left: `${gutter + a}px`, width: `${Math.max(1, b - a)}px` });
     const whole = span() >= steps() - 1e-9;
     stack.where.hidden = whole;
-    Object.assign(stack.where.style, { left: `${(100 * state.from) / steps()}%`, width: `${(100 * span()) / steps()}%` });
+    const percent = (x) => `${(100 * x) / steps()}%`;
+    Object.assign(stack.where.style, { left: percent(state.from), width: percent(span()) });
     for (const row of stack.rows) {
       if (!row.value) continue;
       const x = row.at(row.key === "held" ? state.over : state.step), now = datum(x);
@@ -58,15 +59,15 @@ function said() { // what the cell holds, and when it was written
   const all = shares.reduce((sum, w) => sum + Math.abs(w), 0);
   const age = (part) => { // steps back to when so much of it all had been written
     let n = 0;
-    for (let s = t, seen = 0; s >= 0 && s < shares.length; s += way, n++) if ((seen += Math.abs(shares[s])) >= part * all) break;
-    return n + 1;
+    for (let s = t, seen = 0; s in shares && seen < part * all; s += way, n++) seen += Math.abs(shares[s]);
+    return n;
   };
   const states = l.values.find(([letter]) => letter === l.memory), c = states && rowOf(states[1], state.unit)[t];
-  const value = (x) => datum(x, 4), rest = c - sum, parts = [`At ${place(state.step)[0]} `];
-  if (states) parts.push(`${l.memory} is `, value(c), ": ", value(sum), " was written at the steps drawn");
-  else parts.push(`${l.memory} holds `, value(sum), ", written at the steps drawn");
-  if (states && Math.abs(rest) > 1e-4 * Math.max(Math.abs(c), all, 1e-12)) parts.push(", ", value(rest), " is left of the state it began with");
-  parts.push(". ");
+  const rest = c - sum, parts = [`At ${place(state.step)[0]}, ${l.memory} ${states ? "is" : "holds"} `];
+  if (states && Math.abs(rest) > 1e-4 * Math.max(Math.abs(c), all, 1e-12)) {
+    parts.push(datum(c), ": ", datum(sum), " written at the steps drawn, ", datum(rest));
+    parts.push(" left of the state it began with. ");
+  } else parts.push(datum(sum), ", written at the steps drawn. ");
   if (all > 0) {
     const reach = age(0.99) * l.stride, when = l.reverse ? "next" : "last";
     parts.push(`Half of what was written and still counts came within the ${when} ${count(age(0.5), "step")}`);
@@ -74,13 +75,14 @@ function said() { // what the cell holds, and when it was written
     if (reach < span() / 40) {
       const near = make("button", "Zoom to what it holds");
       near.type = "button";
-      near.onclick = () => see(state.step - (l.reverse ? 0.1 : 1.2) * reach - 2, state.step + (l.reverse ? 1.2 : 0.1) * reach + 3);
+      const [back, on] = l.reverse ? [0.1, 1.2] : [1.2, 0.1];
+      near.onclick = () => see(state.step - back * reach - 2, state.step + on * reach + 3);
       parts.push(near);
     }
   }
   if (state.pinned && state.over !== state.step) {
     const w = shares[stepOf(l, state.over)] ?? 0;
-    parts.push(`From ${place(state.over)[0]}: `, value(w), all > 0 ? `, ${format((100 * Math.abs(w)) / all, 3)} % of all.` : ".");
+    parts.push(`From ${place(state.over)[0]}: `, datum(w), `, ${format((100 * Math.abs(w)) / all, 3)} % of all.`);
   }
   box.replaceChildren(...parts);
 }
@@ -122,7 +124,9 @@ function see(from, to) { // the part of the input that is drawn
   refresh();
 }
 
-const zoom = (factor, at = (state.from + state.to) / 2) => see(at - (at - state.from) * factor, at + (state.to - at) * factor);
+function zoom(factor, at = (state.from + state.to) / 2) {
+  see(at - (at - state.from) * factor, at + (state.to - at) * factor);
+}
 
 function listen(stack) {
   const { host } = stack, down = new Map(); // pointers that are down: where they began
@@ -131,8 +135,8 @@ function listen(stack) {
   const xIn = (event) => event.clientX - host.getBoundingClientRect().right + stack.width;
   const stepAt = (event) => state.from + (Math.max(0, Math.min(stack.width, xIn(event))) / stack.width) * span();
   const unitAt = (event, row) => {
-    const box = row.plot.getBoundingClientRect();
-    return Math.max(0, Math.min(row.values.length - 1, Math.floor(((event.clientY - box.top) / box.height) * row.values.length)));
+    const box = row.plot.getBoundingClientRect(), n = row.values.length;
+    return Math.max(0, Math.min(n - 1, Math.floor(((event.clientY - box.top) / box.height) * n)));
   };
 
   host.addEventListener("pointerdown", (event) => {
@@ -141,8 +145,8 @@ function listen(stack) {
     down.set(event.pointerId, event);
     begun = { row, x: xIn(event), from: state.from, to: state.to, step: stepAt(event), moved: false };
     if (down.size === 2) {
-      const [a, b] = [...down.values()].map(xIn);
-      squeeze = { wide: Math.max(20, Math.abs(a - b)), at: state.from + ((a + b) / 2 / stack.width) * span(), from: state.from, to: state.to };
+      const [a, b] = [...down.values()].map(xIn), at = state.from + ((a + b) / 2 / stack.width) * span();
+      squeeze = { wide: Math.max(20, Math.abs(a - b)), at, from: state.from, to: state.to };
     }
   });
 
@@ -151,7 +155,8 @@ function listen(stack) {
     if (squeeze && down.size === 2) {
       const [a, b] = [...down.values()].map(xIn), factor = squeeze.wide / Math.max(20, Math.abs(a - b));
       if (begun) begun.moved = true;
-      return see(squeeze.at - (squeeze.at - squeeze.from) * factor, squeeze.at + (squeeze.to - squeeze.at) * factor);
+      const { at, from, to } = squeeze;
+      return see(at - (at - from) * factor, at + (to - at) * factor);
     }
     if (begun && Math.abs(xIn(event) - begun.x) > 4 && !begun.moved) {
       begun.moved = true;
@@ -161,7 +166,7 @@ function listen(stack) {
     if (!row) return;
     state.hint = row.key === "units" ? unitAt(event, row) : -1;
     if (begun?.moved && row.kind?.startsWith("axis")) {
-      const [a, b] = [xOf(begun.step, stack.width), Math.max(0, Math.min(stack.width, xIn(event)))].sort((x, y) => x - y);
+      const [a, b] = [begun.step, stepAt(event)].map((s) => xOf(s, stack.width)).sort((x, y) => x - y);
       stack.choice.hidden = false;
       Object.assign(stack.choice.style, { left: `${host.clientWidth - stack.width + a}px`, width: `${b - a}px` });
       return;
@@ -201,7 +206,7 @@ function listen(stack) {
   host.addEventListener("wheel", (event) => {
     const row = plotOf(event)?.row;
     if (!row) return;
-    const turned = event.deltaMode ? event.deltaY * 30 : event.deltaY, along = event.deltaMode ? event.deltaX * 30 : event.deltaX;
+    const [along, turned] = [event.deltaX, event.deltaY].map((d) => (event.deltaMode ? 30 * d : d));
     if (event.ctrlKey || event.metaKey || row.kind?.startsWith("axis")) {
       event.preventDefault();
       zoom(Math.exp(Math.max(-60, Math.min(60, turned)) * (event.ctrlKey ? 0.012 : 0.004)), stepAt(event));
@@ -227,9 +232,10 @@ function listen(stack) {
       ArrowLeft: () => walk(state.step - by), ArrowRight: () => walk(state.step + by),
       Home: () => walk(0), End: () => walk(steps() - 1),
       ArrowUp: () => turn(-1), ArrowDown: () => turn(1),
-      "+": () => zoom(0.5, state.step + 0.5), "=": () => zoom(0.5, state.step + 0.5), "-": () => zoom(2, state.step + 0.5),
-      0: () => see(0, steps()), Enter: () => pin(state.step), " ": () => pin(state.step),
+      "+": () => zoom(0.5, state.step + 0.5), "-": () => zoom(2, state.step + 0.5), 0: () => see(0, steps()),
+      Enter: () => pin(state.step),
     };
+    Object.assign(keys, { "=": keys["+"], " ": keys.Enter });
     if (!Object.hasOwn(keys, event.key)) return;
     event.preventDefault();
     keys[event.key]();
@@ -254,9 +260,10 @@ function attribute(stack) {
   if (!shown) return setRows(stack, []);
   fill(byId("output"), attributions.map((a, n) => [n, a.output]), state.output);
   const { shares, value, baseline, picture } = shown, row = rowOf(shares, 0);
-  const sum = row.reduce((a, b) => a + (Number.isFinite(b) ? b : 0), 0), gap = value - baseline - sum;
-  const parts = ["The output is ", datum(value), "; with nothing to read it would be ", datum(baseline), ". The input added "];
-  parts.push(datum(sum), ", as the bars share it out", Math.abs(gap) > 0.01 * Math.abs(value - baseline) ? `; they miss ${format(gap)}.` : ".");
+  const sum = row.reduce((a, b) => a + (Number.isFinite(b) ? b : 0), 0);
+  const added = value - baseline, parts = ["The output is ", datum(value), "; with nothing to read it would be "];
+  parts.push(datum(baseline), ". The input added ", datum(added), ", and the bars say where. ");
+  if (!(Math.abs(added - sum) <= 0.01 * Math.abs(added))) parts.push("They add up to ", datum(sum), ".");
   byId("adds").replaceChildren(...parts);
   extremes(row, 0, row.length);
   const ticks = [Math.min(0, least || 0), Math.max(0, most || 0)];
@@ -267,7 +274,7 @@ function attribute(stack) {
   };
   if (picture) {
     const all = Array.from({ length: picture.shape[0] }, (_, r) => rowOf(picture, r));
-    const high = Math.max(...all.map((v) => (extremes(v, 0, v.length), Math.max(Math.abs(least), Math.abs(most)) || 0))) || 1;
+    const high = Math.max(...sweep(all).map(Math.abs));
     const under = inputs.find(({ key }) => key === "picture"), plain = under?.draw;
     const draw = (ctx, w, h) => {
       ctx.globalAlpha = 0.55;

@@ -5,6 +5,7 @@ const ABOUT = {
   r: "reset gate", z: "update gate", n: "what may be written", k: "what may be written",
 };
 const nameOf = (letter) => (Object.hasOwn(ABOUT, letter) ? `${letter}, ${ABOUT[letter]}` : letter);
+const isState = (letter) => letter === "c" || letter === "h"; // in ink; gates have the accent
 const stacks = [];
 
 function makeStack(host) {
@@ -21,7 +22,8 @@ function setRows(stack, rows, scale) {
   stack.rows = rows;
   stack.host.replaceChildren();
   for (const row of rows) {
-    const outer = make("div", "", `row ${row.kind ?? ""}`), name = make("div", "", "rowname"), plot = make("div", "", "rowplot");
+    const outer = make("div", "", `row ${row.kind ?? ""}`);
+    const name = make("div", "", "rowname"), plot = make("div", "", "rowplot");
     outer.dataset.row = row.key;
     name.append(make("b", row.name));
     name.firstChild.title = row.name;
@@ -88,6 +90,16 @@ const span = () => state.to - state.from;
 const xOf = (s, w) => ((s - state.from) / span()) * w;
 const dense = (stride, w) => span() / (stride * w * (window.devicePixelRatio || 1)); // steps of the layer a pixel
 
+function columns(w, stride) { // how many columns of pixels there are, and which steps of the layer lie in each
+  const n = Math.max(1, Math.round(w * (window.devicePixelRatio || 1)));
+  const first = state.from / stride, each = span() / (n * stride);
+  const part = (p) => {
+    const from = Math.floor(first + p * each);
+    return [from, Math.max(from + 1, Math.floor(first + (p + 1) * each))];
+  };
+  return { n, each, part, at: (p) => Math.floor(first + (p + 0.5) * each) };
+}
+
 // A curve. Where several steps share a pixel, from the least of them to the most, so that no spike is lost, and where
 // they are many their mean upon it. Else every point.
 function curve(ctx, w, h, values, stride, [low, high], colour) {
@@ -98,12 +110,12 @@ function curve(ctx, w, h, values, stride, [low, high], colour) {
   ctx.beginPath();
   let drawing = false;
   if (dense(stride, w) > 1) {
-    const n = Math.round(w * (window.devicePixelRatio || 1)), each = span() / (n * stride), first = state.from / stride;
+    const { n, part } = columns(w, stride);
     const means = new Float64Array(n), many = dense(stride, w) > 6;
     if (many) ctx.strokeStyle = colours.pale.get(colour);
     let last = 0;
     for (let p = 0; p < n; p++) {
-      extremes(values, Math.floor(first + p * each), Math.max(Math.floor(first + (p + 1) * each), Math.floor(first + p * each) + 1));
+      extremes(values, ...part(p));
       means[p] = middle;
       if (Number.isNaN(least)) {
         drawing = false;
@@ -127,7 +139,8 @@ function curve(ctx, w, h, values, stride, [low, high], colour) {
     ctx.stroke();
     return;
   }
-  const from = Math.max(0, Math.floor(state.from / stride) - 1), to = Math.min(values.length, Math.ceil(state.to / stride) + 1);
+  const from = Math.max(0, Math.floor(state.from / stride) - 1);
+  const to = Math.min(values.length, Math.ceil(state.to / stride) + 1);
   const dots = (w * stride) / span() > 9;
   const seen = (k) => k >= 0 && k < values.length && Number.isFinite(values[k]);
   for (let k = from; k < to; k++) {
@@ -159,9 +172,9 @@ function bars(ctx, w, h, values, stride, [low, high]) {
     if (lo < 0) ctx.fillRect(x, zero, wide, Math.max(y(lo) - zero, 0.5));
   };
   if (dense(stride, w) > 1) {
-    const n = Math.round(w * (window.devicePixelRatio || 1)), each = span() / (n * stride), first = state.from / stride;
+    const { n, part } = columns(w, stride);
     for (let p = 0; p < n; p++) {
-      extremes(values, Math.floor(first + p * each), Math.max(Math.floor(first + (p + 1) * each), Math.floor(first + p * each) + 1));
+      extremes(values, ...part(p));
       bar((p / n) * w, w / n, least, most);
     }
   } else {
@@ -179,16 +192,14 @@ function bars(ctx, w, h, values, stride, [low, high]) {
 const sheet = document.createElement("canvas");
 
 function raster(ctx, w, h, rows, stride, [low, high], table, flip = false) {
-  const n = Math.max(1, Math.round(w * (window.devicePixelRatio || 1))), R = rows.length;
-  const image = new ImageData(n, R), each = span() / (n * stride), first = state.from / stride;
+  const { n, each, part, at: middleOf } = columns(w, stride), R = rows.length, image = new ImageData(n, R);
   rows.forEach((values, r) => {
     const { mean } = each > 1 ? blocks(values) : { mean: 0 };
     let to = 4 * n * (flip ? R - 1 - r : r);
     for (let p = 0; p < n; p++, to += 4) {
-      const k = Math.floor(first + (p + (each > 1 ? 0 : 0.5)) * each);
-      let v = values[k];
+      let v = values[middleOf(p)];
       if (each > 1) {
-        extremes(values, k, Math.max(k + 1, Math.floor(first + (p + 1) * each)));
+        extremes(values, ...part(p));
         v = most - mean >= mean - least ? most : least;
       }
       if (!(v === v)) continue; // nothing there, or not a number
@@ -257,16 +268,20 @@ function marks(ctx, w, h) {
 function axis(ctx, w, h) {
   const { labels, scale, unit: word } = input();
   ctx.textAlign = "center";
+  let end = -Infinity; // of the last label
   const tick = (s, text) => {
-    const x = xOf(s + 0.5, w), half = ctx.measureText(text).width / 2;
+    const x = xOf(s + 0.5, w), half = ctx.measureText(text).width / 2, at = Math.max(half, Math.min(w - half, x));
     if (x < 0 || x > w) return;
     ctx.fillStyle = colours.line;
     ctx.fillRect(x - 0.5, h - 6, 1, 6);
     ctx.fillStyle = colours.soft;
-    ctx.fillText(text, Math.max(half, Math.min(w - half, x)), h / 2 - 3);
+    if (at - half < end + 12) return;
+    ctx.fillText(text, at, h / 2 - 3);
+    end = at + half;
   };
   if (labels.length && input().kind !== "tokens") {
-    const sample = cut(ctx, labels[Math.floor(state.from)] ?? "", 150), room = Math.max(60, ctx.measureText(sample).width + 26);
+    const sample = cut(ctx, labels[Math.floor(state.from)] ?? "", 150);
+    const room = Math.max(60, ctx.measureText(sample).width + 26);
     const every = Math.max(1, nice(Math.max(1, (span() * room) / w)));
     for (let s = Math.ceil(state.from / every) * every; s < Math.min(state.to, labels.length); s += every) {
       tick(s, cut(ctx, labels[s] ?? "", 150));
@@ -276,7 +291,9 @@ function axis(ctx, w, h) {
   const size = Math.abs(scale[1]) || 1, whole = !/^seconds?$/.test(word) && Number.isInteger(size);
   const each = Math.max(nice((span() * size * 84) / w), whole ? size : 0), value = (s) => scale[0] + s * scale[1];
   const [a, b] = [value(state.from), value(state.to)].sort((x, y) => x - y);
-  for (let k = Math.ceil(a / each); k * each < b; k++) tick((k * each - scale[0]) / (scale[1] || 1), format(k * each, 8));
+  for (let k = Math.ceil(a / each); k * each < b; k++) {
+    tick((k * each - scale[0]) / (scale[1] || 1), format(k * each, 8));
+  }
 }
 
 // ---- what is shown
@@ -289,7 +306,7 @@ function spread(values) { // a range for a curve of the input
 
 function range(letter, values) { // gates stand between 0 and 1, states around 0
   extremes(values, 0, values.length);
-  if (!"ch".includes(letter) && least >= 0 && most <= 1) return [0, 1];
+  if (!isState(letter) && least >= 0 && most <= 1) return [0, 1];
   const size = Math.max(Math.abs(least), Math.abs(most)) || 1;
   const round = Number.isFinite(size) ? nice(size, [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10]) : 1;
   return [least < 0 ? -round : 0, most > 0 || !(least < 0) ? round : 0];
@@ -297,15 +314,20 @@ function range(letter, values) { // gates stand between 0 and 1, states around 0
 
 // One range for the colours of many rows: what they span, or for signed ones as much below zero as above.
 function sweep(rows, signed = true) {
-  const all = rows.map((values) => (extremes(values, 0, values.length), [least, most])).filter(([a]) => !Number.isNaN(a));
-  const low = Math.min(...all.map(([a]) => a)), high = Math.max(...all.map(([, b]) => b)), size = Math.max(-low, high);
+  let low = Infinity, high = -Infinity;
+  for (const values of rows) {
+    extremes(values, 0, values.length);
+    if (least < low) low = least;
+    if (most > high) high = most;
+  }
+  const size = Math.max(-low, high);
   if (!(low < high)) return low === high ? [low, low + 1] : [0, 1];
   return low < 0 && signed ? [-size, size] : [low, high];
 }
 
 function axisRow() {
   const word = input().unit;
-  return { key: "axis", kind: "axis bare", name: input().labels.length && input().kind !== "tokens" ? word : `${word}s`, height: 30, draw: axis, label: `Axis: ${word}s` };
+  return { key: "axis", kind: "axis bare", name: `${word}s`, height: 30, draw: axis, label: `Axis: ${word}s` };
 }
 
 function inputRows(small = false) {
@@ -313,25 +335,28 @@ function inputRows(small = false) {
   if (picture) {
     const lines = picture.shape[0], all = Array.from({ length: lines }, (_, r) => rowOf(picture, r));
     const limits = sweep(all, false);
-    const height = kind === "sound" ? 132 : (w) => Math.max(40, Math.min(132, (w * lines) / steps()));
+    const heard = kind === "sound", height = heard ? 132 : (w) => Math.max(40, Math.min(132, (w * lines) / steps()));
     rows.push({
-      key: "picture", name: kind === "sound" ? "sound" : kind, about: kind === "sound" ? `${lines} bands, low to high` : `${lines} rows`, height,
-      draw: (ctx, w, h) => raster(ctx, w, h, all, 1, limits, colours.picture, kind === "sound"), label: `Picture of the ${kind}`,
+      key: "picture", name: kind, about: heard ? `${lines} bands, low to high` : `${lines} rows`, height,
+      label: `Picture of the ${kind}`, draw: (ctx, w, h) => raster(ctx, w, h, all, 1, limits, colours.picture, heard),
     });
   }
   if (kind === "tokens" && labels.length) {
     const height = (w) => (fits(sheet.getContext("2d"), w, 0, steps()) ? 32 : 86);
-    rows.push({ key: "tokens", name: "input", about: `${count(steps(), input().unit)}`, height, draw: tokens, label: "The tokens read" });
+    const about = count(steps(), input().unit);
+    rows.push({ key: "tokens", name: "input", about, height, draw: tokens, label: "The tokens read" });
   }
   values.forEach(([name, ref], n) => {
     const row = rowOf(ref, 0), ticks = spread(row);
     const pad = (ticks[1] - ticks[0]) * 0.06, limits = [ticks[0] - pad, ticks[1] + pad];
     rows.push({
       key: "input:" + name, name, height: n || small ? 46 : 112, ticks, at: (s) => row[s],
-      draw: (ctx, w, h) => curve(ctx, w, h, row, 1, limits, colours.ink), label: `Input ${name}`,
+      label: `Input ${name}`, draw: (ctx, w, h) => curve(ctx, w, h, row, 1, limits, colours.ink),
     });
   });
-  if (found.length) rows.push({ key: "marks", name: "read as", height: 30, draw: marks, label: "What came of it, in its place" });
+  if (found.length) {
+    rows.push({ key: "marks", name: "read as", height: 30, draw: marks, label: "What came of it, in its place" });
+  }
   return rows;
 }
 
@@ -361,9 +386,10 @@ function layerRows(l) {
   const rows = [], known = l.keep && l.write && l.memory;
   if (known) rows.push(heldRow(l));
   for (const [letter, ref] of l.values) {
-    const values = rowOf(ref, state.unit), limits = range(letter, values), colour = "ch".includes(letter) ? "ink" : "accent";
+    const values = rowOf(ref, state.unit), limits = range(letter, values), colour = isState(letter) ? "ink" : "accent";
+    const about = Object.hasOwn(ABOUT, letter) ? ABOUT[letter] : "";
     rows.push({
-      key: letter, name: letter, about: ABOUT[letter], height: 54, ticks: limits, at: (s) => values[stepOf(l, s)],
+      key: letter, name: letter, about, height: 54, ticks: limits, at: (s) => values[stepOf(l, s)],
       label: `${nameOf(letter)} of unit ${unit()}`,
       draw: (ctx, w, h) => {
         if (limits[0] < 0) {
@@ -378,8 +404,8 @@ function layerRows(l) {
   if (!chosen) return rows;
   const all = l.chosen.map((_, u) => rowOf(chosen[1], u)), limits = sweep(all);
   rows.push({
-    key: "units", name: `${state.gate} of all`, about: `${format(all.length)} of ${count(l.units, "unit")}`, limits,
-    height: Math.max(28, Math.min(320, all.length * Math.max(5, Math.min(16, 240 / all.length)))), values: all,
+    key: "units", name: `${state.gate} of all`, about: `${all.length} of ${count(l.units, "unit")}`, limits,
+    height: Math.max(28, Math.min(320, all.length * 16)), values: all,
     label: `${nameOf(state.gate)} of every chosen unit; a click chooses a unit`,
     draw: (ctx, w, h) => {
       raster(ctx, w, h, all, l.stride, limits, limits[0] < 0 ? colours.signed : colours.rising);

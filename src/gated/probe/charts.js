@@ -25,7 +25,15 @@ function decades(low, high, most = 7) { // powers of ten between, at most so man
   return Array.from({ length: Math.max(0, Math.floor((high - from) / every + 1e-9) + 1) }, (_, k) => from + k * every);
 }
 
-const power = (p) => (p >= -3 && p <= 4 ? format(10 ** p, 6) : `10${[...String(p)].map((c) => SUPER[c]).join("")}`);
+function logarithmic(low, high) { // ticks, as powers: decades, or where there are few 1, 2, 5 of each
+  if (high - low >= 1.6) return decades(low, high);
+  const fine = decades(Math.floor(low), high, 99).flatMap((p) => [0, Math.log10(2), Math.log10(5)].map((q) => p + q));
+  return fine.filter((p) => p >= low && p <= high);
+}
+
+const padded = (low, high) => [low - Math.max(0.1, 0.04 * (high - low)), high + Math.max(0.1, 0.04 * (high - low))];
+
+const power = (p) => (p > -3 && p < 5 ? format(10 ** p, 6) : `10${[...String(p)].map((c) => SUPER[c]).join("")}`);
 
 function evenly(low, high, most = 5) {
   const each = nice((high - low) / most || 1), ticks = [];
@@ -79,19 +87,22 @@ function chart(host, { curves, log = false, across, unit: word = "", height = 25
     if (!(low <= high)) [low, high] = [log ? 0.1 : 0, 1];
     if (log) {
       [low, high] = [Math.log10(low), Math.log10(high)];
-      low = Math.max(low, high - 12); // what is smaller still is off the ground: nobody could learn of it
-      [low, high] = [Math.floor(low * 2 - 0.01) / 2, Math.ceil(high * 2 + 0.01) / 2];
+      [low, high] = padded(Math.max(low, high - 12), high); // what is smaller still nobody could learn from
     } else {
       if (low > 0 && low < 0.6 * high) low = 0;
       if (low === high) [low, high] = [Math.min(0, 2 * low), Math.max(0, 2 * low) || 1];
       const pad = (high - low) * 0.04;
       [low, high] = [low === 0 ? 0 : low - pad, high + pad];
     }
-    const first = every[0] ?? 0, last = every.length > 1 ? every.at(-1) : first + 1;
+    const first = every[0] ?? 0, far = [...shown].flatMap(({ x, y }) => {
+      const k = y.findLastIndex((v) => usable(v) && (!log || Math.log10(v) >= low));
+      return k < 0 ? [] : [x[k]];
+    });
+    const last = Math.max(...far) > first ? Math.max(...far) : first + 1; // where the last curve ends
     const X = (x) => left + ((x - first) / (last - first)) * (W - left - right);
     const Y = (v) => top + (1 - ((log ? Math.log10(v) : v) - low) / (high - low)) * (H - top - bottom);
     const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, height: H, role: "img", "aria-label": label, tabindex: 0 });
-    for (const tick of log ? decades(low, high) : evenly(low, high)) {
+    for (const tick of log ? logarithmic(low, high) : evenly(low, high)) {
       const y = Y(log ? 10 ** tick : tick);
       const about = log && tick === 0 ? "one" : "grid-line";
       root.append(svg("line", { class: about, x1: left, x2: W - right, y1: y, y2: y }));
@@ -120,7 +131,8 @@ function chart(host, { curves, log = false, across, unit: word = "", height = 25
     }
     const line = svg("line", { class: "at", y1: top, y2: H - bottom });
     const set = (n) => {
-      at = Math.max(0, Math.min(every.length - 1, n));
+      const end = every.findLastIndex((x) => x <= last);
+      at = Math.max(0, Math.min(end, n));
       line.setAttribute("x1", X(every[at] ?? first));
       line.setAttribute("x2", X(every[at] ?? first));
       tell();
@@ -207,7 +219,7 @@ function memoryChart(memory) {
     if (W < 80 || !lives.length) return;
     let low = Math.min(...finite.map(Math.log10)), high = Math.max(...finite.map(Math.log10));
     if (!(low <= high)) [low, high] = [0, 1];
-    [low, high] = [Math.floor(low * 2 - 0.01) / 2, Math.ceil(high * 2 + 0.01) / 2];
+    [low, high] = padded(low, high);
     const upper = top + (never ? 34 : 0), lower = H - bottom - (none ? 30 : 0), mid = left + (W - left) * 0.68;
     const Y = (v) => {
       if (v === Infinity) return top + 8;
@@ -220,7 +232,7 @@ function memoryChart(memory) {
       svg("line", { class: "grid-line", x1: left, x2: W, y1: y, y2: y }),
       svg("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, text),
     );
-    for (const p of decades(low, high)) tick(Y(10 ** p), power(p));
+    for (const p of logarithmic(low, high)) tick(Y(10 ** p), power(p));
     if (never) tick(Y(Infinity), "∞");
     if (none) tick(Y(0), "0");
     const bins = Math.max(4, Math.min(24, Math.round(Math.sqrt(lives.length) * 2))), counts = new Array(bins).fill(0);
@@ -392,6 +404,8 @@ function open() {
   if (DOC.health.length) healths();
   if (DOC.history.length) histories();
   if (!DOC.examples.length) return;
+  const rank = ([letter]) => (letter === "h" ? 2 : letter === "c" ? 1 : 0);
+  for (const { layers } of DOC.examples) for (const l of layers) l.values.sort((a, b) => rank(a) - rank(b));
 
   makeStack(byId("stack"));
   if (byId("because")) makeStack(byId("because"));

@@ -5,7 +5,7 @@ const ABOUT = {
   r: "reset gate", z: "update gate", n: "what may be written", k: "what may be written",
 };
 const nameOf = (letter) => (Object.hasOwn(ABOUT, letter) ? `${letter}, ${ABOUT[letter]}` : letter);
-const isState = (letter) => letter === "c" || letter === "h"; // in ink; gates have the accent
+const isState = (letter) => letter === "c" || letter === "h"; // in ink, after the gates, which have the accent
 const stacks = [];
 
 function makeStack(host) {

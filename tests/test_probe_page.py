@@ -254,7 +254,7 @@ def test_a_hundred_thousand_steps_hide_no_spike_and_are_exact_from_near(show):
 
 
 def test_zoom_by_axis_wheel_buttons_and_keys(show):
-    """The axis' drag takes what it covers, wheel and buttons go in and out, and never beyond the input."""
+    """A drag along the axis takes what it covers, a drag of a lane moves it, wheel, buttons and keys go in and out."""
     page = show(made.document(made.values(200)))
     view = lambda: tuple(page.evaluate("[state.from, state.to]"))  # noqa: E731
     box = page.locator("#stack [data-row=axis] .rowplot").bounding_box()
@@ -276,6 +276,14 @@ def test_zoom_by_axis_wheel_buttons_and_keys(show):
     assert view() == (0, 200)
     page.get_by_role("button", name="Zoom in").click()
     assert view() == (50, 150)
+    lane = page.locator("#stack [data-row='input:sales'] .rowplot").bounding_box()
+    page.mouse.move(lane["x"] + lane["width"] * 0.75, lane["y"] + 9)
+    page.mouse.down()
+    page.mouse.move(lane["x"] + lane["width"] * 0.6, lane["y"] + 9)
+    page.mouse.move(lane["x"] + lane["width"] * 0.5, lane["y"] + 9)
+    page.mouse.up()
+    assert view() == pytest.approx((75, 175), abs=0.5)
+    assert not page.locator(".readout .pin").is_visible()
     page.locator("#stack").focus()
     for _ in range(12):
         page.keyboard.press("+")

@@ -26,9 +26,10 @@ function decades(low, high, most = 7) { // powers of ten between, at most so man
 }
 
 function logarithmic(low, high) { // ticks, as powers: decades, or where there are few 1, 2, 5 of each
-  if (high - low >= 1.6) return decades(low, high);
+  if (high - low >= 2.4) return decades(low, high);
   const fine = decades(Math.floor(low), high, 99).flatMap((p) => [0, Math.log10(2), Math.log10(5)].map((q) => p + q));
-  return fine.filter((p) => p >= low && p <= high);
+  const ticks = fine.filter((p) => p >= low && p <= high);
+  return ticks.length > 2 ? ticks : evenly(10 ** low, 10 ** high, 4).map(Math.log10).filter(Number.isFinite);
 }
 
 const padded = (low, high) => [low - Math.max(0.1, 0.04 * (high - low)), high + Math.max(0.1, 0.04 * (high - low))];

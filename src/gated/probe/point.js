@@ -71,7 +71,7 @@ function said() { // what the cell holds, and when it was written
   if (all > 0) {
     const reach = age(0.99) * l.stride, half = age(0.5), when = l.reverse ? "next" : "last";
     const stretch = half === 1 ? "with this step" : `within the ${when} ${count(half, "step")}`;
-    parts.push(`Half of what was written and still counts came ${stretch}${l.stride !== 1 ? " of the layer" : ""}`, ". ");
+    parts.push(`Half of what was written and still counts came ${stretch}`, l.stride !== 1 ? " of the layer. " : ". ");
     if (reach < span() / 40) {
       const near = make("button", "Zoom to what it holds");
       near.type = "button";

@@ -183,6 +183,19 @@ def test_the_example_of_an_own_cell():
     assert int(re.search(r"(\d+) times", told["speed"])[1]) >= 2  # of about ten on an idle machine
 
 
+def test_the_example_of_what_is_remembered(tmp_path):
+    """The pictures of docs/memory.md come of a network that learns within the minute; a unit holds the marked numbers."""
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    words = [sys.executable, ROOT / "examples/remember.py", "--out", tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    assert int(re.search(r"the two marked steps wrote (\d+) %", done.stdout)[1]) > 50
+    assert re.search(r"after training: lives on", done.stdout)
+    assert re.search(r"an RNN of the same size: vanishes", done.stdout)
+    drawn = {path.name for path in tmp_path.glob("*.png")}
+    assert drawn == {path.name for path in (ROOT / "docs").glob("memory-*.png")}
+
+
 def test_the_demo_prints_what_the_readme_shows(tmp_path):
     """Every line that the README shows of `make demo` is printed, up to its figures, and both reports are drawn."""
     gated = Path(sys.executable).with_name("gated")

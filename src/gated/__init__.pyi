@@ -1,3 +1,4 @@
+from . import probe as probe
 from . import problems as problems
 from ._check import InputError as InputError
 from .cells import cell as cell

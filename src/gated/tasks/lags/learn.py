@@ -41,11 +41,12 @@ class Recipe:
 
 @dataclass
 class Solved:
-    """What became of it: the sequences it took, or None, of those it saw."""
+    """What became of it: the network, and the sequences it took, or None, of those it saw."""
 
-    sequences: int | None
-    seen: int
-    seconds: float
+    net: nn.Module
+    sequences: int | None = None
+    seen: int = 0
+    seconds: float = 0.0
     diverged: bool = False
     losses: list[float] = field(default_factory=list)  # of every update
 
@@ -123,7 +124,7 @@ def solve(
     criterion = problem.criterion
     adam = torch.optim.Adam(net.parameters(), recipe.lr, fused=True)
     wrongs, errors = [np.zeros(0, bool)], [np.zeros(0, np.float32)]
-    solved = Solved(None, 0, 0.0)
+    solved = Solved(net)
     began, kept, checked = time.perf_counter(), 0, 0
     while solved.seen < cap:
         batch = problem.batch(rng, recipe.B)

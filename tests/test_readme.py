@@ -184,7 +184,7 @@ def test_the_example_of_an_own_cell():
 
 
 def test_the_example_of_what_is_remembered(tmp_path):
-    """The pictures of docs/memory.md come of a network that learns within the minute; a unit holds the marked numbers."""
+    """The pictures of docs/memory.md come of a network that learns within the minute; a unit holds the marks."""
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     words = [sys.executable, ROOT / "examples/remember.py", "--out", tmp_path]
     done = subprocess.run(words, capture_output=True, text=True, env=env)

@@ -251,18 +251,23 @@ function fits(ctx, w, from, to) { // whether most words lie in their places with
   return good >= 0.85 * (to - from);
 }
 
-function marks(ctx, w, h) {
+function marks(ctx, w, h) { // a mark's word may use the space to halfway to its neighbours
   ctx.textAlign = "center";
-  for (const { first, last, text } of input().marks) {
-    const a = xOf(first, w), b = xOf(last + 1, w), mid = (Math.max(a, 0) + Math.min(b, w)) / 2;
-    if (b < 0 || a > w) continue;
+  const found = input().marks, ends = found.map(({ first, last }) => [xOf(first, w), xOf(last + 1, w)]);
+  const middle = ([a, b]) => (Math.max(a, 0) + Math.min(b, w)) / 2;
+  found.forEach(({ text }, k) => {
+    const [a, b] = ends[k], mid = middle(ends[k]);
+    if (b < 0 || a > w) return;
     ctx.fillStyle = colours.accent;
     ctx.fillRect(a + (b - a > 3 ? 0.75 : 0), 1, Math.max(b - a - 1.5, 1), 2);
-    if (b - a < 7) continue;
+    const left = k ? (middle(ends[k - 1]) + mid) / 2 : 0, right = ends[k + 1] ? (middle(ends[k + 1]) + mid) / 2 : w;
+    const room = Math.max(b - a, right - left - 6);
+    if (room < 7) return;
     ctx.fillStyle = colours.ink;
-    const shown = cut(ctx, text, b - a);
-    if (shown !== "…") ctx.fillText(shown, mid, h / 2 + 3);
-  }
+    const shown = cut(ctx, text, room), half = ctx.measureText(shown).width / 2;
+    const at = Math.max(Math.min(mid, Math.max(right, b) - half), Math.min(left, a) + half);
+    if (shown !== "…") ctx.fillText(shown, at, h / 2 + 3);
+  });
 }
 
 function axis(ctx, w, h) {

@@ -248,7 +248,7 @@ def test_a_language_is_learnt_for_the_search(gated, tmp_path):
         ("predict run lm.arpa", ".arpa is none of"),
         ("predict run dev --out no/out.tsv", "a folder that exists"),
         ("predict run dev --out dev", "a file to write, got a folder"),
-        ("predict run dev --width 0", "width: expected a number from 1"),
+        ("predict run dev --width 0", "width: expected a whole number of at least 1"),
         ("predict run dev --lm nowhere.arpa", "nowhere.arpa"),
         ("predict run dev --lm bad.arpa", "bad.arpa"),
         ("predict run dev --lm run", "run"),

@@ -460,7 +460,7 @@ def test_mistakes_are_told_where_they_are(run, tmp_path):
         "Did you mean units": lambda: translate.fit(TRAIN, unit=3),
         "Did you mean width": lambda: run.predict("eins", widht=3),
         "n_best: expected at most width, 2": lambda: run.predict("eins", width=2, n_best=3),
-        "width: expected a number from 1": lambda: run.predict("", width=0),
+        "width: expected a whole number of at least 1": lambda: run.predict("", width=0),
         "temperature": lambda: run.predict("", sample=True, temperature=0),
         "top_p": lambda: run.predict("", sample=True, top_p=0),
         "length_penalty": lambda: run.predict("", length_penalty=-1),

@@ -262,7 +262,7 @@ def test_attention_is_a_table_a_picture_or_an_object(gated, monkeypatch, tmp_pat
         ("predict run empty.de", "an empty file"),
         ("predict run letter.de --out no/letter.en", "a folder that exists"),
         ("predict run letter.de --out run", "a file to write, got a folder"),
-        ("predict run letter.de --width 0", "width: expected a number from 1"),
+        ("predict run letter.de --width 0", "width: expected a whole number of at least 1"),
         ("predict run letter.de --n-best 9", "Raise width to 9."),
         ("predict run letter.de --sample --temperature 0", "temperature"),
         ("predict run de.po --scores", "got --scores. Leave it out."),

@@ -148,7 +148,7 @@ def rows_of(tallies: Iterable[Tally]) -> tuple[list[Memory], list[Health]]:
 
 
 def telling(tally: Tally, count: int) -> list[int]:
-    """Units worth a look: from the one that remembers least to the one that remembers longest, of those in use.
+    """Units worth a look: from the one that remembers longest to the one that remembers least, of those in use.
 
     Of a cell without memory those whose h moves most.
     """
@@ -159,6 +159,6 @@ def telling(tally: Tally, count: int) -> list[int]:
     if found is None or len(found.half_life) != len(moves):
         order: Sequence[int] = used[np.argsort(-moves[used], kind="stable")][:count].tolist()
         return sorted(map(int, order))
-    order = used[np.argsort(found.half_life[used], kind="stable")].tolist()
+    order = used[np.argsort(-found.half_life[used], kind="stable")].tolist()
     places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
     return [int(order[k]) for k in places]

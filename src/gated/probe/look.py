@@ -36,7 +36,7 @@ def look(
     run: a run of `forecast`, `translate` or `transcribe`, or its folder; or a module with layers of gated in it.
     data: what the task reads (a forecaster has its own); for a module what it takes, for a layer (T, B, I) and, if
     wanted, lengths, or a list of such inputs, tuples of arguments or dicts of keywords among them.
-    units: those shown of every layer; by default some, from the most forgetful to the longest memory. layer: only
+    units: those shown of every layer; by default some, from the longest memory to the most forgetful. layer: only
     layers with this in their name. examples: sequences shown; half-lives and shares of gates count up to 64.
     attribute: integrated gradients, where captum is there. seed: of the networks that are drawn to compare with.
 

@@ -14,7 +14,6 @@ import argparse
 import json
 import logging
 import os
-import platform
 import statistics
 import time
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import sheet
 from gated import problems
 from gated.problems import PAPER, Problem
 from gated.tasks.lags.learn import KINDS, Recipe, solve
@@ -174,10 +174,7 @@ def load() -> dict[str, Any]:
 
 
 def keep(results: dict[str, Any]) -> None:
-    results["machine"] = {
-        "processor": processor(), "processors": os.cpu_count(), "torch": torch.__version__,
-        "date": time.strftime("%Y-%m-%d"),
-    }  # fmt: skip
+    results["machine"] = sheet.machine()
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "lags.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     (RESULTS / "lags.md").write_text(report(results))
@@ -204,7 +201,7 @@ def report(results: dict[str, Any]) -> str:
         for name, row in ROWS.items():
             cells = [cell(row, kind, found(runs, name, kind, clip)) for kind in KINDS]
             rows.append([row.name, f"{row.paper:,}" if row.paper else "–", *cells])
-        told.append(table(rows))
+        told.append(sheet.table(rows))
     rows = [["hidden Markov model on the grammar", "seeds", "training symbols", "test symbols", "test strings"]]
     for states in STATES:
         some = [run for key, run in runs.items() if key.startswith(f"hidden Markov model | {states} |")]
@@ -216,7 +213,7 @@ def report(results: dict[str, Any]) -> str:
             rows.append([f"{states} states", str(len(some)), *spans])
     if len(rows) > 1:
         told += [
-            table(rows),
+            sheet.table(rows),
             "Right is a symbol before which the possible ones are the most likely; the LSTM's is 100 %.",
         ]
     spent = sum(run["seconds"] for run in runs.values())
@@ -247,18 +244,6 @@ def cell(row: Row, kind: str, some: list[dict[str, Any]]) -> str:
 
 def span(shares: list[float]) -> str:
     return f"{100 * min(shares):.1f}–{100 * max(shares):.1f} %"
-
-
-def table(rows: list[list[str]]) -> str:
-    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    told = Path("/proc/cpuinfo")
-    names = [line for line in told.read_text().splitlines() if line.startswith("model name")] if told.exists() else []
-    return names[0].partition(":")[2].strip() if names else platform.processor()
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import sheet
 import transcribe_hmm
 import transcribe_sets as sets
 from gated import transcribe
@@ -154,10 +154,7 @@ def keep(part: str, which: str, found: dict[str, Any]) -> None:
     path = RESULTS / "transcribe.json"
     results = json.loads(path.read_text()) if path.exists() else {}
     results.setdefault(part, {})[which] = found
-    results["machine"] = {
-        "processor": processor(), "processors": os.cpu_count(), "torch": torch.__version__,
-        "date": time.strftime("%Y-%m-%d"),
-    }  # fmt: skip
+    results["machine"] = sheet.machine()
     path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     (RESULTS / "transcribe.md").write_text(report(results))
 
@@ -185,7 +182,7 @@ def report(results: dict[str, Any]) -> str:
         mean, led = (percent(float(np.mean([r[part]["cer"] for _, r in found]))) for part in ("test", "guided"))
         rows.append([f"mean of {len(found)}", f"**{mean}**", "", "", f"**{led}**", "", ""])
         told += [
-            table(rows),
+            sheet.table(rows),
             f"Reference: {REFERENCES['print']}. No page and no text is in both parts. The n-gram, of {sets.ORDER} "
             f"letters, is counted in Python's manual and the lines to learn from; α = {LETTERS['alpha']} and "
             f"β = {LETTERS['beta']} were chosen on split 0.",
@@ -204,7 +201,7 @@ def report(results: dict[str, Any]) -> str:
         if alone:
             rows.append([f"mean of {len(alone)} speakers", f"**{percent(float(np.mean(alone)))}**", "", "", "", ""])
         told += [
-            table(rows),
+            sheet.table(rows),
             "The strings are joined from single recordings, with silence between and noise 30 dB below; no one spoke "
             f"them. Reference: {REFERENCES['joined']}.",
         ]
@@ -216,7 +213,10 @@ def report(results: dict[str, Any]) -> str:
             ["hidden Markov models", percent(h["accuracy"]), f"{h['parameters']:,}", f"{h['fit_seconds']:.0f} s",
              f"{h['read_seconds']:.2f} s"],
         ]  # fmt: skip
-        told += [table(rows), f"{t['lines']} recordings; {h['states']} states of {h['gaussians']} Gaussians a word."]
+        told += [
+            sheet.table(rows),
+            f"{t['lines']} recordings; {h['states']} states of {h['gaussians']} Gaussians a word.",
+        ]
     for r in results.get("streaming", {}).values():
         took = r["latency"]["milliseconds"]
         rows = [
@@ -227,31 +227,19 @@ def report(results: dict[str, Any]) -> str:
             ["computing for a piece", f"{took['median']:.1f} ms, {took['p95']:.1f} at the 95th percentile, at most "
              f"{took['most']:.1f}"],
         ]  # fmt: skip
-        told.append(table(rows))
+        told.append(sheet.table(rows))
     if "starts" in results:
         rows = [["ten seeds, 100 examples, 600 updates", "under way", "CER on these examples, least to most"]]
         for kind, r in sorted(results["starts"].items()):
             rows.append(
                 [kind, f"{r['going']} of {len(r['cer'])}", f"{percent(min(r['cer']))} – {percent(max(r['cer']))}"]
             )
-        told.append(table(rows))
+        told.append(sheet.table(rows))
     return "\n\n".join(told) + "\n"
 
 
 def spent(r: dict[str, Any]) -> str:
     return f"{r['fit_seconds'] / 60:.1f} min"
-
-
-def table(rows: list[list[str]]) -> str:
-    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    told = Path("/proc/cpuinfo")
-    names = [line for line in told.read_text().splitlines() if line.startswith("model name")] if told.exists() else []
-    return names[0].partition(":")[2].strip() if names else platform.processor()
 
 
 def together(jobs: Sequence[tuple[str, str]], count: int, minutes: float | None) -> None:

@@ -12,7 +12,6 @@ import argparse
 import copy
 import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -24,6 +23,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+import sheet
 from gated import train, translate
 from gated.tasks.translate import batches, learn, model, read
 from translate_problems import copy_pairs, reverse_pairs
@@ -206,33 +206,21 @@ def markdown(results: dict[str, Any]) -> str:
                 ", ".join(f"{bleu:.1f}" for bleu in r["baselines"].values()),
             ])  # fmt: skip
     if len(rows) > 1:
-        told += [table(rows), f"sacrebleu, 13a. For de → en {REFERENCE}."]
+        told += [sheet.table(rows), f"sacrebleu, 13a. For de → en {REFERENCE}."]
     if "speed" in results:
         rows = [["training, tokens a second", "ours", "torch.nn, packed", "torch.nn, padded: another result", "ratios"]]
         for dtype in ("float32", "bfloat16"):
             rate = results["speed"][dtype]["tokens_per_second"]
             mine, packed, padded = rate.values()
             rows.append([dtype, *(f"{r:,.0f}" for r in rate.values()), f"{mine / packed:.2f}, {mine / padded:.2f}"])
-        told.append(table(rows))
+        told.append(sheet.table(rows))
     if "problems" in results:
         rows = [["exact, by length (20 at most were learnt)", *map(str, LENGTHS), "training"]]
         for name, r in results["problems"].items():
             shares = [f"{100 * share:.1f} %" for share in r["exact"].values()]
             rows.append([name, *shares, f"{r['seconds']:.0f} s"])
-        told.append(table(rows))
+        told.append(sheet.table(rows))
     return "\n\n".join(told) + "\n"
-
-
-def table(rows: list[list[str]]) -> str:
-    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    told = Path("/proc/cpuinfo")
-    names = [line for line in told.read_text().splitlines() if line.startswith("model name")] if told.exists() else []
-    return names[0].partition(":")[2].strip() if names else platform.processor()
 
 
 def main() -> None:
@@ -258,7 +246,7 @@ def keep(part: str, found: Any, seed: int | None = None) -> None:
     if seed is not None:
         others = [r for r in results.get(part, []) if r["seed"] != seed]
         found = sorted([*others, found], key=lambda r: r["seed"])
-    results |= {"processor": processor(), part: found}
+    results |= {"processor": sheet.machine()["processor"], part: found}
     path.write_text(json.dumps(results, indent=1) + "\n")
     path.with_suffix(".md").write_text(markdown(results))
     print(path.with_suffix(".md").read_text(), file=sys.stderr, flush=True)

@@ -299,6 +299,13 @@ def test_any_module_is_looked_at_on_what_it_takes():
     assert [e.input.steps for e in found.examples] == [12]
 
 
+def test_a_layer_of_half_precision_is_looked_at():
+    """bfloat16, which numpy lacks, is shown as float32."""
+    layer = gated.LSTM(I, H).bfloat16()
+    found = probe.look(layer, sequences(torch.bfloat16), examples=1).examples[0].layers[0]
+    assert found.values["f"].dtype == np.float32 and np.isfinite(found.values["c"]).all()
+
+
 def test_numbers_are_rows_tables_and_json():
     """Rows make data frames, the tables name every layer, and the JSON is strict and has no infinity in it."""
     layer = gated.LSTM(I, H)

@@ -145,7 +145,7 @@ def _layers(calls: Sequence[Call], part: Part, chosen: dict[str, list[int]]) -> 
 def _layer(way: Way, units: list[int], stride: float) -> Layer:
     """What the chosen units did; of a projected layer h is another space than its units."""
     values = {
-        name: value[:, units].T.cpu().numpy().astype(np.float32)
+        name: value[:, units].T.float().cpu().numpy()
         for name, value in way.values.items()
         if value.shape[-1] == way.units
     }

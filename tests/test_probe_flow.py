@@ -306,6 +306,18 @@ def test_a_layer_of_half_precision_is_looked_at():
     assert found.values["f"].dtype == np.float32 and np.isfinite(found.values["c"]).all()
 
 
+def test_a_packed_batch_is_one_input():
+    """A PackedSequence is looked at as the padded batch with its lengths is."""
+    layer, x, lengths = gated.LSTM(I, H, bidirectional=True), sequences(torch.float32), [5, 12, 9]
+    packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
+    found, right = probe.look(layer, packed), probe.look(layer, x, lengths=lengths)
+    assert [(e.name, e.input.steps) for e in found.examples] == [(e.name, e.input.steps) for e in right.examples]
+    for one, two in zip(found.examples, right.examples, strict=True):
+        close(one.input.values["x1"], two.input.values["x1"])
+        close(one.layers[1].values["c"], two.layers[1].values["c"], 1e-6)
+    close(found.memory[1].half_life, right.memory[1].half_life, 1e-6)
+
+
 def test_numbers_are_rows_tables_and_json():
     """Rows make data frames, the tables name every layer, and the JSON is strict and has no infinity in it."""
     layer = gated.LSTM(I, H)

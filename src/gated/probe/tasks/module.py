@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from gated import train
 from gated._check import refuse, want
@@ -70,7 +71,8 @@ def _reads(module: nn.Module, data: Any, lengths: Any) -> Iterator[Callable[[nn.
 def _called(data: Any) -> Callable[[nn.Module], Any]:
     if isinstance(data, Mapping):
         return lambda module: module(**data)
-    return lambda module: module(*data) if isinstance(data, tuple) else module(data)
+    several = isinstance(data, tuple) and not isinstance(data, PackedSequence)  # which is a tuple too
+    return lambda module: module(*data) if several else module(data)
 
 
 def _part(call: Call, row: int, n: int) -> Part:

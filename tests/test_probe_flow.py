@@ -14,6 +14,7 @@ from gated import probe
 from gated._check import InputError
 from gated.kernels import loop
 from gated.probe import gradient
+from gated.probe.look import view as seen_of
 from probe_layers import CELLS, H, I, Model, T, close, hold, hooks, scaled, sequences
 
 # ---- gradient flow
@@ -297,13 +298,25 @@ def test_any_module_is_looked_at_on_what_it_takes():
         assert [one.name for one in found.examples[0].layers][-1] == "upper, layer 1"
     found = probe.look(model, [x[:, :1], x[:4, :1]], examples=1)
     assert [e.input.steps for e in found.examples] == [12]
+    found = probe.look(model, [x[:, :2], x[:4, 1:], x], examples=3)  # batches in a list: so many sequences are shown
+    assert [(e.name, e.input.steps) for e in found.examples] == [
+        ("sequence 1", 12), ("sequence 2", 12), ("sequence 3", 4),
+    ]  # fmt: skip
+
+
+def test_of_a_layers_batch_so_many_sequences_are_counted():
+    """The first 64, as of a run; more if more are shown."""
+    layer, x = gated.RNN(1, 1), torch.randn(2, 70, 1)
+    assert len(seen_of(layer, x).cases) == 64
+    assert len(seen_of(layer, x, count=66).cases) == 66
 
 
 def test_a_layer_of_half_precision_is_looked_at():
     """bfloat16, which numpy lacks, is shown as float32."""
     layer = gated.LSTM(I, H).bfloat16()
     found = probe.look(layer, sequences(torch.bfloat16), examples=1).examples[0].layers[0]
-    assert found.values["f"].dtype == np.float32 and np.isfinite(found.values["c"]).all()
+    assert found.values["f"].dtype == np.float32
+    assert np.isfinite(found.values["c"]).all()
 
 
 def test_a_packed_batch_is_one_input():

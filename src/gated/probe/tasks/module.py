@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from gated import train
 from gated._check import refuse, want
 from gated.layers import Recurrent
-from gated.probe.case import Case, Part, View
+from gated.probe.case import COUNTED, Case, Part, View
 from gated.probe.document import Input
 from gated.probe.watch import Call, watch
 
@@ -25,8 +26,8 @@ def view(module: nn.Module, data: Any, count: int = 3, seed: int = 0, lengths: A
     """data: what the module takes, a batch; or a list of such, where a tuple is arguments and a dict keywords."""
     if data is None:
         refuse("probe", "inputs for the module", "none", "Give what the module takes: look(layer, x).")
-    cases = []
-    for n, read in enumerate(_reads(module, data, lengths)):
+    cases, n = [], 0  # so many sequences are shown
+    for read in islice(_reads(module, data, lengths), max(count, COUNTED)):
         if n >= count:  # counted, but not shown
             cases.append(Case(read))
             continue
@@ -36,6 +37,7 @@ def view(module: nn.Module, data: Any, count: int = 3, seed: int = 0, lengths: A
         call = seen.whole()[0]
         rows = min(call.x.shape[1], count - n)
         cases.append(Case(read, tuple(_part(call, k, n + k) for k in range(rows))))
+        n += rows
     name = type(module).__name__
     return View(f"a {name}", "module", module, fresh(module, seed), cases, named=("as it is", "with first weights"))
 

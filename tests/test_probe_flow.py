@@ -140,6 +140,7 @@ def test_what_is_said_follows_its_thresholds():
     assert gradient.told({"h": 0.5**lags, "c": 0.9**lags}) == "lives on: 4.2 % is left after 30 steps"
     assert gradient.told({"h": 2.0**lags}) == "explodes: grows tenfold every 3.3 steps"
     assert gradient.told({"h": 1.05**lags}) == "lives on: 4.3 times as large after 30 steps"
+    assert gradient.told({"h": np.array([1.0, 1.04])}) == "lives on: 104 % is left after 1 step"
     assert gradient.told({"h": 0 * lags}) == "no gradient at all"
     assert gradient.told({"h": np.array([1.0, 2.0, np.inf])}) == "explodes: past all numbers after 2 steps"
 

@@ -78,7 +78,7 @@ def told(norms: dict[str, Float[np.ndarray, " N"]]) -> str:
     pace = _pace(r)
     if r[-1] >= TENFOLD and pace > 0:
         return f"explodes: grows tenfold every {_number(1 / pace)} steps"
-    if r[-1] > 1:
+    if r[-1] >= 1.05:  # which is told as 1.1
         return f"lives on: {r[-1]:.2g} times as large after {_steps(far)}"
     return f"lives on: {_number(100 * float(r[-1]))} % is left after {_steps(far)}"
 

@@ -176,6 +176,16 @@ def test_units_that_never_move_are_never_used():
     assert "2 of 4 units give nearly the same at every step: a narrower layer" in found[0].advice
 
 
+def test_of_few_steps_nothing_is_advised():
+    """One step says nothing of use, and fewer than twenty nothing of what is nearly always so."""
+    layer = gated.LSTM(I, H)
+    hold(layer, "o", -30.0)
+    for steps, unused, advised in ((1, 0, False), (19, 1, False), (20, 1, True)):
+        found = probe.health(layer, torch.randn(steps, 1, I))
+        assert [one.unused for one in found] == [unused] * 3
+        assert all(bool(one.advice) == advised for one in found)
+
+
 def test_a_coupled_gate_keeps_when_it_is_shut():
     """Of a coupled LSTM i open means that all is forgotten, and is advised on so."""
     layer = gated.LSTM(I, H, coupled=True)

@@ -267,6 +267,7 @@ def test_a_layer_is_looked_at_in_one_call():
     assert torch.equal(torch.get_rng_state(), before)
     assert layer.training
     assert hooks(layer) == 0
+    assert found.title == "LSTM"
     assert [(e.name, e.input.steps, len(e.layers)) for e in found.examples] == [
         ("sequence 1", 12, 4),
         ("sequence 2", 5, 4),

@@ -39,7 +39,7 @@ def view(module: nn.Module, data: Any, count: int = 3, seed: int = 0, lengths: A
         cases.append(Case(read, tuple(_part(call, k, n + k) for k in range(rows))))
         n += rows
     name = type(module).__name__
-    return View(f"a {name}", "module", module, fresh(module, seed), cases, named=("as it is", "with first weights"))
+    return View(name, "module", module, fresh(module, seed), cases, named=("as it is", "with first weights"))
 
 
 def fresh(module: nn.Module, seed: int) -> nn.Module:

@@ -15,7 +15,7 @@ from gated._check import InputError
 from gated.kernels import loop
 from gated.probe import gradient
 from gated.probe.look import view as seen_of
-from probe_layers import CELLS, H, I, Model, T, close, hold, hooks, scaled, sequences
+from probe_layers import CELLS, B, H, I, Model, T, close, hold, hooks, scaled, sequences
 
 # ---- gradient flow
 
@@ -341,6 +341,16 @@ def test_a_packed_batch_is_one_input():
         close(one.input.values["x1"], two.input.values["x1"])
         close(one.layers[1].values["c"], two.layers[1].values["c"], 1e-6)
     close(found.memory[1].half_life, right.memory[1].half_life, 1e-6)
+
+
+def test_what_is_no_number_is_one_clear_error():
+    """NaN is not taken for a unit that never forgets, nor sequences without a step for a wrong layer's name."""
+    layer, x = gated.LSTM(I, H), sequences(torch.float32)
+    with pytest.raises(InputError, match="probe layer 1: expected finite values, got NaN or infinity at 9 of 12 steps"):
+        probe.look(layer, torch.cat([x[:3], x[3:] * math.nan]))
+    assert {f.said for f in probe.flow(layer, x * math.nan)} == {"not a number: look at the input and the weights"}
+    with pytest.raises(InputError, match="probe: expected a sequence of at least one step, got none"):
+        probe.look(Model(), (x, torch.zeros(B, dtype=torch.long)))
 
 
 def test_numbers_are_rows_tables_and_json():

@@ -63,6 +63,8 @@ class Curves:
 def told(norms: dict[str, Float[np.ndarray, " N"]]) -> str:
     """Where a gradient vanishes or explodes."""
     ratios = {name: values / values[0] for name, values in norms.items() if len(values) and values[0] > 0}
+    if any(np.isnan(values[:1]).any() for values in norms.values()):
+        return "not a number: look at the input and the weights"
     if not ratios:
         return "no gradient at all"
     state = max(ratios, key=lambda name: float(ratios[name][-1]))

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from gated._check import want
 from gated.probe.document import Health, Memory
 from gated.probe.memory import gates_of, keeps, memory, remembers
 from gated.probe.watch import Way
@@ -45,6 +46,9 @@ class Tally:
 
     def _add(self, way: Way) -> None:
         h = way.values["h"].double()
+        lost = int((~h.isfinite()).any(1).sum())
+        want(not lost, f"probe {way.name}", "finite values", f"NaN or infinity at {lost} of {len(h)} steps",
+             "Look at the input and the weights; probe.gates shows where it begins.")  # fmt: skip
         for name in gates_of(way.cell) or ("h",):
             value = h.abs() if name == "h" else way.values[name]
             _count(self.opened, name, value > OPEN)

@@ -14,7 +14,8 @@ from gated import probe
 from gated._check import InputError
 from gated.kernels import loop
 from gated.probe import gradient
-from probe_layers import CELLS, H, I, Model, T, close, hold, hooks, scaled, sequences
+from gated.probe.look import view as seen_of
+from probe_layers import CELLS, B, H, I, Model, T, close, hold, hooks, scaled, sequences
 
 # ---- gradient flow
 
@@ -139,6 +140,7 @@ def test_what_is_said_follows_its_thresholds():
     assert gradient.told({"h": 0.5**lags, "c": 0.9**lags}) == "lives on: 4.2 % is left after 30 steps"
     assert gradient.told({"h": 2.0**lags}) == "explodes: grows tenfold every 3.3 steps"
     assert gradient.told({"h": 1.05**lags}) == "lives on: 4.3 times as large after 30 steps"
+    assert gradient.told({"h": np.array([1.0, 1.04])}) == "lives on: 104 % is left after 1 step"
     assert gradient.told({"h": 0 * lags}) == "no gradient at all"
     assert gradient.told({"h": np.array([1.0, 2.0, np.inf])}) == "explodes: past all numbers after 2 steps"
 
@@ -172,6 +174,16 @@ def test_units_that_never_move_are_never_used():
     found = probe.health(layer, sequences(torch.float32))
     assert [one.unused for one in found] == [0.5] * 3
     assert "2 of 4 units give nearly the same at every step: a narrower layer" in found[0].advice
+
+
+def test_of_few_steps_nothing_is_advised():
+    """One step says nothing of use, and fewer than twenty nothing of what is nearly always so."""
+    layer = gated.LSTM(I, H)
+    hold(layer, "o", -30.0)
+    for steps, unused, advised in ((1, 0, False), (19, 1, False), (20, 1, True)):
+        found = probe.health(layer, torch.randn(steps, 1, I))
+        assert [one.unused for one in found] == [unused] * 3
+        assert all(bool(one.advice) == advised for one in found)
 
 
 def test_a_coupled_gate_keeps_when_it_is_shut():
@@ -255,6 +267,7 @@ def test_a_layer_is_looked_at_in_one_call():
     assert torch.equal(torch.get_rng_state(), before)
     assert layer.training
     assert hooks(layer) == 0
+    assert found.title == "LSTM"
     assert [(e.name, e.input.steps, len(e.layers)) for e in found.examples] == [
         ("sequence 1", 12, 4),
         ("sequence 2", 5, 4),
@@ -297,6 +310,47 @@ def test_any_module_is_looked_at_on_what_it_takes():
         assert [one.name for one in found.examples[0].layers][-1] == "upper, layer 1"
     found = probe.look(model, [x[:, :1], x[:4, :1]], examples=1)
     assert [e.input.steps for e in found.examples] == [12]
+    found = probe.look(model, [x[:, :2], x[:4, 1:], x], examples=3)  # batches in a list: so many sequences are shown
+    assert [(e.name, e.input.steps) for e in found.examples] == [
+        ("sequence 1", 12), ("sequence 2", 12), ("sequence 3", 4),
+    ]  # fmt: skip
+
+
+def test_of_a_layers_batch_so_many_sequences_are_counted():
+    """The first 64, as of a run; more if more are shown."""
+    layer, x = gated.RNN(1, 1), torch.randn(2, 70, 1)
+    assert len(seen_of(layer, x).cases) == 64
+    assert len(seen_of(layer, x, count=66).cases) == 66
+
+
+def test_a_layer_of_half_precision_is_looked_at():
+    """bfloat16, which numpy lacks, is shown as float32."""
+    layer = gated.LSTM(I, H).bfloat16()
+    found = probe.look(layer, sequences(torch.bfloat16), examples=1).examples[0].layers[0]
+    assert found.values["f"].dtype == np.float32
+    assert np.isfinite(found.values["c"]).all()
+
+
+def test_a_packed_batch_is_one_input():
+    """A PackedSequence is looked at as the padded batch with its lengths is."""
+    layer, x, lengths = gated.LSTM(I, H, bidirectional=True), sequences(torch.float32), [5, 12, 9]
+    packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
+    found, right = probe.look(layer, packed), probe.look(layer, x, lengths=lengths)
+    assert [(e.name, e.input.steps) for e in found.examples] == [(e.name, e.input.steps) for e in right.examples]
+    for one, two in zip(found.examples, right.examples, strict=True):
+        close(one.input.values["x1"], two.input.values["x1"])
+        close(one.layers[1].values["c"], two.layers[1].values["c"], 1e-6)
+    close(found.memory[1].half_life, right.memory[1].half_life, 1e-6)
+
+
+def test_what_is_no_number_is_one_clear_error():
+    """NaN is not taken for a unit that never forgets, nor sequences without a step for a wrong layer's name."""
+    layer, x = gated.LSTM(I, H), sequences(torch.float32)
+    with pytest.raises(InputError, match="probe layer 1: expected finite values, got NaN or infinity at 9 of 12 steps"):
+        probe.look(layer, torch.cat([x[:3], x[3:] * math.nan]))
+    assert {f.said for f in probe.flow(layer, x * math.nan)} == {"not a number: look at the input and the weights"}
+    with pytest.raises(InputError, match="probe: expected a sequence of at least one step, got none"):
+        probe.look(Model(), (x, torch.zeros(B, dtype=torch.long)))
 
 
 def test_numbers_are_rows_tables_and_json():

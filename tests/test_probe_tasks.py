@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sys
 import types
 
@@ -349,6 +350,14 @@ def test_a_mistake_is_one_line(gated, words, said):
     assert (status, out) == (2, "")
     assert said in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(gated, monkeypatch):
+    """Not after minutes of it; whatever the run, which is not yet read."""
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    status, out, err = gated("probe", "sound", "--out", "page.html")
+    assert (status, out) == (2, "")
+    assert "expected a file in a folder that can be written, got page.html" in err
 
 
 def test_a_run_of_another_task_is_refused(gated, desk):

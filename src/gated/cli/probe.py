@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def command(help: str) -> click.Command:
 
         if out is not None:  # before the work
             want(out.parent.is_dir(), "out", f"a file in a folder that exists, not in {out.parent}", str(out))
+            want(os.access(out.parent, os.W_OK), "out", "a file in a folder that can be written", str(out))
             want(out.suffix.lower() == ".html", "out", "a name that ends in .html", str(out))
         found = probe.look(run, data, units=unit or None, layer=layer, examples=examples, seed=seed)
         if out is not None:

@@ -63,6 +63,8 @@ class Curves:
 def told(norms: dict[str, Float[np.ndarray, " N"]]) -> str:
     """Where a gradient vanishes or explodes."""
     ratios = {name: values / values[0] for name, values in norms.items() if len(values) and values[0] > 0}
+    if any(np.isnan(values[:1]).any() for values in norms.values()):
+        return "not a number: look at the input and the weights"
     if not ratios:
         return "no gradient at all"
     state = max(ratios, key=lambda name: float(ratios[name][-1]))
@@ -78,7 +80,7 @@ def told(norms: dict[str, Float[np.ndarray, " N"]]) -> str:
     pace = _pace(r)
     if r[-1] >= TENFOLD and pace > 0:
         return f"explodes: grows tenfold every {_number(1 / pace)} steps"
-    if r[-1] > 1:
+    if r[-1] >= 1.05:  # which is told as 1.1
         return f"lives on: {r[-1]:.2g} times as large after {_steps(far)}"
     return f"lives on: {_number(100 * float(r[-1]))} % is left after {_steps(far)}"
 

@@ -14,12 +14,14 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from gated._check import want
 from gated.probe.document import Health, Memory
 from gated.probe.memory import gates_of, keeps, memory, remembers
 from gated.probe.watch import Way
 
 OPEN, SHUT, OFTEN, STILL = 0.95, 0.05, 0.95, 1e-3
 SOME, MANY = 0.25, 0.5  # shares of units from which on something is advised
+FEW = 20  # steps, with fewer of which 95 % of them are all, and nothing is advised
 PIECE = 4096  # steps counted at a time, which bounds the memory of it
 
 
@@ -44,6 +46,9 @@ class Tally:
 
     def _add(self, way: Way) -> None:
         h = way.values["h"].double()
+        lost = int((~h.isfinite()).any(1).sum())
+        want(not lost, f"probe {way.name}", "finite values", f"NaN or infinity at {lost} of {len(h)} steps",
+             "Look at the input and the weights; probe.gates shows where it begins.")  # fmt: skip
         for name in gates_of(way.cell) or ("h",):
             value = h.abs() if name == "h" else way.values[name]
             _count(self.opened, name, value > OPEN)
@@ -73,12 +78,12 @@ class Tally:
 
     def health(self) -> list[Health]:
         """A row for each gate."""
-        unused = float((self.deviation < STILL).mean()) if self.steps else 0.0
+        unused = float((self.deviation < STILL).mean()) if self.steps > 1 else 0.0  # of one step nobody knows
         rows = []
         for gate in self.opened if self.steps else ():
             counts = self.opened[gate], self.shut[gate]
             opened, shut = ((count >= OFTEN * self.steps).double().mean().item() for count in counts)
-            told = advice(self.way, gate, opened, shut, unused)
+            told = advice(self.way, gate, opened, shut, unused) if self.steps >= FEW else ""
             rows.append(Health(self.way.name, gate, opened, shut, unused, told))
         return rows
 

@@ -81,6 +81,7 @@ def _looked(shown: View, units: Sequence[int] | None, layer: str, seed: int, att
         calls = calls_of(shown.network, case, layer)
         count(_ways(calls, layer), tallies)
         chosen |= {name: _units(tally, units) for name, tally in tallies.items() if name not in chosen}
+        want(bool(tallies or layer), "probe", "a sequence of at least one step", "none")
         want(bool(tallies), "probe layer", "part of a layer's name", repr(layer), _names(shown, case))
         want(any(chosen.values()), "probe unit", _room(tallies), units)
         if len(followed) < FOLLOWED * len(calls):
@@ -145,7 +146,7 @@ def _layers(calls: Sequence[Call], part: Part, chosen: dict[str, list[int]]) -> 
 def _layer(way: Way, units: list[int], stride: float) -> Layer:
     """What the chosen units did; of a projected layer h is another space than its units."""
     values = {
-        name: value[:, units].T.cpu().numpy().astype(np.float32)
+        name: value[:, units].T.float().cpu().numpy()
         for name, value in way.values.items()
         if value.shape[-1] == way.units
     }

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from gated import train
 from gated._check import refuse, want
 from gated.layers import Recurrent
-from gated.probe.case import Case, Part, View
+from gated.probe.case import COUNTED, Case, Part, View
 from gated.probe.document import Input
 from gated.probe.watch import Call, watch
 
@@ -24,8 +26,8 @@ def view(module: nn.Module, data: Any, count: int = 3, seed: int = 0, lengths: A
     """data: what the module takes, a batch; or a list of such, where a tuple is arguments and a dict keywords."""
     if data is None:
         refuse("probe", "inputs for the module", "none", "Give what the module takes: look(layer, x).")
-    cases = []
-    for n, read in enumerate(_reads(module, data, lengths)):
+    cases, n = [], 0  # so many sequences are shown
+    for read in islice(_reads(module, data, lengths), max(count, COUNTED)):
         if n >= count:  # counted, but not shown
             cases.append(Case(read))
             continue
@@ -35,8 +37,9 @@ def view(module: nn.Module, data: Any, count: int = 3, seed: int = 0, lengths: A
         call = seen.whole()[0]
         rows = min(call.x.shape[1], count - n)
         cases.append(Case(read, tuple(_part(call, k, n + k) for k in range(rows))))
+        n += rows
     name = type(module).__name__
-    return View(f"a {name}", "module", module, fresh(module, seed), cases, named=("as it is", "with first weights"))
+    return View(name, "module", module, fresh(module, seed), cases, named=("as it is", "with first weights"))
 
 
 def fresh(module: nn.Module, seed: int) -> nn.Module:
@@ -70,7 +73,8 @@ def _reads(module: nn.Module, data: Any, lengths: Any) -> Iterator[Callable[[nn.
 def _called(data: Any) -> Callable[[nn.Module], Any]:
     if isinstance(data, Mapping):
         return lambda module: module(**data)
-    return lambda module: module(*data) if isinstance(data, tuple) else module(data)
+    several = isinstance(data, tuple) and not isinstance(data, PackedSequence)  # which is a tuple too
+    return lambda module: module(*data) if several else module(data)
 
 
 def _part(call: Call, row: int, n: int) -> Part:

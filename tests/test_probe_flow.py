@@ -141,6 +141,7 @@ def test_what_is_said_follows_its_thresholds():
     assert gradient.told({"h": 2.0**lags}) == "explodes: grows tenfold every 3.3 steps"
     assert gradient.told({"h": 1.05**lags}) == "lives on: 4.3 times as large after 30 steps"
     assert gradient.told({"h": np.array([1.0, 1.04])}) == "lives on: 104 % is left after 1 step"
+    assert gradient.told({"h": 0.5**lags, "c": 0.01 * 1.2**lags}).startswith("lives on: 2.4e+02 times")  # still below h
     assert gradient.told({"h": 0 * lags}) == "no gradient at all"
     assert gradient.told({"h": np.array([1.0, 2.0, np.inf])}) == "explodes: past all numbers after 2 steps"
 
@@ -293,6 +294,8 @@ def test_units_and_layers_are_chosen_by_number_and_name():
     assert {f.layer for f in found.flow} == {m.name for m in found.memory} == {"layer 2"}
     with pytest.raises(InputError, match=r"probe unit: expected units from 0 to 5"):
         probe.look(layer, x, units=[6])
+    with pytest.raises(InputError, match=r"probe unit: expected a whole number"):
+        probe.look(layer, x, units=[True])
     with pytest.raises(InputError, match=r"part of a layer's name, got 'layer 3'. It has layer 1; layer 2"):
         probe.look(layer, x, layer="layer 3")
     with pytest.raises(InputError, match="Give what the module takes"):

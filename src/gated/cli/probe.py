@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ def command(help: str) -> click.Command:
         found = probe.look(run, data, units=unit or None, layer=layer, examples=examples, seed=seed)
         if out is not None:
             checkpoint.write(out, drawn(found).encode())
-        show(probe.plain(found), as_json, lambda: probe.numbers(found))
+        wide = {"width": shutil.get_terminal_size().columns} if sys.stderr.isatty() else {}
+        show(probe.plain(found), as_json, lambda: probe.numbers(found, **wide))
         if out is not None and not as_json:
             say(f"\nDrawn in {out}.")
 

@@ -77,8 +77,8 @@ def told(norms: dict[str, Float[np.ndarray, " N"]]) -> str:
     small = np.flatnonzero(r >= LEFT)
     if small[-1] < far:
         return f"vanishes: a thousandth is left after {_steps(int(small[-1]) + 1)}"
-    pace = _pace(r)
-    if r[-1] >= TENFOLD and pace > 0:
+    pace, first = _pace(r), max(float(values[0]) for values in norms.values() if len(values))
+    if r[-1] >= TENFOLD and norms[state][-1] >= TENFOLD * first and pace > 0:  # c may begin far below h
         return f"explodes: grows tenfold every {_number(1 / pace)} steps"
     if r[-1] >= 1.05:  # which is told as 1.1
         return f"lives on: {r[-1]:.2g} times as large after {_steps(far)}"

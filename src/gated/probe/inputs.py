@@ -64,7 +64,9 @@ def attribution(
     within("attribution most", most, 2)
     given = tuple(x.detach() for x in given)
     starts = baselines if isinstance(baselines, tuple) else (baselines,) * len(given)
-    starts = tuple(torch.as_tensor(b, dtype=x.dtype).expand_as(x) for b, x in zip(starts, given, strict=True))
+    starts = tuple(
+        torch.as_tensor(b, dtype=x.dtype, device=x.device).expand_as(x) for b, x in zip(starts, given, strict=True)
+    )
     with torch.no_grad():
         value, base = (float(_one(function(*side))) for side in (given, starts))
     if not (math.isfinite(value) and math.isfinite(base)):

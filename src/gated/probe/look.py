@@ -128,7 +128,7 @@ def _units(tally: Tally, units: Sequence[int] | None) -> list[int]:
     if units is None:
         return telling(tally, UNITS)
     for unit in units:
-        if not isinstance(unit, int) or unit < 0:
+        if not isinstance(unit, int) or isinstance(unit, bool) or unit < 0:
             raise InputError(f"probe unit: expected a whole number of at least 0, got {unit!r}.")
     return sorted({unit for unit in units if unit < tally.way.units})
 

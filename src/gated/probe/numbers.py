@@ -62,8 +62,8 @@ def label(example: Example, place: int) -> str:
     return f"{first + place * step:g}"
 
 
-def table(found: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as text in columns."""
+def table(found: Iterable[Mapping[str, Any]], width: int = WIDTH) -> str:
+    """Rows as text in columns, no wider than so many characters."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -73,10 +73,10 @@ def table(found: Iterable[Mapping[str, Any]]) -> str:
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in names:
         number = all(isinstance(row.get(name, 0), int | float) for row in lines)
-        grid.add_column(name, justify="right" if number else "left", overflow="fold")
+        grid.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=number)
     for row in lines:
         grid.add_row(*(_cell(row.get(name, "")) for name in names))
-    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, markup=False, highlight=False, emoji=False)
+    console = Console(file=io.StringIO(), width=width, color_system=None, markup=False, highlight=False, emoji=False)
     console.print(grid)
     return console.file.getvalue().rstrip()  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -89,15 +89,18 @@ def _cell(value: Any) -> Any:
     return Text(str(value))
 
 
-def numbers(document: Document) -> str:
+def numbers(document: Document, width: int = WIDTH) -> str:
     """The document for a terminal: its sentences, and a table for each question."""
     parts = ["\n".join(document.summary)]
     if document.memory:
-        parts.append("How long it remembers: half-lives in steps of the layer\n" + table(map(_life, document.memory)))
+        parts.append(
+            "How long it remembers: half-lives in steps of the layer\n" + table(map(_life, document.memory), width)
+        )
     if document.flow:
         far = [lag for lag in LAGS if any(lag < len(f.lags) for f in document.flow)]
         told = table(
-            {"layer": f.layer, "network": f.name, **_left(f, far), "the gradient": f.said} for f in document.flow
+            ({"layer": f.layer, "network": f.name, **_left(f, far), "the gradient": f.said} for f in document.flow),
+            width,
         )
         parts.append("Gradient flow: what is left of it after so many steps\n" + told)
     if document.health:
@@ -105,10 +108,12 @@ def numbers(document: Document) -> str:
             {"layer": h.name, "gate": h.gate, "open": f"{h.open:.0%}", "shut": f"{h.shut:.0%}",
              "unused": f"{h.unused:.0%}"} for h in document.health
         ]  # fmt: skip
-        parts.append("Gates: units always open, always shut, never used\n" + table(told) + _advice(document.health))
+        parts.append(
+            "Gates: units always open, always shut, never used\n" + table(told, width) + _advice(document.health)
+        )
     told = [row for example in document.examples for row in _mattered(example)]
     if told:
-        parts.append("Which inputs mattered most\n" + table(told))
+        parts.append("Which inputs mattered most\n" + table(told, width))
     return "\n\n".join(part for part in parts if part)
 
 

@@ -73,7 +73,9 @@ def table(found: Iterable[Mapping[str, Any]], width: int = WIDTH) -> str:
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in names:
         number = all(isinstance(row.get(name, 0), int | float) for row in lines)
-        grid.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=number)
+        words = " ".join([name, *(str(_cell(row.get(name, ""))) for row in lines)]).split()
+        least = min(8, max(map(len, words), default=1))  # narrower, numbers and words would be cut in two
+        grid.add_column(name, justify="right" if number else "left", overflow="fold", min_width=least)
     for row in lines:
         grid.add_row(*(_cell(row.get(name, "")) for name in names))
     console = Console(file=io.StringIO(), width=width, color_system=None, markup=False, highlight=False, emoji=False)
@@ -121,8 +123,8 @@ def _life(memory: Memory) -> dict[str, Any]:
     lives = memory.half_life
     low, middle, high = (float(np.quantile(lives, q, method="nearest")) for q in (0.1, 0.5, 0.9))
     return {
-        "layer": memory.name, "units": len(lives), "shortest": float(lives.min()), "a tenth below": low,
-        "median": middle, "a tenth above": high, "longest": float(lives.max()),
+        "layer": memory.name, "units": len(lives), "shortest": float(lives.min()), "10 %": low,
+        "median": middle, "90 %": high, "longest": float(lives.max()),
     }  # fmt: skip
 
 

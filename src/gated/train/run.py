@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
 import logging
@@ -176,7 +177,16 @@ def _fabric(config: Config) -> Any:
     fabric = Fabric(accelerator=device, devices=here, num_nodes=processes // here, precision=precision)  # pyright: ignore[reportArgumentType]
     fabric.launch()
     chatter.setLevel(level)
+    if processes > 1:
+        atexit.unregister(_part)
+        atexit.register(_part)
     return fabric
+
+
+def _part() -> None:
+    """Leave the other processes in order: threads of theirs that still run as Python ends may abort it."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def seed_all(seed: int, n: int) -> None:

@@ -6,7 +6,7 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
 NATIVE := $(wildcard native/*.cpp native/*.h native/isa/*.cpp)
 NATIVE_TESTS := $(wildcard tests/native/*.cpp tests/native/*.h benchmarks/*.cpp)
 
-.PHONY: demo setup check test sanitize exhaustive bench bench-step bench-start bench-layers bench-layers-quick bench-forecast bench-lags bench-transcribe bench-translate clean
+.PHONY: demo setup check test test-avx2 sanitize exhaustive bench bench-step bench-start bench-layers bench-layers-quick bench-forecast bench-lags bench-transcribe bench-translate clean
 
 demo: $(READY)
 	$(BIN)/gated demo forecast --out demo
@@ -27,6 +27,13 @@ check: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# Tests that touch the processor, on one that is lowered to AVX2: in our core, in torch's kernels and in oneDNN.
+LOWERED := GATED_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
+PROCESSOR := $(addprefix tests/test_,cpu.py native.py native_parity.py layers.py layer_laws.py stream.py initialise.py memory.py noise.py)
+
+test-avx2: $(READY)
+	$(LOWERED) $(BIN)/python -m pytest $(PROCESSOR)
 
 # The core's tests in C++: as shipped, then watched for memory and undefined behaviour, then for races. The pool of
 # threads is our own in all three, for no sanitizer understands OpenMP's.

@@ -175,10 +175,11 @@ def test_autocast_is_torch_nns(layer):
     x = torch.randn(5, 2, 3)
     expected = layer(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        theirs = torch.nn.LSTM(3, 4)(x)
+        if torch.ops.mkldnn._is_mkldnn_bf16_supported():  # oneDNN refuses it elsewhere: ours runs on every processor
+            assert {part.dtype for part in parts(torch.nn.LSTM(3, 4)(x))} == {torch.bfloat16}
         for given in (x, x.bfloat16()):
             found = layer(given)
-            assert {part.dtype for part in parts(found)} == {part.dtype for part in parts(theirs)}
+            assert {part.dtype for part in parts(found)} == {torch.bfloat16}
             torch.testing.assert_close(found[0].float(), expected[0], atol=0.03, rtol=0.03)
     found[0].sum().backward()
     assert all(p.grad.dtype == torch.float32 for p in layer.parameters())

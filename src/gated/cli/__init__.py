@@ -78,12 +78,18 @@ def command(name: str) -> click.Command:
     return Lazy(name, VERBS | module.MORE, module.command, TASKS[name])
 
 
-def main(words: list[str] | None = None) -> None:
-    """The door: run one command and leave with its status."""
+def root() -> click.Group:
+    """The command `gated`, with every other below it."""
     gated = Lazy(
         "gated", COMMANDS, command, "Recurrent networks that are fast, show what happens inside, and do whole jobs."
     )
     click.version_option(package_name="gated")(gated)
+    return gated
+
+
+def main(words: list[str] | None = None) -> None:
+    """The door: run one command and leave with its status."""
+    gated = root()
     try:
         with gated.make_context("gated", sys.argv[1:] if words is None else list(words)) as ctx:
             gated.invoke(ctx)

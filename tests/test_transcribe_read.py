@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gated._check import InputError
-from gated.tasks.transcribe.read import Item, items, tidy
+from gated.io.text import clean
+from gated.tasks.transcribe.read import Item, items
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 
@@ -196,18 +197,10 @@ def test_any_text_comes_back_tidy(tmp_path_factory, texts, name):
     put(folder / "a.wav")
     rows = [("a.wav", text, "", "", "") for text in texts]
     found = items(put(folder / name, manifest(name, rows)))
-    assert [item.text for item in found.items] == [tidy(text) for text in texts]
+    assert [item.text for item in found.items] == [clean(text, every_space=True) for text in texts]
     for item in found.items:
         assert item.text == unicodedata.normalize("NFC", " ".join(item.text.split()))
         assert not any(unicodedata.category(c) in ("Cc", "Cs") for c in item.text)
-
-
-def test_tidy():
-    """Every kind of space becomes one, accents join their letters, control characters go; joiners stay."""
-    assert tidy(" a\u00a0\t b\u2009c\r\n\u3000d ") == "a b c d"
-    assert tidy("cafe\u0301") == "caf\u00e9"
-    assert tidy("a\x07b\ufeffc\ud800d") == "a b c d"
-    assert tidy("\u0645\u06cc\u200c\u062e") == "\u0645\u06cc\u200c\u062e"
 
 
 # ---- folders

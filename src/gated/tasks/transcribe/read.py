@@ -6,27 +6,22 @@ same space here, a no-break one too, since none of them can be heard or seen; co
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import math
 import os
 import re
-import unicodedata
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gated._check import refuse, want
+from gated.io.text import clean, form, is_path, lines, plural, records, siblings
 
-__all__ = ["Found", "Item", "items", "tidy"]
+__all__ = ["Found", "Item", "items"]
 
-LINE = 1 << 20  # bytes of one line, and of one file of text
+LINE = 1 << 20  # bytes of one file of text
 TOTAL = 1 << 30  # bytes of one manifest, after decompression
 COLUMNS = ("path", "text", "start", "end", "speaker")
-MANIFESTS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 KINDS = {  # what libsndfile and Pillow read
     **dict.fromkeys(
         [".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"], "sound"
@@ -36,7 +31,6 @@ KINDS = {  # what libsndfile and Pillow read
 ENDS = {"sound": ".txt", "print": ".gt.txt"}  # beside an image, X.txt is what some program read there
 NAMES = {"sound": "sound", "print": "image"}
 FORM = re.compile(r"\.(bin|nrm)(\..*)?$")  # X.bin.png and X.nrm.png are other forms of the line X.png
-CONTROL = re.compile("[\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]")
 SOURCES = "a manifest (.csv, .tsv, .jsonl), a folder, a file of sound or an image"
 
 
@@ -60,11 +54,6 @@ class Found(NamedTuple):
     where: str
 
 
-def tidy(text: str) -> str:
-    """NFC, control characters and all white space as single spaces, none at the ends."""
-    return unicodedata.normalize("NFC", " ".join(CONTROL.sub(" ", text).split()))
-
-
 def items(source: Any, *, text: bool = True) -> Found:
     """The sounds or images of a source, with their texts.
 
@@ -83,15 +72,14 @@ def items(source: Any, *, text: bool = True) -> Found:
     sound and images together; an item without text.
     """
     notes: list[str] = []
-    if _is_path(source):
+    if is_path(source):
         where, path = str(source), Path(source)
-        form = MANIFESTS.get(Path(where.lower().removesuffix(".gz")).suffix)
         if path.is_dir():
             found = list(_folder(path, text, notes))
-        elif form is not None:
-            found = _present(where, _manifest(path, form, text))
+        elif form(source):
+            found = _present(where, _manifest(path, text))
         else:
-            want(path.suffix.lower() in KINDS, where, SOURCES, _other(path))
+            want(path.suffix.lower() in KINDS, where, SOURCES, _other(path), siblings(path))
             found = _present(where, [_single(where, text)])
     else:
         where = "the list"
@@ -100,71 +88,18 @@ def items(source: Any, *, text: bool = True) -> Found:
         want(len(found) > 0, where, "at least one file", "an empty list")
     again = len(found) - len({item[:1] + item[2:4] for item in found})
     if again > 0:
-        notes.append(f"Listed again: {_count(again, 'item')} of the same file and times as another.")
+        notes.append(f"Listed again: {plural(again, 'item')} of the same file and times as another.")
     return Found(found, _kind(found, where), notes, where)
 
 
 # ---- manifests
 
 
-def _manifest(path: Path, form: str, text: bool) -> list[Item]:
-    rows = _objects(path) if form == "jsonl" else _table(path, form, text)
-    found = [_item(row, where, text, path.parent) for row, where in rows]
+def _manifest(path: Path, text: bool) -> list[Item]:
+    rows = records(path, COLUMNS[: 1 + text], COLUMNS, max_bytes=TOTAL)
+    found = [_item(row, where, text, path.parent) for where, row in rows]
     want(len(found) > 0, str(path), "at least one item", "none" if path.stat().st_size else "an empty file")
     return found
-
-
-def _table(path: Path, form: str, text: bool) -> Iterator[tuple[dict[str, Any], str]]:
-    where = str(path)
-    lines = (line for _, line in _lines(path))
-    if form == "tsv":  # quotes are characters like others here
-        reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
-    else:
-        reader = csv.reader(lines, strict=True, skipinitialspace=True)
-    names: list[str] = []
-    before = 0
-    try:
-        for row in reader:
-            here, before = f"{where}, line {before + 1}", reader.line_num
-            if not any(map(str.strip, row)):
-                continue
-            if not names:
-                names = _header(row, here, text)
-                continue
-            got = f"{len(row)}"
-            todo = "Put text that has commas in it between quotes." if form == "csv" and len(row) > len(names) else ""
-            want(len(row) == len(names), here, f"{len(names)} fields, as in the header", got, todo)
-            yield dict(zip(names, row, strict=True)), here
-    except csv.Error as error:
-        here, expected = f"{where}, line {before + 1}", f"fields of {form.upper()}"
-        if "new-line" in str(error):
-            refuse(here, expected, r"a \r in a line", r"End lines with \n or \r\n.")
-        refuse(here, expected, str(error), "Is a quote not closed?")
-
-
-def _header(row: list[str], where: str, text: bool) -> list[str]:
-    names = [name.strip().casefold() for name in row]
-    needed = COLUMNS[: 1 + text]
-    got = ", ".join(map(repr, row[:8]))
-    todo = "Put commas between the columns." if len(row) == 1 and ";" in row[0] else ""
-    for name in needed:
-        want(name in names, where, f"a header with the column{'s' * text} {' and '.join(needed)}", got, todo)
-    for name in COLUMNS:
-        want(names.count(name) < 2, where, f"the column {name} once", f"{names.count(name)} times")
-    return names
-
-
-def _objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    for n, line in _lines(path):
-        if not line.strip():
-            continue
-        where = f"{path}, line {n}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            refuse(where, "a JSON object", str(error)[:80])
-        want(isinstance(row, dict), where, "a JSON object", type(row).__name__)
-        yield {name.casefold(): value for name, value in row.items()}, where
 
 
 def _item(row: dict[str, Any], where: str, text: bool, folder: Path | None = None) -> Item:
@@ -172,7 +107,7 @@ def _item(row: dict[str, Any], where: str, text: bool, folder: Path | None = Non
     said: Any = row.get("text")
     speaker: Any = row.get("speaker")
     keys = ", ".join(map(repr, list(row)[:8]))
-    fits = _is_path(path) and str(path).strip() != ""
+    fits = is_path(path) and str(path).strip() != ""
     want(fits, where, "a path", repr(path)[:40] if "path" in row else f"keys {keys}")
     if said is not None or text:
         want(isinstance(said, str), where, "its text", repr(said)[:40] if "text" in row else f"keys {keys}")
@@ -180,13 +115,13 @@ def _item(row: dict[str, Any], where: str, text: bool, folder: Path | None = Non
     want(end is None or end > (start or 0), where, f"an end after {start or 0:g} s", f"{end} s")
     named = speaker is None or (isinstance(speaker, str | int) and not isinstance(speaker, bool))
     want(named, where, "a speaker's name", repr(speaker)[:40])
-    who = "" if speaker is None else tidy(str(speaker))
+    who = "" if speaker is None else clean(str(speaker), every_space=True)
     place = str(path)
     if folder is not None:
         place = place.strip()
         beside = os.path.join(folder, place)
         place = beside if os.path.exists(beside) else place
-    return Item(place, None if said is None else tidy(said), start, end, who or None, where)
+    return Item(place, None if said is None else clean(said, every_space=True), start, end, who or None, where)
 
 
 def _seconds(row: dict[str, Any], name: str, where: str) -> float | None:
@@ -226,10 +161,10 @@ def _folder(folder: Path, text: bool, notes: list[str]) -> Iterator[Item]:
         first = next(paths for paths in sources.values() if paths)
         kind = KINDS[os.path.splitext(first[0])[1].lower()]
         refuse(
-            where, f"X{ENDS[kind]} beside X{Path(first[0]).suffix}", f"{_count(len(first), NAMES[kind])} without text"
+            where, f"X{ENDS[kind]} beside X{Path(first[0]).suffix}", f"{plural(len(first), NAMES[kind])} without text"
         )
     todo = "Give the folder of one kind, or a manifest."
-    got = f"{_count(len(sources['sound']), 'sound')} and {_count(len(sources['print']), 'image')}"
+    got = f"{plural(len(sources['sound']), 'sound')} and {plural(len(sources['print']), 'image')}"
     want(len(kinds) == 1, where, "sound or images", got, todo)
     kind = kinds[0]
     chosen = _one_form(have[kind])
@@ -240,9 +175,9 @@ def _folder(folder: Path, text: bool, notes: list[str]) -> Iterator[Item]:
             (sum(len(paths) for paths in sources.values()) - len(have[kind]), "file", "of sound or print without text"),
             (texts - len(chosen), "text", "without its file"),
         ]
-        notes.extend(f"Left out: {_count(n, what)} {why}." for n, what, why in spare if n > 0)
+        notes.extend(f"Left out: {plural(n, what)} {why}." for n, what, why in spare if n > 0)
     if len(chosen) < len(have[kind]):
-        notes.append(f"Left out: {_count(len(have[kind]) - len(chosen), 'image')} of the same line as another.")
+        notes.append(f"Left out: {plural(len(have[kind]) - len(chosen), 'image')} of the same line as another.")
 
 
 def _walk(folder: Path) -> list[str]:
@@ -302,7 +237,7 @@ def _listed(n: int, entry: Any, text: bool) -> Item:
     where = f"the list, number {n}"
     if isinstance(entry, Item):
         return _item(entry._asdict(), entry.where or where, text)
-    if _is_path(entry):
+    if is_path(entry):
         return _single(os.fspath(entry), text)
     if isinstance(entry, Mapping):
         fits = all(isinstance(name, str) for name in entry)
@@ -332,7 +267,7 @@ def _kind(found: list[Item], where: str) -> str:
     for item in found:
         kind = KINDS.get(os.path.splitext(item.path)[1].lower())
         if kind is None:
-            refuse(item.where, "a file of sound or an image", _other(Path(item.path)))
+            refuse(item.where, "a file of sound or an image", _other(Path(item.path)), siblings(Path(item.path)))
         kinds.setdefault(kind, item)
     if len(kinds) > 1:
         refuse(where, "sound or images", f"both: {' and '.join(item.path for item in kinds.values())}")
@@ -345,54 +280,11 @@ def _kind(found: list[Item], where: str) -> str:
 
 def _other(path: Path) -> str:
     if not path.exists():
-        near = sorted(p.name for p in path.parent.glob("*") if p.suffix == path.suffix) if path.parent.is_dir() else []
-        return "no such file" + (f"; in that folder are {', '.join(near[:3])}" if near and path.suffix else "")
+        return "no such file"
     return f"{path.name}, and {path.suffix or 'a name without ending'} is none of {', '.join(KINDS)}"
 
 
-# ---- lines
-
-
 def _text(path: str | None) -> str:
-    return tidy(" ".join(line for _, line in _lines(Path(path), LINE))) if path else ""
-
-
-def _lines(path: Path, total: int = TOTAL) -> Iterator[tuple[int, str]]:
-    """The lines of a file, each with its number; gzip is known by its first bytes."""
-    want(path.exists(), str(path), "a file", _other(path))
-    try:
-        with path.open("rb") as file:
-            packed = file.peek(2)[:2] == b"\x1f\x8b"
-            yield from _decoded(gzip.GzipFile(fileobj=file) if packed else file, str(path), total)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        refuse(str(path), "a whole gzip file", str(error).rstrip("."), "It was cut short or damaged.")
-    except OSError as error:
-        refuse(str(path), "a file that can be read", error.strerror or str(error))
-
-
-def _decoded(file: Any, where: str, total: int) -> Iterator[tuple[int, str]]:
-    n = size = 0
-    while line := file.readline(LINE + 1):  # ends at \n only
-        n, size = n + 1, size + len(line)
-        if n == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            refuse(where, "text in UTF-8", "text in UTF-16", "Save the file in UTF-8.")
-        if len(line) > LINE:
-            refuse(f"{where}, line {n}", f"lines of at most {LINE} bytes", "a longer one")
-        if size > total:
-            refuse(where, f"at most {total} bytes", "more")
-        if b"\0" in line:
-            refuse(f"{where}, line {n}", "text", "binary data")
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            got = f"the byte {line[error.start]:#04x} at byte {error.start + 1} of the line"
-            refuse(f"{where}, line {n}", "text in UTF-8", got, "Save the file in UTF-8.")
-        yield n, text.removeprefix("\ufeff") if n == 1 else text
-
-
-def _is_path(source: Any) -> bool:
-    return isinstance(source, str | os.PathLike)
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" + "s" * (n != 1)
+    if not path:
+        return ""
+    return clean(" ".join(line for _, line in lines(path, max_bytes=LINE)), every_space=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gated import checkpoint
-from gated._check import refuse, want
+from gated._check import want
+from gated.io.text import lines
 from gated.tasks.transcribe import language, listen, read, sound
 from gated.tasks.transcribe.read import Item
 from gated.tasks.transcribe.run import Run
@@ -124,13 +125,8 @@ def told(result: dict[str, Any]) -> str:
 
 def learn_language(run: Run, text: Any, *, out: Any = None, progress: bool = True, **options: Any) -> language.Language:
     """A language model for this run, of a file with a sentence a line; see `language.learn`."""
-    path = Path(text)
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        refuse(str(path), "text in UTF-8", f"other bytes at {error.start}")
     letters = run.learnt.alphabet
     return language.learn(
-        [letters.plain(line) for line in lines if line.strip()], letters, language.Config(**options), out=out,
+        [letters.plain(line) for _, line in lines(text) if line.strip()], letters, language.Config(**options), out=out,
         progress=progress,
     )  # fmt: skip

@@ -28,7 +28,7 @@ from functools import cached_property
 from typing import Any
 
 from gated._check import one_of, optional, want, within
-from gated.tasks.translate.read import squeeze
+from gated.io.text import squeeze
 
 __all__ = ["BEGIN", "END", "PAD", "SPECIAL", "UNK", "Tokens", "learn", "restore"]
 

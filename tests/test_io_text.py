@@ -1,0 +1,204 @@
+"""Text from people's files: lines, columns and tables, with errors that name the file and the line."""
+
+import gzip
+import io
+import json
+import os
+import sys
+import tracemalloc
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gated._check import InputError
+from gated.io import text
+from gated.io.text import clean, lines, records, rows, squeeze
+
+
+def put(path, content):
+    """A file of this content, gzipped where its name says so; a str is UTF-8."""
+    data = content.encode() if isinstance(content, str) else content
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def refused(words, call, *args, **more):
+    """What the call gives is refused, in words that hold each of these."""
+    with pytest.raises(InputError) as error:
+        list(call(*args, **more))
+    for word in words:
+        assert word in str(error.value), str(error.value)
+
+
+# ---- characters
+
+
+def test_text_becomes_nfc_and_keeps_no_break_spaces():
+    """A letter and its accent become one character; a no-break space is none of the white space that is squeezed."""
+    assert squeeze("  cafe\u0301 \u00a0! ") == "caf\u00e9 \u00a0!"
+
+
+def test_every_space_may_be_white_space():
+    """Every kind of space becomes one, accents join their letters, control characters go; joiners stay."""
+    assert clean(" a\u00a0\t b\u2009c\r\n\u3000d ", every_space=True) == "a b c d"
+    assert clean("cafe\u0301", every_space=True) == "caf\u00e9"
+    assert clean("a\x07b\ufeffc\ud800d", every_space=True) == "a b c d"
+    assert clean("\u0645\u06cc\u200c\u062e", every_space=True) == "\u0645\u06cc\u200c\u062e"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=40), st.booleans())
+def test_clean_text_is_clean_again(word, every):
+    """Cleaning what is clean changes nothing."""
+    assert clean(clean(word, every), every) == clean(word, every)
+
+
+# ---- lines
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("name", ["x.txt", "x.gz", "x"])
+@pytest.mark.parametrize("last", [True, False])
+def test_a_file_is_its_lines(tmp_path, end, name, last):
+    """\\n and \\r\\n end a line, plain or gzipped, with or without an end after the last; a byte order mark goes."""
+    path = put(tmp_path / name, "\ufeff" + end.join(["ein  Hund", "", "zwei\tKatzen "]) + end * last)
+    assert list(lines(path)) == [(1, "ein  Hund"), (2, ""), (3, "zwei\tKatzen ")]
+    assert list(lines(str(path))) == list(lines(path))
+
+
+def test_gzip_is_known_by_its_first_bytes(tmp_path):
+    """Not by the name."""
+    path = tmp_path / "x.txt"
+    path.write_bytes(gzip.compress(b"a\nb\n"))
+    assert list(lines(path)) == [(1, "a"), (2, "b")]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x0b", "\x0c", "\x85", "\x1c", "\x1e", "\r"])
+def test_only_newlines_end_a_line(tmp_path, mark):
+    """What Unicode and Python also count as line ends stays inside a line, and is a space where it is cleaned."""
+    path = put(tmp_path / "x.txt", f"a{mark}b\nc\n")
+    assert list(lines(path)) == [(1, f"a{mark}b"), (2, "c")]
+    assert [row.cells for row in rows(path, "text")] == [("a b",), ("c",)]
+
+
+def test_standard_input_is_read_for_a_dash(monkeypatch):
+    """ "-" is standard input, and errors name it."""
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO("Hallo\n\nWelt ü\n".encode())))
+    assert [line for _, line in lines("-")] == ["Hallo", "", "Welt ü"]
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a\n\xff\n")))
+    refused(["standard input, line 2"], lines, "-")
+
+
+def test_faults_name_the_file_and_the_line(tmp_path):
+    """Each fault of a file is one error with its name, the line and, where it is a byte, the byte."""
+
+    def at(name, content):
+        return put(tmp_path / name, content)
+
+    at("good.txt", "a\nb\n")
+    refused(["none.txt", "no such file", "In that folder are: good.txt."], lines, tmp_path / "none.txt")
+    refused(["a folder"], lines, tmp_path)
+    refused(["bad.txt, line 2", "UTF-8", "0xfc at byte 3"], lines, at("bad.txt", b"ok\nab\xfcr\n"))
+    refused(["bad.gz, line 1", "0xff at byte 1 "], lines, at("bad.gz", b"\xff\n"))
+    refused(["UTF-16", "Save the file in UTF-8"], lines, at("wide.txt", "Grüße\n".encode("utf-16")))
+    refused(["bin.txt, line 2", "binary", "byte 2 "], lines, at("bin.txt", b"a\nb\0c\n"))
+    half = gzip.compress(os.urandom(50_000).hex().encode())
+    (tmp_path / "half.gz").write_bytes(half[: len(half) // 2])
+    refused(["half.gz", "gzip", "cut short"], lines, tmp_path / "half.gz")
+    (tmp_path / "torn.gz").write_bytes(half[:200] + b"\0" * 50 + half[250:])
+    refused(["torn.gz", "gzip", "damaged"], lines, tmp_path / "torn.gz")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="what root cannot read, nobody can forbid")
+def test_a_file_that_cannot_be_read_is_refused(tmp_path):
+    """The system's reason is in the error."""
+    path = put(tmp_path / "x.txt", "a")
+    path.chmod(0)
+    refused(["x.txt", "can be read", "ermission"], lines, path)
+
+
+def test_what_a_file_may_take_is_bounded(tmp_path):
+    """A line over the limit is refused with its number before it is read on, and so are too many lines or bytes."""
+    path = put(tmp_path / "x.gz", "a\n" + "b" * 50_000_000)
+    tracemalloc.start()
+    refused(["x.gz, line 2", f"at most {text.LINE} bytes"], lines, path)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken < 10 * text.LINE
+    whole = put(tmp_path / "whole.txt", "b" * text.LINE + "\r\n" + "b" * (text.LINE + 1))
+    refused(["whole.txt, line 2"], lines, whole)
+    refused(["at most 3 lines"], lines, put(tmp_path / "y.gz", "\n" * 10), max_lines=3)
+    assert len(list(lines(tmp_path / "y.gz", max_lines=10))) == 10
+    refused(["at most 10 bytes"], lines, put(tmp_path / "z.gz", "abcdef\nabcdef\n"), max_bytes=10)
+    assert len(list(lines(tmp_path / "z.gz", max_bytes=14))) == 2
+
+
+# ---- columns and tables
+
+
+def test_columns_keep_their_lines(tmp_path):
+    """A blank line is a row of empty cells, in text, TSV and JSON lines; control characters are counted."""
+    tsv = put(tmp_path / "a.tsv", "a\tA\n\nb\x07\tB\n")
+    full = [(1, ("a", "A"), False), (2, ("", ""), False), (3, ("b", "B"), True)]
+    assert list(rows(tsv, "tsv", width=2)) == full
+    assert [row.cells for row in rows(tsv, "tsv")] == [("a",), ("",), ("b",)]
+    objects = [json.dumps({"y": y, "deep": {"x": x}}) for x, y in (("a", "A"), ("b\x07", "B"))]
+    keyed = put(tmp_path / "a.jsonl", f"{objects[0]}\n\n{objects[1]}\n")
+    assert list(rows(keyed, "jsonl", ("deep.x", "y"))) == full
+    assert [row.cells for row in rows(["a", "", "b"], "list")] == [("a",), ("",), ("b",)]
+
+
+def test_any_number_of_columns_may_stand_beside_one(tmp_path):
+    """Of one column others are passed over; of two, a line with three is an error; a header names the columns."""
+    path = put(tmp_path / "a.tsv", "n\ten\tde\n1\tx\ty\n")
+    assert [row.cells for row in rows(path, "tsv")] == [("n",), ("1",)]
+    assert [row.cells for row in rows(path, "tsv", ("de", "en"), width=2)] == [("y", "x")]
+    refused(["a.tsv, line 1", "2 columns", "got 3"], rows, path, "tsv", width=2)
+    refused(["a.tsv, line 1", "'fr'", "'n', 'en', 'de'"], rows, path, "tsv", ("fr",))
+
+
+def test_records_have_one_form(tmp_path):
+    """CSV, TSV and JSON lines, plain or gzipped, give the same dicts with the places they stand at."""
+    rows_ = [("a, b", '"q"'), ("", "2")]
+    forms = {
+        "x.csv": 'Path,Text\n"a, b","""q"""\n\n,2\n',
+        "x.csv.gz": '\ufeffPath, Text\r\n"a, b","""q"""\r\n\r\n,2\r\n',
+        "x.tsv": 'Path\tText\na, b\t"q"\n\n\t2\n',
+        "x.ndjson": "".join(json.dumps({"Path": a, "TEXT": b}) + "\n\n" for a, b in rows_),
+    }
+    for name, content in forms.items():
+        found = list(records(put(tmp_path / name, content), ("path", "text")))
+        assert [tuple(row.values()) for _, row in found] == rows_, name
+        assert [set(row) for _, row in found] == [{"path", "text"}] * 2
+        assert [where.rsplit(" ", 1)[1] for where, _ in found] == (["1", "3"] if "json" in name else ["2", "4"])
+
+
+def test_a_header_has_its_columns_once(tmp_path):
+    """A column that is missing, or that is there twice, is named with the line."""
+    refused(["x.csv, line 1", "column path", "'a'"], records, put(tmp_path / "x.csv", "a,b\n1,2\n"), ("path",))
+    refused(["Put commas"], records, put(tmp_path / "x.csv", "path;b\n1;2\n"), ("path",))
+    twice = put(tmp_path / "x.csv", "path,end,End\n1,2,3\n")
+    refused(["the column end once", "2 times"], records, twice, ("path",), ("end",))
+    assert len(list(records(twice, ("path",)))) == 1
+
+
+# ---- words for messages
+
+
+def test_places_and_numbers_in_words():
+    """Five places are named, and how many more there are; a number goes with its noun."""
+    assert text.places("line", [3]) == "line 3"
+    assert text.places("row", list(range(1, 8))) == "rows 1, 2, 3, 4, 5 and 2 more"
+    assert [text.plural(n, "line") for n in (0, 1, 3000)] == ["0 lines", "1 line", "3,000 lines"]
+    assert text.plural(2, "series", "series") == "2 series"
+
+
+def test_siblings_are_named_where_nothing_is(tmp_path):
+    """Files of the same ending, five of them; none where the file is there, or the folder is not."""
+    for k in range(7):
+        put(tmp_path / f"{k}.csv", "")
+    assert text.siblings(tmp_path / "x.csv") == "In that folder are: 0.csv, 1.csv, 2.csv, 3.csv, 4.csv."
+    assert text.siblings(tmp_path / "0.csv") == text.siblings(tmp_path / "x.tsv") == ""
+    assert text.siblings(tmp_path / "none" / "x.csv") == text.siblings(tmp_path / "x") == ""

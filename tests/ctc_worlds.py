@@ -1,4 +1,4 @@
-"""What the tests of CTC share: small worlds, all their texts, and a guide that knows each prefix."""
+"""What the tests of CTC share: small worlds, all their texts, and a scorer with a row for each prefix."""
 
 import itertools
 import math
@@ -81,7 +81,7 @@ def orderly(spans, tokens, T):
 
 
 class Fixed:
-    """A guide that gives every prefix a row of its own, by its tokens, and counts what it is asked."""
+    """A scorer that gives every prefix a row of its own, by its tokens, and records the prefixes it is asked for."""
 
     def __init__(self, V, seed=0, scale=1.0):
         self.V, self.seed, self.scale, self.asked = V, seed, scale, []

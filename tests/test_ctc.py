@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ctc_worlds import SEEDS, SIZES, SPACE, SYMBOLS, Fixed, few, loss, orderly, spoken, texts, world
 from gated._check import InputError
-from gated.decode import ctc, guide, ngram
+from gated.decode import ctc, ngram, scorer
 
 # ---- probabilities
 
@@ -185,13 +185,13 @@ def test_a_model_that_forbids_everything_still_leaves_a_text():
 def test_hot_words_that_cannot_be_are_refused(words, match):
     """A hot word has symbols for all of it and a boost above 0, once."""
     with pytest.raises(InputError, match=match):
-        guide.HotWords(words, SYMBOLS, SPACE)
+        scorer.HotWords(words, SYMBOLS, SPACE)
 
 
 def test_a_model_in_another_case_is_refused():
     """An n-gram in capitals for symbols that are not would score every text alike: it is refused."""
     model = ngram.estimate([["AB", "BA"], ["ABBA"]], 2)
     with pytest.raises(InputError, match="case"):
-        guide.language(model, SYMBOLS, SPACE)
+        scorer.from_ngram(model, SYMBOLS, SPACE)
     with pytest.raises(InputError, match="case"):
-        guide.language(ngram.estimate(["AB"], 2), SYMBOLS, SPACE)
+        scorer.from_ngram(ngram.estimate(["AB"], 2), SYMBOLS, SPACE)

@@ -1,4 +1,4 @@
-"""CTC's prefix beam, with and without guides, against brute force and its own laws."""
+"""CTC's prefix beam, with and without scorers, against brute force and its own laws."""
 
 import itertools
 import math
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctc_worlds import SEEDS, SIZES, SPACE, SYMBOLS, WIDE, Fixed, few, orderly, ranked, same, spoken, world
-from gated.decode import ctc, guide, ngram
+from gated.decode import ctc, ngram, scorer
 
 # ---- the beam
 
@@ -53,7 +53,7 @@ def test_a_character_n_gram_scores_texts(seed, alpha, n):
     x = world(seed, 4, 4)
     model = ngram.estimate(["ab ba", "a", "bb a"], n)
     expected = ranked(x, lambda text: alpha * model.log_prob("".join(SYMBOLS[v] for v in text)))
-    same(ctc.beam(x, n_best=2000, lm=guide.language(model, SYMBOLS, SPACE), alpha=alpha, **WIDE), expected)
+    same(ctc.beam(x, n_best=2000, lm=scorer.from_ngram(model, SYMBOLS, SPACE), alpha=alpha, **WIDE), expected)
 
 
 @few
@@ -63,32 +63,32 @@ def test_a_word_n_gram_scores_the_words_that_symbols_spell(seed, alpha, n):
     x = world(seed, 5, 4)
     model = ngram.estimate([["ab", "ba"], ["aa", "b"], ["ab"]], n)
     expected = ranked(x, lambda text: alpha * model.log_prob("".join(SYMBOLS[v] for v in text).split()))
-    lm = guide.language(model, SYMBOLS, SPACE)
-    assert isinstance(lm, guide.Words)
+    lm = scorer.from_ngram(model, SYMBOLS, SPACE)
+    assert isinstance(lm, scorer.Words)
     same(ctc.beam(x, n_best=2000, lm=lm, alpha=alpha, **WIDE), expected)
 
 
 def test_an_n_gram_is_of_words_or_of_symbols_by_what_it_holds():
     """Most of its words longer than a symbol: words that symbols spell; else, and without a separator: symbols."""
     letters, words = ngram.estimate(["a"], 2), ngram.estimate([["ab", "a", "ba"]], 2)
-    assert isinstance(guide.language(letters, SYMBOLS, SPACE), guide.Symbols)
-    assert isinstance(guide.language(words, SYMBOLS, SPACE), guide.Words)
-    assert isinstance(guide.language(words, ["", "ab", "ba"]), guide.Symbols)
+    assert isinstance(scorer.from_ngram(letters, SYMBOLS, SPACE), scorer.Symbols)
+    assert isinstance(scorer.from_ngram(words, SYMBOLS, SPACE), scorer.Words)
+    assert isinstance(scorer.from_ngram(words, ["", "ab", "ba"]), scorer.Symbols)
 
 
 @pytest.mark.parametrize("symbols", [SYMBOLS, ["", "a", "bb", " "]], ids=["letters", "longer"])
 def test_a_word_on_its_way_counts_as_the_best_that_begins_so(symbols):
     """Before a word ends it counts max log p(w) of the words that begin with it, after that log p(word | context)."""
     model = ngram.estimate([["ab", "ba"], ["abb", "b", "aab"], ["ab", "bba"], ["cab"]], 2)
-    one, lm = model.log_p[0], guide.Words(model, symbols, SPACE)
+    one, lm = model.log_p[0], scorer.Words(model, symbols, SPACE)
 
     def value(text):
         *said, word = "".join(symbols[v] for v in text).split(" ")
         ahead = [one[i] for i, w in enumerate(model.words) if w.startswith(word) and w[0] != "<"]
-        context, total = model.after((), model.ids["<s>"]), 0.0
+        context, total = model.extend((), model.ids["<s>"]), 0.0
         for w in filter(None, said):
             token = model.ids.get(w, 0)
-            total, context = total + model.conditional(context, token), model.after(context, token)
+            total, context = total + model.conditional(context, token), model.extend(context, token)
         return total + (max(ahead, default=one[0]) if word else 0.0)
 
     front = {(): (0.0, *lm.start())}
@@ -110,35 +110,7 @@ def test_symbols_may_be_words(seed):
     x, symbols = world(seed, 4, 4), ["", "one", "two", "many"]
     model = ngram.estimate([["one", "two"], ["two", "one", "two"]], 2)
     expected = ranked(x, lambda text: 0.5 * model.log_prob([symbols[v] for v in text]))
-    same(ctc.beam(x, n_best=2000, lm=guide.language(model, symbols), **WIDE), expected)
-
-
-@few
-@given(seed=SEEDS, alpha=st.floats(0, 2))
-def test_a_recurrent_network_scores_texts(seed, alpha):
-    """A network that takes a step gives each text what it gives it alone, token by token, and its end."""
-    x = world(seed, 4, 3)
-    torch.manual_seed(seed)
-    cell, table, out = torch.nn.LSTMCell(3, 5), torch.nn.Embedding(6, 3), torch.nn.Linear(5, 6)
-
-    def step(tokens, state, memory):
-        h, c = cell(table(tokens[0]), tuple(part[0] for part in state["hc"]))
-        return out(h).log_softmax(-1)[None], {"hc": (h[None], c[None])}, None
-
-    def whole(text):
-        state, total = {"hc": (torch.zeros(1, 1, 5), torch.zeros(1, 1, 5))}, 0.0
-        for last, token in itertools.pairwise([1, *(tokens[v] for v in text), tokens[0]]):
-            log_probs, state, _ = step(torch.tensor([[last]]), state, None)
-            total += log_probs[0, 0, token].item()
-        return total
-
-    tokens = [2, 5, 3]
-    first = {"hc": (torch.zeros(1, 1, 5), torch.zeros(1, 1, 5))}
-    lm = guide.Network(step, first, begin=1, tokens=tokens)
-    expected = ranked(x, lambda text: alpha * whole(text))
-    found = ctc.beam(x, n_best=2000, lm=lm, alpha=alpha, **WIDE)
-    assert [reading.tokens for reading in found] == [text for text, *_ in expected]
-    assert [reading.score for reading in found] == pytest.approx([score for *_, score in expected], rel=1e-5)
+    same(ctc.beam(x, n_best=2000, lm=scorer.from_ngram(model, symbols), **WIDE), expected)
 
 
 def boost(text, phrases, separator):
@@ -188,14 +160,14 @@ def spelled(separator):
 def test_hot_words_rank_as_brute_force_does(separator, seed, T):
     """A finished text gets the boost of every hot phrase in it, whole words only, and nothing for a part of one."""
     x, phrases = world(seed, T, 4), spelled(separator)
-    hot = guide.HotWords(*HOT[separator], separator)
+    hot = scorer.HotWords(*HOT[separator], separator)
     same(ctc.beam(x, n_best=2000, hot=hot, **WIDE), ranked(x, lambda text: boost(text, phrases, separator)))
 
 
 @pytest.mark.parametrize("separator", HOT)
 def test_hot_words_lend_their_share_and_take_it_back(separator):
     """On the way a prefix has what it earned and the best open share: for every text of up to 6 symbols."""
-    phrases, hot = spelled(separator), guide.HotWords(*HOT[separator], separator)
+    phrases, hot = spelled(separator), scorer.HotWords(*HOT[separator], separator)
     front = {(): (0.0, *hot.start())}
     for _ in range(6):
         grown = {}
@@ -211,7 +183,7 @@ def test_hot_words_lend_their_share_and_take_it_back(separator):
 def test_a_hot_word_changes_what_is_read():
     """Without the boost the more probable text wins, with it the hot one, and other texts keep their scores."""
     x = np.log(np.array([[0.01, 0.97, 0.01, 0.01], [0.04, 0.3, 0.64, 0.02], [0.01, 0.04, 0.05, 0.9]]))
-    hot = guide.HotWords(["a"], SYMBOLS, SPACE, boost=3.0)
+    hot = scorer.HotWords(["a"], SYMBOLS, SPACE, boost=3.0)
     (plain,), (hotter,) = ctc.beam(x, **WIDE), ctc.beam(x, hot=hot, **WIDE)
     assert plain.tokens == [1, 2, 3]
     assert hotter.tokens == [1, 3]
@@ -229,7 +201,7 @@ def test_a_text_that_goes_on_is_scored_as_far_as_it_goes(seed, T):
         said = lm.whole(text) - lm.row(text)[0]
         return 0.6 * said + 0.9 * words + share(text, phrases, SPACE)
 
-    hot = guide.HotWords(*HOT[SPACE], SPACE)
+    hot = scorer.HotWords(*HOT[SPACE], SPACE)
     beam = ctc.Beam(lm=lm, alpha=0.6, beta=0.9, separator=SPACE, hot=hot, **WIDE)
     same(beam.feed(x).best(2000), ranked(x, more))
 
@@ -253,11 +225,11 @@ def test_the_n_best_are_sorted_distinct_and_aligned(seed, L, width, prune):
         orderly(reading.spans, reading.tokens, len(x))
 
 
-def guided():
+def scored():
     """A beam with everything, whose bits a piece of another size must not change."""
     model = ngram.estimate(["ab ba", "a", "bb a"], 3)
-    hot = guide.HotWords({"ab": 2.0, "b a": 1.0}, SYMBOLS, SPACE)
-    return ctc.Beam(width=6, lm=guide.Symbols(model, SYMBOLS), alpha=0.7, beta=0.3, separator=SPACE, hot=hot)
+    hot = scorer.HotWords({"ab": 2.0, "b a": 1.0}, SYMBOLS, SPACE)
+    return ctc.Beam(width=6, lm=scorer.Symbols(model, SYMBOLS), alpha=0.7, beta=0.3, separator=SPACE, hot=hot)
 
 
 @few
@@ -265,7 +237,7 @@ def guided():
 def test_pieces_give_the_bits_of_the_whole(seed, L, cuts, plain):
     """Frames in pieces of any size, empty ones too, give bit for bit what the frames at once give; asking is free."""
     x = spoken(seed, L, 4)
-    beams = [ctc.Beam(width=6) if plain else guided() for _ in range(2)]
+    beams = [ctc.Beam(width=6) if plain else scored() for _ in range(2)]
     beams[0].feed(x)
     for piece in np.split(x, sorted(min(cut, len(x)) for cut in cuts)):
         beams[1].feed(torch.from_numpy(piece)).best(3)

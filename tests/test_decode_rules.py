@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gated._check import InputError
 from gated.decode import Hypothesis, Rules, beam, ensemble, greedy, sample
-from gated.decode.pick import best, draw
+from gated.decode.pick import draw, topk
 from small_steps import (
     BEGIN,
     END,
@@ -141,7 +141,7 @@ def test_best_is_a_stable_sort(seed, V, W, kinds):
     g = torch.Generator().manual_seed(seed)
     x = torch.randint(0, kinds, (3, 2, V), generator=g).float()
     x[x == 5] = -math.inf
-    values, places = best(x, W)
+    values, places = topk(x, W)
     wanted = x.sort(dim=-1, descending=True, stable=True)
     finite = wanted.values[..., :W] > -math.inf
     assert torch.equal(values, wanted.values[..., :W])

@@ -117,7 +117,7 @@ def test_a_row_is_every_words_probability(sentences, order, asked):
     model = ngram.estimate(sentences, order)
     context = ()
     for word in ["<s>", *asked.replace(" ", "c")]:
-        context = model.after(context, model.ids.get(word, 0))
+        context = model.extend(context, model.ids.get(word, 0))
         assert len(context) < order
         row = model.row(context)
         assert row == pytest.approx([model.conditional(context, w) for w in range(len(model.words))])
@@ -132,7 +132,7 @@ def test_a_context_forgets_nothing_that_matters(sentences, order, asked):
     W = len(model.words)
     context = ()
     for i, word in enumerate(asked):
-        context = model.after(context, word % W)
+        context = model.extend(context, word % W)
         assert not context or model.find(context) >= 0
         full = tuple(w % W for w in asked[max(0, i + 2 - order) : i + 1])
         for w in range(W):

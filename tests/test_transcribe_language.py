@@ -10,7 +10,7 @@ import torch
 
 from gated import checkpoint
 from gated._check import InputError
-from gated.decode import ctc, guide
+from gated.decode import ctc, scorer
 from gated.tasks.transcribe import alphabet, language
 from gated.tasks.transcribe.language import Config, Language, Network, Shape, learn, load
 
@@ -99,7 +99,7 @@ def test_it_leads_a_beam():
     order = np.argsort(scores)[::-1][:10]
     assert [reading.tokens for reading in found] == [tokens[k] for k in order]
     np.testing.assert_allclose([reading.score for reading in found], [scores[k] for k in order], rtol=1e-5)
-    assert isinstance(model, guide.Guide)
+    assert isinstance(model, scorer.Scorer)
 
 
 def test_many_lines_are_measured_as_each_alone():

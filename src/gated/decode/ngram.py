@@ -1,4 +1,4 @@
-"""N-gram language models with back-off: read from ARPA files, estimated, written. No compiler, no other tool.
+"""N-gram language models with back-off: load and save ARPA files, estimate from text. No compiler, no other tool.
 
     log p(w | h) = log p listed for h w, if it is;  else  back(h) + log p(w | h without its first word)
     back(h)      = listed for h, if it is;  else 0
@@ -29,11 +29,11 @@ from gated._check import refuse, want, within
 __all__ = ["NGram", "estimate", "load", "save"]
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
-SPACE = "<space>"  # what a space is called, which cannot stand in a file
-ORDER = 10  # the highest
-LINE = 1 << 16  # bytes of one line
-COUNT = 1 << 30  # n-grams of one order
-NEVER = -99.0  # ARPA's log10 of 0
+SPACE = "<space>"  # a space, which an ARPA file cannot hold as a word
+MAX_ORDER = 10
+MAX_LINE = 1 << 16  # bytes
+MAX_COUNT = 1 << 30  # n-grams of one order
+LOG10_ZERO = -99.0  # ARPA's log10 of 0
 LN10 = math.log(10)
 
 Context = tuple[int, ...]
@@ -41,9 +41,9 @@ Context = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class NGram:
-    """A back-off model of an order of at most 10.
+    """A back-off model of order at most 10.
 
-    words  the text of each word's number, with <s>, </s> and <unk>
+    words  the vocabulary, with <s>, </s> and <unk>
     keys   for n = 1 … order the n-grams, sorted: (place of the first n - 1 words among the (n-1)-grams) · W + last word
     log_p  for each n, log p of the last word after the others
     back   for each n, the back-off weight's logarithm
@@ -65,10 +65,10 @@ class NGram:
 
     @functools.cached_property
     def _views(self) -> list[memoryview]:
-        return [keys.data for keys in self.keys]  # a bisection of numbers, not of arrays of one
+        return [keys.data for keys in self.keys]  # bisect compares plain numbers, not arrays
 
     def find(self, ids: Sequence[int]) -> int:
-        """The place of these words among the n-grams of their number, -1 if they are not listed."""
+        """The index of this n-gram among the n-grams of its order, -1 if it is not listed."""
         at = ids[0]
         for view, word in zip(self._views[1 : len(ids)], ids[1:], strict=True):
             key = at * len(self.words) + word
@@ -77,8 +77,8 @@ class NGram:
                 return -1
         return at
 
-    def after(self, context: Context, word: int) -> Context:
-        """The words that matter to the next one: the longest end of them, shorter than the order, that is listed."""
+    def extend(self, context: Context, word: int) -> Context:
+        """The next word's context: the longest suffix of context and word that is listed, shorter than the order."""
         words = (*context, word)
         words = words[max(0, len(words) - self.order + 1) :]
         while words and self.find(words) < 0:
@@ -112,11 +112,11 @@ class NGram:
 
     def log_prob(self, sentence: Sequence[str]) -> float:
         """log p of a sentence's words and its end: a list of words, or a string of characters."""
-        total, context = 0.0, self.after((), self.ids[BEGIN])
+        total, context = 0.0, self.extend((), self.ids[BEGIN])
         for word in (*map(_name, sentence), END):
             number = self.ids.get(word, self.ids[UNKNOWN])
             total += self.conditional(context, number)
-            context = self.after(context, number)
+            context = self.extend(context, number)
         return total
 
 
@@ -125,8 +125,9 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> NGram:
 
         p(w | h) = (c(h w) + T(h) p(w | h')) / (c(h) + T(h))        p(w | nothing's h') = 1 / number of words
 
-    c counts, T(h) is the number of different words seen after h, h' is h without its first word. As back-off:
-    back(h) = T(h) / (c(h) + T(h)). The words are those seen, </s> and <unk>; their probabilities after any h sum to 1.
+    c counts, T(h) is the number of distinct words after h, h' is h without its first word. As back-off:
+    back(h) = T(h) / (c(h) + T(h)). The vocabulary is that of the sentences, </s> and <unk>; the probabilities after any
+    h sum to 1.
 
     sentences  lists of words; or strings, for a model of characters, whose space is called <space>
 
@@ -134,9 +135,9 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> NGram:
 
     Witten and Bell 1991, method C.
     """
-    within("estimate order", order, 1, ORDER)
+    within("estimate order", order, 1, MAX_ORDER)
     ids = {UNKNOWN: 0, BEGIN: 1, END: 2}
-    flat, left = array("q"), array("q")  # words, and how many are left in their sentence, with themselves
+    flat, left = array("q"), array("q")  # words, and how many words are left in the sentence, this one included
     for s, sentence in enumerate(sentences, 1):
         names = [_name(word) for word in sentence]
         for word in names:
@@ -149,22 +150,22 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> NGram:
     words, remain = np.array(flat, dtype=np.int64), np.array(left, dtype=np.int64)
     W = len(ids)
     counts = np.bincount(words, minlength=W).astype(np.float64)
-    counts[1] = 0  # <s> is given, never said
+    counts[1] = 0  # <s> is never predicted
     types = np.count_nonzero(counts)
     p = [(counts + types / (W - 1)) / (counts.sum() + types)]
-    p[0][1] = 10.0**NEVER
+    p[0][1] = 10.0**LOG10_ZERO
     keys, back, at = [np.arange(W)], [], words
     for n in range(2, order + 1):
         starts = np.flatnonzero(remain >= n)
-        found, first, which, count = np.unique(
+        grams, first, which, count = np.unique(
             at[starts] * W + words[starts + n - 1], return_index=True, return_inverse=True, return_counts=True
         )
-        h, size = found // W, len(keys[-1])
+        h, size = grams // W, len(keys[-1])
         total, types = np.bincount(h, count, size), np.bincount(h, minlength=size)
         lower = p[-1][at[starts[first] + 1]]
         p.append((count + types[h] * lower) / (total + types)[h])
         back.append(np.log(np.where(types > 0, types / np.maximum(total + types, 1), 1.0)))
-        keys.append(found)
+        keys.append(grams)
         at = np.full(len(words), -1)
         at[starts] = which
     back.append(np.zeros(len(keys[-1])))
@@ -172,10 +173,10 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> NGram:
 
 
 def save(model: NGram, path: str | Path) -> None:
-    """Write the model as an ARPA file, by gzip if its name ends in .gz."""
-    opened = gzip.open if str(path).endswith(".gz") else open
+    """Write an ARPA file, with gzip if the name ends in .gz."""
+    opener = gzip.open if str(path).endswith(".gz") else open
     ids = np.empty((1, 0), dtype=np.int64)
-    with opened(path, "wt", encoding="utf-8", newline="\n") as file:
+    with opener(path, "wt", encoding="utf-8", newline="\n") as file:
         file.write("\\data\\\n" + "".join(f"ngram {n}={len(keys)}\n" for n, keys in enumerate(model.keys, 1)))
         for n, (keys, log_p, back) in enumerate(zip(model.keys, model.log_p, model.back, strict=True), 1):
             ids = np.concatenate([ids[keys // len(model.words)], keys[:, None] % len(model.words)], axis=1)
@@ -187,13 +188,13 @@ def save(model: NGram, path: str | Path) -> None:
 
 
 def load(path: str | Path, *, floor: float = -16.0) -> NGram:
-    """Read an ARPA file, plain or gzip. Words are as in the file: their case, their marks.
+    """Read an ARPA file, plain or gzip. Words are as in the file, case and punctuation included.
 
-    floor  log p of words that are not known, where the file has no <unk>
+    floor  log p of words outside the vocabulary, if the file has no <unk>
 
-    Errors, with file and line: no such file, damaged gzip, a line over 64 KB; no \\data\\, other counts than it says,
-    an order above 10, no \\end\\; a number that is none, a probability above 1; a word twice, an n-gram twice, a word
-    that is no 1-gram, an n-gram whose first n - 1 words are not listed; no <s> or </s>; not UTF-8.
+    Errors, with file and line: no such file, damaged gzip, a line over 64 KB; no \\data\\, wrong counts, an order
+    above 10, no \\end\\; a malformed number, a probability above 1; a duplicate word or n-gram, a word that is not a
+    1-gram, an n-gram whose first n - 1 words are not listed; no <s> or </s>; not UTF-8.
     """
     want(-1000 <= floor <= 0, "load floor", "a log-probability from -1000 to 0", floor)
     path = Path(path)
@@ -206,14 +207,14 @@ def load(path: str | Path, *, floor: float = -16.0) -> NGram:
             break
         if line:
             here, n = f"{path}, line {number}", len(counts) + 1
-            found = re.fullmatch(rb"ngram +(\d{1,2}) *= *(\d{1,10})", line)
-            fits = found is not None and int(found[1]) == n
+            match = re.fullmatch(rb"ngram +(\d{1,2}) *= *(\d{1,10})", line)
+            fits = match is not None and int(match[1]) == n
             want(fits, here, f"ngram {n}=COUNT", _show(line))
-            counts.append(int(found[2]) if found else 0)
-            within(f"{here}, order", n, 1, ORDER)
-            within(f"{here}, count", counts[-1], 1 if n == 1 else 0, COUNT)
+            counts.append(int(match[2]) if match else 0)
+            within(f"{here}, order", n, 1, MAX_ORDER)
+            within(f"{here}, count", counts[-1], 1 if n == 1 else 0, MAX_COUNT)
     want(len(counts) > 0, str(path), "counts after \\data\\", "none")
-    _plausible(path, counts)
+    _check_size(path, counts)
 
     ids: dict[bytes, int] = {}
     words: list[str] = []
@@ -222,11 +223,11 @@ def load(path: str | Path, *, floor: float = -16.0) -> NGram:
         number, line = _next(lines)
         todo = "Do the counts under \\data\\ fit?"
         want(line == b"\\%d-grams:" % n, _at(path, number), f"\\{n}-grams:", _show(line), todo)
-        flat, logs, weights = _section(path, lines, n, count, n == len(counts), ids, words)
+        flat, logs, weights = _read_section(path, lines, n, count, n == len(counts), ids, words)
         if n == 1:
-            logs, weights = _marked(path, ids, words, logs, weights, floor)
+            logs, weights = _add_specials(path, ids, words, logs, weights, floor)
             flat = np.arange(len(words))
-        key, order = _sorted(path, number + 1, flat.reshape(-1, n), keys, len(words))
+        key, order = _sort(path, number + 1, flat.reshape(-1, n), keys, len(words))
         keys.append(key)
         log_p.append(logs[order] * LN10)
         back.append(weights[order] * LN10)
@@ -240,10 +241,10 @@ def load(path: str | Path, *, floor: float = -16.0) -> NGram:
 # ---- the file
 
 
-def _section(
+def _read_section(
     path: Path, lines: Iterator[tuple[int, bytes]], n: int, count: int, last: bool, ids: dict[bytes, int], words: list
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The n-grams of one order: words' numbers, log10 p, log10 of the weights. Memory grows with what comes."""
+    """The n-grams of one order: ids, log10 p, log10 of the back-off weights. Memory grows with the lines read."""
     flat, logs, weights = array("q"), array("d"), array("d")
     for k in range(count):
         number, line = next(lines, (0, b""))
@@ -275,12 +276,12 @@ def _section(
     return np.array(flat, dtype=np.int64), np.array(logs), np.array(weights)
 
 
-def _marked(
+def _add_specials(
     path: Path, ids: dict[bytes, int], words: list[str], logs: np.ndarray, weights: np.ndarray, floor: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """<s> and </s> must be there; <unk> may be called <UNK>, and is added where it is missing."""
-    for mark in (BEGIN, END):
-        want(mark.encode() in ids, str(path), f"{mark} among the 1-grams", "none")
+    """Require <s> and </s>; rename <UNK> to <unk>, and add <unk> if it is missing."""
+    for special in (BEGIN, END):
+        want(special.encode() in ids, str(path), f"{special} among the 1-grams", "none")
     if UNKNOWN.encode() in ids:
         return logs, weights
     if b"<UNK>" in ids:
@@ -290,8 +291,8 @@ def _marked(
     return np.append(logs, floor / LN10), np.append(weights, 0.0)
 
 
-def _sorted(path: Path, first: int, ids: np.ndarray, keys: list[np.ndarray], W: int) -> tuple[np.ndarray, np.ndarray]:
-    """The sorted keys of n-grams, (N, n), whose lines begin at `first`; and the order that sorts them."""
+def _sort(path: Path, first: int, ids: np.ndarray, keys: list[np.ndarray], W: int) -> tuple[np.ndarray, np.ndarray]:
+    """The sorted keys of the n-grams ids (N, n), and the order that sorts them; `first` is the first one's line."""
     at = ids[:, 0]
     for n, column in enumerate(ids.T[1:-1], 2):
         key, listed = at * W + column, keys[n - 1]
@@ -309,27 +310,31 @@ def _sorted(path: Path, first: int, ids: np.ndarray, keys: list[np.ndarray], W: 
     return key, order
 
 
-def _plausible(path: Path, counts: list[int]) -> None:
-    """A file that is not packed must have room for as many lines as it promises."""
+def _check_size(path: Path, counts: list[int]) -> None:
+    """Refuse an uncompressed file that is too small for its counts."""
     with path.open("rb") as file:
-        packed, size = file.read(2) == b"\x1f\x8b", path.stat().st_size
-    least = sum(count * (2 * n + 2) for n, count in enumerate(counts, 1))
+        zipped, size = file.read(2) == b"\x1f\x8b", path.stat().st_size
+    needed = sum(count * (2 * n + 2) for n, count in enumerate(counts, 1))
     todo = "Was it cut short?"
-    want(packed or least <= size, str(path), f"at least {least} bytes for the counts it says", size, todo)
+    want(zipped or needed <= size, str(path), f"at least {needed} bytes for the counts it says", size, todo)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines, without white space at their ends, each with its number."""
+    """The lines without surrounding white space, each with its number."""
     want(path.exists(), str(path), "a file", "no such file")
     want(not path.is_dir(), str(path), "a file", "a folder")
     with path.open("rb") as raw:
         file = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
         number = 0
         try:
-            while line := file.readline(LINE + 1):
+            while line := file.readline(MAX_LINE + 1):
                 number += 1
                 want(
-                    len(line) <= LINE, f"{path}, line {number}", f"at most {LINE} bytes", "more", "Is it an ARPA file?"
+                    len(line) <= MAX_LINE,
+                    f"{path}, line {number}",
+                    f"at most {MAX_LINE} bytes",
+                    "more",
+                    "Is it an ARPA file?",
                 )
                 yield number, line.strip()
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:

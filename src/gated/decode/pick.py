@@ -1,4 +1,4 @@
-"""From log-probabilities to tokens: those that the rules allow, the best of them, one drawn from them."""
+"""From log-probabilities to tokens: apply the rules, take the best, or draw one."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor
 
 from gated._check import want, within
 
-HEAD = 32  # tokens that top_p looks at first; eight times as many, while they do not hold the share
+HEAD = 32  # tokens that top_p sorts first; eight times as many until their share is large enough
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What every hypothesis obeys.
+    """Constraints on every hypothesis.
 
-    begin       the token that the first step is given
+    begin       the input token of the first step
     end         the token that ends a hypothesis
-    forbid      tokens that are never taken, such as those for padding, for the beginning and for the unknown
-    min_length  END is not taken before so many tokens
-    no_repeat   if n > 0, no n tokens in a row come twice (Paulus et al. 2017, section 2.5)
+    forbid      tokens that are never taken, such as padding, begin and unknown
+    min_length  the smallest number of tokens before END
+    no_repeat   if n > 0, no n-gram of tokens occurs twice (Paulus et al. 2017, section 2.5)
 
-    A prefix and the limit go before all of these. Where they leave nothing, END is taken.
+    A prefix and the limit take precedence over these. If the rules leave no token, END is taken.
     """
 
     begin: int
@@ -41,8 +41,10 @@ class Rules:
         want(self.end not in self.forbid, "Rules forbid", f"tokens other than end ({self.end})", self.forbid)
 
 
-def allowed(log_probs: Float[Tensor, "B K V"], rules: Rules, tokens: Int64[Tensor, "B K t"]) -> Float[Tensor, "B K V"]:
-    """The log-probabilities, -inf where the rules forbid a token after these."""
+def apply_rules(
+    log_probs: Float[Tensor, "B K V"], rules: Rules, tokens: Int64[Tensor, "B K t"]
+) -> Float[Tensor, "B K V"]:
+    """The log-probabilities, -inf where the rules forbid a token after `tokens`."""
     t, n = tokens.shape[-1], rules.no_repeat
     never = [*rules.forbid, *([rules.end] if t < rules.min_length else [])]
     repeats = 0 < n <= t
@@ -52,16 +54,16 @@ def allowed(log_probs: Float[Tensor, "B K V"], rules: Rules, tokens: Int64[Tenso
     log_probs[..., never] = -math.inf
     if repeats:
         runs = tokens.unfold(-1, n, 1)
-        again = (runs[..., :-1] == tokens[..., None, t - n + 1 :]).all(-1)  # no tokens are equal to no tokens: n = 1
+        again = (runs[..., :-1] == tokens[..., None, t - n + 1 :]).all(-1)  # n = 1: empty runs are equal
         b, k, i = again.nonzero(as_tuple=True)
         log_probs[b, k, runs[b, k, i, -1]] = -math.inf
     return log_probs
 
 
-def best(x: Float[Tensor, "B K V"], W: int) -> tuple[Float[Tensor, "B K W"], Int64[Tensor, "B K W"]]:
-    """The W largest numbers of each row, largest first, and their places; the lower place first among equals.
+def topk(x: Float[Tensor, "B K V"], W: int) -> tuple[Float[Tensor, "B K W"], Int64[Tensor, "B K W"]]:
+    """torch.topk, W of each row, with the lower index first among equals.
 
-    topk promises nothing about equals, so where a tie crosses the edge the lowest places are counted off.
+    torch.topk guarantees no order of equals: rows whose W-th value is tied are corrected to take the lowest indices.
     """
     if x.shape[-1] <= 4 * W:
         values, places = x.sort(dim=-1, descending=True, stable=True)
@@ -83,14 +85,14 @@ def draw(
     log_probs: Float[Tensor, "B K V"], u: Float[Tensor, "B K 1"], temperature: float, top_k: int | None, top_p: float
 ) -> tuple[Float[Tensor, "B K 1"], Int64[Tensor, "B K 1"]]:
     """One token for each row by inversion, u from 0 to 1: the first whose summed probability passes u."""
-    top = log_probs.amax(-1, keepdim=True).clamp(min=-1e30)  # finite, so that nothing allowed is no weight, not NaN
+    top = log_probs.amax(-1, keepdim=True).clamp(min=-1e30)  # finite: all forbidden gives 0, not NaN
     weight, places = ((log_probs - top).double() / temperature).exp(), None
     if top_k is not None and top_k < weight.shape[-1]:
-        weight, places = best(weight, top_k)
+        weight, places = topk(weight, top_k)
     if top_p < 1:
         enough, W = top_p * weight.sum(-1, keepdim=True), HEAD
         while True:
-            head, order = best(weight, W)
+            head, order = topk(weight, W)
             sums = head.cumsum(-1)
             if weight.shape[-1] <= W or bool((sums[..., -1:] >= enough).all()):
                 break

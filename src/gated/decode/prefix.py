@@ -1,4 +1,4 @@
-"""The prefix beam of CTC: the most probable texts of frames that come a piece at a time."""
+"""Prefix beam search for CTC, fed frames in chunks of any size."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gated._check import refuse, shape, want, within
-from gated.decode.guide import Guide
-from gated.decode.search import FLOOR, NONE, SLACK
+from gated.decode.scorer import Scorer
+from gated.decode.search import FLOOR, NEG_INF, ROUNDING
 
 LogProbs = Float[Tensor, "T V"] | Float[np.ndarray, "T V"]
 
 
 class Span(NamedTuple):
-    """The frames of a token, first <= last, both its own.
+    """The frames of a token, first to last, both included.
 
-    log_prob is log p(token | x_t) of its best frame: exp of it is the token's confidence. CTC writes a token in one
-    sharp frame or two and is undecided at their edges, so that a mean over frames would doubt what is certain.
+    log_prob is log p(token | x_t) of its best frame: exp of it is the token's confidence. CTC emits a token in one or
+    two sharp frames with uncertain edges, so a mean over frames would underestimate the confidence.
     """
 
     token: int
@@ -35,9 +35,9 @@ class Reading(NamedTuple):
     """A text of T frames.
 
     tokens    without blanks
-    log_prob  log p(tokens | x); a beam's may be smaller, by the paths that it did not follow
-    score     what it was ranked by
-    spans     the frames of each token; None if the frames were not kept
+    log_prob  log p(tokens | x); a beam's is a lower bound, without the paths that it pruned
+    score     the number it is ranked by
+    spans     the frames of each token; None if the beam no longer has the frames
     """
 
     tokens: list[int]
@@ -47,7 +47,7 @@ class Reading(NamedTuple):
 
 
 class Node:
-    """A prefix: its last symbol, after its parent. `place` is its row in the beam, -1 outside."""
+    """A prefix: its parent and its last symbol. `place` is its row in the beam, -1 outside."""
 
     __slots__ = ("children", "parent", "place", "symbol")
 
@@ -61,26 +61,26 @@ class Node:
 
 
 class Beam:
-    """A search that is fed frames, in pieces of any size, and can be asked at any time.
+    """Prefix beam search over frames that arrive in chunks of any size; the best texts are available at any time.
 
         score(y) = log p(y | x) + α log p_lm(y) + β |y| + hot(y)
 
-    A prefix y carries log p of its paths that end in a blank and of those that end in its last symbol. A frame
-    continues the `width` best prefixes by score, all paths that lead to one prefix together. Among equals the one that
-    was there before, or whose parent was better, wins, then the lower symbol.
+    A prefix y has two log-probabilities: of its paths that end in a blank, and of those that end in its last symbol. A
+    frame extends the prefixes, sums all paths to the same prefix, and keeps the `width` best by score. Among equals a
+    prefix of the previous frame wins, then the one with the better parent, then the lower symbol.
 
-    width      prefixes side by side
-    prune      in a frame, symbols less probable than this continue no prefix, but for the frame's best symbol. What
-               they add to prefixes that are there is still counted. 0: none
-    lm, alpha  what knows the language, see `Guide`, and its weight. log p below -10000 counts -10000
-    beta       a bonus for each symbol of y; if `separator` is given, for each word that a separator or the end ends
+    width      prefixes in the beam
+    prune      symbols with a probability below this extend no prefix in a frame, except the frame's best symbol. They
+               still count towards prefixes in the beam. 0: no pruning
+    lm, alpha  language model, a `Scorer`, and its weight. log p below -10000 counts -10000
+    beta       bonus for each symbol of y; if `separator` is given, for each word that a separator or the end ends
     separator  the symbol between words, such as that of the space
-    hot        words that are to be expected, see `gated.decode.guide.HotWords`
+    hot        hot words, see `gated.decode.scorer.HotWords`
 
-    It keeps the prefixes as a tree of parents, and nothing of frames that are past. Frames in any pieces give the same
-    bits as the frames at once.
+    The beam stores prefixes as a tree of parents, and no past frames. Streaming output equals offline output to the
+    bit, whatever the chunks.
 
-    Hannun et al. 2014, algorithm 1, with p_lm apart from p(y | x) and pruning.
+    Hannun et al. 2014, algorithm 1, with p_lm separate from p(y | x), and with pruning.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class Beam:
         *,
         width: int = 16,
         prune: float = 1e-4,
-        lm: Guide | None = None,
+        lm: Scorer | None = None,
         alpha: float = 0.5,
         beta: float = 0.0,
         separator: int | None = None,
-        hot: Guide | None = None,
+        hot: Scorer | None = None,
     ) -> None:
         within("Beam width", width, 1)
         within("Beam prune", prune, 0, 1)
@@ -100,62 +100,63 @@ class Beam:
         want(math.isfinite(beta), "Beam beta", "a finite number", beta)
         within("Beam separator", 1 if separator is None else separator, 1)
         self.width, self.beta, self.separator = width, beta, separator
-        self.least = math.log(prune) if prune else NONE
+        self.min_log_p = math.log(prune) if prune else NEG_INF
         pairs = [(alpha, lm if alpha else None), (1.0, hot)]
-        self.guides = [(weight, guide) for weight, guide in pairs if guide is not None]
-        self.frames = 0  # how many have been fed
+        self.scorers = [(weight, scorer) for weight, scorer in pairs if scorer is not None]
+        self.frames = 0  # so far
         self.V: int | None = None
 
         root = Node(None, 0)
         root.place = 0
         self.nodes = [root]
-        begun = [guide.start() for _, guide in self.guides]
-        self.states = [[state] for state, _ in begun]  # of each guide, a state for each prefix
-        self.adds: np.ndarray | None = None  # (K, V) what each symbol adds to the score besides log p; 0: what the end
-        if begun:
-            self.V = len(begun[0][1])
-            self.adds = self._adds([np.asarray(row)[None] for _, row in begun], np.zeros(1, dtype=np.int64))
-        self.added = np.zeros(1)  # (K,) what has been added
-        self.blank, self.symbol, self.total = np.zeros(1), np.full(1, NONE), np.zeros(1)  # (K,) log p of paths
+        starts = [scorer.start() for _, scorer in self.scorers]
+        self.states = [[state] for state, _ in starts]  # by scorer, a state for each prefix
+        self.bonus = np.zeros(1)  # (K,) scores besides log p so far
+        self.next_bonus: np.ndarray | None = None  # (K, V) what each symbol adds to them; at 0 what the end adds
+        if starts:
+            self.V = len(starts[0][1])
+            self.next_bonus = self._weigh([np.asarray(row)[None] for _, row in starts], np.zeros(1, dtype=np.int64))
+        self.blank, self.symbol, self.total = np.zeros(1), np.full(1, NEG_INF), np.zeros(1)  # (K,) log p of paths
         self._link()
 
     def feed(self, log_probs: LogProbs) -> Beam:
-        """Read t more frames, (t, V), maybe none; gives itself."""
-        x = frames("Beam log_probs", log_probs, self.frames)
+        """Process t more frames, (t, V), t ≥ 0; returns itself."""
+        x = check_frames("Beam log_probs", log_probs, self.frames)
         T, V = x.shape
         if self.V is None:
             self.V = V
         want(V == self.V, "Beam log_probs", f"{self.V} symbols, as before and as the language model's", V)
         within("Beam separator", self.separator or 0, 0, V - 1)
-        if self.adds is None and self.beta:
-            self.adds = self._adds([], np.zeros(1, dtype=np.int64))
-        may = x >= self.least
-        may[np.arange(T), x.argmax(1)] = True
-        may[:, 0] = False
-        some = np.flatnonzero(may.any(1)).tolist()
-        fresh = dict(zip(some, map(np.flatnonzero, may[some]), strict=True))
+        if self.next_bonus is None and self.beta:
+            self.next_bonus = self._weigh([], np.zeros(1, dtype=np.int64))
+        likely = x >= self.min_log_p
+        likely[np.arange(T), x.argmax(1)] = True
+        likely[:, 0] = False
+        steps = np.flatnonzero(likely.any(1)).tolist()
+        symbols = dict(zip(steps, map(np.flatnonzero, likely[steps]), strict=True))
         for t, p in enumerate(x):
-            self._frame(p, fresh.get(t))
+            self._advance(p, symbols.get(t))
         self.frames += T
         return self
 
     def best(self, n: int = 1, *, end: bool = False) -> list[Reading]:
-        """The n best texts so far, best first, fewer if there are fewer; as texts that are over if `end` is true.
+        """The n best texts so far, best first, or fewer if there are fewer.
 
-        Then the language model's p(end) and the last word count, and of a hot word that is not finished nothing does.
+        end: score them as complete texts, with the language model's p(end) and the last word, and without the partial
+        boosts of unfinished hot words.
         """
-        score = self.total + self.added
-        if end and self.adds is not None:
-            score = score + self.adds[:, 0]
+        score = self.total + self.bonus
+        if end and self.next_bonus is not None:
+            score = score + self.next_bonus[:, 0]
         order = np.argsort(-score, kind="stable")[:n].tolist()
         return [Reading(_tokens(self.nodes[k]), float(self.total[k]), float(score[k]), None) for k in order]
 
-    def _frame(self, p: np.ndarray, symbols: np.ndarray | None) -> None:
-        """One frame: every prefix stays, and goes on with each of these symbols; the best are kept."""
+    def _advance(self, p: np.ndarray, symbols: np.ndarray | None) -> None:
+        """One frame: every prefix, unchanged or extended by one of the symbols; the best ones stay."""
         blank, symbol = self.total + p[0], self.symbol + p[self.last]
-        if len(self.kids):
-            through = np.where(self.repeats, self.blank[self.ups], self.total[self.ups]) + p[self.last[self.kids]]
-            symbol[self.kids] = np.logaddexp(symbol[self.kids], through)
+        if len(self.child):
+            through = np.where(self.repeats, self.blank[self.parent], self.total[self.parent])
+            symbol[self.child] = np.logaddexp(symbol[self.child], through + p[self.last[self.child]])
         total = np.logaddexp(blank, symbol)
         if symbols is None:
             self.blank, self.symbol, self.total = blank, symbol, total
@@ -163,66 +164,66 @@ class Beam:
 
         K, S = len(total), len(symbols)
         again = self.last[:, None] == symbols
-        grown = np.where(again, self.blank[:, None], self.total[:, None]) + p[symbols]
-        if len(self.kids):  # these are in the beam already
-            column = np.searchsorted(symbols, self.last[self.kids]).clip(max=S - 1)
-            there = symbols[column] == self.last[self.kids]
-            grown[self.ups[there], column[there]] = NONE
-        more = self.added[:, None] + (0.0 if self.adds is None else self.adds[:, symbols])
-        score, reached = total + self.added, (grown + more).ravel()
-        worst = score.min() if self.width == K else NONE
-        enter = np.flatnonzero(reached > worst)  # a full beam takes in only what is better than its worst
-        keep = _best(np.concatenate([score, reached[enter]]), self.width)
+        extension = np.where(again, self.blank[:, None], self.total[:, None]) + p[symbols]
+        if len(self.child):  # these extensions are in the beam already
+            column = np.searchsorted(symbols, self.last[self.child]).clip(max=S - 1)
+            match = symbols[column] == self.last[self.child]
+            extension[self.parent[match], column[match]] = NEG_INF
+        bonus = self.bonus[:, None] + (0.0 if self.next_bonus is None else self.next_bonus[:, symbols])
+        score, candidate = total + self.bonus, (extension + bonus).ravel()
+        threshold = score.min() if self.width == K else NEG_INF
+        enter = np.flatnonzero(candidate > threshold)  # a full beam admits only what is better than its worst
+        keep = _top(np.concatenate([score, candidate[enter]]), self.width)
         if len(keep) == K and keep.max() < K:
             self.blank, self.symbol, self.total = blank, symbol, total
             return
 
         k, s = enter // S, enter % S
-        log_p = grown[k, s]
-        self.blank = np.concatenate([blank, np.full(len(k), NONE)])[keep]
+        log_p = extension[k, s]
+        self.blank = np.concatenate([blank, np.full(len(k), NEG_INF)])[keep]
         self.symbol = np.concatenate([symbol, log_p])[keep]
         self.total = np.concatenate([total, log_p])[keep]
-        self.added = np.concatenate([self.added, np.broadcast_to(more, grown.shape)[k, s]])[keep]
+        self.bonus = np.concatenate([self.bonus, np.broadcast_to(bonus, extension.shape)[k, s]])[keep]
         fresh = keep >= K
         new = keep[fresh] - K
         parent, token = k[new], symbols[s[new]]
-        self._guide(keep, fresh, parent, token)
-        self._move(keep.tolist(), zip(parent.tolist(), token.tolist(), strict=True))
+        self._score(keep, fresh, parent, token)
+        self._replace(keep.tolist(), zip(parent.tolist(), token.tolist(), strict=True))
 
-    def _guide(self, keep: np.ndarray, fresh: np.ndarray, parent: np.ndarray, token: np.ndarray) -> None:
-        """What the guides say after the new prefixes, all asked at once; what they said of the others stays."""
+    def _score(self, keep: np.ndarray, fresh: np.ndarray, parent: np.ndarray, token: np.ndarray) -> None:
+        """Step every scorer once, for all new prefixes; the other prefixes keep their states and rows."""
         rows, tokens = [], token.tolist()
-        for i, (_, guide) in enumerate(self.guides):
+        for i, (_, scorer) in enumerate(self.scorers):
             old = self.states[i]
-            stepped, row = guide.step([old[k] for k in parent], tokens) if tokens else ([], None)
-            new = iter(stepped)
+            states, row = scorer.step([old[k] for k in parent], tokens) if tokens else ([], None)
+            new = iter(states)
             self.states[i] = [next(new) if f else old[k] for k, f in zip(keep.tolist(), fresh.tolist(), strict=True)]
             rows.append(row)
-        if self.adds is None:
+        if self.next_bonus is None:
             return
-        adds = np.empty((len(keep), self.adds.shape[1]))
-        adds[~fresh] = self.adds[keep[~fresh]]
+        bonus = np.empty((len(keep), self.next_bonus.shape[1]))
+        bonus[~fresh] = self.next_bonus[keep[~fresh]]
         if tokens:
-            adds[fresh] = self._adds(rows, token)
-        self.adds = adds
+            bonus[fresh] = self._weigh(rows, token)
+        self.next_bonus = bonus
 
-    def _adds(self, rows: list[np.ndarray], last: np.ndarray) -> np.ndarray:
-        """What each symbol adds to prefixes with this last symbol, by the guides' rows."""
-        adds = np.zeros((len(last), self.V or 1))
-        for (weight, guide), row in zip(self.guides, rows, strict=True):
+    def _weigh(self, rows: list[np.ndarray], last: np.ndarray) -> np.ndarray:
+        """The scorers' rows, weighted and summed, and beta, for prefixes with these last symbols."""
+        bonus = np.zeros((len(last), self.V or 1))
+        for (weight, scorer), row in zip(self.scorers, rows, strict=True):
             row = np.asarray(row, dtype=np.float64)
-            shape(f"{type(guide).__name__}'s log p", row, *adds.shape)
-            adds += weight * np.maximum(row, FLOOR)
-        want(not bool(np.isnan(adds).any()), "the language model's log p", "numbers", "NaN", "Has it diverged?")
+            shape(f"{type(scorer).__name__}'s log p", row, *bonus.shape)
+            bonus += weight * np.maximum(row, FLOOR)
+        want(not bool(np.isnan(bonus).any()), "the language model's log p", "numbers", "NaN", "Has it diverged?")
         if self.separator is None:
-            adds[:, 1:] += self.beta
+            bonus[:, 1:] += self.beta
         elif self.beta:
             inside = (last != 0) & (last != self.separator)
-            adds[np.ix_(inside, [0, self.separator])] += self.beta
-        return adds
+            bonus[np.ix_(inside, [0, self.separator])] += self.beta
+        return bonus
 
-    def _move(self, keep: list[int], fresh: Iterable[tuple[int, int]]) -> None:
-        """The beam's new prefixes, in their order; of the tree, only what leads to them is kept."""
+    def _replace(self, keep: list[int], fresh: Iterable[tuple[int, int]]) -> None:
+        """Replace the beam's prefixes, and drop the branches of the tree that lead to none of them."""
         old, fresh = self.nodes, iter(fresh)
         self.nodes = [old[k] if k < len(old) else _child(old, *next(fresh)) for k in keep]
         for node in old:
@@ -236,16 +237,16 @@ class Beam:
         self._link()
 
     def _link(self) -> None:
-        """Which prefixes of the beam have their parent in it, and which of them repeat its last symbol."""
+        """Find the prefixes whose parent is in the beam too, and those of them that repeat its last symbol."""
         self.last = np.array([node.symbol for node in self.nodes])
-        ups = np.array([node.parent.place if node.parent is not None else -1 for node in self.nodes])
-        self.kids = np.flatnonzero(ups >= 0)
-        self.ups = ups[self.kids]
-        self.repeats = self.last[self.kids] == self.last[self.ups]
+        place = np.array([node.parent.place if node.parent is not None else -1 for node in self.nodes])
+        self.child = np.flatnonzero(place >= 0)
+        self.parent = place[self.child]
+        self.repeats = self.last[self.child] == self.last[self.parent]
 
 
-def frames(where: str, log_probs: LogProbs, before: int = 0) -> np.ndarray:
-    """The frames in float64, if they can be log-probabilities; `before` frames came before them."""
+def check_frames(where: str, log_probs: LogProbs, offset: int = 0) -> np.ndarray:
+    """The frames as float64, refused if they cannot be log-probabilities; the first one is frame `offset`."""
     if isinstance(log_probs, Tensor):
         x = log_probs.detach().to("cpu", torch.float64).numpy()
     else:
@@ -253,26 +254,26 @@ def frames(where: str, log_probs: LogProbs, before: int = 0) -> np.ndarray:
     shape(where, x, "T", "V")
     want(x.shape[1] > 0, where, "at least one symbol, the blank", tuple(x.shape))
     top = x.max(1)
-    fits = (top <= SLACK) & (top > NONE)  # so written, NaN does not fit
+    fits = (top <= ROUNDING) & (top > NEG_INF)  # so written, NaN does not fit
     if not fits.all():
         t = int(np.argmin(fits))
         expected = "log-probabilities, 0 at most and one above -inf"
         todo = "Has the model diverged? Does log_softmax end it?"
-        refuse(f"{where}, frame {before + t}", expected, f"{top[t]} at most", todo)
+        refuse(f"{where}, frame {offset + t}", expected, f"{top[t]} at most", todo)
     return x
 
 
 def _child(nodes: list[Node], k: int, symbol: int) -> Node:
-    """The prefix k with this symbol after it: one that leads to others may be in the tree, though not in the beam."""
+    """The prefix k extended by a symbol: as a parent of others it may be in the tree though not in the beam."""
     return nodes[k].children.get(symbol) or Node(nodes[k], symbol)
 
 
-def _best(score: np.ndarray, width: int) -> np.ndarray:
-    """The places of the `width` largest numbers above -inf, largest first, the lower place first among equals."""
-    places = np.flatnonzero(score > NONE)
+def _top(score: np.ndarray, width: int) -> np.ndarray:
+    """The indices of the `width` largest numbers above -inf, largest first, the lower index first among equals."""
+    places = np.flatnonzero(score > NEG_INF)
     if len(places) > 4 * width:
-        least = np.partition(score[places], len(places) - width)[len(places) - width]
-        places = places[score[places] >= least]
+        threshold = np.partition(score[places], len(places) - width)[len(places) - width]
+        places = places[score[places] >= threshold]
     return places[np.argsort(-score[places], kind="stable")[:width]]
 
 

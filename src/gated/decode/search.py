@@ -1,4 +1,4 @@
-"""The loop that every search shares, what it is given and what it gives."""
+"""The loop that all searches share, its arguments and its result."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from gated._check import refuse, shape, want, within
-from gated.decode.pick import Rules, allowed
+from gated.decode.pick import Rules, apply_rules
 
-FLOOR = -1e4  # what a token of probability 0 counts if it has to be taken all the same
-UNSEEN = 1e-9  # what a source position counts that was never looked at, so that its logarithm is finite
-SLACK = 1e-3  # how far rounding may lift a log-probability above 0
-NONE = -math.inf  # log P where there is no hypothesis
+FLOOR = -1e4  # log p of a token of probability 0 that is forced
+MIN_COVERAGE = 1e-9  # of a source position without attention, so that its logarithm is finite
+ROUNDING = 1e-3  # how far rounding may lift a log-probability above 0
+NEG_INF = -math.inf  # log P where there is no hypothesis
 
 Step = Callable[[Tensor, Any, Any], tuple[Tensor, Any, Tensor | None]]
 Pick = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]  # log_probs, sentences, t -> values and tokens (B, K, W)
@@ -32,10 +32,10 @@ class Hypothesis(NamedTuple):
     """A finished sequence of T tokens.
 
     tokens     without BEGIN and END
-    score      what it was ranked by
+    score      the number it is ranked by
     log_prob   Σ log p(token | the tokens before), END's and forced tokens' included
-    attention  (T + 1, S), a row for each token and one for END, on the processor; without padding if lengths were
-               given; None if the model has none
+    attention  (T + 1, S), a row for each token and one for END, on the CPU; without padding if `lengths` is given; None
+               if the model has none
     ended      False if the limit forced its END
     """
 
@@ -48,7 +48,7 @@ class Hypothesis(NamedTuple):
 
 @dataclass(frozen=True)
 class Sentences:
-    """What was given for each of B sentences."""
+    """The arguments for each of B sentences."""
 
     limits: list[int]
     prefixes: list[list[int]]
@@ -56,19 +56,19 @@ class Sentences:
     device: torch.device
 
     def repeat(self, n: int) -> Sentences:
-        """Each n times."""
+        """Repeat each sentence n times."""
 
-        def each(given: list) -> list:
-            return [one for one in given for _ in range(n)]
+        def each(entries: list) -> list:
+            return [entry for entry in entries for _ in range(n)]
 
         lengths = None if self.lengths is None else each(self.lengths)
         return Sentences(each(self.limits), each(self.prefixes), lengths, self.device)
 
 
-def sentences(
+def check_arguments(
     state: Any, memory: Any, rules: Rules, limit: Limit, prefixes: Prefixes | None, lengths: Lengths | None
 ) -> Sentences:
-    """The arguments of a search, each a list with one entry for each sentence."""
+    """The arguments of a search as lists with one entry for each sentence."""
     leaves = [*tree_leaves(state), *tree_leaves(memory)]
     counts = [len(x) for x in leaves[:1]] + [
         len(x) for x in (limit, prefixes, lengths) if x is not None and not isinstance(x, int)
@@ -80,14 +80,14 @@ def sentences(
     for name, at, tree in (("state", (B, 1), state), ("memory", (B,), memory)):
         for x in tree_leaves(tree):
             want(x.shape[: len(at)] == at, name, f"tensors ({', '.join(map(str, at))}, ...)", tuple(x.shape))
-    limits = [limit] * B if isinstance(limit, int) else [int(most) for most in limit]
+    limits = [limit] * B if isinstance(limit, int) else [int(count) for count in limit]
     words = [[] for _ in range(B)] if prefixes is None else [[int(token) for token in prefix] for prefix in prefixes]
     sizes = None if lengths is None else [int(size) for size in lengths]
     for name, listed in (("limit", limits), ("prefixes", words), ("lengths", sizes)):
         want(listed is None or len(listed) == B, name, f"{B}, one for each sentence", listed and len(listed))
-    for s, (most, prefix) in enumerate(zip(limits, words, strict=True)):
-        within("limit", most, 0)
-        want(len(prefix) <= most, f"prefixes[{s}]", f"at most limit ({most}) tokens", len(prefix))
+    for s, (count, prefix) in enumerate(zip(limits, words, strict=True)):
+        within("limit", count, 0)
+        want(len(prefix) <= count, f"prefixes[{s}]", f"at most limit ({count}) tokens", len(prefix))
         want(rules.end not in prefix, f"prefixes[{s}]", f"no end ({rules.end})", prefix)
         want(min(prefix, default=0) >= 0, f"prefixes[{s}]", "tokens of at least 0", prefix)
     return Sentences(limits, words, sizes, leaves[0].device if leaves else torch.device("cpu"))
@@ -99,7 +99,7 @@ def search(
     state: Any,
     memory: Any,
     rules: Rules,
-    given: Sentences,
+    sentences: Sentences,
     *,
     pick: Pick,
     width: int = 1,
@@ -108,68 +108,68 @@ def search(
     beta: float = 0.0,
     refill: bool = False,
 ) -> list[list[Hypothesis]]:
-    """Step by step, until no sentence is left: what `pick` offers, the best of it, what of that ends, what goes on."""
-    B, K, device = len(given.limits), 1, given.device
+    """At each step, until every sentence is done: `pick` proposes, the best compete, some end, the others continue."""
+    B, K, device = len(sentences.limits), 1, sentences.device
     if B == 0:
         return []
-    limits = torch.tensor(given.limits, device=device)
-    highest = ((6 + limits.double()) / 6) ** alpha  # the largest lp within the limit
-    forced = _table(given.prefixes).to(device)
+    limits = torch.tensor(sentences.limits, device=device)
+    max_lp = ((6 + limits.double()) / 6) ** alpha  # the largest length penalty within the limit
+    forced = _tabulate(sentences.prefixes).to(device)
     finished: list[list[tuple]] = [[] for _ in range(B)]  # the n_best: (-score, log P, tokens, rows of attention)
-    worst = torch.full((B,), NONE, dtype=torch.float64, device=device)  # the least score of n_best
-    room = torch.full((B,), width, device=device)  # places of the beam
+    worst = torch.full((B,), NEG_INF, dtype=torch.float64, device=device)  # the lowest score of n_best
+    room = torch.full((B,), width, device=device)  # free places of the beam
 
-    sentence = torch.arange(B, device=device)  # those that are not done
+    sentence = torch.arange(B, device=device)  # the sentences that are not done
     last = torch.full((B, 1), rules.begin, device=device)
     total = torch.zeros(B, 1, dtype=torch.float64, device=device)  # log P
     tokens = rows = torch.zeros(B, 1, 0, dtype=torch.int64, device=device)
-    seen, count = [], 0  # the attention of all steps, as rows that hypotheses name by their number
+    attentions, count = [], 0  # of all steps, as rows; a hypothesis holds the numbers of its rows
     coverage = torch.zeros(B, 1, 1, dtype=torch.float64, device=device)
 
     for t in itertools.count():
         log_probs, state, attention = step(last, state, memory)
-        _trust(log_probs, sentence, t, B, K)
+        _check_log_probs(log_probs, sentence, t, B, K)
         if t == 0:
-            _known(log_probs.shape[-1], rules, forced)
+            _check_vocabulary(log_probs.shape[-1], rules, forced)
         if attention is not None:
             shape("step's attention", attention, B, K, "S")
-            seen.append(attention.flatten(0, 1).clone())
+            attentions.append(attention.flatten(0, 1).clone())
             rows = torch.cat([rows, torch.arange(count, count + B * K, device=device).view(B, K, 1)], -1)
             count += B * K
             coverage = coverage + attention if beta else coverage
-        want(len(seen) in (0, t + 1), "step's attention", "one at every step or at none", f"a change at step {t}")
-        want(not beta or bool(seen), "coverage_penalty", "a step that gives attention", None)
+        want(len(attentions) in (0, t + 1), "step's attention", "one at every step or at none", f"a change at step {t}")
+        want(not beta or bool(attentions), "coverage_penalty", "a step that gives attention", None)
 
-        values, choices = pick(allowed(log_probs, rules, tokens), sentence, t)
+        values, choices = pick(apply_rules(log_probs, rules, tokens), sentence, t)
         must = torch.where(limits[sentence] == t, rules.end, forced[sentence, min(t, forced.shape[1] - 1)])
-        values, choices = _forced(values, choices, log_probs, must, rules.end)
-        total, parent, last = _compete(total, values, choices, width)
+        values, choices = _force(values, choices, log_probs, must, rules.end)
+        total, parent, last = _select(total, values, choices, width)
         if not refill:
-            total = total.masked_fill(torch.arange(total.shape[1], device=device) >= room[sentence, None], NONE)
-        alive = total > NONE
+            total = total.masked_fill(torch.arange(total.shape[1], device=device) >= room[sentence, None], NEG_INF)
+        alive = total > NEG_INF
         ends = alive & (last == rules.end)
 
         if ends.any():
             b, k = ends.nonzero(as_tuple=True)
             score, log_prob, from_ = total[b, k] / ((6 + t) / 6) ** alpha, total[b, k], parent[b, k]
             if beta:
-                score = score + beta * _covered(coverage[b, from_], given.lengths, sentence[b])
-            found = (x.tolist() for x in (sentence[b], -score, log_prob, tokens[b, from_], rows[b, from_]))
-            for s, *one in zip(*found, strict=True):
-                insort(finished[s], tuple(one), key=lambda h: h[0])  # behind its equals, which are shorter
+                score = score + beta * _coverage_penalty(coverage[b, from_], sentences.lengths, sentence[b])
+            columns = (x.tolist() for x in (sentence[b], -score, log_prob, tokens[b, from_], rows[b, from_]))
+            for s, *hypothesis in zip(*columns, strict=True):
+                insort(finished[s], tuple(hypothesis), key=lambda h: h[0])  # after its equals, which are shorter
                 del finished[s][n_best:]
-                worst[s] = -finished[s][-1][0] if len(finished[s]) == n_best else NONE
+                worst[s] = -finished[s][-1][0] if len(finished[s]) == n_best else NEG_INF
             room[sentence] -= ends.sum(1)
 
         alive &= ~ends
-        reach = total.masked_fill(~alive, NONE).amax(1) / highest[sentence]  # no score can be above it
+        reach = total.masked_fill(~alive, NEG_INF).amax(1) / max_lp[sentence]  # an upper bound of every later score
         stay = (reach > worst[sentence]).nonzero()[:, 0]
         if not len(stay):
             break
-        place, dead = _front(alive[stay])
+        place, dead = _compact(alive[stay])
         parent, last, total = (x[stay].gather(1, place) for x in (parent, last, total))
-        total = total.masked_fill(dead, NONE)
-        move = _mover(stay, parent, B, K)
+        total = total.masked_fill(dead, NEG_INF)
+        move = _gatherer(stay, parent, B, K)
         state = tree_map(move, state)
         tokens, rows = torch.cat([move(tokens), last[..., None]], -1), move(rows)
         coverage = move(coverage) if beta else coverage
@@ -177,57 +177,62 @@ def search(
             memory = tree_map(lambda x, stay=stay: x.index_select(0, stay), memory)
         sentence, (B, K) = sentence[stay], place.shape
 
-    looked = torch.cat(seen) if seen else None
+    attention = torch.cat(attentions) if attentions else None
     return [
         [
-            Hypothesis(words, -worse, log_prob, _looked(looked, looks, given.lengths, s), len(words) < given.limits[s])
-            for worse, log_prob, words, looks in hypotheses
+            Hypothesis(
+                words, -cost, log_prob, _gather_attention(attention, places, sentences.lengths, s),
+                len(words) < sentences.limits[s],
+            )
+            for cost, log_prob, words, places in hypotheses
         ]
         for s, hypotheses in enumerate(finished)
-    ]
+    ]  # fmt: skip
 
 
-def _forced(
+def _force(
     values: Float[Tensor, "B K W"],
     choices: Int64[Tensor, "B K W"],
     log_probs: Float[Tensor, "B K V"],
     must: Int64[Tensor, " B"],
     end: int,
 ) -> tuple[Float[Tensor, "B K W"], Int64[Tensor, "B K W"]]:
-    """Where a token is forced (must >= 0) it is the only choice, and END where there is none."""
+    """Make a forced token (must >= 0) the only choice; where there is no choice, END."""
     token = torch.where((must[:, None] < 0) & values[..., 0].isneginf(), end, must[:, None])[..., None]
     value = log_probs.gather(-1, token.clamp(min=0)).clamp(min=FLOOR)
     first = torch.arange(values.shape[-1], device=values.device) == 0
-    values = torch.where(token < 0, values, torch.where(first, value, NONE))
+    values = torch.where(token < 0, values, torch.where(first, value, NEG_INF))
     return values, torch.where(token < 0, choices, token)
 
 
-def _compete(
+def _select(
     total: Float[Tensor, "B K"], values: Float[Tensor, "B K W"], choices: Int64[Tensor, "B K W"], width: int
 ) -> tuple[Float[Tensor, "B M"], Int64[Tensor, "B M"], Int64[Tensor, "B M"]]:
-    """The best M <= width choices: log P, parents, tokens. Among equals by the parent's place, then the token."""
+    """The best M <= width choices: log P, parents, tokens. Equals are ordered by their parent, then by their token."""
     ranked = (total[..., None] + values).flatten(1).sort(dim=1, descending=True, stable=True)
     place = ranked.indices[:, :width]
     return ranked.values[:, :width], place // values.shape[-1], choices.flatten(1).gather(1, place)
 
 
-def _covered(coverage: Float[Tensor, "N S"], lengths: list[int] | None, sentence: Int64[Tensor, " N"]) -> Tensor:
-    """Σ_s log min(coverage_s, 1) over the positions that exist."""
+def _coverage_penalty(
+    coverage: Float[Tensor, "N S"], lengths: list[int] | None, sentence: Int64[Tensor, " N"]
+) -> Tensor:
+    """Σ_s log min(coverage_s, 1) over the real positions."""
     sizes = torch.tensor(lengths, device=sentence.device)[sentence]
     real = torch.arange(coverage.shape[-1], device=sentence.device) < sizes[:, None]
-    return (coverage.clamp(UNSEEN, 1).log() * real).sum(-1)
+    return (coverage.clamp(MIN_COVERAGE, 1).log() * real).sum(-1)
 
 
-def _front(alive: Bool[Tensor, "B M"]) -> tuple[Int64[Tensor, "B K"], Bool[Tensor, "B K"]]:
-    """Places that bring the living to the front, as few as hold them all; a dead place computes what the first does."""
+def _compact(alive: Bool[Tensor, "B M"]) -> tuple[Int64[Tensor, "B K"], Bool[Tensor, "B K"]]:
+    """Indices that move the K live hypotheses to the front, and which places are dead; those repeat the first one."""
     counts = alive.sum(1, keepdim=True)
     place = (~alive).byte().sort(dim=1, stable=True).indices[:, : int(counts.max())]
     dead = torch.arange(place.shape[1], device=alive.device) >= counts
     return torch.where(dead, place[:, :1], place), dead
 
 
-def _mover(stay: Int64[Tensor, " b"], parent: Int64[Tensor, "b k"], B: int, K: int) -> Callable[[Tensor], Tensor]:
-    """What takes a tensor (B, K, ...) to (b, k, ...): the sentences that stay, and in each the hypotheses' parents."""
+def _gatherer(stay: Int64[Tensor, " b"], parent: Int64[Tensor, "b k"], B: int, K: int) -> Callable[[Tensor], Tensor]:
+    """A function from tensors (B, K, ...) to (b, k, ...): of the sentences that stay, the hypotheses' parents."""
     flat = (stay[:, None] * K + parent).flatten()
     still = len(flat) == B * K and torch.equal(flat, torch.arange(B * K, device=flat.device))
 
@@ -238,33 +243,33 @@ def _mover(stay: Int64[Tensor, " b"], parent: Int64[Tensor, "b k"], B: int, K: i
     return move
 
 
-def _looked(looked: Tensor | None, rows: list[int], lengths: list[int] | None, s: int) -> Tensor | None:
-    """A hypothesis's attention, out of that of all steps."""
-    if looked is None:
+def _gather_attention(attention: Tensor | None, rows: list[int], lengths: list[int] | None, s: int) -> Tensor | None:
+    """The rows of a hypothesis, without padding."""
+    if attention is None:
         return None
-    attention = looked[torch.tensor(rows, device=looked.device)].cpu()
+    attention = attention[torch.tensor(rows, device=attention.device)].cpu()
     return attention if lengths is None else attention[:, : lengths[s]]
 
 
-def _table(prefixes: list[list[int]]) -> Int64[Tensor, "B P"]:
-    """The forced tokens, -1 where none is; the last column is -1."""
+def _tabulate(prefixes: list[list[int]]) -> Int64[Tensor, "B P"]:
+    """The prefixes as a table, padded with -1; the last column is -1."""
     table = torch.full((len(prefixes), 1 + max(map(len, prefixes))), -1)
     for row, prefix in zip(table, prefixes, strict=True):
         row[: len(prefix)] = torch.tensor(prefix, dtype=torch.int64)
     return table
 
 
-def _trust(log_probs: Tensor, sentence: Int64[Tensor, " B"], t: int, B: int, K: int) -> None:
-    """Refuse what cannot be log-probabilities: a NaN would decide the search in silence."""
+def _check_log_probs(log_probs: Tensor, sentence: Int64[Tensor, " B"], t: int, B: int, K: int) -> None:
+    """Refuse what cannot be log-probabilities: a NaN would decide the search silently."""
     shape("step's log_probs", log_probs, B, K, "V")
-    if not float(log_probs.amax()) <= SLACK:  # so written, NaN is refused
+    if not float(log_probs.amax()) <= ROUNDING:  # so written, NaN is refused
         top = log_probs.amax((1, 2))
-        b = int((~(top <= SLACK)).nonzero()[0])
+        b = int((~(top <= ROUNDING)).nonzero()[0])
         where = f"step's log_probs at step {t}, sentence {int(sentence[b])}"
         refuse(where, "log-probabilities, 0 at most", float(top[b]), "Has the model diverged? Does log_softmax end it?")
 
 
-def _known(V: int, rules: Rules, forced: Int64[Tensor, "B P"]) -> None:
+def _check_vocabulary(V: int, rules: Rules, forced: Int64[Tensor, "B P"]) -> None:
     """The tokens that rules and prefixes name must be in the vocabulary."""
     for name, token in (("end", rules.end), *(("forbid", token) for token in rules.forbid)):
         within(f"Rules {name}", token, 0, V - 1)

@@ -107,7 +107,7 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Language:
-    """A fitted language model; as the guide of a `decode.ctc.Beam` it is asked for many prefixes at once.
+    """A fitted language model; as the scorer of a `decode.ctc.Beam` it is asked for many prefixes at once.
 
     start() gives the state before the first symbol and log p(symbol) there, (V,); step(states, symbols) reads one
     symbol after each of N states, and gives the states after them and (N, V). log p of 0 is that of the end.

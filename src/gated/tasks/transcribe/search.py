@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gated._check import option, settle, want, within
-from gated.decode import ctc, guide, ngram
+from gated.decode import ctc, ngram, scorer
 from gated.tasks.transcribe import batches
 from gated.tasks.transcribe.alphabet import Alphabet, normal
 from gated.tasks.transcribe.model import Learnt, Network
@@ -134,9 +134,9 @@ def beams(alphabet: Alphabet, search: Search) -> Any:
     lm = None if search.lm is None else guided(search.lm, alphabet)
     words = alphabet.tokens == "word" or separator is not None
     want(not search.beta or words or lm is not None, "beta", "0, for texts without words", search.beta)
-    counted = separator if lm is None or isinstance(lm, guide.Words) else None
+    counted = separator if lm is None or isinstance(lm, scorer.Words) else None
     phrases = [normal(text.lower() if alphabet.lower else text) for text in search.hot]
-    hot = guide.HotWords(phrases, symbols, separator, boost=search.boost) if phrases else None
+    hot = scorer.HotWords(phrases, symbols, separator, boost=search.boost) if phrases else None
     width = max(search.width, search.n_best, 1 if lm is None and hot is None else 16)
     return lambda: ctc.Beam(
         width=width, lm=lm, alpha=search.alpha, beta=search.beta, separator=counted, hot=hot
@@ -152,7 +152,7 @@ def guided(path: str, alphabet: Alphabet) -> Any:
         todo = "Learn it with the alphabet of this run: transcribe language RUN TEXT."
         want(model.alphabet == alphabet, path, "a language model with this run's symbols", "other ones", todo)
         return model
-    return guide.language(ngram.load(path), alphabet.symbols, alphabet.separator)
+    return scorer.from_ngram(ngram.load(path), alphabet.symbols, alphabet.separator)
 
 
 def decode(learnt: Learnt, log_probs: np.ndarray, search: Search, make: Any) -> list[Reading]:

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from gated import trees
 from gated._check import want, within
 from gated.decode.pick import Rules, draw, topk
-from gated.decode.search import Hypothesis, Lengths, Limit, Prefixes, Step, check_arguments, search, tree_map
+from gated.decode.search import Hypothesis, Lengths, Limit, Prefixes, Step, check_arguments, search
 
 
 def greedy(
@@ -127,7 +128,7 @@ def sample(
         row[:, : count + 1] = torch.from_numpy(np.random.default_rng((seed, number)).random((n, count + 1)))
     uniform = uniform.flatten(0, 1).to(sentences.device)
     if n > 1:
-        state, memory = tree_map(lambda x: x.repeat_interleave(n, 0), (state, memory))
+        state, memory = trees.map(lambda x: x.repeat_interleave(n, 0), (state, memory))
     hypotheses = search(
         step, state, memory, rules, sentences.repeat(n),
         pick=lambda log_probs, rows, t: draw(log_probs, uniform[rows, t, None, None], temperature, top_k, top_p),
@@ -145,9 +146,9 @@ def ensemble(steps: Sequence[Step]) -> Step:
     want(len(steps) > 0, "ensemble", "at least one step", 0)
 
     def step(tokens: Tensor, state: Any, memory: Any) -> tuple[Tensor, Any, Tensor | None]:
-        for name, trees in (("state", state), ("memory", memory)):
-            fits = isinstance(trees, tuple | list) and len(trees) == len(steps)
-            want(fits, f"ensemble {name}", f"a tuple of {len(steps)}, one for each model", type(trees).__name__)
+        for name, tree in (("state", state), ("memory", memory)):
+            fits = isinstance(tree, tuple | list) and len(tree) == len(steps)
+            want(fits, f"ensemble {name}", f"a tuple of {len(steps)}, one for each model", type(tree).__name__)
         outs = [one(tokens, s, m) for one, s, m in zip(steps, state, memory, strict=True)]
         attentions = [attention for _, _, attention in outs if attention is not None]
         for name, tensors in (("log_probs", [out[0] for out in outs]), ("attention", attentions)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from bisect import insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from gated import trees
 from gated._check import refuse, shape, want, within
 from gated.decode.pick import Rules, apply_rules
 
@@ -69,7 +70,10 @@ def check_arguments(
     state: Any, memory: Any, rules: Rules, limit: Limit, prefixes: Prefixes | None, lengths: Lengths | None
 ) -> Sentences:
     """The arguments of a search as lists with one entry for each sentence."""
-    leaves = [*tree_leaves(state), *tree_leaves(memory)]
+    leaves = list(trees.leaves((state, memory)))
+    for leaf in leaves:
+        expected = "tensors in tuples, lists and dicts, or None"
+        want(isinstance(leaf, Tensor), "state and memory", expected, type(leaf).__name__)
     counts = [len(x) for x in leaves[:1]] + [
         len(x) for x in (limit, prefixes, lengths) if x is not None and not isinstance(x, int)
     ]
@@ -78,7 +82,7 @@ def check_arguments(
     )
     B = counts[0]
     for name, at, tree in (("state", (B, 1), state), ("memory", (B,), memory)):
-        for x in tree_leaves(tree):
+        for x in trees.leaves(tree):
             want(x.shape[: len(at)] == at, name, f"tensors ({', '.join(map(str, at))}, ...)", tuple(x.shape))
     limits = [limit] * B if isinstance(limit, int) else [int(count) for count in limit]
     words = [[] for _ in range(B)] if prefixes is None else [[int(token) for token in prefix] for prefix in prefixes]
@@ -170,11 +174,11 @@ def search(
         parent, last, total = (x[stay].gather(1, place) for x in (parent, last, total))
         total = total.masked_fill(dead, NEG_INF)
         move = _gatherer(stay, parent, B, K)
-        state = tree_map(move, state)
+        state = trees.map(move, state)
         tokens, rows = torch.cat([move(tokens), last[..., None]], -1), move(rows)
         coverage = move(coverage) if beta else coverage
         if len(stay) < B:
-            memory = tree_map(lambda x, stay=stay: x.index_select(0, stay), memory)
+            memory = trees.map(lambda x, stay=stay: x.index_select(0, stay), memory)
         sentence, (B, K) = sentence[stay], place.shape
 
     attention = torch.cat(attentions) if attentions else None
@@ -274,24 +278,3 @@ def _check_vocabulary(V: int, rules: Rules, forced: Int64[Tensor, "B P"]) -> Non
     for name, token in (("end", rules.end), *(("forbid", token) for token in rules.forbid)):
         within(f"Rules {name}", token, 0, V - 1)
     within("prefixes", int(forced.max()), -1, V - 1)
-
-
-def tree_leaves(tree: Any) -> Iterator[Tensor]:
-    """The tensors of a tree."""
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, dict | tuple | list):
-        for part in tree.values() if isinstance(tree, dict) else tree:
-            yield from tree_leaves(part)
-    elif tree is not None:
-        refuse("state and memory", "tensors in tuples, lists and dicts, or None", type(tree).__name__)
-
-
-def tree_map(f: Callable[[Tensor], Tensor], tree: Any) -> Any:
-    """The tree with f of each of its tensors."""
-    if isinstance(tree, dict):
-        return {key: tree_map(f, part) for key, part in tree.items()}
-    if isinstance(tree, tuple | list):
-        parts = [tree_map(f, part) for part in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    return f(tree) if isinstance(tree, Tensor) else tree

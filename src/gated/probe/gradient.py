@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gated import train
+from gated import train, trees
 from gated.layers import GRU, LSTM, RNN, Recurrent
 from gated.probe.document import Flow
 from gated.probe.watch import Call, Seen, titled, watch
@@ -112,7 +112,7 @@ def projected(layer: Recurrent, x: Float[Tensor, "T I"], hx: Any = None, seed: i
     """By layer and direction, for each of `points`, the norms from lag 0 on by state. hx as for a single sequence."""
     own = copy.deepcopy(layer).double().eval().requires_grad_(False)
     own.path, own.batch_first, own.recompute = "auto", False, False
-    x, hx = x.detach().double(), _each(lambda a: a.detach().double(), hx)
+    x, hx = x.detach().double(), trees.map(lambda a: a.detach().double(), hx)
     if len(x) > LONGEST:
         if not layer.bidirectional:
             with torch.no_grad():
@@ -122,7 +122,7 @@ def projected(layer: Recurrent, x: Float[Tensor, "T I"], hx: Any = None, seed: i
     ways = [ahead, [len(x) - 1 - t for t in ahead]][: len(own.suffixes)]  # in each direction's own time the same
     ts = [t for way in ways for t in way]
     many = x[:, None].repeat(1, len(ts), 1).requires_grad_(True)
-    y, _, trace = own(many, _each(lambda a: a[:, None].repeat(1, len(ts), 1), hx), grad_trace=True)
+    y, _, trace = own(many, trees.map(lambda a: a[:, None].repeat(1, len(ts), 1), hx), grad_trace=True)
     draw = torch.Generator().manual_seed(seed)
     p = torch.randn(y.shape[-1], generator=draw, dtype=torch.float64).to(y.device)
     torch.stack([y[t, k] @ (p / p.norm()) for k, t in enumerate(ts)]).sum().backward()
@@ -143,12 +143,6 @@ def _norms(gradients: dict[str, Tensor], t: int, reverse: bool) -> dict[str, np.
         norm = gradient.double().norm(dim=-1).cpu().numpy()
         found[name] = norm[t:] if reverse else norm[: t + 1][::-1]
     return found
-
-
-def _each(change: Callable[[Tensor], Tensor], hx: Any) -> Any:
-    if hx is None or isinstance(hx, Tensor):
-        return None if hx is None else change(hx)
-    return type(hx)(_each(change, part) for part in hx)
 
 
 def others(layer: Recurrent, seed: int) -> dict[str, Recurrent]:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
-from gated import checkpoint
+from gated import checkpoint, trees
 from gated._check import one_of, want
-from gated.train.resume import csv_of, each, restore, save
+from gated.train.resume import csv_of, restore, save
 from gated.train.run import Best, Config, Diverged, History, Run, history, keep, put, seed_all, seeded, start
 from gated.train.screen import interrupt, show
 from gated.train.watch import watching
@@ -127,7 +127,7 @@ def _terms(loss: Callable[..., Any], model: nn.Module, batch: Any, state: Any, c
     if carry:
         pair = isinstance(found, tuple) and len(found) == 2
         want(pair, "loss with carry", "(loss, state)", type(found).__name__)
-        found, state = found[0], each(found[1], Tensor.detach)
+        found, state = found[0], trees.detach(found[1])
     value, size = found if isinstance(found, tuple) and len(found) == 2 else (found, 1.0)
     scalar = isinstance(value, Tensor) and value.ndim == 0
     got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -8,14 +8,13 @@ import io
 import json
 import math
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gated import checkpoint
+from gated import checkpoint, trees
 from gated._check import want, within
 from gated.train.run import Best, Run
 
@@ -95,7 +94,9 @@ def restore(run: Run, path: Path) -> None:
     todo = "Resume with the same number of processes."
     want(fits, f"{where}, carry", f"{slots} states", len(outlines) if isinstance(outlines, list) else "none", todo)
     carried = [_rebuilt(where, outline, f"carry.{i}", state) for i, outline in enumerate(outlines)]
-    run.carry = [each(tree, lambda t: t.to(run.fabric.device)) for tree in carried[run.fabric.global_rank :: ranks]]
+    run.carry = [
+        trees.map(lambda t: t.to(run.fabric.device), tree) for tree in carried[run.fabric.global_rank :: ranks]
+    ]
     run.rows = _rows(where, note.get("columns"), state.pop("rows", None))
     want(not state, where, "the tensors of a training", f"also {', '.join(sorted(state)[:3])}")
 
@@ -124,17 +125,6 @@ def _rows(where: str, columns: Any, table: Any) -> list[dict[str, int | float]]:
 # ---- the carried state: tensors in tuples, lists and dicts
 
 
-def each(tree: Any, do: Callable[[Tensor], Tensor]) -> Any:
-    """The same tree with every tensor changed."""
-    if isinstance(tree, Tensor):
-        return do(tree)
-    if isinstance(tree, dict):
-        return {name: each(value, do) for name, value in tree.items()}
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(each(value, do) for value in tree))
-    return type(tree)(each(value, do) for value in tree) if isinstance(tree, tuple | list) else tree
-
-
 def _gathered(run: Run) -> list[Any]:
     """The states of all processes, in the order of their micro-batches."""
     ranks = run.fabric.world_size
@@ -142,8 +132,8 @@ def _gathered(run: Run) -> list[Any]:
         return run.carry
     with warnings.catch_warnings():  # Fabric's gather warns of torch's plans with it
         warnings.simplefilter("ignore")
-        stacked = [each(tree, run.fabric.all_gather) for tree in run.carry]  # with an axis of processes in front
-    return [each(tree, lambda t, r=r: t[r]) for tree in stacked for r in range(ranks)]
+        stacked = [trees.map(run.fabric.all_gather, tree) for tree in run.carry]  # with an axis of processes in front
+    return [trees.map(lambda t, r=r: t[r], tree) for tree in stacked for r in range(ranks)]
 
 
 def _outline(tree: Any, name: str, state: dict[str, Tensor]) -> Any:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from gated.train.resume import each
+from gated import trees
 from gated.train.run import Run
 
 OPEN, SHUT = 0.95, 0.05
@@ -78,7 +78,7 @@ class Watch:
     def note(self, name: str, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         """Remember what a layer is given where it learns; validation and guesses run without gradients."""
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            self.calls.append((name, module, *each((args, kwargs), Tensor.detach)))
+            self.calls.append((name, module, *trees.detach((args, kwargs))))
 
     def step(self, count: float) -> None:
         """Add the gradients' norms, once the gradients are all there and before they are clipped."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from gated import checkpoint, train
+from gated import checkpoint, train, trees
 from gated._check import one_of, want
 from gated.layers import GRU, LSTM, Attention, Decoder, Recurrent
 from gated.layers.attention import Memory
@@ -208,21 +208,11 @@ def _by_sentence(state: State, B: int) -> Any:
     def turn(h: Tensor) -> Tensor:
         return h.unflatten(-2, (-1, B)).movedim((-3, -2), (1, 0))
 
-    return _each(turn, tuple(state))
+    return trees.map(turn, tuple(state))
 
 
 def _by_row(state: Any) -> State:
     def turn(h: Tensor) -> Tensor:
         return h.movedim((1, 0), (-3, -2)).flatten(-3, -2).contiguous()
 
-    return State(*_each(turn, state))
-
-
-def _each(change: Any, tree: Any) -> Any:
-    return (
-        tuple(_each(change, part) for part in tree)
-        if isinstance(tree, tuple)
-        else None
-        if tree is None
-        else change(tree)
-    )
+    return State(*trees.map(turn, state))

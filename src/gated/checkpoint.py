@@ -36,6 +36,8 @@ import torch
 from torch import Tensor, nn
 
 from gated._check import one_of, refuse, want
+from gated.io.files import flush, put
+from gated.io.files import replace as write
 
 __all__ = ["FORMAT", "Run", "claim", "fill", "load", "save", "tensors"]
 
@@ -106,14 +108,14 @@ def save(
     }
     data = _dump(CONFIG, head)
     for name, part in parts.items():
-        _put(folder / f"{name}.new", part)
+        put(folder / f"{name}.new", part)
     write(folder / CONFIG, data)  # from here on the folder holds this run, whose files `load` also finds under name.new
     for name in parts:
         os.replace(folder / f"{name}.new", folder / name)
     for name in set(PARTS) - set(parts):
         for stale in (name, f"{name}.new"):
             (folder / stale).unlink(missing_ok=True)
-    _sync(folder)
+    flush(folder)
 
 
 def claim(folder: str | os.PathLike[str]) -> Path:
@@ -128,33 +130,6 @@ def claim(folder: str | os.PathLike[str]) -> Path:
     todo = "Name a new or empty folder, so that nothing of yours is overwritten."
     want(not foreign, f"run folder {folder}", "only files of a run", shown, todo)
     return folder
-
-
-def write(path: Path, data: bytes) -> None:
-    """Replace a file's content in one step: readers and a crash see the old content or the new, whole."""
-    new = path.with_name(f"{path.name}.new")
-    _put(new, data)
-    os.replace(new, path)
-    _sync(path.parent)
-
-
-def _put(path: Path, data: bytes) -> None:
-    path.unlink(missing_ok=True)  # never through a link that someone left under this name
-    with open(path, "xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Make renames in the folder outlast a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -18,16 +17,13 @@ def command(help: str) -> click.Command:
         run: Path, data: str | None, out: Path | None, unit: tuple[int, ...], layer: str, examples: int, seed: int,
         as_json: bool,
     ) -> None:  # fmt: skip
-        from gated import checkpoint, probe
-        from gated._check import want
+        from gated import probe
+        from gated.io import files
 
-        if out is not None:  # before the work
-            want(out.parent.is_dir(), "out", f"a file in a folder that exists, not in {out.parent}", str(out))
-            want(os.access(out.parent, os.W_OK), "out", "a file in a folder that can be written", str(out))
-            want(out.suffix.lower() == ".html", "out", "a name that ends in .html", str(out))
+        files.check(out, (".html",))  # before the work
         found = probe.look(run, data, units=unit or None, layer=layer, examples=examples, seed=seed)
         if out is not None:
-            checkpoint.write(out, drawn(found).encode())
+            files.write(out, drawn(found).encode())
         wide = {"width": shutil.get_terminal_size().columns} if sys.stderr.isatty() else {}
         show(probe.plain(found), as_json, lambda: probe.numbers(found, **wide))
         if out is not None and not as_json:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gated._check import optional, refuse, want
+from gated.io import files
 from gated.tasks.forecast import clock as clocks
 from gated.tasks.forecast.frame import Schema, encode, rows_of, span, want_columns
 from gated.tasks.forecast.panel import Panel
@@ -111,12 +110,9 @@ def columns(quantiles: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndar
 
 def write(table: Any, out: str | Path) -> None:
     """A frame as Parquet, or as CSV to a file or, for "-", to standard output; a file is written whole or not."""
-    if str(out) == "-":
-        table.to_csv(sys.stdout, index=False)
-        return
-    out = Path(out)
-    want(out.parent.is_dir(), "out", f"a file in a folder that exists, not in {out.parent}", str(out))
-    want(out.suffix in (".csv", ".parquet"), "out", "a name that ends in .csv or .parquet", str(out))
-    part = out.with_name(f"{out.name}.part")
-    table.to_parquet(part, index=False) if out.suffix == ".parquet" else table.to_csv(part, index=False)
-    os.replace(part, out)
+    files.check(out, (".csv", ".parquet"))
+    with files.create(out) as file:
+        if Path(out).suffix.lower() == ".parquet":
+            table.to_parquet(file, index=False)
+        else:
+            table.to_csv(file, index=False)

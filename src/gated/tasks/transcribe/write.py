@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
-from gated import checkpoint
-from gated._check import want
+from gated.io import files
 from gated.io.text import lines
 from gated.tasks.transcribe import language, listen, read, sound
 from gated.tasks.transcribe.read import Item
@@ -30,30 +27,17 @@ def write(
     word: path, start, end, confidence, word. as_json: an object a line. Columns are parted by tabs. out: "-" is
     standard output; a file appears whole or not at all.
     """
-    place(out)
+    files.check(out)
     one = sources[0] if isinstance(sources, list | tuple) and len(sources) == 1 else None
     found = read.items(list(sources) if isinstance(sources, tuple) and one is None else one or sources, text=False)
     readings, faults = run.readings(found, bad=bad, **search)
     several = [item.path for item in found.items] != [str(sources if one is None else one)]
-    lines = []
-    for item, best in zip(found.items, readings, strict=True):
-        if best:
-            lines += [_json(item, best)] if as_json else _lines(item, best, several, words)
-    text = "".join(f"{line}\n" for line in lines)
-    if out == "-":
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    else:
-        checkpoint.write(Path(out), text.encode())
+    with files.create(out) as file:
+        for item, best in zip(found.items, readings, strict=True):
+            if best:
+                written = [_json(item, best)] if as_json else _lines(item, best, several, words)
+                file.write("".join(f"{line}\n" for line in written).encode(errors="surrogateescape"))
     return [fault.why for fault in faults]
-
-
-def place(out: str) -> None:
-    """Refuse before the work what cannot be written after it."""
-    if out != "-":
-        folder = Path(out).parent
-        want(not Path(out).is_dir(), out, "a file to write", "a folder")
-        want(folder.is_dir(), out, "a file in a folder that exists", "none", f"Make {folder} first.")
 
 
 def _lines(item: Item, best: list[Reading], several: bool, words: bool) -> Iterator[str]:

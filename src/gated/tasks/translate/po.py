@@ -19,11 +19,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gated import checkpoint
 from gated._check import refuse, want
 from gated.tasks.translate.placeholders import check, mask, settle
 
-__all__ = ["Catalogue", "Entry", "Gap", "Outcome", "gaps", "load", "pairs", "render", "translate", "write"]
+__all__ = ["Catalogue", "Entry", "Gap", "Outcome", "gaps", "load", "pairs", "render", "translate"]
 
 LIMIT = 64 << 20  # bytes of one catalogue
 FORMS = 100  # plural forms of one entry
@@ -358,17 +357,6 @@ def render(catalogue: Catalogue, texts: Mapping[Gap, str], mark: bool = True) ->
     except UnicodeEncodeError as error:
         got = repr(error.object[error.start])
         refuse(catalogue.where, f"text that {catalogue.encoding} can hold", got, "Save the catalogue in UTF-8.")
-
-
-def write(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace the file in one step: a crash leaves the old one or the new one, whole. A link stays a link."""
-    place = Path(os.path.realpath(path))
-    want(place.parent.is_dir(), str(path), "a place in a folder", f"no folder {place.parent}")
-    want(not place.is_dir(), str(path), "a file", "a folder")
-    mode = place.stat().st_mode if place.exists() else None
-    checkpoint.write(place, data)
-    if mode is not None:
-        place.chmod(mode & 0o7777)
 
 
 def _wrapped(keyword: str, text: str, width: int) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 from gated._check import want
+from gated.io import files
 from gated.tasks.translate import attend, po, read
 from gated.tasks.translate.run import Run, catalogue
 from gated.tasks.translate.search import Translation
@@ -28,36 +29,33 @@ def write(
     gives a `.po` catalogue; `fuzzy` translates also what is marked so. Files are written whole or not at all.
     """
     for path in (out, align):
-        _place(path)
+        files.check(path)
     if catalogue(source):
         others = {"--with": beside, "--prefix": prefixes, "--align": align, "--scores": scores}
         given = ", ".join(name for name, value in others.items() if value)
         want(not given, str(source), f"for a catalogue no {', '.join(others)}", given, "Leave it out.")
         outcome = run.fill(po.load(source), fuzzy=fuzzy, **search)
-        _put(out, outcome.data)
+        files.write(out, outcome.data)
         return _met(outcome)
     scores = scores or search.get("n_best", 1) > 1
     want(str(source) != "-" or str(prefixes) != "-", "prefixes", "a file", "standard input, which is the source")
     if str(source) == "-" and sys.stdin.isatty() and out == "-" and align is None and prefixes is None:
         for n, line in enumerate(sys.stdin.buffer):
             found = run.translate([line.decode(errors="replace")], beside=beside, **search)
-            _put("-", "".join(_lines(found, n, scores)).encode())
+            files.write("-", "".join(_lines(found, n, scores)).encode())
         return ""
-    lines, parts, aligned = run.lines(source), [], []
+    lines = run.lines(source)
     starts = None if prefixes is None else read.sentences(prefixes).source
     if starts is not None:
         want(len(starts) == len(lines), str(prefixes), f"{len(lines)} lines, as of the source", len(starts))
-    for low in range(0, len(lines), LINES):
-        begin = None if starts is None else starts[low : low + LINES]
-        found = run.translate(lines[low : low + LINES], beside=beside, prefixes=begin, **search)
-        parts.append("".join(_lines(found, low, scores)).encode())
-        aligned += [alignment(run, best[0]) for best in found] if align else []
-        if out == "-":
-            _put(out, parts.pop())
-    if out != "-":
-        _put(out, b"".join(parts))
-    if align:
-        _put(align, "".join(f"{attend.pharaoh(pairs)}\n" for pairs in aligned).encode())
+    with files.create(out) as file, files.create(align) if align else nullcontext() as aligned:
+        for low in range(0, len(lines), LINES):
+            begin = None if starts is None else starts[low : low + LINES]
+            found = run.translate(lines[low : low + LINES], beside=beside, prefixes=begin, **search)
+            file.write("".join(_lines(found, low, scores)).encode())
+            file.flush()
+            if aligned:
+                aligned.write("".join(f"{attend.pharaoh(alignment(run, best[0]))}\n" for best in found).encode())
     return ""
 
 
@@ -92,24 +90,6 @@ def _lines(found: Sequence[Sequence[Translation]], low: int, scores: bool) -> It
     for n, best in enumerate(found, low + 1):
         for one in best:
             yield f"{n}\t{one.score:.4f}\t{one.text}\n" if scores else f"{one.text}\n"
-
-
-def _place(out: str | None) -> None:
-    """Refuse before the work what cannot be written after it."""
-    if out not in (None, "-"):
-        path = Path(out)
-        want(not path.is_dir(), out, "a file to write", "a folder")
-        want(path.parent.is_dir(), out, "a file in a folder that exists", "none", f"Make {path.parent} first.")
-
-
-def _put(out: str, data: bytes) -> None:
-    if out == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
-    elif Path(out).exists() and not Path(out).is_file():  # a pipe or a device, which stays one
-        Path(out).write_bytes(data)
-    else:
-        po.write(out, data)
 
 
 def _met(outcome: po.Outcome) -> str:

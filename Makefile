@@ -25,15 +25,18 @@ check: $(READY)
 	$(BIN)/pyright
 	$(BIN)/clang-format --dry-run --Werror $(NATIVE) $(NATIVE_TESTS)
 
+# A worker a core. By itself pytest stays in one process, which starts sooner where few tests are named.
+WORKERS := -n auto --dist worksteal
+
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 # Tests that touch the processor, on one that is lowered to AVX2: in our core, in torch's kernels and in oneDNN.
 LOWERED := GATED_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 PROCESSOR := $(addprefix tests/test_,cpu.py native.py native_parity.py layers.py layer_laws.py stream.py initialise.py memory.py noise.py)
 
 test-avx2: $(READY)
-	$(LOWERED) $(BIN)/python -m pytest $(PROCESSOR)
+	$(LOWERED) $(BIN)/python -m pytest $(WORKERS) $(PROCESSOR)
 
 # The core's tests in C++: as shipped, then watched for memory and undefined behaviour, then for races. The pool of
 # threads is our own in all three, for no sanitizer understands OpenMP's.

@@ -6,7 +6,7 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
 NATIVE := $(wildcard native/*.cpp native/*.h native/isa/*.cpp)
 NATIVE_TESTS := $(wildcard tests/native/*.cpp tests/native/*.h benchmarks/*.cpp)
 
-.PHONY: demo setup check test test-avx2 sanitize exhaustive bench bench-step bench-start bench-layers bench-layers-quick bench-forecast bench-lags bench-transcribe bench-translate clean
+.PHONY: demo setup check test test-avx2 docs sanitize exhaustive bench bench-step bench-start bench-layers bench-layers-quick bench-forecast bench-lags bench-transcribe bench-translate clean
 
 demo: $(READY)
 	$(BIN)/gated demo forecast --out demo
@@ -37,6 +37,10 @@ PROCESSOR := $(addprefix tests/test_,cpu.py native.py native_parity.py layers.py
 
 test-avx2: $(READY)
 	$(LOWERED) $(BIN)/python -m pytest $(WORKERS) $(PROCESSOR)
+
+# The site, in site/: the pages of docs/, the API and the commands. A warning is an error.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 # The core's tests in C++: as shipped, then watched for memory and undefined behaviour, then for races. The pool of
 # threads is our own in all three, for no sanitizer understands OpenMP's.
@@ -105,4 +109,4 @@ $(LAYER_PEERS): benchmarks/layers_peers.txt
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-peers .venv-peers-layers build dist demo
+	rm -rf .venv .venv-peers .venv-peers-layers build dist site demo

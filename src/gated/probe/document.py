@@ -109,6 +109,8 @@ class Health:
 
 @dataclass(frozen=True)
 class Document:
+    """Everything `look` computes of a run or a module: arrays and words, which `numbers` prints and `page` draws."""
+
     title: str
     task: str
     summary: tuple[str, ...]  # sentences

@@ -33,7 +33,7 @@ test: $(READY)
 
 # Tests that touch the processor, on one that is lowered to AVX2: in our core, in torch's kernels and in oneDNN.
 LOWERED := GATED_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
-PROCESSOR := $(addprefix tests/test_,cpu.py native.py native_parity.py layers.py layer_laws.py stream.py initialise.py memory.py noise.py)
+PROCESSOR := $(addprefix tests/test_,cpu.py native.py native_parity.py layers.py layer_laws.py stream.py initialise.py allocator.py noise.py)
 
 test-avx2: $(READY)
 	$(LOWERED) $(BIN)/python -m pytest $(WORKERS) $(PROCESSOR)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gated.kernels.instructions import (
+from gated.kernels.cpu.plan import (
     CONST,
     DPREV,
     DSEED,
@@ -208,14 +208,14 @@ def unpack(program, weights):
 
 
 def back(lowered, weights, x, steps, dy, dstates, dseeds=None, noise=None):
-    """Backward: dx, gradients of the first states, of the weights by name, and the watched columns of each step."""
+    """Backward: dx, gradients of the first states, of the weights by name, and the traced gradients of each step."""
     spec, program = lowered.spec, lowered.program
     w, vectors, H, P = unpack(program, weights)
     T, B = x.shape[:2]
     nx, first = len(spec["x_rows"]), len(spec["x_rows"]) - spec["both"]
     dw = {name: np.zeros_like(value) for name, value in w.items()}
     dvectors = [np.zeros(H) for _ in vectors]
-    dx, watch, dstates = np.zeros_like(x), [], list(dstates)
+    dx, grad_trace, dstates = np.zeros_like(x), [], list(dstates)
     visible = set(range(spec["states"])) & {k for k, o in enumerate(spec["carry"]) if o & ~255 != NEXT}
     for t in reversed(range(T)):
         old, written = steps[t]
@@ -247,8 +247,8 @@ def back(lowered, weights, x, steps, dy, dstates, dseeds=None, noise=None):
             assert gradient & ~255 in (Z, EXTRA)
             dw["recur" if matrix else "project"] += rows.held[gradient].T @ rows.held[source]
         dstates = [rows.held[DPREV + k] for k in range(spec["states"])]
-        watch.insert(0, {k: rows.held[WATCH + k] for k in range(spec["watched"])})
+        grad_trace.insert(0, {k: rows.held[WATCH + k] for k in range(spec["watched"])})
     names = {word: f"weight_{getattr(program, word)}" for word in ("project", "recur")}
     gradients = {names.get(name, name): value for name, value in dw.items() if names.get(name, name) in weights}
     own = [f"weight_{name}" if name in program.vectors else name for name in program.own]
-    return dx, dstates, gradients | dict(zip(own, dvectors, strict=True)), watch
+    return dx, dstates, gradients | dict(zip(own, dvectors, strict=True)), grad_trace

@@ -12,7 +12,7 @@ import pytest
 
 from gated import _native
 from gated.cells import lstm
-from gated.kernels.lower import lower
+from gated.kernels.cpu.plan import lower
 from gated.kernels.trace import trace
 
 ROOT = Path(__file__).parent.parent

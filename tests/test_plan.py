@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from gated import InputError
 from gated.cells import cell, gru, layer_norm, lstm, relu, rnn, sigmoid, tanh
-from gated.kernels.instructions import OPS, SAVED, Y
+from gated.kernels.cpu.plan import OPS, SAVED, Y, lower
 from gated.kernels.loop import scan
-from gated.kernels.lower import lower
 from gated.kernels.program import Unsupported, parse
 from gated.kernels.trace import trace
 from interpret import back, run
@@ -33,7 +32,7 @@ def numpy(value):
     return value.detach().numpy()
 
 
-def compare(made, zone=None, noise=False, drop=0.0, keep=(), seeds=(), watch=(), gradients=True, bias=True):
+def compare(made, zone=None, noise=False, drop=0.0, keep=(), seeds=(), grad_trace=(), gradients=True, bias=True):
     """A cell's plan, interpreted, equals the loop on it: values, states, and every gradient."""
     draw = torch.Generator().manual_seed(1)
 
@@ -61,13 +60,13 @@ def compare(made, zone=None, noise=False, drop=0.0, keep=(), seeds=(), watch=(),
     program = trace(made, zone=zone or {}, noise=noise, drop=drop)
     assert parse(str(program)) == program
     live = torch.ones(T, B, 1, dtype=torch.bool)
-    how = dict(drop=mask, zone=masks if noise else zone, live=live, keep=("h", *keep), gradients=bool(watch))
+    how = dict(drop=mask, zone=masks if noise else zone, live=live, keep=("h", *keep), gradients=bool(grad_trace))
     values, last = scan(made, weights, x, state, **how)
     plain = lower(program, keep=keep)
     arrays = {name: numpy(value) for name, value in weights.items()}
     start = [numpy(state[name]) for name in made.states]
     near = dict(rtol=1e-10, atol=1e-10)
-    for plan in (plain, lower(program, keep=keep, train=True, seeds=seeds, watch=watch)):
+    for plan in (plain, lower(program, keep=keep, train=True, seeds=seeds, grad_trace=grad_trace)):
         y, final, steps = run(plan, arrays, numpy(x), start, noises)
         np.testing.assert_allclose(y, numpy(values["h"]), **near)
         for name, value in zip(made.states, final, strict=True):
@@ -82,7 +81,7 @@ def compare(made, zone=None, noise=False, drop=0.0, keep=(), seeds=(), watch=(),
     loss = (values["h"] * dy).sum() + sum((last[name] * dlast[name]).sum() for name in made.states)
     loss = loss + sum((values[name] * d).sum() for name, d in dkept.items())
     leaves = [x, *state.values(), *weights.values()]
-    if watch:  # the hooks need a whole backward pass
+    if grad_trace:  # the hooks need a whole backward pass
         loss.backward()
         expected = [leaf.grad for leaf in leaves]
     else:
@@ -97,13 +96,13 @@ def compare(made, zone=None, noise=False, drop=0.0, keep=(), seeds=(), watch=(),
             assert operand & ~255 == SAVED
             dseeds[operand & 255] = dseeds.get(operand & 255, 0) + numpy(d)
     ends = [numpy(dlast[name]) for name in made.states]
-    dx, dstates, dweights, watched = back(plan, arrays, numpy(x), steps, total, ends, dseeds, noises)
+    dx, dstates, dweights, traced = back(plan, arrays, numpy(x), steps, total, ends, dseeds, noises)
     got = [dx, *dstates, *(dweights[name] for name in weights)]
     for name, a, b in zip(["x", *state, *weights], got, expected, strict=True):
         np.testing.assert_allclose(a, b, **near, err_msg=f"gradient of {name}")
-    for name, column in plan.watches.items():
-        seen = np.stack([now[column.operand & 255] for now in watched])
-        np.testing.assert_allclose(seen, numpy(values[f"d{name}"]), **near, err_msg=f"watched gradient of {name}")
+    for name, column in plan.grad_trace.items():
+        seen = np.stack([now[column.operand & 255] for now in traced])
+        np.testing.assert_allclose(seen, numpy(values[f"d{name}"]), **near, err_msg=f"traced gradient of {name}")
     return plan
 
 
@@ -116,8 +115,8 @@ def test_every_variant_equals_the_loop(made):
     """Values, kept values and all gradients of every variant are those of the definition."""
     compare(made)
     every = names(made)
-    compare(made, keep=every, seeds=every, watch=every)
-    compare(made, keep=every[1:3], seeds=every[2:3], watch=every[1:2], bias=False)
+    compare(made, keep=every, seeds=every, grad_trace=every)
+    compare(made, keep=every[1:3], seeds=every[2:3], grad_trace=every[1:2], bias=False)
 
 
 @pytest.mark.parametrize("made", VARIANTS, ids=lambda made: made.name)
@@ -126,7 +125,7 @@ def test_noise_of_every_variant_equals_the_loop(made):
     zone = {state: 0.25 + k / 4 for k, state in enumerate(made.states)}
     every = names(made)
     compare(made, zone=zone, keep=every)
-    compare(made, zone=zone, noise=True, drop=0.4, keep=every[:2], watch=every[:2])
+    compare(made, zone=zone, noise=True, drop=0.4, keep=every[:2], grad_trace=every[:2])
     compare(made, drop=0.4, zone={"h": 0.5}, keep=every, seeds=every[-1:])
 
 
@@ -281,10 +280,10 @@ def test_odd_cells_equal_the_loop(made):
     rows = [name for name, value in results.items() if isinstance(value, str) or name in made.states]
     compare(made)
     compare(made, keep=rows, seeds=rows)
-    if not made.name.startswith("constant"):  # the loop watches tensors with rows only
+    if not made.name.startswith("constant"):  # the loop traces gradients of tensors with rows only
         now = [name for name in rows if not results[name].startswith("s.")]
-        compare(made, keep=now, seeds=now[:1], watch=now)
-        compare(made, keep=now[-1:], watch=now[-1:], drop=0.3, bias=False)
+        compare(made, keep=now, seeds=now[:1], grad_trace=now)
+        compare(made, keep=now[-1:], grad_trace=now[-1:], drop=0.3, bias=False)
     compare(made, zone={"h": 0.25, made.states[-1]: 0.5}, noise=True, drop=0.3, keep=made.states)
 
 
@@ -335,10 +334,10 @@ def test_random_cells_equal_the_loop(steps, picks, kept, narrow, drop, noise):
     """No sequence of words makes a cell whose plan differs from the loop."""
     made = random_cell(steps, picks, narrow)
     results = dict(trace(made).results)
-    watch = [name for name in sorted(kept) if not results[name].startswith("s.")]
-    compare(made, zone={"c": 0.3} if noise else {}, noise=noise, drop=drop / 2, keep=sorted(kept), seeds=watch[:2])
+    traced = [name for name in sorted(kept) if not results[name].startswith("s.")]
+    compare(made, zone={"c": 0.3} if noise else {}, noise=noise, drop=drop / 2, keep=sorted(kept), seeds=traced[:2])
     if not results["h"].startswith("s."):
-        compare(made, keep=sorted({*watch, "h"}), seeds=watch[:1], watch=sorted({*watch, "h"}))
+        compare(made, keep=sorted({*traced, "h"}), seeds=traced[:1], grad_trace=sorted({*traced, "h"}))
 
 
 COUNTS = {  # instructions of the plain forward, the training forward and the backward; saved columns; slots
@@ -355,9 +354,9 @@ COUNTS = {  # instructions of the plain forward, the training forward and the ba
 @pytest.mark.parametrize("made", [made for made in VARIANTS if made.name in COUNTS], ids=lambda made: made.name)
 def test_plans_are_short(made):
     """Each instruction is a pass over a tile: a plan grows only knowingly."""
-    plain, taught = lower(trace(made)).spec, lower(trace(made), train=True).spec
-    ways = len(plain["forward"]), len(taught["forward"]), len(taught["backward"])
-    assert (*ways, taught["saved"], [plain["slots"][0], taught["slots"][1]]) == COUNTS[made.name]
+    plain, trained = lower(trace(made)).spec, lower(trace(made), train=True).spec
+    ways = len(plain["forward"]), len(trained["forward"]), len(trained["backward"])
+    assert (*ways, trained["saved"], [plain["slots"][0], trained["slots"][1]]) == COUNTS[made.name]
     assert plain["backward"] == []
 
 
@@ -429,10 +428,10 @@ def test_what_the_trace_wants_costs_nothing_twice():
 def test_a_plan_reads_as_what_it_does():
     """The text of a plan says where everything goes."""
     assert (
-        str(lower(trace(rnn("relu")), keep=("h",), train=True, watch=("h",)))
+        str(lower(trace(rnn("relu")), keep=("h",), train=True, grad_trace=("h",)))
         == """plan of relu RNN
 keep h in h
-watch h in watch[0]
+grad_trace h in watch[0]
 forward
     z.* = W x + b + R s.h + b'
     h = relu z.h
@@ -449,13 +448,13 @@ backward
             assert "none[" not in text
 
 
-def test_what_was_an_old_state_cannot_be_watched():
+def test_what_was_an_old_state_has_no_gradient_in_a_trace():
     """The gradient of the step before is not this step's to give; unknown names are refused with those there are."""
     program = trace(ODD[1])
-    with pytest.raises(Unsupported, match="the step itself to watch, got c, which is s\\.h"):
-        lower(program, keep=("c",), train=True, watch=("c",))
-    for how in (dict(keep=("no",)), dict(keep=("h",), train=True, seeds=("c",)), dict(keep=("h",), watch=("h",))):
-        with pytest.raises(InputError, match="plan of delay_line"):
+    with pytest.raises(Unsupported, match="the step itself, got c, which is s\\.h"):
+        lower(program, keep=("c",), train=True, grad_trace=("c",))
+    for how in (dict(keep=("no",)), dict(keep=("h",), train=True, seeds=("c",)), dict(keep=("h",), grad_trace=("h",))):
+        with pytest.raises(InputError, match="program of delay_line"):
             lower(program, **how)
 
 

@@ -30,13 +30,14 @@ def info(as_json: bool) -> None:
     import torch
 
     import gated
-    from gated import _native, kernels
+    from gated import _native
+    from gated.kernels.choose import PATHS
 
     facts = {
         "gated": gated.__version__,
         "python": sys.version.split()[0],
         "torch": torch.__version__,
-        "kernels": list(kernels.PATHS),
+        "kernels": list(PATHS),
         "instruction set": _native.isa(),
         "instruction sets found": _native.isa_found(),
         "threads": torch.get_num_threads(),

@@ -93,7 +93,7 @@ def scan(
     p = own(cell, weights, drop)
     # W x needs no h: all steps at once. unbind, for indexing would cost a T-long gradient at each step.
     inputs = F.linear(x, weights["weight_ih"], weights.get("bias_ih")).unbind(0)
-    state, steps, watched = dict(state), [], []
+    state, steps, unmasked = dict(state), [], []
     for t in reversed(range(len(inputs))) if reverse else range(len(inputs)):
         h = state["h"] if drop is None else state["h"] * drop
         recurrent = F.linear(h, weights["weight_hh"], weights.get("bias_hh"))
@@ -103,28 +103,29 @@ def scan(
             k = k[t] if isinstance(k, Tensor) else k
             values[name] = k * state[name] + (1 - k) * values[name]
         if gradients:  # before states stand still: h_t sees c_t here, and what does not exist sees nothing
-            watched.append({name: values[name] for name in keep or values})
+            unmasked.append({name: values[name] for name in keep or values})
         if live is not None:
             values |= {name: torch.where(live[t], values[name], state[name]) for name in cell.states}
         state = {name: values[name] for name in cell.states}
         steps.append({name: values[name] for name in keep or values})
     if reverse:
         steps.reverse()
-        watched.reverse()
+        unmasked.reverse()
     stacked = {name: torch.stack([step[name] for step in steps]) for name in steps[0]} if steps else {}
-    return stacked | (_watch(watched, stacked) if gradients else {}), state
+    return stacked | (_hook(unmasked, stacked) if gradients else {}), state
 
 
-def _watch(steps: Sequence[Mapping[str, Tensor]], stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    found = {name: torch.zeros_like(value, requires_grad=False) for name, value in stacked.items()}
+def _hook(steps: Sequence[Mapping[str, Tensor]], stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Zeros by the name dv, which the backward pass through these steps fills."""
+    gradients = {name: torch.zeros_like(value, requires_grad=False) for name, value in stacked.items()}
     for t, values in enumerate(steps):
         for name, value in values.items():
             if value.requires_grad:  # the step's own tensor, through which the gradient of all that follows flows
-                value.register_hook(partial(_note, found[name][t]))
-    return {f"d{name}": value for name, value in found.items()}
+                value.register_hook(partial(_store, gradients[name][t]))
+    return {f"d{name}": value for name, value in gradients.items()}
 
 
-def _note(place: Tensor, gradient: Tensor) -> None:
+def _store(place: Tensor, gradient: Tensor) -> None:
     place.copy_(gradient.detach())
 
 

@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gated._check import refuse
-from gated.kernels import core, cpu
+from gated.kernels.cpu import core, op
 from gated.kernels.fused import fused
 from gated.kernels.loop import layer
 from gated.kernels.noise import draw
+from gated.kernels.request import Request
 from gated.layers.door import Batch
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ def by_loop(
 def quick(layers: Recurrent, x: Any, hx: Any) -> Any:
     """The whole way for what comes most, a batch and its states as they should be; None for all that wants words."""
     usual = type(x) is Tensor and layers.recipe is not None and layers.path in ("auto", "native")
-    if not usual or cpu.heard() or cpu.transformed():
+    if not usual or op.must_dispatch() or op.in_transform():
         return None
     (first,) = layers.parameters_of(layers.order[0][:1])
     dtype, n, L = x.dtype, len(layers.cell.states), layers.num_layers
     fits = x.dim() == 3 and x.shape[2] == layers.input_size and dtype is first.dtype and dtype in core.BYTES
-    kind = isinstance(layers.hidden_size, int) and (layers.precision == "float32" or not layers.lacking())
+    kind = isinstance(layers.hidden_size, int) and (layers.precision == "float32" or not layers.imprecise())
     if not (fits and kind and x.is_cpu and first.is_cpu):
         return None
     if layers.batch_first:
@@ -103,27 +104,27 @@ def by_native(
     gradients: bool,
 ) -> tuple[Tensor, list[Sequence[Tensor]], list[list[dict[str, Tensor]]]]:
     """The native core, a layer at a time. States by layer, none for zeros; the third result is the trace."""
-    recipe = layers.watching() if gradients else layers.recipe
+    recipe = layers.grad_recipe() if gradients else layers.recipe
     if recipe is None:
         refuse("native path", "a cell with a program", layers.unsupported)
     keep, n, ends, seen = recipe.keep if trace or gradients else (), len(layers.cell.states), [], []
-    bf16 = layers.precision == "bfloat16" and not layers.lacking()
+    bf16 = layers.precision == "bfloat16" and not layers.imprecise()
     chunk = 0
     if layers.recompute and not keep:
         chunk = math.ceil(math.sqrt(x.shape[0])) if layers.recompute is True else layers.recompute
     for k, start in enumerate(starts):
-        watch = shown = None
+        memory = grad_trace = None
         if gradients:
-            watch, shown = cpu.watching(recipe, x, len(layers.suffixes), layers.sizes[k], layers.widths[k]["h"])
-        weights, seed = layers.parameters_of(layers.order[k]), seeds(layers)
-        y, *rest = cpu.scan(
-            recipe.text, x, start, weights, lengths=lengths, seed=seed, keep=keep, watch=watch, chunk=chunk, bf16=bf16
-        )
+            memory, grad_trace = op.make_grad_trace(
+                recipe, x, len(layers.suffixes), layers.sizes[k], layers.widths[k]["h"]
+            )
+        weights = layers.parameters_of(layers.order[k])
+        y, *rest = op.scan(Request(recipe.text, x, start, weights, lengths, seeds(layers), keep, chunk, bf16), memory)
         ends.append(rest[:n])
         if keep:
-            seen.append(cpu.views(recipe, y, rest[n], layers.sizes[k]))
-            if shown is not None:
-                seen[-1] = [one | two for one, two in zip(seen[-1], shown, strict=True)]
+            seen.append(op.view_trace(recipe, y, rest[n], layers.sizes[k]))
+            if grad_trace is not None:
+                seen[-1] = [one | two for one, two in zip(seen[-1], grad_trace, strict=True)]
         x = between(layers, k, x, y)
     return x, ends, seen
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from gated import _native
 from gated._check import one_of, want, within
 from gated.cells import Cell
-from gated.kernels import Choice, choose, core, cpu
+from gated.kernels.choose import Choice, Conditions, choose
+from gated.kernels.cpu import core, op
 from gated.kernels.program import Unsupported
 from gated.layers import door, paths
 from gated.layers.door import Batch
@@ -143,7 +144,7 @@ class Recurrent(nn.Module):
             want(same, f"{name} residual", "layers of one width, to add them up", sizes)
 
         self.lower()
-        choose(path, cell, unsupported=self.unsupported)
+        choose(path, cell, Conditions(unsupported=self.unsupported))
 
         directions = len(self.suffixes)
         self._names: list[list[dict[str, str]]] = []  # by layer and direction, the cell's names to the module's
@@ -174,16 +175,16 @@ class Recurrent(nn.Module):
     def _rates(self) -> tuple[tuple[float, ...], float]:
         return self.zoneout, self.recurrent_dropout
 
-    def _recipe(self, training: bool, watch: bool = False) -> core.Recipe:
+    def _recipe(self, training: bool, grad_trace: bool = False) -> core.Recipe:
         noise = training and (self.recurrent_dropout > 0 or any(self.zoneout))
-        return core.recipe(self.cell, *self._rates, noise, watch)
+        return core.recipe(self.cell, *self._rates, noise, grad_trace)
 
     @property
     def recipe(self) -> core.Recipe | None:
         """The program of the native core for what the layer does now."""
         return self.recipes.get((self.training, self.zoneout, self.recurrent_dropout))
 
-    def watching(self) -> core.Recipe:
+    def grad_recipe(self) -> core.Recipe:
         """The recipe with the gradients of a trace."""
         return self._recipe(self.training, True)
 
@@ -230,8 +231,8 @@ class Recurrent(nn.Module):
         if self.recompute and (choice.path != "native" or trace or grad_trace):
             other = "a trace keeps every step" if choice.path == "native" else "only the native path does"
             note += f"; nothing is recomputed: {other}"
-        if self.precision != "float32" and (choice.path != "native" or self.lacking()):
-            other = self.lacking() if choice.path == "native" else "only the native path multiplies in bfloat16"
+        if self.precision != "float32" and (choice.path != "native" or self.imprecise()):
+            other = self.imprecise() if choice.path == "native" else "only the native path multiplies in bfloat16"
             note += f"; products in the weights' precision: {other}"
         return f"{choice}{note}"
 
@@ -294,7 +295,7 @@ class Recurrent(nn.Module):
         return door.enter(where, input, lengths, size=self.input_size, dtype=first.dtype, batch_first=self.batch_first)
 
     def _choose(self, batch: Batch, trace: bool, grad_trace: bool) -> Choice:
-        compiled, moved = torch.compiler.is_compiling(), cpu.transformed()
+        compiled, moved = torch.compiler.is_compiling(), op.in_transform()
         if not compiled and self.recipe is None:
             self.lower()
         unsupported = self.unsupported
@@ -302,29 +303,28 @@ class Recurrent(nn.Module):
             unsupported = "the layer's rates have changed since it last ran, and a graph is recorded without it"
         if not compiled and grad_trace:
             try:
-                self.watching()
+                self.grad_recipe()
             except Unsupported as error:
                 unsupported = str(error)
         first = getattr(self, self.order[0][0])
         none = not compiled and not moved and batch.lengths is not None and not bool(batch.lengths.any())
-        return choose(
-            self.path,
-            self.cell,
-            steps=batch.steps,
+        conditions = Conditions(
             device=first.device.type,
             dtype=first.dtype,
             unsupported=unsupported,
             trace=trace or grad_trace,
             zoneout=any(self.zoneout),
             recurrent_dropout=self.training and self.recurrent_dropout > 0,
-            empty=batch.size == 0 or none,
+            empty=batch.steps == 0 or batch.size == 0 or none,
             transformed=moved,
             compiled=compiled,
-            unheard=grad_trace and cpu.heard(),
-            lacking=self.lacking(),
+            must_dispatch=grad_trace and op.must_dispatch(),
+            imprecise=self.imprecise(),
         )
+        return choose(self.path, self.cell, conditions)
 
-    def lacking(self) -> str:
+    def imprecise(self) -> str:
+        """Why products are not in the precision asked for."""
         if self.precision == "float32":
             return ""
         wide = getattr(self, self.order[0][0]).dtype == torch.float64

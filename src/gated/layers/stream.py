@@ -15,7 +15,8 @@ from torch import Tensor
 from gated import _native
 from gated._check import refuse, want
 from gated.cells import Cell
-from gated.kernels import core, loop
+from gated.kernels import loop
+from gated.kernels.cpu import core
 from gated.kernels.program import Unsupported
 from gated.layers import door
 from gated.layers.door import Batch
@@ -223,9 +224,9 @@ def _core(
     """Steps in the native core, and the weights that it reads where they are; the others it has packed."""
     chains, kept, batch, dtype = [], [], rooms[0].shape[1], rooms[0].dtype
     for k, (held, state) in enumerate(zip(weights, states, strict=True)):
-        call = core.called(text, (), False, False, list(held.values()))
-        addresses = [0] * call.places
-        for (place, size), (name, weight) in zip(call.spots, held.items(), strict=True):
+        call = core.find_layer(text, (), False, False, list(held.values()))
+        addresses = [0] * call.addresses
+        for (place, size), (name, weight) in zip(call.places, held.items(), strict=True):
             want(weight.numel() == size, f"stream {name}", f"{size} numbers", weight.numel())
             addresses[place] = weight.data_ptr()
             kept += [weight] if place >= core.FIXED else []

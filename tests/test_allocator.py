@@ -1,4 +1,4 @@
-"""Memory that is used again: only when nobody else can see it."""
+"""The caching allocator: a block is used again only when nobody else can see it."""
 
 from collections.abc import Iterator
 
@@ -7,25 +7,25 @@ import torch
 from torch import Tensor
 
 import gated
-from gated.kernels import memory
+from gated.kernels.cpu import allocator
 
 SHAPE = (1 << 10, 1 << 10)  # 4 MiB of float32
 LIKE = torch.empty(0)
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
-    memory.release()
+def nothing_cached() -> Iterator[None]:
+    allocator.release()
     yield
-    memory.release()
+    allocator.release()
 
 
 def test_what_nobody_refers_to_is_used_again() -> None:
     """A block whose tensor is gone serves the next request of its size, in any shape and dtype."""
-    first = memory.empty(SHAPE, LIKE)
+    first = allocator.empty(SHAPE, LIKE)
     place = first.data_ptr()
     del first
-    again = memory.empty((512, 1024), LIKE.double())
+    again = allocator.empty((512, 1024), LIKE.double())
     assert again.data_ptr() == place
     assert again.dtype == torch.float64
     assert again.shape == (512, 1024)
@@ -47,31 +47,31 @@ def test_what_nobody_refers_to_is_used_again() -> None:
 )
 def test_what_somebody_refers_to_is_not(hold) -> None:
     """A tensor, a view, an array, a storage or a graph keeps its block from being handed out."""
-    tensor = memory.empty(SHAPE, LIKE)
+    tensor = allocator.empty(SHAPE, LIKE)
     place = tensor.data_ptr()
     held = hold(tensor)  # noqa: F841
     del tensor
-    assert memory.empty(SHAPE, LIKE).data_ptr() != place
+    assert allocator.empty(SHAPE, LIKE).data_ptr() != place
 
 
 def test_shared_memory_is_never_used_again() -> None:
     """What was moved to shared memory may be another process's by now."""
-    tensor = memory.empty(SHAPE, LIKE).share_memory_()
+    tensor = allocator.empty(SHAPE, LIKE).share_memory_()
     place = tensor.data_ptr()
     del tensor
-    assert memory.empty(SHAPE, LIKE).data_ptr() != place
+    assert allocator.empty(SHAPE, LIKE).data_ptr() != place
 
 
-def test_little_and_too_much_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small results are the allocator's, and all that is kept stays below a bound."""
-    memory.empty((10, 10), LIKE)
-    assert not memory._kept
-    monkeypatch.setattr(memory, "MOST", 10 << 20)
-    held = [memory.empty(SHAPE, LIKE) for _ in range(5)]
-    assert len(memory._kept) == 2
+def test_little_and_too_much_are_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small results are the allocator's, and the cache stays below a bound."""
+    allocator.empty((10, 10), LIKE)
+    assert not allocator._blocks
+    monkeypatch.setattr(allocator, "MAX_CACHE", 10 << 20)
+    held = [allocator.empty(SHAPE, LIKE) for _ in range(5)]
+    assert len(allocator._blocks) == 2
     assert len({t.data_ptr() for t in held}) == 5
-    memory.release()
-    assert not memory._kept
+    allocator.release()
+    assert not allocator._blocks
 
 
 def test_results_stay_what_they_were() -> None:

@@ -1,0 +1,294 @@
+"""The native core as an operator of torch: one call is one layer, all steps, all directions, forward or backward.
+
+`gated::scan` and `gated::scan_backward` carry the cell's program as text, so a compiled or exported graph holds all it
+needs, in one node a layer. `scan` calls the core directly where nothing observes torch's operators, which saves most of
+an operator's overhead, and the operator where something does (tracing, dispatch modes, autocast).
+
+There is no second derivative in the core: a backward pass that shall itself be differentiated runs the definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.autograd.forward_ad as forward_ad
+from torch import Tensor
+from torch._C._functorch import get_dynamic_layer_stack_depth  # how many of vmap, jvp, grad … are at work
+
+from gated import _native
+from gated._check import refuse, want
+from gated.kernels import loop
+from gated.kernels.cpu import core
+from gated.kernels.request import Request
+
+PLAIN = {Tensor, torch.nn.Parameter}  # no subclass that wants to see the operators on it
+
+
+def must_dispatch() -> bool:
+    """Whether torch.compile, a dispatch mode, jit tracing or autocast observes torch's operators at the moment."""
+    return bool(
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._get_tracing_state() is not None
+        or torch.is_autocast_enabled("cpu")
+    )
+
+
+def in_transform() -> bool:
+    """Whether vmap, jvp, grad or their like are at work, which the operator has no rules for."""
+    return get_dynamic_layer_stack_depth() > 0 or forward_ad._current_level >= 0
+
+
+def scan(request: Request, grad_trace: Tensor | None = None) -> Sequence[Tensor]:
+    """Run one layer: y (T, B, D·P), each state after the last step, and if values are kept what is saved.
+
+    `view_trace` finds the kept values in the last result. grad_trace, from `make_grad_trace`, gets their gradients in
+    the backward pass.
+    """
+    text, x, states, weights, _, _, keep, _, _ = request
+    if not PLAIN.issuperset(map(type, (x, *states, *weights))) or must_dispatch():
+        return torch.ops.gated.scan.default(*_arguments(request, False))
+    train = torch.is_grad_enabled() and (
+        x.requires_grad or any([w.requires_grad for w in weights]) or any([s.requires_grad for s in states])
+    )
+    if not train:
+        layer = core.find_layer(text, keep, bool(keep), grad_trace is not None, weights)
+        y, finals, saved, _ = core.forward(layer, request._replace(chunk=0) if request.chunk else request)
+        return [y, *finals] if saved is None else [y, *finals, saved]
+    request = request._replace(weights=[core.dense(weight) for weight in weights])
+    return _Scan.apply(request.strip(), grad_trace, False, *request.tensors)  # type: ignore[return-value]
+
+
+class _Scan(torch.autograd.Function):
+    """The layer and its gradient: by the core itself, or to be dispatched by the two operators."""
+
+    @staticmethod
+    def forward(ctx: Any, bare: Request, grad_trace: Tensor | None, dispatch: bool, *tensors: Tensor | None) -> Any:
+        request = bare.fill(tensors)
+        if dispatch:
+            with torch._C._AutoDispatchBelowAutograd():
+                y, *finals, saved, bounds = torch.ops.gated.scan.default(*_arguments(request, True))
+        else:
+            layer = core.find_layer(request.text, request.keep, True, grad_trace is not None, request.weights)
+            y, finals, saved, bounds = core.forward(layer, request)
+        ctx.bare, ctx.grad_trace, ctx.dispatch, ctx.finals = bare, grad_trace, dispatch, len(finals)
+        ctx.save_for_backward(y, saved, bounds, *tensors)
+        ctx.set_materialize_grads(False)
+        if dispatch:
+            ctx.mark_non_differentiable(*([bounds] if bare.keep else [saved, bounds]))
+            return y, *finals, saved, bounds
+        return (y, *finals, saved) if bare.keep else (y, *finals)
+
+    @staticmethod
+    def backward(ctx: Any, *given: Tensor | None) -> Any:
+        y, saved, bounds, *tensors = ctx.saved_tensors
+        request, n, needs = ctx.bare.fill(tensors), ctx.finals, ctx.needs_input_grad[5:]
+        results = core.Results(y, [], saved, bounds)
+        gradients = core.Gradients(given[0], list(given[1 : n + 1]), given[n + 1] if request.keep else None)
+        if torch.is_grad_enabled():
+            found = _differentiate_loop(request, gradients, needs, ctx.grad_trace)
+        elif ctx.dispatch:
+            found = torch.ops.gated.scan_backward.default(*_backward_arguments(request, results, gradients, needs))
+            found = [gradient if need else None for gradient, need in zip(found, needs, strict=True)]
+        else:
+            layer = core.find_layer(request.text, request.keep, True, ctx.grad_trace is not None, request.weights)
+            found = core.backward(layer, request, results, gradients, needs, ctx.grad_trace)
+        return None, None, None, None, None, *found
+
+
+def _differentiate_loop(
+    request: Request, gradients: core.Gradients, needs: Sequence[bool], grad_trace: Tensor | None
+) -> Sequence[Tensor | None]:
+    """The gradients by the definition, so that they have gradients themselves."""
+    text, x, states, weights, lengths, seed, keep, _, _ = request
+    layer = core.find_layer(text, keep, True, grad_trace is not None, weights)
+    if text not in core.SOURCES:
+        todo = "Differentiate the layer it was exported from."
+        refuse("second derivatives", "a program traced from a cell here", "the text of one", todo)
+    source = core.SOURCES[text]
+    # A view of each, for the same tensor may have come in two places, and each place has its gradient.
+    inputs = [tensor.view_as(tensor) for tensor in (x, *states, *weights)]
+    x, states, weights = inputs[0], inputs[1 : 1 + len(states)], inputs[1 + len(states) :]
+    states = states or [x.new_zeros(layer.D, x.shape[1], width) for width in layer.widths]
+    each = len(weights) // layer.D
+    names = source.cell.shapes(layer.I, layer.H, layer.P, layer.bias)
+    ways = [dict(zip(names, weights[k : k + each], strict=True)) for k in range(0, len(weights), each)]
+    values, ends = loop.layer(
+        source.cell, ways, x, dict(zip(source.cell.states, states, strict=True)), lengths=lengths, zone=source.zone,
+        drop=source.drop, seed=seed, keep=tuple({"h": 0} | dict.fromkeys(keep)), gradients=grad_trace is not None,
+    )  # fmt: skip
+    pairs = [(torch.cat([value["h"] for value in values], -1), gradients.dy)]
+    pairs += zip(ends.values(), gradients.dfinals, strict=True)
+    if gradients.dsaved is not None:
+        columns = {column: name for name, column in layer.columns.items()}  # two names may share one
+        for rows, value in zip(gradients.dsaved, values, strict=True):
+            pairs += [
+                (value[name], _column(layer, rows, k)[..., : value[name].shape[-1]])
+                for k, name in columns.items()
+                if name in value
+            ]
+    pairs = [(value, gradient) for value, gradient in pairs if gradient is not None and value.requires_grad]
+    if not pairs:
+        return [None] * len(inputs)
+    wanted = [tensor for tensor, need in zip(inputs, needs, strict=True) if need]
+    outputs, seeds = zip(*pairs, strict=True)
+    found = iter(torch.autograd.grad(outputs, wanted, seeds, create_graph=True, allow_unused=True))
+    if grad_trace is not None:
+        for rows, value in zip(grad_trace, values, strict=True):
+            for name, k in layer.grad_columns.items():
+                if f"d{name}" in value:
+                    _column(layer, rows, k)[..., : value[name].shape[-1]].copy_(value[f"d{name}"])
+    return [next(found) if need else None for need in needs]
+
+
+def _column(layer: core.Layer, rows: Tensor, k: int) -> Tensor:
+    return rows[..., k * layer.H : (k + 1) * layer.H]
+
+
+def view_trace(recipe: core.Recipe, y: Tensor, saved: Tensor, hidden_size: int) -> list[dict[str, Tensor]]:
+    """By direction, the kept values (T, B, ·) where they lie in y and in what was saved."""
+    sizes, trace = [hidden_size] * recipe.saved + [recipe.scalars], []
+    for rows, out in zip(saved.unbind(0), y.chunk(saved.shape[0], -1), strict=True):
+        columns, P = rows.split(sizes, -1), out.shape[-1]
+        values = [out if k < 0 else columns[k] for k in recipe.columns]
+        values = [v[..., :P] if narrow else v for v, narrow in zip(values, recipe.narrow, strict=True)]
+        trace.append(dict(zip(recipe.keep, values, strict=True)))
+    return trace
+
+
+def make_grad_trace(
+    recipe: core.Recipe, x: Tensor, directions: int, hidden_size: int, out: int
+) -> tuple[Tensor, list[dict[str, Tensor]]]:
+    """Memory for the gradients of what is kept, which the backward pass fills, and its views by direction, di for i."""
+    width = (max(recipe.grad_columns) + 1) * hidden_size
+    memory = x.new_zeros(directions, x.shape[0], x.shape[1], width)
+    trace = []
+    for rows in memory.unbind(0):
+        columns = rows.split(hidden_size, -1)
+        values = [
+            columns[k][..., :out] if narrow else columns[k]
+            for k, narrow in zip(recipe.grad_columns, recipe.narrow, strict=True)
+        ]
+        trace.append({f"d{name}": value for name, value in zip(recipe.keep, values, strict=True)})
+    return memory, trace
+
+
+# The operators. What is kept always lies as in training, for a graph may be recorded in one mode and run in another;
+# its names stand in one string, apart by spaces, since torch.jit.trace knows no lists of strings.
+
+LIBRARY = torch.library.Library("gated", "DEF")
+INPUTS = "str program, Tensor x, Tensor[] states, Tensor[] weights, Tensor? lengths, Tensor? seed, str keep"
+LIBRARY.define(f"scan({INPUTS}, bool train, SymInt chunk, bool bf16) -> Tensor[]", tags=(torch.Tag.pt2_compliant_tag,))
+LIBRARY.define(
+    f"scan_backward({INPUTS}, SymInt chunk, bool bf16, Tensor y, Tensor saved, Tensor bounds, "
+    "Tensor? dy, Tensor?[] dfinals, Tensor? dsaved, bool[] needs) -> Tensor[]",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+
+
+def _arguments(request: Request, train: bool) -> tuple[Any, ...]:
+    """A request as `gated::scan` takes it."""
+    *inputs, keep, chunk, bf16 = request
+    return *inputs, " ".join(keep), train, chunk, bf16
+
+
+def _request(*arguments: Any) -> tuple[Request, bool]:
+    """The request that `gated::scan` was given, and whether it trains."""
+    *inputs, keep, train, chunk, bf16 = arguments
+    return Request._make((*inputs, tuple(keep.split()), chunk, bf16)), train
+
+
+def _backward_arguments(
+    request: Request, results: core.Results, gradients: core.Gradients, needs: Sequence[bool]
+) -> tuple[Any, ...]:
+    """What `gated::scan_backward` takes."""
+    *inputs, keep, chunk, bf16 = request
+    return *inputs, " ".join(keep), chunk, bf16, results.y, results.saved, results.bounds, *gradients, needs
+
+
+def _cpu_scan(*arguments: Any) -> list[Tensor]:
+    request, train = _request(*arguments)
+    _check_bf16(request)
+    layer = core.find_layer(request.text, request.keep, train or bool(request.keep), False, request.weights)
+    y, finals, saved, bounds = core.forward(layer, request if train else request._replace(chunk=0))
+    return [y, *finals, *(request.x.new_empty(0) if tensor is None else tensor for tensor in (saved, bounds))]
+
+
+def _cpu_scan_backward(*arguments: Any) -> list[Tensor]:
+    *inputs, keep, chunk, bf16, y, saved, bounds, dy, dfinals, dsaved, needs = arguments
+    request = Request._make((*inputs, tuple(keep.split()), chunk, bf16))
+    _check_bf16(request)
+    layer = core.find_layer(request.text, request.keep, True, False, request.weights)
+    results, gradients = core.Results(y, [], saved, bounds), core.Gradients(dy, dfinals, dsaved)
+    found = core.backward(layer, request, results, gradients, needs)
+    return [request.x.new_empty(0) if gradient is None else gradient for gradient in found]
+
+
+def _check_bf16(request: Request) -> None:
+    """What a layer has checked, and a graph from another machine has not."""
+    want(not request.bf16 or _native.bf16(), "gated::scan bf16", "a processor with products in bfloat16", "one without")
+
+
+def _fake_scan(*arguments: Any) -> list[Tensor]:
+    (text, x, _, weights, _, _, keep, chunk, _), train = _request(*arguments)
+    spec = core.make_plan(text, keep, train or bool(keep), False)[1].spec
+    D, _ = core.count_directions(spec, len(weights), weights[2].dim() if len(weights) > 2 else 0)
+    (T, B, _), P, H = x.shape, weights[1].shape[1], weights[0].shape[0] // len(spec["x_rows"])
+    finals = [x.new_empty(D, B, P if k == spec["h"] else H) for k in range(spec["states"])]
+    row, again = spec["saved"] * H + spec["scalars"], train and not (isinstance(chunk, int) and chunk == 0)
+    saved = x.new_empty(D, T, B, row) if not again and (row or keep) else x.new_empty(0)
+    bounds = x.new_empty(D, -(-T // chunk), B, (spec["states"] - 1) * H) if again else x.new_empty(0)
+    return [x.new_empty(T, B, D * P), *finals, saved, bounds]
+
+
+def _fake_scan_backward(
+    program: str, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], *rest: Any
+) -> list[Tensor]:
+    dx = core.empty_like_input(x, lambda shape, x: x.new_empty(shape))
+    made = [dx, *[tensor.new_empty(tensor.shape) for tensor in (*states, *weights)]]
+    return [gradient if need else x.new_empty(0) for gradient, need in zip(made, rest[-1], strict=True)]
+
+
+def _autograd(*arguments: Any) -> Sequence[Tensor]:
+    request, _ = _request(*arguments)
+    tensors = (request.x, *request.states, *request.weights)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return list(_Scan.apply(request.strip(), None, True, *request.tensors))  # type: ignore[arg-type]
+    with torch._C._AutoDispatchBelowAutograd():
+        return torch.ops.gated.scan.default(*arguments)
+
+
+def _autograd_backward(*arguments: Any) -> Any:
+    tensors = [
+        t for part in arguments for t in (part if isinstance(part, list | tuple) else [part]) if isinstance(t, Tensor)
+    ]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        refuse(
+            "gated::scan_backward", "no gradient of the gradient", "tensors that require one", "Run the layer itself."
+        )
+    with torch._C._AutoDispatchBelowAutograd():
+        return torch.ops.gated.scan_backward.default(*arguments)
+
+
+def _autocast(*arguments: Any) -> Sequence[Tensor]:
+    """As torch's LSTM: results in the lower precision; inside products in bfloat16, sums and states in float32."""
+    request, train = _request(*arguments)
+    to, low = request.weights[0].dtype, torch.get_autocast_dtype("cpu")
+    casts = to == torch.float32
+    bf16 = request.bf16 or (casts and low == torch.bfloat16 and _native.bf16())
+    with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)):
+        states = [state.to(to) for state in request.states]
+        request = request._replace(x=request.x.to(to), states=states, bf16=bf16)
+        *outputs, saved, bounds = torch.ops.gated.scan.default(*_arguments(request, train))
+    return [*(value.to(low) if casts else value for value in outputs), saved, bounds]
+
+
+LIBRARY.impl("scan", _cpu_scan, "CPU")
+LIBRARY.impl("scan_backward", _cpu_scan_backward, "CPU")
+LIBRARY.impl("scan", _autograd, "Autograd")
+LIBRARY.impl("scan_backward", _autograd_backward, "Autograd")
+LIBRARY.impl("scan", _autocast, "AutocastCPU")
+torch.library.register_fake("gated::scan", _fake_scan, lib=LIBRARY)
+torch.library.register_fake("gated::scan_backward", _fake_scan_backward, lib=LIBRARY)

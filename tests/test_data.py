@@ -1,5 +1,8 @@
 """Streams of data: a batch is a function of its number."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -80,3 +83,96 @@ def test_too_little_data_is_refused():
         data.shuffled(0, 2)
     with pytest.raises(InputError, match="expected at least 20 steps for 10 rows, got 19"):
         data.streams(torch.zeros(19), 10, 3)
+
+
+# ---- batches of like length
+
+LENGTHS = st.lists(st.integers(0, 50), min_size=1, max_size=60)
+
+
+@settings(max_examples=50, deadline=None)
+@given(LENGTHS, st.integers(1, 120), st.integers(0, 3), st.sampled_from([0.0, 3.0]))
+def test_every_example_comes_once_an_epoch_within_the_budget(lengths, budget, seed, jitter):
+    """An epoch holds every example once, whatever the jitter; padded by true lengths no batch passes the budget."""
+    batch, count = data.bucketed(lengths, budget, seed, jitter)
+    for epoch in range(3):
+        groups = [batch(epoch * count + n) for n in range(count)]
+        assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
+        if not jitter:
+            assert all(len(g) == 1 or max(lengths[k] for k in g) * len(g) <= budget for g in groups)
+    assert sorted(map(len, groups)) == sorted(map(len, data.split(lengths, budget)))
+
+
+def test_bucketed_batches_are_of_like_length_and_differ_by_epoch_and_seed():
+    """Lengths in a batch are neighbours in order; epochs come in another order, and with jitter in other company."""
+    lengths = np.random.default_rng(0).integers(1, 1000, 200)
+    batch, count = data.bucketed(lengths, 3000, jitter=30.0)
+    spans = sorted((lengths[g].min(), lengths[g].max()) for g in map(batch, range(count)))
+    assert all(high - 60 <= low for (_, high), (low, _) in itertools.pairwise(spans))
+    assert [len(batch(n)) for n in range(count)] != [len(batch(n)) for n in range(count, 2 * count)]
+    company = [{frozenset(batch(n)) for n in range(k * count, (k + 1) * count)} for k in (0, 1)]
+    assert company[0] != company[1]
+    other, _ = data.bucketed(lengths, 3000, 1, jitter=30.0)
+    assert any(batch(n).tolist() != other(n).tolist() for n in range(count))
+
+
+def test_a_bucketed_batch_is_a_function_of_its_number():
+    """Asked in any order, and far ahead, batch n is the same."""
+    lengths = list(range(40))
+    a, b = (data.bucketed(lengths, 100, 2, 5.0)[0] for _ in range(2))
+    late = a(1000).tolist()
+    assert [a(n).tolist() for n in (5, 0, 70)] == [b(n).tolist() for n in (5, 0, 70)]
+    assert b(1000).tolist() == late
+
+
+def test_lengths_may_change_from_epoch_to_epoch():
+    """`redraw` gives an epoch's own lengths; batches are as many and as large, and hold what is alike in that epoch."""
+    first = np.array([1, 2, 3, 10, 20, 30])
+    batch, count = data.bucketed(first, 30, redraw=lambda epoch: first if epoch == 0 else first[::-1])
+    company = [{frozenset(batch(n).tolist()) for n in range(k * count, (k + 1) * count)} for k in (0, 1)]
+    assert company[1] == {frozenset(5 - k for k in group) for group in company[0]}
+    assert company[0] != company[1]
+
+
+def test_split_breaks_ties_by_the_second_length_and_keeps_order():
+    """Rows come short ones first, equals by the second length, then as they stood."""
+    lengths = np.array([[2, 2], [2, 1], [1, 1], [2, 1]])
+    assert [g.tolist() for g in data.split(lengths, 4)] == [[2, 1], [3, 0]]
+    assert [g.tolist() for g in data.split([9, 1], 1)] == [[1], [0]]
+
+
+def test_groups_are_planned_by_epoch_and_shuffled():
+    """plan is asked once an epoch, with a generator of its own; the epoch's groups come in a shuffled order."""
+    epochs = []
+
+    def plan(epoch, rng):
+        epochs.append(epoch)
+        return [(epoch, k, rng.random()) for k in range(30)]
+
+    group = data.grouped(plan, 30, 4)
+    found = [group(n) for n in range(60)]
+    assert epochs == [0, 1]
+    assert [sorted(k for _, k, _ in part) for part in (found[:30], found[30:])] == [list(range(30))] * 2
+    assert [k for _, k, _ in found[:30]] != [k for _, k, _ in found[30:]] != list(range(30))
+    assert found[0] == data.grouped(plan, 30, 4)(0)
+
+
+# ---- examples
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 200), st.integers(0, 50))
+def test_what_is_held_out_is_the_rest(count, held):
+    """Both parts are in order and make all together; the held-out part is as large as asked, and always the same."""
+    rest, out = data.hold_out(count, held)
+    assert len(out) == min(held, count)
+    assert (rest, out) == (sorted(rest), sorted(out))
+    assert sorted(rest + out) == list(range(count))
+    assert data.hold_out(count, held) == (rest, out)
+
+
+def test_padded_sequences_are_columns():
+    """Each stands at the top of its column, the value below it."""
+    assert data.pad([[1, 2], [], [3]], -1).tolist() == [[1, -1, 3], [2, -1, -1]]
+    assert data.pad([]).shape == (0, 0)
+    assert data.pad([[], []]).shape == (0, 2)

@@ -1,14 +1,15 @@
-"""Batches as functions of their number, so that the only state of a stream of data is a number.
+"""Which examples make batch n: a function of n, so that the only state of a stream of data is a number.
 
-Batch n of b rows and the two batches 2n and 2n + 1 of b / 2 rows hold the same rows in the same order: accumulating
-gradients, more processes and larger batches see the same data.
+Batch n of b rows and the two batches 2n and 2n + 1 of b / 2 rows of `shuffled` and `streams` hold the same rows in the
+same order: accumulating gradients, more processes and larger batches see the same data.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from gated._check import want, within
 
-__all__ = ["Chunk", "shuffled", "streams"]
+__all__ = ["Chunk", "bucketed", "grouped", "hold_out", "pad", "shuffled", "split", "streams"]
 
 
 def shuffled(count: int, batch: int, seed: int = 0) -> Callable[[int], Int64[Tensor, " B"]]:
@@ -75,3 +76,85 @@ def streams(sequence: Shaped[Tensor, "N ..."], batch: int, k: int, parts: int = 
         return Chunk(table[low:high, mine], table[low + 1 : high + 1, mine], piece == 0)
 
     return chunk
+
+
+# ---- batches of like length
+
+
+def bucketed(
+    lengths: Any, budget: int, seed: int = 0, jitter: float = 0.0, redraw: Callable[[int], Any] | None = None
+) -> tuple[Callable[[int], Int64[np.ndarray, " B"]], int]:
+    """Endless epochs in batches of like length: n -> the indices of batch n, and how many batches make an epoch.
+
+    lengths  [N], or [N, k], of which the first counts and the others order equals
+    budget   of a batch: its longest length times its examples, unless it is one example alone
+    jitter   by which an epoch may misjudge a length, so that the same examples do not always meet
+    redraw   epoch -> the lengths in that epoch, where they change
+
+    Batches are cut by `lengths`, so that every epoch has as many; order and jitter follow from `seed` and the epoch.
+    """
+    lengths = _table(lengths)
+    ends = _cuts(np.sort(lengths[:, 0]), budget)
+
+    def plan(epoch: int, rng: np.random.Generator) -> list[np.ndarray]:
+        own = lengths if redraw is None else _table(redraw(epoch))
+        order = np.lexsort((own + rng.uniform(0, jitter, (len(own), 1))).T[::-1])
+        return [order[low:high] for low, high in itertools.pairwise(ends)]
+
+    return grouped(plan, len(ends) - 1, seed), len(ends) - 1
+
+
+def grouped(
+    plan: Callable[[int, np.random.Generator], Sequence[Any]], count: int, seed: int = 0
+) -> Callable[[int], Any]:
+    """Endless epochs of `count` groups, shuffled: n -> group n. plan(epoch, generator) gives the groups of an epoch."""
+
+    @functools.lru_cache(maxsize=2)
+    def groups(epoch: int) -> tuple[Sequence[Any], np.ndarray]:
+        rng = np.random.default_rng((seed, epoch))
+        return plan(epoch, rng), rng.permutation(count)
+
+    def group(n: int) -> Any:
+        found, order = groups(n // count)
+        return found[order[n % count]]
+
+    return group
+
+
+def split(lengths: Any, budget: int) -> list[Int64[np.ndarray, " B"]]:
+    """All examples once, in batches of like length, short ones first: the indices of each; see `bucketed`."""
+    lengths = _table(lengths)
+    order = np.lexsort(lengths.T[::-1])
+    return [order[low:high] for low, high in itertools.pairwise(_cuts(lengths[order, 0], budget))]
+
+
+def _table(lengths: Any) -> np.ndarray:
+    lengths = np.asarray(lengths)
+    return lengths[:, None] if lengths.ndim == 1 else lengths
+
+
+def _cuts(lengths: np.ndarray, budget: int) -> list[int]:
+    """Where to cut rows that rise in length, so that none of the batches takes more than the budget."""
+    ends, first = [0], 0
+    for row, length in enumerate(lengths):
+        if row > first and length * (row + 1 - first) > budget:
+            ends.append(row)
+            first = row
+    return [*ends, len(lengths)]
+
+
+# ---- examples
+
+
+def hold_out(count: int, held: int) -> tuple[list[int], list[int]]:
+    """The indices of `count` examples without `held` of them, and these, in order: the same ones for every seed."""
+    order = np.random.default_rng(0).permutation(count)
+    return sorted(order[held:].tolist()), sorted(order[:held].tolist())
+
+
+def pad(sequences: Sequence[Sequence[int]], value: int = 0) -> Int64[Tensor, "T B"]:
+    """Sequences as columns, `value` below their ends."""
+    out = np.full((max(map(len, sequences), default=0), len(sequences)), value, np.int64)
+    for column, sequence in enumerate(sequences):
+        out[: len(sequence), column] = sequence
+    return torch.from_numpy(out)

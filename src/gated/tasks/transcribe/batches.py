@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,17 +12,18 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from gated import data
 from gated.tasks.transcribe import augment
 from gated.tasks.transcribe.augment import inside
 from gated.tasks.transcribe.fbank import PRIOR, STILL
 from gated.tasks.transcribe.warp import warp
 
-JITTER = 0.07  # of a length, by which a pass may misjudge it, so that the same examples do not always meet
+JITTER = 0.07  # of a length, by which an epoch may misjudge it, so that the same examples do not always meet
 GAP = 25  # frames between joined examples of sound, at most; of print, columns
 HUSH = 6.0  # nepers of energy by which a gap may be softer than the softest frames beside it
 DEAD = (-16.0, -9.0)  # log energy of gaps that know nothing of what is beside them
 SPARE = 2.5  # budgets that a batch may take with its padding
-GROW = 4  # passes until one more example may be joined: a network that is to part words must have met some
+GROW = 4  # epochs until one more example may be joined: a network that is to part words must have met some
 
 
 class Example(NamedTuple):
@@ -59,7 +59,7 @@ class Manner:
 def bucketed(
     examples: Sequence[Example], budget: int, manner: Manner, seed: int = 0
 ) -> tuple[Callable[[int], Batch], int]:
-    """n -> batch n, and how many batches make a pass over all the examples.
+    """n -> batch n, and how many batches make an epoch.
 
     A batch has about `budget` frames, of examples of like length, and with its padding no more than some times as many
     if it is not one example. Batch n is a function of n and what was given alone.
@@ -70,21 +70,18 @@ def bucketed(
     more = len(_uneven(np.sort(lengths), _equal(np.sort(lengths), shares), budget)) - 1 - shares
     count = shares + more
 
-    @functools.lru_cache(maxsize=2)
-    def passing(turn: int) -> tuple[list[np.ndarray], np.ndarray]:
-        rng = np.random.default_rng((seed, turn))
-        strings = _strings(speakers, min(manner.join, 1 + turn // GROW), rng)
+    def plan(epoch: int, rng: np.random.Generator) -> list[list[np.ndarray]]:
+        strings = _strings(speakers, min(manner.join, 1 + epoch // GROW), rng)
         sizes = np.array([lengths[string].sum() for string in strings])
         order = np.argsort(sizes * rng.uniform(1 - JITTER, 1 + JITTER, len(sizes)))
         ends = _uneven(sizes[order], _equal(sizes[order], shares), budget, more)
-        return [strings[k] for k in order], np.stack([ends[:-1], ends[1:]])[:, rng.permutation(count)]
+        firsts = np.minimum(ends[:-1], len(strings) - 1)  # with a long example among few, a share may hold none
+        return [[strings[k] for k in order[a : max(b, a + 1)]] for a, b in zip(firsts, ends[1:], strict=True)]
+
+    group = data.grouped(plan, count, seed)
 
     def batch(n: int) -> Batch:
-        strings, cuts = passing(n // count)
-        first, last = cuts[:, n % count]
-        first = min(first, len(strings) - 1)  # with a long example among few, a share may hold none
-        rng = np.random.default_rng((seed, n, 1))
-        return learnt(examples, strings[first : max(last, first + 1)], manner, rng)
+        return learnt(examples, group(n), manner, np.random.default_rng((seed, n, 1)))
 
     return batch, count
 
@@ -147,13 +144,8 @@ def learnt(
 
 def split(xs: Sequence[np.ndarray], budget: int) -> Iterator[tuple[list[int], Tensor, Tensor]]:
     """All of some frames once, in batches of like length: which they are, x and lengths."""
-    order = sorted(range(len(xs)), key=lambda k: xs[k].shape[1])
-    while order:
-        count = 1
-        while count < len(order) and (count + 1) * xs[order[count]].shape[1] <= budget:
-            count += 1
-        mine, order = order[:count], order[count:]
-        yield mine, *pad([xs[k] for k in mine])
+    for mine in data.split([x.shape[1] for x in xs], budget):
+        yield mine.tolist(), *pad([xs[k] for k in mine])
 
 
 def pad(xs: Sequence[np.ndarray]) -> tuple[Float[Tensor, "B R T"], Int64[Tensor, " B"]]:

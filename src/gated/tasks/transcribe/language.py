@@ -12,7 +12,6 @@ stands before the first symbol and after the last. Mikolov et al. 2010; with LST
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import os
@@ -27,7 +26,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from gated import _native, checkpoint, train
+from gated import _native, checkpoint, data, train
 from gated._check import InputError, one_of, option, refuse, settle, want, within
 from gated.layers import LSTM
 from gated.layers.dropout import Dropout
@@ -38,7 +37,7 @@ from gated.tasks.transcribe.alphabet import Alphabet
 HELD, SHARE = 1000, 20  # lines held out, at most, and at most one in so many
 LOOKS = 10  # evaluations in a whole training
 PASSES, LEAST, MOST = 6, 500, 12_000  # over the text; updates
-JITTER = 4.0  # symbols by which a pass may misjudge a length, so that the same lines do not always meet
+JITTER = 4.0  # symbols by which an epoch may misjudge a length, so that the same lines do not always meet
 
 
 @dataclass(frozen=True)
@@ -190,10 +189,9 @@ def learn(
     if out is not None and os.path.exists(out):  # before the work
         checkpoint.claim(out)
     rows, notes = _encoded(lines, alphabet)
-    chosen = set(np.random.default_rng(0).permutation(len(rows))[: min(HELD, len(rows) // SHARE)].tolist())
-    parts = [[row for n, row in enumerate(rows) if (n in chosen) == held] for held in (False, True)]
+    parts = [[rows[n] for n in part] for part in data.hold_out(len(rows), min(HELD, len(rows) // SHARE))]
     pieces, asked = (list(itertools.chain.from_iterable(_cut(row, config.longest) for row in part)) for part in parts)
-    held = [collate([asked[k] for k in some]) for some in _buckets([len(p.after) for p in asked], 4 * config.batch)]
+    held = [collate([asked[k] for k in some]) for some in data.split([len(p.after) for p in asked], 4 * config.batch)]
     symbols = sum(len(piece.after) for piece in pieces)
     steps = config.steps or int(min(max(LEAST, PASSES * symbols / config.batch), MOST))
     low = config.precision == "bf16" or (config.precision == "auto" and _native.bf16())
@@ -282,44 +280,13 @@ def _cut(row: list[int], longest: int) -> Iterator[Piece]:
 
 
 def collate(pieces: Sequence[Piece]) -> Batch:
-    sides = []
-    for k, padding in enumerate((0, -1)):
-        side = np.full((max(len(piece.after) for piece in pieces), len(pieces)), padding, np.int64)
-        for column, piece in enumerate(pieces):
-            side[: len(piece[k]), column] = piece[k]
-        sides.append(torch.from_numpy(side))
-    return Batch(*sides)
+    return Batch(*(data.pad([piece[k] for piece in pieces], value) for k, value in enumerate((0, -1))))
 
 
 def bucketed(pieces: Sequence[Piece], budget: int, seed: int = 0) -> tuple[Callable[[int], Batch], int]:
-    """n -> batch n, and how many batches make one pass: of like length, in another order every pass.
-
-    A batch has about `budget` symbols, padding included. Batch n is a function of n and what was given alone.
-    """
-    lengths = np.array([len(piece.after) for piece in pieces])
-    turn = len(_buckets(lengths, budget))
-
-    @functools.lru_cache(maxsize=2)
-    def passing(epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
-        rng = np.random.default_rng((seed, epoch))
-        return _buckets(lengths, budget, rng.uniform(0, JITTER, len(lengths))), rng.permutation(turn)
-
-    def batch(n: int) -> Batch:
-        buckets, shuffled = passing(n // turn)
-        return collate([pieces[k] for k in buckets[shuffled[n % turn]]])
-
-    return batch, turn
-
-
-def _buckets(lengths: Any, budget: int, noise: Any = 0.0) -> list[np.ndarray]:
-    """Which lines make each batch of a pass; cut by their true lengths, so that every pass has as many batches."""
-    ends, first = [0], 0
-    for row, length in enumerate(np.sort(lengths)):
-        if row > first and length * (row + 1 - first) > budget:
-            ends.append(row)
-            first = row
-    order = np.argsort(np.asarray(lengths) + noise, kind="stable")
-    return [order[low:high] for low, high in itertools.pairwise([*ends, len(order)])]
+    """n -> batch n, of about `budget` symbols, padding included, and how many batches make one epoch."""
+    indices, count = data.bucketed([len(piece.after) for piece in pieces], budget, seed, JITTER)
+    return lambda n: collate([pieces[k] for k in indices(n)]), count
 
 
 # ---- the run folder

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gated import _native, train
+from gated import _native, data, train
 from gated._check import refuse, want
 from gated.tasks.transcribe import alphabet, batches, frames, model, score
 from gated.tasks.transcribe.batches import Example, Manner
@@ -243,11 +243,10 @@ def recipe(config: Config, how: Frames, symbols: int, xs: Sequence[np.ndarray]) 
 
 
 def _part(count: int, share: float) -> tuple[list[int], list[int]]:
-    """Which examples to learn from, and which to hold out: the same ones for every seed."""
+    """Which examples to learn from, and which to hold out."""
     some = min(HELD, round(count * share))
-    order = np.random.default_rng(0).permutation(count)
     want(count > some, "data", "an example to learn from", f"{count}, of which {some} held out")
-    return sorted(order[some:].tolist()), sorted(order[:some].tolist())
+    return data.hold_out(count, some)
 
 
 def describe(learnt: Learnt, metrics: dict[str, Any]) -> list[str]:

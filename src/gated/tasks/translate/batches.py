@@ -1,9 +1,8 @@
-"""Which sentences make batch n: of like length, so that little is padding, and in another order every pass."""
+"""Which sentences make batch n: of like length, so that little is padding, and in another order every epoch."""
 
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,11 +11,12 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from gated import data
 from gated.tasks.translate.tokens import BEGIN, END, PAD
 
 Rows = Sequence[Sequence[Sequence[int]]]  # two sides of as many sentences of tokens
 
-JITTER = 2.0  # words by which a pass may misjudge a length, so that the same sentences do not always meet
+JITTER = 2.0  # words by which an epoch may misjudge a length, so that the same sentences do not always meet
 
 
 class Batch(NamedTuple):
@@ -31,60 +31,33 @@ class Batch(NamedTuple):
 def collate(source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> Batch:
     """Sentences as a batch."""
     lengths = torch.tensor([len(s) for s in source])
-    before = pad([[BEGIN, *t] for t in target])
-    return Batch(pad(source), lengths, before, pad([[*t, END] for t in target]))
-
-
-def pad(sequences: Sequence[Sequence[int]]) -> Int64[Tensor, "T B"]:
-    """Sequences as columns."""
-    out = np.full((max(map(len, sequences), default=0), len(sequences)), PAD, np.int64)
-    for column, sequence in enumerate(sequences):
-        out[: len(sequence), column] = sequence
-    return torch.from_numpy(out)
-
-
-def cuts(lengths: np.ndarray, budget: int) -> np.ndarray:
-    """Where to cut rows that rise in length, so that no batch has over `budget` tokens with its padding."""
-    ends, first = [0], 0
-    for row, length in enumerate(lengths):
-        if row > first and length * (row + 1 - first) > budget:
-            ends.append(row)
-            first = row
-    return np.array([*ends, len(lengths)])
+    sides = (source, [[BEGIN, *t] for t in target], [[*t, END] for t in target])
+    tokens, before, after = (data.pad(side, PAD) for side in sides)
+    return Batch(tokens, lengths, before, after)
 
 
 def bucketed(
     sides: Rows, budget: int, seed: int = 0, cut: Callable[[int], Rows] | None = None
 ) -> tuple[Callable[[int], Batch], int]:
-    """n -> batch n, and how many batches make one pass over all the pairs.
+    """n -> batch n, and how many batches make one epoch.
 
     sides: the source's and the target's tokens. A batch has about `budget` tokens of the longer side, padding included.
-    cut(pass): the same sentences for this pass, in other tokens. Batch n is a function of n and what was given alone.
+    cut(epoch): the same sentences for this epoch, in other tokens. Batch n is a function of n and what was given alone.
     """
-    ends = cuts(np.sort(_sizes(sides)[:, 0]), budget)
-
-    @functools.lru_cache(maxsize=2)
-    def passing(turn: int) -> tuple[Rows, np.ndarray, np.ndarray]:
-        rows, rng = sides if cut is None else cut(turn), np.random.default_rng((seed, turn))
-        noisy = _sizes(rows) + rng.uniform(0, JITTER, (len(rows[0]), 1))
-        return rows, np.lexsort((noisy[:, 1], noisy[:, 0])), rng.permutation(len(ends) - 1)
+    rows = functools.lru_cache(maxsize=2)(cut or (lambda epoch: sides))
+    redraw = None if cut is None else lambda epoch: _sizes(rows(epoch))
+    indices, count = data.bucketed(_sizes(sides), budget, seed, JITTER, redraw)
 
     def batch(n: int) -> Batch:
-        (source, target), order, shuffled = passing(n // (len(ends) - 1))
-        k = shuffled[n % (len(ends) - 1)]
-        mine = order[ends[k] : ends[k + 1]]
-        return collate([source[i] for i in mine], [target[i] for i in mine])
+        return collate(*([side[i] for i in indices(n)] for side in rows(n // count)))
 
-    return batch, len(ends) - 1
+    return batch, count
 
 
 def split(sides: Rows, budget: int) -> Iterator[Batch]:
     """All the pairs once, in batches of like length."""
-    sizes = _sizes(sides)
-    order = np.lexsort((sizes[:, 1], sizes[:, 0]))
-    ends = cuts(sizes[order, 0], budget)
-    for low, high in itertools.pairwise(ends):
-        yield collate(*([side[i] for i in order[low:high]] for side in sides))
+    for mine in data.split(_sizes(sides), budget):
+        yield collate(*([side[i] for i in mine] for side in sides))
 
 
 def to(batch: Batch, device: torch.device) -> Batch:

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from gated import _native, train
+from gated import _native, data, train
 from gated._check import want
 from gated.tasks.translate import batches, model, score, tokens
 from gated.tasks.translate.config import Config
@@ -167,18 +165,17 @@ def recipe(config: Config, pairs: int, sides: Sequence[Tokens], words: int) -> t
 
 
 def _part(pairs: Pairs) -> tuple[Pairs, Pairs]:
-    """The pairs without some, and these: the same ones for every seed, so that runs of several seeds share tokens."""
-    count, target = len(pairs), pairs.target or []
-    chosen = set(np.random.default_rng(0).permutation(count)[: min(HELD, count // SHARE)].tolist())
+    """The pairs without some, and these."""
+    count = len(pairs)
+    parts = data.hold_out(count, min(HELD, count // SHARE))
     todo = f"With so few give validation data; one pair in {SHARE} is held out."
-    want(len(chosen) > 0, pairs.where, f"at least {SHARE} pairs", count, todo)
+    want(len(parts[1]) > 0, pairs.where, f"at least {SHARE} pairs", count, todo)
 
-    def those(held: bool) -> Pairs:
-        mine = [n for n in range(count) if (n in chosen) == held]
-        parts = [[side[n] for n in mine] for side in (pairs.source, target)]
-        return Pairs(*parts, where=pairs.where, lines=[pairs.lines[n] for n in mine], notes=[])
+    def those(part: list[int]) -> Pairs:
+        sides = [[side[n] for n in part] for side in both(pairs)]
+        return Pairs(*sides, where=pairs.where, lines=[pairs.lines[n] for n in part], notes=[])
 
-    return those(False), those(True)
+    return those(parts[0]), those(parts[1])
 
 
 def _tokens(lines: Sequence[str], config: Config, sentinels: Sequence[str]) -> Tokens:

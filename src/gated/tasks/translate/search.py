@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from gated import decode
+from gated import data, decode
 from gated._check import option, settle, want, within
-from gated.tasks.translate import batches, model
+from gated.tasks.translate import model
 from gated.tasks.translate.model import Learnt
 from gated.tasks.translate.placeholders import SENTINELS, mask, repair, unmask
 from gated.tasks.translate.tokens import BEGIN, END, PAD, UNK, Tokens, normal
@@ -119,7 +119,7 @@ def _search(
         one.network.eval()
     device = next(learnt[0].network.parameters()).device
     lengths = torch.tensor([len(ids) for ids in sources])
-    source = batches.pad(sources).to(device)
+    source = data.pad(sources, PAD).to(device)
     begun = [model.begin(one.network, source, lengths.to(device)) for one in learnt]
     steps = [functools.partial(model.step, one.network) for one in learnt]
     step = steps[0] if len(steps) == 1 else decode.ensemble(steps)

@@ -1,9 +1,9 @@
-"""A cell of one's own: three lines of equations, at native speed, with its gate in sight.
+"""A custom cell: three lines of equations, trained at native speed, with its gate printed.
 
     python examples/own_cell.py
 
-Numbers pass by, and some are marked; at the end the layer shall say which marked one came last. It has to keep a number
-over the unmarked ones and to drop it at the next mark, and the gate f shows whether it does.
+The input is a sequence of numbers, some of them marked; the target is the last marked number. The layer must keep a
+number over the unmarked steps and replace it at the next mark. The gate f shows whether it does.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from gated.cells import sigmoid, tanh
 
 @gated.cell(gates="f g", states="h", vectors="a", keep="f")
 def minimal(z, s, p):
-    """A gated unit with one gate, which keeps or writes, and sees the memory that it guards."""
+    """A unit with one gate, which keeps or writes and has a peephole to the state."""
     f = sigmoid(z.f + p.a * s.h)
     h = f * s.h + (1 - f) * tanh(z.g)
     return dict(h=h, f=f)
 
 
 def draw(T: int, B: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """x (T, B, 2): numbers from -1 to 1, and which are marked; the last marked one of each sequence (B,)."""
+    """x (T, B, 2): numbers in [-1, 1], and marks; target (B,): the last marked number of each sequence."""
     value, mark = torch.rand(T, B) * 2 - 1, torch.rand(T, B) < 0.1
     mark[0] = True
     last = T - 1 - mark.flip(0).int().argmax(0)
     return torch.stack([value, mark.float()], -1), value.gather(0, last[None])[0]
 
 
-def learn(layer: gated.Recurrent, head: torch.nn.Linear, steps: int, T: int, B: int) -> list[float]:
-    """Mean square errors, step by step."""
+def train(layer: gated.Recurrent, head: torch.nn.Linear, steps: int, T: int, B: int) -> list[float]:
+    """The mean square error of every step."""
     adam = torch.optim.Adam([*layer.parameters(), *head.parameters()], lr=1e-2)
     losses = []
     for _ in range(steps):
@@ -49,10 +49,10 @@ def learn(layer: gated.Recurrent, head: torch.nn.Linear, steps: int, T: int, B: 
     return losses
 
 
-def milliseconds(path: str, rounds: int) -> float:
-    """Of one pass forward and backward at a size that people train: the median, after one that does not count."""
+def milliseconds(path: str, repeats: int) -> float:
+    """Median time of a forward and backward pass at a typical size, after one warm-up pass."""
     layer, x, times = gated.Recurrent(minimal, 32, 64, path=path), torch.randn(100, 32, 32), []
-    for _ in range(rounds + 1):
+    for _ in range(repeats + 1):
         begin = perf_counter()
         layer(x)[0].sum().backward()
         times.append(1e3 * (perf_counter() - begin))
@@ -67,17 +67,17 @@ def main() -> None:
     print(f"path    {layer.explain(x)}")
 
     begin = perf_counter()
-    losses = learn(layer, head, steps, T, B)
-    took = perf_counter() - begin
+    losses = train(layer, head, steps, T, B)
+    seconds = perf_counter() - begin
     before, after = mean(losses[:20]), mean(losses[-20:])
-    print(f"error   {before:.3f} at first, {after:.3f} after {steps} steps, {took:.1f} s")
+    print(f"error   {before:.3f} at first, {after:.3f} after {steps} steps, {seconds:.1f} s")
 
     with torch.no_grad():
         _, _, trace = layer(x, trace=True)
     f, marked = trace[0][0]["f"], x[..., 1] > 0  # layer 0, forwards: (T, B, H)
     k = int(head.weight[0].abs().argmax())
-    kept, written = f[~marked][:, k].mean(), f[marked][:, k].mean()
-    print(f"gate f  of the unit most listened to: {written:.2f} where a number is marked, {kept:.2f} where none is")
+    at_marks, elsewhere = f[marked][:, k].mean(), f[~marked][:, k].mean()
+    print(f"gate f  of the unit with the largest output weight: {at_marks:.2f} at marks, {elsewhere:.2f} elsewhere")
 
     native, loop = milliseconds("native", 20), milliseconds("loop", 5)
     print(f"speed   {native:.1f} ms forward and backward, {loop:.1f} ms by the loop: {loop / native:.0f} times")

@@ -1,8 +1,8 @@
-"""The pictures of docs/memory.md: what an LSTM remembers that learnt to add two numbers, 50 to 110 steps later.
+"""The pictures of docs/memory.md: the memory of an LSTM trained to add two numbers, given 50 to 110 steps before.
 
     python examples/remember.py [--out docs]
 
-It learns for some seconds, then asks `gated.probe`; numbers are printed, pictures are drawn from them.
+The script trains for some seconds, inspects the network with `gated.probe`, prints the numbers and draws the pictures.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ STYLE = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "text.color": INK,
     "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "legend.frameon": False,
 }  # fmt: skip
-UNITS = 2  # that are drawn
+UNITS = 2  # units drawn
 
 
-def learnt(seed: int) -> tuple[problems.Problem, Any, Any]:
-    """The problem, a network that solved it, and one that has just begun."""
+def solve_adding(seed: int) -> tuple[problems.Problem, Any, Any]:
+    """The problem, a network that solved it, and one after a single update."""
     problem = problems.Adding(100)
     fresh = solve(problem, "lstm", seed=seed, cap=8).net
     solved = solve(problem, "lstm", seed=seed)
@@ -37,23 +37,23 @@ def learnt(seed: int) -> tuple[problems.Problem, Any, Any]:
     return problem, solved.net.eval(), fresh.eval()
 
 
-def carriers(way: probe.Way, marks: Sequence[int]) -> list[int]:
-    """The units whose last cell was written at the marks more than elsewhere, most first."""
+def rank_units(way: probe.Way, marks: Sequence[int]) -> list[int]:
+    """The units with the largest share of the final cell written at the marks, in descending order."""
     kept = probe.kept(way)
     parts = np.abs(probe.shares(kept.keep, kept.write, len(kept.keep) - 1))  # (T + 1, H)
     size = np.abs(way.values["c"][-1].numpy())
     return list(np.argsort(-parts[list(marks)].sum(0) / parts.sum(0) * np.minimum(size, 1)))[:UNITS]
 
 
-def gates(way: probe.Way, x: np.ndarray, marks: Sequence[int], units: Sequence[int], path: Path) -> None:
-    """The numbers read, and i, f, c of the units; the marks run through all of them."""
+def draw_gates(way: probe.Way, x: np.ndarray, marks: Sequence[int], units: Sequence[int], path: Path) -> None:
+    """The input numbers, and i, f, c of the units; vertical lines are the marks."""
     figure, rows = plt.subplots(
         1 + 3 * len(units), 1, sharex=True, figsize=(8, 5.6), height_ratios=[1.4] + [1] * 3 * len(units)
     )
     steps = np.arange(len(x))
     rows[0].vlines(steps, 0, x[:, 0], color=GREY, lw=1)
     rows[0].vlines(list(marks), 0, x[list(marks), 0], color=ORANGE, lw=2.5)
-    rows[0].set_ylabel("read", rotation=0, ha="right", va="center")
+    rows[0].set_ylabel("input", rotation=0, ha="right", va="center")
     for row, (unit, name) in zip(rows[1:], ((u, n) for u in units for n in "ifc"), strict=True):
         row.plot(way.values[name][:, unit].numpy(), color=BLUE if name == "c" else INK, lw=1.2)
         row.set_ylabel(f"{name}  unit {unit}", rotation=0, ha="right", va="center")
@@ -66,8 +66,8 @@ def gates(way: probe.Way, x: np.ndarray, marks: Sequence[int], units: Sequence[i
     save(figure, path)
 
 
-def written(way: probe.Way, marks: Sequence[int], units: Sequence[int], path: Path) -> None:
-    """What the cells hold at the end, by the step at which it was written."""
+def draw_shares(way: probe.Way, marks: Sequence[int], units: Sequence[int], path: Path) -> None:
+    """The content of the final cells, by the step at which it was written."""
     kept = probe.kept(way)
     parts = probe.shares(kept.keep, kept.write, len(kept.keep) - 1)[:-1]
     figure, rows = plt.subplots(len(units), 1, sharex=True, figsize=(8, 1.5 * len(units) + 0.5), squeeze=False)
@@ -75,18 +75,18 @@ def written(way: probe.Way, marks: Sequence[int], units: Sequence[int], path: Pa
         colours = [ORANGE if step in marks else GREY for step in range(len(parts))]
         row.bar(np.arange(len(parts)), parts[:, unit], color=colours, width=1)
         row.set_ylabel(f"share of c\nunit {unit}", rotation=0, ha="right", va="center")
-        told = parts[list(marks), unit].sum() / parts[:, unit].sum()
-        print(f"unit {unit}: the two marked steps wrote {100 * told:.0f} % of what its cell holds at the end")
+        share = parts[list(marks), unit].sum() / parts[:, unit].sum()
+        print(f"unit {unit}: the two marked steps wrote {100 * share:.0f} % of its final cell")
     rows[-1, 0].set_xlabel("step at which it was written")
     save(figure, path)
 
 
-def lives(before: np.ndarray, after: np.ndarray, path: Path) -> None:
+def draw_half_lives(before: np.ndarray, after: np.ndarray, path: Path) -> None:
     """Half-lives of all units, sorted, before training and after."""
     figure, row = plt.subplots(figsize=(8, 2.8))
-    for name, found, colour in (("before training", before, GREY), ("after", after, BLUE)):
-        row.plot(np.sort(found)[::-1], "o-", ms=3, lw=1, color=colour, label=name)
-        print(f"{name}: half of the units have a half-life of {np.median(found):.0f} steps or more")
+    for name, values, colour in (("before training", before, GREY), ("after", after, BLUE)):
+        row.plot(np.sort(values)[::-1], "o-", ms=3, lw=1, color=colour, label=name)
+        print(f"{name}: half of the units have a half-life of {np.median(values):.0f} steps or more")
     row.set_yscale("log")
     row.set_xlabel("units, sorted")
     row.set_ylabel("half-life, steps")
@@ -94,17 +94,17 @@ def lives(before: np.ndarray, after: np.ndarray, path: Path) -> None:
     save(figure, path)
 
 
-def flows(found: Sequence[Any], path: Path) -> None:
-    """‖∂L_t/∂s‖ against the lag: of the state that keeps most, h of an RNN and a GRU, c of an LSTM."""
+def draw_flows(flows: Sequence[Any], path: Path) -> None:
+    """‖∂L_t/∂s‖ against the lag, of the state that keeps most: h of an RNN and a GRU, c of an LSTM."""
     figure, row = plt.subplots(figsize=(8, 3.2))
-    for flow, colour, dash in zip(found, (BLUE, BLUE, ORANGE, GREEN, GREY), "-:---", strict=True):
+    for flow, colour, dash in zip(flows, (BLUE, BLUE, ORANGE, GREEN, GREY), "-:---", strict=True):
         norm = flow.norms.get("c", flow.norms["h"])
         row.plot(flow.lags, norm / norm[0], color=colour, ls=dash, label=f"{flow.name}: {flow.said}")
         print(f"{flow.name}: {flow.said}")
     row.set_yscale("log")
     row.set_ylim(1e-12, 3)
     row.set_xlabel("lag t − s, steps")
-    row.set_ylabel("gradient left")
+    row.set_ylabel("gradient norm, relative")
     row.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1.0))
     save(figure, path)
 
@@ -116,23 +116,23 @@ def save(figure: Any, path: Path) -> None:
 
 
 def main(out: Path, seed: int = 0) -> None:
-    problem, net, fresh = learnt(seed)
+    problem, net, fresh = solve_adding(seed)
     batch = problem.batch(np.random.default_rng(1), 16)
     marked = [np.flatnonzero(batch.x[:, b, 1] == 1).tolist() for b in range(16)]
-    b = max(range(16), key=lambda b: np.ptp(marked[b]) if len(marked[b]) == 2 else 0)  # the two farthest apart
+    b = max(range(16), key=lambda b: np.ptp(marked[b]) if len(marked[b]) == 2 else 0)  # marks farthest apart
     marks, x = marked[b], batch.x[: int(batch.lengths[b]), b].numpy()
     way = probe.gates(net.layer, batch.x[:, b : b + 1], lengths=batch.lengths[b : b + 1])[0]
-    units = carriers(way, marks)
+    units = rank_units(way, marks)
     out.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
-        gates(way, x, marks, units, out / "memory-gates.png")
-        written(way, marks, units, out / "memory-written.png")
+        draw_gates(way, x, marks, units, out / "memory-gates.png")
+        draw_shares(way, marks, units, out / "memory-written.png")
         halves = [probe.half_lives(n.layer, batch.x, lengths=batch.lengths)[0].half_life for n in (fresh, net)]
-        lives(*halves, out / "memory-half-lives.png")
+        draw_half_lives(*halves, out / "memory-half-lives.png")
         after, *others = probe.flow(net.layer, batch.x, lengths=batch.lengths)
         before = probe.flow(fresh.layer, batch.x, lengths=batch.lengths)[0]
         named = [replace(after, name="after training"), replace(before, name="before training")]
-        flows([*named, *others], out / "memory-gradient.png")
+        draw_flows([*named, *others], out / "memory-gradient.png")
 
 
 if __name__ == "__main__":

@@ -92,6 +92,7 @@ def desk(tmp_path_factory):
     (folder / "page/00001.png").rename(folder / "page/1.png")
     (folder / "page/00001.gt.txt").rename(folder / "page/1.gt.txt")
     (folder / "book.txt").write_text("".join(f"{text}\n" for _, text in typeset.lines(30, seed=2)))
+    (folder / "docs").symlink_to(ROOT / "docs")  # pages name themselves in what they print
     return folder
 
 
@@ -129,13 +130,18 @@ def test_every_kind_of_block_is_known(page):
     """A block is sh, python, or text after a block that prints it: nothing stands on a page that no test looks at."""
     found = blocks(page)
     for before, block in zip([None, *found], found, strict=False):
-        assert block.kind in ({"sh", "python", "text"} if page.name == "README.md" else {"python", "text"})
+        assert block.kind in {"sh", "python", "text"}
         assert block.kind != "text" or (before and before.kind in ("python", "sh")), f"{page.name}:{block.line}"
 
 
 @pytest.mark.parametrize("block", [block.text for block in BLOCKS if block.kind == "sh"])
 def test_shell_blocks_run(block, desk):
-    """Every `make` target exists, and every `gated` command ends well."""
+    """Every `make` target exists, and every `gated` command of the README ends well."""
+    shell(block, desk)
+
+
+def shell(block: str, desk: Path) -> None:
+    """Run the commands of a block in a folder."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for line in commands(block):
         words = shlex.split(line, comments=True)
@@ -160,13 +166,15 @@ def test_python_blocks_run(block, desk, monkeypatch):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_pages_run(page, monkeypatch):
-    """The Python blocks of a page of docs/ run one after another, and print what the page says that they print."""
-    monkeypatch.chdir(ROOT)
+def test_pages_run(page, desk, monkeypatch):
+    """The blocks of a page of docs/ run one after another, and the Python blocks print what the page says."""
+    monkeypatch.chdir(desk)
     names = {"__name__": "__main__"}
     for block in blocks(page):
         if block.kind == "python":
-            run(block, page, names)
+            run(block._replace(text=hurried(block.text)), page, names)
+        elif block.kind == "sh":
+            shell(block.text, desk)
 
 
 def test_the_example_of_an_own_cell():
@@ -203,7 +211,13 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     told = {re.sub(r"[\d.,–]+", "#", " ".join(line.split())) for line in done.stderr.splitlines()}
-    shown = next(block.text for block in BLOCKS if block.kind == "text")
-    for line in filter(str.strip, shown.splitlines()):
+    shown = [
+        block.prints
+        for page in (ROOT / "README.md", ROOT / "docs/forecast.md")
+        for block in blocks(page)
+        if block.kind == "sh" and block.prints is not None and "make demo" in block.text
+    ]
+    assert len(shown) == 2
+    for line in filter(str.strip, "".join(shown).splitlines()):
         assert re.sub(r"[\d.,–]+", "#", " ".join(line.split())) in told
     assert {"report.png", "report.html"} <= {path.name for path in (tmp_path / "demo").iterdir()}

@@ -165,6 +165,7 @@ def test_python_blocks_run(block, desk, monkeypatch):
     run(block._replace(text=hurried(block.text)), ROOT / "README.md", {"__name__": "__main__"})
 
 
+@pytest.mark.timeout(600)  # a page trains several runs, one after another
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_run(page, desk, monkeypatch):
     """The blocks of a page of docs/ run one after another, and the Python blocks print what the page says."""

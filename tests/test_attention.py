@@ -12,6 +12,7 @@ from gated.layers import GRU, LSTM, Attention, Decoder
 from gated.layers.dropout import Dropout, dropout
 from gated.layers.output import cross_entropy
 from gated.layers.seq2seq import State
+from made.layers import close
 
 DOUBLE = dict(dtype=torch.float64)
 SCORES = ("additive", "dot", "general")
@@ -28,10 +29,6 @@ def attention(score, coverage=0, width=6):
 
 def data(T=4, B=3, S=5, width=6):
     return torch.randn(T, B, 6, **DOUBLE), torch.randn(S, B, width, **DOUBLE)
-
-
-def close(a, b):
-    torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-12)
 
 
 @scores

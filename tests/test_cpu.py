@@ -18,28 +18,12 @@ from torch.utils.checkpoint import checkpoint
 
 from gated import InputError, _native
 from gated.layers import GRU, LSTM, RNN
+from made.layers import NOISY, VARIANTS, close, parts
 
 scan = torch.ops.gated.scan.default
-KINDS = {
-    "LSTM": lambda **how: LSTM(3, 4, **how),
-    "GRU": lambda **how: GRU(3, 4, **how),
-    "RNN": lambda **how: RNN(3, 4, **how),
-    "all at once": lambda **how: LSTM(3, 4, peephole=True, coupled=True, proj_size=2, layer_norm=True, **how),
-    "noisy": lambda **how: GRU(3, 4, reset="before", zoneout=0.2, recurrent_dropout=0.3, **how),
-}
+KINDS = {kind: (VARIANTS | NOISY)[kind] for kind in ("LSTM", "GRU", "RNN", "all at once", "reset before, noisy")}
 kinds = pytest.mark.parametrize("kind", KINDS)
 DOUBLE = dict(dtype=torch.float64, path="native")
-
-
-def close(a, b, tolerance=1e-12):
-    torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
-
-
-def parts(result):
-    """Every tensor of a result."""
-    if isinstance(result, torch.Tensor):
-        return [result]
-    return [t for part in (result.values() if isinstance(result, dict) else result) for t in parts(part)]
 
 
 def twin(layer):
@@ -53,7 +37,7 @@ def twin(layer):
 @pytest.mark.parametrize("how", ["plain", "states", "lengths and trace"])
 def test_the_operator_passes_torchs_own_checks(kind, how):
     """Schema, autograd registration, fake tensors and tracing with dynamic shapes, forward and backward."""
-    layer = KINDS[kind](bidirectional=True)
+    layer = KINDS[kind](3, 4, bidirectional=True)
     x, recipe = torch.randn(5, 2, 3, requires_grad=True), layer.recipe
     states = [torch.randn(2, 2, w, requires_grad=True) for w in layer.widths[0].values()] if how == "states" else []
     lengths, keep = (torch.tensor([5, 2]), recipe.keep) if how == "lengths and trace" else (None, ())
@@ -188,7 +172,7 @@ def test_autocast_is_torch_nns(layer):
 @kinds
 def test_second_derivatives_are_the_definitions(kind):
     """First and second derivatives agree with finite differences, for input, states and parameters."""
-    layer = KINDS[kind](**DOUBLE)
+    layer = KINDS[kind](3, 4, **DOUBLE)
     many = len(layer.cell.states)
     names = [name for name, _ in layer.named_parameters()]
     state = [torch.randn(1, 2, w, dtype=torch.float64, requires_grad=True) for w in layer.widths[0].values()]
@@ -236,7 +220,7 @@ def test_a_sequence_without_a_step_has_no_gradient_but_its_states():
 @kinds
 def test_any_part_of_the_result_may_make_the_loss(kind):
     """Backward through the output alone, a state alone, a trace alone, twice with retain_graph: the definition's."""
-    layer = KINDS[kind](bidirectional=True, **DOUBLE)
+    layer = KINDS[kind](3, 4, bidirectional=True, **DOUBLE)
     x = torch.randn(4, 3, 3, dtype=torch.float64, requires_grad=True)
     runs = []
     for path in ("native", "loop"):
@@ -306,7 +290,7 @@ def test_memory_that_torch_hands_out_dirty_changes_nothing():
     x = torch.randn(5, 3, 3, dtype=torch.float64, requires_grad=True)
     for make in KINDS.values():
         for how, options in (({}, {}), ({}, dict(lengths=[5, 0, 2], trace=True)), (dict(recompute=2), {})):
-            layer, found = make(bidirectional=True, **how, **DOUBLE), []
+            layer, found = make(3, 4, bidirectional=True, **how, **DOUBLE), []
             for poison in (False, True):
                 torch.use_deterministic_algorithms(poison)  # fills what torch.empty gives
                 try:
@@ -326,7 +310,7 @@ def test_memory_that_torch_hands_out_dirty_changes_nothing():
 def test_recomputing_changes_memory_and_nothing_else(kind, recompute):
     """Values and gradients are those without, with lengths, states, noise and both directions."""
     x = torch.randn(10, 3, 3, dtype=torch.float64, requires_grad=True)
-    layer, found = KINDS[kind](bidirectional=True, **DOUBLE), []
+    layer, found = KINDS[kind](3, 4, bidirectional=True, **DOUBLE), []
     state = [torch.randn(2, 3, w, dtype=torch.float64, requires_grad=True) for w in layer.widths[0].values()]
     for how in (False, recompute):
         layer.recompute = how
@@ -447,7 +431,7 @@ def test_inference_mode_keeps_nothing():
 @kinds
 def test_bfloat16_products_are_near_and_states_stay_wide(kind):
     """precision="bfloat16" gives float32 results and gradients, near the full ones and not equal to them."""
-    layer = KINDS[kind](bidirectional=True, path="native").train(kind != "noisy")
+    layer = KINDS[kind](3, 4, bidirectional=True, path="native").train(kind != "reset before, noisy")
     x, found = torch.randn(20, 6, 3, requires_grad=True), []
     for precision in ("float32", "bfloat16"):
         layer.precision = precision

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctc_worlds import SEEDS, SIZES, SPACE, SYMBOLS, Fixed, few, loss, orderly, spoken, texts, world
 from gated._check import InputError
 from gated.decode import ctc, ngram, scorer
+from made.ctc import SEEDS, SIZES, SPACE, SYMBOLS, Fixed, few, loss, orderly, spoken, texts, world
 
 # ---- probabilities
 

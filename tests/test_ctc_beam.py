@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctc_worlds import SEEDS, SIZES, SPACE, SYMBOLS, WIDE, Fixed, few, orderly, ranked, same, spoken, world
 from gated.decode import ctc, ngram, scorer
+from made.ctc import SEEDS, SIZES, SPACE, SYMBOLS, WIDE, Fixed, few, orderly, ranked, same, spoken, world
 
 # ---- the beam
 

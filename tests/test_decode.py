@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gated.decode import Rules, beam, greedy
-from small_steps import (
+from made.steps import (
     BEGIN,
     END,
     FIVE,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gated._check import InputError
 from gated.decode import Hypothesis, Rules, beam, ensemble, greedy, sample
 from gated.decode.pick import draw, topk
-from small_steps import (
+from made.steps import (
     BEGIN,
     END,
     FIVE,

@@ -4,20 +4,7 @@ import pytest
 import torch
 
 from gated.layers import GRU, LSTM, RNN
-
-
-def close(a, b, tolerance=1e-12):
-    torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
-
-
-def put(layer, gate, bias):
-    """Hold a gate at σ(bias) or tanh(bias): zero weights, the whole bias in bias_ih."""
-    H, gates = layer.sizes[0], layer.cell.gates
-    rows = slice(gates.index(gate) * H, (gates.index(gate) + 1) * H)
-    with torch.no_grad():
-        for name in ("weight_ih_l0", "weight_hh_l0", "bias_hh_l0"):
-            getattr(layer, name)[rows] = 0
-        layer.bias_ih_l0[rows] = bias
+from made.layers import close, hold
 
 
 def flow(layer, steps, rows=1):
@@ -55,8 +42,8 @@ def test_the_constant_error_carousel_keeps_the_gradient():
     layer = LSTM(1, 4, dtype=torch.float64)
     with torch.no_grad():
         layer.weight_hh_l0.zero_()
-    put(layer, "f", 100.0)
-    put(layer, "g", 0.001)  # so little is written that no tanh saturates
+    hold(layer, "f", 100.0)
+    hold(layer, "g", 0.001)  # so little is written that no tanh saturates
     _, way = flow(layer, 200)
     close(way["dc"][:-1], way["dc"][-1:].expand(199, -1, -1), 1e-9)
     assert way["dc"].abs().min() > 0

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from gated import InputError
 from gated.cells import cell, tanh
 from gated.layers import GRU, LSTM, RNN, Recurrent
+from made.layers import parts
 
 PLAIN = {
     "LSTM": (LSTM, torch.nn.LSTM, {}),
@@ -37,13 +38,6 @@ def pair(kind, seed=1, **how):
     reference = theirs(5, 7, **kwargs, **how)
     torch.manual_seed(seed)
     return reference, ours(5, 7, **kwargs, **how)
-
-
-def parts(result):
-    """Output and every state of a layer's result, as one list."""
-    y, state = result[:2]
-    y = y.data if isinstance(y, PackedSequence) else y
-    return [y, *(state if isinstance(state, tuple) else (state,))]
 
 
 def same(a, b):

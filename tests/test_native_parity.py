@@ -11,84 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gated import _native
-from gated.cells import cell, layer_norm, relu, sigmoid, tanh
 from gated.layers import GRU, LSTM, RNN, Recurrent
+from made.layers import NOISY, VARIANTS, agree, odd, parts
 
-VARIANTS = {
-    "LSTM": lambda I, H, **how: LSTM(I, H, **how),
-    "LSTM of 1997": lambda I, H, **how: LSTM(I, H, forget_gate=False, **how),
-    "peephole": lambda I, H, **how: LSTM(I, H, peephole=True, **how),
-    "coupled": lambda I, H, **how: LSTM(I, H, coupled=True, **how),
-    "projected": lambda I, H, **how: LSTM(I, H + 1, proj_size=(H + 1) // 2, **how),
-    "layer norm": lambda I, H, **how: LSTM(I, H, layer_norm=True, **how),
-    "all at once": lambda I, H, **how: LSTM(
-        I, H + 1, peephole=True, coupled=True, proj_size=(H + 1) // 2, layer_norm=True, zoneout=(0.2, 0.3), **how
-    ),
-    "GRU": lambda I, H, **how: GRU(I, H, **how),
-    "reset before": lambda I, H, **how: GRU(I, H, reset="before", recurrent_dropout=0.3, **how),
-    "normed GRU": lambda I, H, **how: GRU(I, H, layer_norm=True, zoneout=0.2, **how),
-    "RNN": lambda I, H, **how: RNN(I, H, **how),
-    "RNN relu": lambda I, H, **how: RNN(I, H, nonlinearity="relu", layer_norm=True, recurrent_dropout=0.3, **how),
-    "person's": lambda I, H, **how: Recurrent(minimal, I, H, **how),
-    "person's own parameters": lambda I, H, **how: Recurrent(odd, I, H, **how),
-}
-
-
-@cell(gates="f g", states="h")
-def minimal(z, s):
-    f = sigmoid(z.f)
-    return dict(h=f * s.h + (1 - f) * tanh(z.g), f=f)
-
-
-@cell(gates="a b x", states="h m", split="b", input_only="x", vectors="k", norms="m", recur="back")
-def odd(z, s, p):
-    b = sigmoid(z.b.x - 2 * z.b.h) / (1 + p.k * p.k)
-    m = s.m - b * layer_norm(s.m + p.back(tanh(z.a) * s.h), p.gain_m, p.shift_m)
-    return dict(m=m, h=tanh(m) * relu(z.x + p.back(s.h)) - s.h / 2, late=s.m, b=b, same=b)
-
-
-def leaves(layer, x, state):
-    return [x, *state, *(p for p in layer.parameters() if p.requires_grad)]
-
-
-def parts(result):
-    """Every tensor of a result, traces included."""
-    if isinstance(result, torch.Tensor):
-        return [result]
-    return [t for part in (result.values() if isinstance(result, dict) else result) for t in parts(part)]
-
-
-def run(layer, path, x, state, seed=1, **how):
-    """Every value and every gradient of a run, by one path."""
-    layer.path = path
-    torch.manual_seed(seed)
-    many = len(layer.cell.states)
-    hx = None if not state else state[0] if many == 1 else tuple(state)
-    found = parts(layer(x, hx, **how))
-    torch.manual_seed(seed)
-    weighted = [(torch.randn_like(v) * v).sum() for v in found]
-    loss = sum(v for v in weighted if v.requires_grad)
-    wanted = leaves(layer, x, state)
-    if isinstance(loss, int):  # no steps: nothing was computed with anything
-        return [v.detach() for v in found], [torch.zeros_like(v) for v in wanted]
-    gradients = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
-    return [v.detach() for v in found], gradients
-
-
-def agree(layer, x, state, tolerance, **how):
-    values, gradients = run(layer, "native", x, state, **how)
-    wanted, slopes = run(layer, "loop", x, state, **how)
-    for a, b in zip([*values, *gradients], [*wanted, *slopes], strict=True):
-        scale = max(1.0, b.abs().max().item()) if b.numel() else 1.0
-        torch.testing.assert_close(a, b, atol=tolerance * scale, rtol=0, equal_nan=True)
-
-
+ALL = VARIANTS | NOISY
 SIZES = st.sampled_from([1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 64, 65, 70])
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=85, deadline=None)
 @given(
-    kind=st.sampled_from(sorted(VARIANTS)),
+    kind=st.sampled_from(sorted(ALL)),
     T=st.integers(0, 7),
     B=st.sampled_from([0, 1, 2, 3, 5, 6, 7, 12, 13, 25]),
     I=SIZES,
@@ -102,7 +34,7 @@ def test_native_equals_the_definition(kind, T, B, I, H, data):
     dtype = torch.float64 if wide else torch.float32
     how = {name: data.draw(st.booleans(), name) for name in ("bias", "bidirectional")}
     torch.manual_seed(0)
-    layer = VARIANTS[kind](I, H, dtype=dtype, **how).train(data.draw(st.booleans(), "training"))
+    layer = ALL[kind](I, H, dtype=dtype, **how).train(data.draw(st.booleans(), "training"))
     x = torch.randn(T, B, I, dtype=dtype, requires_grad=True)
     state = []
     if data.draw(st.booleans(), "states"):
@@ -112,10 +44,11 @@ def test_native_equals_the_definition(kind, T, B, I, H, data):
     options = options if data.draw(st.booleans(), "ragged") else {}
     if T and data.draw(st.booleans(), "trace"):
         options["trace"] = True
-    agree(layer, x, state, 1e-10 if wide else 1e-4, **options)
+    # The norm of a single unit is 0 whatever it holds: its gradient is rounding, times 1/√ε = 316.
+    agree(layer, x, state, 1e-10 if wide else 1e-3 if H == 1 else 1e-4, **options)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None)
 @given(
     kind=st.sampled_from(["LSTM", "GRU", "RNN"]),
     T=st.integers(1, 6),
@@ -148,7 +81,7 @@ def test_threads_change_no_value(kind):
     torch.set_num_threads(2)
     try:
         for T, B, H, how in ((5, 32, 40, dict(bidirectional=True)), (12, 1, 150, {}), (6, 7, 90, {})):
-            layer = VARIANTS[kind](8, H, dtype=torch.float64, **how)
+            layer = ALL[kind](8, H, dtype=torch.float64, **how)
             agree(layer, torch.randn(T, B, 8, dtype=torch.float64, requires_grad=True), [], 1e-10)
     finally:
         torch.set_num_threads(before)
@@ -157,8 +90,8 @@ def test_threads_change_no_value(kind):
 ISA = """
 import torch
 from gated import _native
-from test_native_parity import VARIANTS, agree
-for kind, make in VARIANTS.items():
+from made.layers import NOISY, VARIANTS, agree
+for make in (VARIANTS | NOISY).values():
     for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-4)):
         layer = make(5, 37, dtype=dtype, bidirectional=True)
         x = torch.randn(4, 13, 5, dtype=dtype, requires_grad=True)
@@ -178,14 +111,14 @@ def test_every_instruction_set_computes_the_same(isa):
     assert done.stdout.strip() == isa
 
 
-@pytest.mark.parametrize("kind", VARIANTS)
+@pytest.mark.parametrize("kind", ALL)
 def test_gradients_of_a_trace_are_the_definitions(kind):
     """di, df … dh of every step, with lengths, in both directions."""
-    layer = VARIANTS[kind](3, 5, bidirectional=True, dtype=torch.float64)
+    layer = ALL[kind](3, 5, bidirectional=True, dtype=torch.float64)
     x = torch.randn(4, 3, 3, dtype=torch.float64)
     found = []
     for path in ("native", "loop"):
-        layer.path = path if kind != "person's own parameters" else "auto"
+        layer.path = path if kind != "own, odd" else "auto"
         torch.manual_seed(1)
         y, states, trace = layer(x, lengths=[4, 2, 0], grad_trace=True)
         loss = y.sin().sum() + sum(v.cos().sum() for v in parts(states))
@@ -207,7 +140,7 @@ def test_a_value_of_the_step_before_has_no_gradient_of_its_own_in_the_core():
 @pytest.mark.parametrize("what", [float("inf"), -float("inf"), float("nan")])
 def test_infinity_and_nan_go_where_the_definition_sends_them(kind, what):
     """One number that is none spoils its own sequence from its step on, as in the definition, and no other's."""
-    layer = VARIANTS[kind](3, 17, dtype=torch.float64).eval()
+    layer = ALL[kind](3, 17, dtype=torch.float64).eval()
     x = torch.randn(5, 4, 3, dtype=torch.float64)
     x[2, 1, 0] = what
     with torch.no_grad():

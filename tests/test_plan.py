@@ -14,7 +14,7 @@ from gated.kernels.cpu.plan import OPS, SAVED, Y, lower
 from gated.kernels.loop import scan
 from gated.kernels.program import Unsupported, parse
 from gated.kernels.trace import trace
-from interpret import back, run
+from made.interpret import back, run
 
 T, B, I, H, P = 4, 3, 2, 5, 3
 
@@ -321,7 +321,7 @@ def random_cell(steps, picks, narrow):
 numbers = st.integers(0, 99)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None)
 @given(
     steps=st.lists(st.tuples(st.sampled_from(sorted(WORDS)), numbers, numbers), min_size=1, max_size=12),
     picks=st.lists(numbers, min_size=4, max_size=4),

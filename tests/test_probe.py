@@ -12,7 +12,8 @@ from gated import probe
 from gated._check import InputError
 from gated.layers import Attention, Decoder
 from gated.probe.memory import gates_of, remembers
-from probe_layers import CELLS, B, H, I, Model, T, close, hold, hooks, liar, minimal, sequences
+from made.layers import hold
+from made.probed import CELLS, B, H, I, Model, T, close, hooks, liar, minimal, sequences
 
 # ---- watching
 

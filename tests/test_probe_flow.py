@@ -15,7 +15,8 @@ from gated._check import InputError
 from gated.kernels import loop
 from gated.probe import gradient
 from gated.probe.look import view as seen_of
-from probe_layers import CELLS, B, H, I, Model, T, close, hold, hooks, scaled, sequences
+from made.layers import hold
+from made.probed import CELLS, B, H, I, Model, T, close, hooks, scaled, sequences
 
 # ---- gradient flow
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import probe_documents as made
 from gated.probe.document import Attribution, Document, Example, Health, Input, Layer, Mark, Memory
 from gated.probe.page import render, write
+from made import documents as made
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"

@@ -12,6 +12,7 @@ from torch import Tensor
 from gated._check import InputError
 from gated.cells import cell, relu, sigmoid, tanh
 from gated.layers import GRU, LSTM, RNN, Recurrent
+from made.layers import NOISY, VARIANTS, close, parts
 
 
 @cell(gates="f c o", states="h c n", input_only="o", vectors="a", recur="map")
@@ -28,39 +29,29 @@ def sine(z, s):
     return dict(h=torch.sin(z.i))
 
 
-VARIANTS = {
-    "RNN": lambda **how: RNN(3, 5, **how),
-    "RNN relu": lambda **how: RNN(3, 5, nonlinearity="relu", layer_norm=True, **how),
-    "GRU": lambda **how: GRU(3, 5, **how),
-    "GRU reset before": lambda **how: GRU(3, 5, reset="before", layer_norm=True, **how),
-    "LSTM": lambda **how: LSTM(3, 5, **how),
-    "LSTM of 1997": lambda **how: LSTM(3, 5, forget_gate=False, bias=False, **how),
-    "peephole": lambda **how: LSTM(3, 5, peephole=True, **how),
-    "coupled": lambda **how: LSTM(3, 5, coupled=True, **how),
-    "projected": lambda **how: LSTM(3, 5, proj_size=2, **how),
-    "all at once": lambda **how: LSTM(3, 5, peephole=True, coupled=True, proj_size=2, layer_norm=True, **how),
-    "wide": lambda **how: LSTM(7, 35, **how),
-    "zoneout": lambda **how: LSTM(3, 5, zoneout=(0.2, 0.3), recurrent_dropout=0.4, **how),
-    "own": lambda **how: Recurrent(own, 3, 5, **how),
-    "sine": lambda **how: Recurrent(sine, 3, 5, **how),
-    "loop": lambda **how: GRU(3, 5, path="loop", zoneout=0.1, **how),
+LONE = {
+    "without bias": lambda I, H, **how: LSTM(I, H, forget_gate=False, bias=False, **how),
+    "wide": lambda I, H, **how: LSTM(7, 35, **how),
+    "three states": lambda I, H, **how: Recurrent(own, I, H, **how),
+    "sine": lambda I, H, **how: Recurrent(sine, I, H, **how),
+    "loop": lambda I, H, **how: GRU(I, H, path="loop", zoneout=0.1, **how),
 }
 STACKS = {
-    "two": lambda **how: LSTM(3, 5, 2, **how),
-    "three": lambda **how: GRU(3, 5, 3, dropout=0.5, batch_first=True, **how),
-    "widths": lambda **how: LSTM(3, [4, 9, 2], **how),
-    "residual": lambda **how: GRU(3, 5, 3, residual=True, dropout=0.5, **how),
-    "residual, projected": lambda **how: LSTM(3, 5, 3, residual=True, proj_size=2, **how),
-    "residual, loop": lambda **how: LSTM(3, 5, 3, residual=True, path="loop", **how),
+    "two": lambda I, H, **how: LSTM(I, H, 2, **how),
+    "three": lambda I, H, **how: GRU(I, H, 3, dropout=0.5, batch_first=True, **how),
+    "widths": lambda I, H, **how: LSTM(I, [4, 9, 2], **how),
+    "residual": lambda I, H, **how: GRU(I, H, 3, residual=True, dropout=0.5, **how),
+    "residual, projected": lambda I, H, **how: LSTM(I, H, 3, residual=True, proj_size=2, **how),
+    "residual, loop": lambda I, H, **how: LSTM(I, H, 3, residual=True, path="loop", **how),
 }
-ALL = VARIANTS | STACKS
+ALL = VARIANTS | {"zoneout": NOISY["zoneout"]} | LONE | STACKS
 kinds = pytest.mark.parametrize("kind", ALL)
 some = pytest.mark.parametrize("kind", ["LSTM", "GRU", "sine", "widths", "residual"])
 
 
 def make(kind, dtype=torch.float64):
     """The layer in training, where it makes noise, with weights far from zero."""
-    layer = ALL[kind](dtype=dtype)
+    layer = ALL[kind](3, 5, dtype=dtype)
     with torch.no_grad():
         for weight in layer.parameters():
             weight.add_(torch.randn_like(weight) / 4)
@@ -77,15 +68,6 @@ def whole(layer, x, hx=None):
     return y.transpose(0, 1) if layer.batch_first else y, last
 
 
-def leaves(state):
-    return [state] if isinstance(state, Tensor) else [leaf for part in state for leaf in leaves(part)]
-
-
-def close(a, b, tolerance=1e-12):
-    for one, other in zip(leaves(a), leaves(b), strict=True):
-        torch.testing.assert_close(one, other, atol=tolerance, rtol=tolerance)
-
-
 def pushed(stream, x):
     """Each step of x (T, B, I), or (T, I), by itself."""
     return torch.stack([stream.push(step).clone() for step in x])
@@ -96,7 +78,7 @@ def pushed(stream, x):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_streamed_equals_whole(kind, batch, dtype):
     """Step by step, as a tensor or an array, a stream gives the layer's evaluation and its last states."""
-    layer, x = make(kind, dtype), torch.randn(7, batch, ALL[kind]().input_size, dtype=dtype)
+    layer, x = make(kind, dtype), torch.randn(7, batch, ALL[kind](3, 5).input_size, dtype=dtype)
     y, last = whole(layer, x)
     for stream, convert in ((layer.stream(batch), lambda a: a), (layer.stream(batch), lambda a: a.numpy())):
         found = [torch.as_tensor(stream.push(convert(step))).clone() for step in x]
@@ -216,9 +198,9 @@ def test_reset_begins_anew(kind):
     layer = make(kind)
     stream, x = layer.stream(2), torch.randn(5, 2, layer.input_size, dtype=torch.float64)
     first = pushed(stream, x)
-    assert any(bool(state.any()) for state in leaves(stream.state))
+    assert any(bool(state.any()) for state in parts(stream.state))
     stream.reset()
-    assert not any(bool(state.any()) for state in leaves(stream.state))
+    assert not any(bool(state.any()) for state in parts(stream.state))
     assert torch.equal(pushed(stream, x), first)
 
 

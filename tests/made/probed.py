@@ -45,16 +45,6 @@ def close(a, b, tolerance=1e-12):
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=tolerance, rtol=tolerance)
 
 
-def hold(layer, gate, bias, rows=slice(None)):
-    """Hold a gate of some units at σ(bias) or tanh(bias): no weights, the whole bias in bias_ih."""
-    size, gates = layer.sizes[0], layer.cell.gates
-    mine = torch.arange(gates.index(gate) * size, (gates.index(gate) + 1) * size)[rows]
-    with torch.no_grad():
-        for name in ("weight_ih_l0", "weight_hh_l0", "bias_hh_l0"):
-            getattr(layer, name)[mine] = 0
-        layer.bias_ih_l0[mine] = bias
-
-
 def scaled(radius, **options):
     """A linear RNN (relu, all units on) whose R is an orthogonal matrix times the radius."""
     layer = gated.RNN(1, 8, nonlinearity="relu", dtype=torch.float64, **options)

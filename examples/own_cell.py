@@ -59,9 +59,9 @@ def milliseconds(path: str, repeats: int) -> float:
     return median(times[1:])
 
 
-def main() -> None:
+def main(steps: int = 600, rounds: int = 20) -> None:
     torch.manual_seed(0)
-    T, B, H, steps = 50, 64, 4, 600
+    T, B, H = 50, 64, 4
     layer, head = gated.Recurrent(minimal, 2, H, forget_bias=1.0), torch.nn.Linear(H, 1)
     x, _ = draw(T, B)
     print(f"path    {layer.explain(x)}")
@@ -79,7 +79,7 @@ def main() -> None:
     at_marks, elsewhere = f[marked][:, k].mean(), f[~marked][:, k].mean()
     print(f"gate f  of the unit with the largest output weight: {at_marks:.2f} at marks, {elsewhere:.2f} elsewhere")
 
-    native, loop = milliseconds("native", 20), milliseconds("loop", 5)
+    native, loop = milliseconds("native", rounds), milliseconds("loop", 1 + rounds // 5)
     print(f"speed   {native:.1f} ms forward and backward, {loop:.1f} ms by the loop: {loop / native:.0f} times")
 
 

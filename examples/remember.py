@@ -28,9 +28,9 @@ STYLE = {
 UNITS = 2  # units drawn
 
 
-def solve_adding(seed: int) -> tuple[problems.Problem, Any, Any]:
+def solve_adding(T: int, seed: int) -> tuple[problems.Problem, Any, Any]:
     """The problem, a network that solved it, and one after a single update."""
-    problem = problems.Adding(100)
+    problem = problems.Adding(T)
     fresh = solve(problem, "lstm", seed=seed, cap=8).net
     solved = solve(problem, "lstm", seed=seed)
     print(f"solved after {solved.sequences:,} sequences, {solved.seconds:.0f} s")
@@ -115,8 +115,8 @@ def save(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def main(out: Path, seed: int = 0) -> None:
-    problem, net, fresh = solve_adding(seed)
+def main(out: Path, T: int = 100, seed: int = 0) -> None:
+    problem, net, fresh = solve_adding(T, seed)
     batch = problem.batch(np.random.default_rng(1), 16)
     marked = [np.flatnonzero(batch.x[:, b, 1] == 1).tolist() for b in range(16)]
     b = max(range(16), key=lambda b: np.ptp(marked[b]) if len(marked[b]) == 2 else 0)  # marks farthest apart

@@ -1,7 +1,9 @@
 """How the tests run: shapes in signatures are checked, random examples are the same each time, one thread a worker."""
 
+import io
 import os
 import signal
+import sys
 
 from hypothesis import settings
 from jaxtyping import config, install_import_hook
@@ -46,6 +48,8 @@ def generators_untouched():
 def gated(request, desk, monkeypatch, capfdbinary):
     """Run one command on the module's `desk`, a folder: its status, standard output and standard error.
 
+    `stdin` are bytes to read from.
+
     A module whose commands all begin alike says so in COMMAND.
     """
     from gated import cli
@@ -53,7 +57,9 @@ def gated(request, desk, monkeypatch, capfdbinary):
     first = getattr(request.module, "COMMAND", ())
     monkeypatch.chdir(desk)
 
-    def call(*words):
+    def call(*words, stdin=None):
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capfdbinary.readouterr()
         status = 0
         try:

@@ -426,8 +426,8 @@ def test_a_series_without_a_value_is_named_and_left_out(tmp_path):
     ("options", "said"),
     [
         ({"horison": 3}, "Did you mean horizon"),
-        ({"horizon": 0}, "horizon: expected a whole number of at least 1, got 0"),
-        ({"horizon": 200_000}, "horizon: expected a number from 1 to 100000"),
+        ({"horizon": 0}, "horizon: expected a whole number from 1 to 100000, got 0"),
+        ({"horizon": 200_000}, "horizon: expected a whole number from 1 to 100000"),
         ({"members": 0}, "members: expected a whole number"),
         ({"steps": -1}, "steps: expected a whole number"),
         ({"lr": -1.0}, "lr: expected a number"),

@@ -10,10 +10,10 @@ pytest.importorskip("pandas")
 
 from gated._check import InputError
 from gated.tasks.forecast import features, likelihood
-from gated.tasks.forecast.config import Config
 from gated.tasks.forecast.model import Network, lean
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.recipe import recipe
+from gated.tasks.forecast.task import Config
 from gated.tasks.forecast.windows import Windows
 
 LIKELIHOODS = ("quantiles", "student-t", "negative-binomial")

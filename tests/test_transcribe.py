@@ -401,7 +401,7 @@ def test_mistakes_are_told_where_they_are(run, spoken, tmp_path):
         "Did you mean units": lambda: transcribe.fit(spoken, unit=3),
         "Did you mean layers": lambda: transcribe.fit(spoken, transcribe.Config(), layer=3),
         "options of Search": lambda: run.predict(name, widht=3),
-        "width: expected a whole number of at least 1": lambda: run.predict(name, width=0),
+        "width: expected a whole number from 1 to": lambda: run.predict(name, width=0),
         "hot: expected words or phrases": lambda: run.predict(name, hot=[""]),
         "bad: expected one of": lambda: run.predict(name, bad="maybe"),
         "lm: expected none, for a run that writes by attention": lambda: attentive.predict(name, lm="x.arpa"),

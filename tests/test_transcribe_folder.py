@@ -97,7 +97,7 @@ def test_what_is_no_run_of_transcription_is_refused(saved, tmp_path):
     with pytest.raises(InputError, match="expected a run of transcribe, got a run of 'translate'"):
         transcribe.load(tmp_path / "other")
     checkpoint.save(tmp_path / "bare", {}, network, task="transcribe", learnt={})
-    with pytest.raises(InputError, match="a transcription run as this version writes it"):
+    with pytest.raises(InputError, match="a run of transcribe as this version writes it"):
         transcribe.load(tmp_path / "bare")
     shutil.copytree(saved, tmp_path / "cut")
     model = tmp_path / "cut" / "model.safetensors"

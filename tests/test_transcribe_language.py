@@ -308,5 +308,5 @@ def test_a_hostile_folder_is_one_clear_error(tmp_path, taught, change):
 def test_a_run_of_another_task_is_refused(tmp_path, taught):
     """A transcriber's folder is no language model."""
     checkpoint.save(tmp_path / "other", {}, taught.network, task="transcribe")
-    with pytest.raises(InputError, match="a run of language"):
+    with pytest.raises(InputError, match=r"a run of transcribe\.language"):
         load(tmp_path / "other")

@@ -405,14 +405,14 @@ def test_what_is_no_run_of_translation_is_refused(poor, tmp_path):
     with pytest.raises(InputError, match="expected a run of translate, got a run of 'forecast'"):
         translate.load(tmp_path / "other")
     checkpoint.save(tmp_path / "bare", {}, network, task="translate", learnt={})
-    with pytest.raises(InputError, match="a translation run as this version writes it"):
+    with pytest.raises(InputError, match="a run of translate as this version writes it"):
         translate.load(tmp_path / "bare")
     poor.save(tmp_path / "run")
     found = checkpoint.load(tmp_path / "run")
     arrays = found.arrays | {"memory.source": np.array([255], np.uint8)}
     how = dict(task="translate", metrics=found.metrics, learnt=found.learnt, arrays=arrays)
     checkpoint.save(tmp_path / "run", found.config, found.state, **how)
-    with pytest.raises(InputError, match="a translation run as this version writes it"):
+    with pytest.raises(InputError, match="a run of translate as this version writes it"):
         translate.load(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
     with pytest.raises(InputError, match="nothing there"):
@@ -460,7 +460,7 @@ def test_mistakes_are_told_where_they_are(run, tmp_path):
         "Did you mean units": lambda: translate.fit(TRAIN, unit=3),
         "Did you mean width": lambda: run.predict("eins", widht=3),
         "n_best: expected at most width, 2": lambda: run.predict("eins", width=2, n_best=3),
-        "width: expected a whole number of at least 1": lambda: run.predict("", width=0),
+        "width: expected a whole number from 1 to": lambda: run.predict("", width=0),
         "temperature": lambda: run.predict("", sample=True, temperature=0),
         "top_p": lambda: run.predict("", sample=True, top_p=0),
         "length_penalty": lambda: run.predict("", length_penalty=-1),

@@ -1,7 +1,6 @@
 """`gated translate`: what goes to which stream, what each mistake costs, and what a stop of any kind leaves."""
 
 import dataclasses
-import importlib
 import io
 import itertools
 import json
@@ -14,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gated import checkpoint, cli, translate
-from gated.io import files
+from gated import checkpoint, cli, runs, translate
+from gated.tasks.translate import commands as writing
 from gated.tasks.translate import model
 
-writing = importlib.import_module("gated.tasks.translate.write")  # whose function hides it
 COMMAND = ("translate",)  # what `gated` in conftest.py begins with
 GATED = Path(sys.executable).with_name("gated")
 ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -72,7 +70,7 @@ def test_every_choice_is_an_option(gated, verb, kind):
 def test_options_reach_the_config(gated, monkeypatch):
     """Numbers, names, times and switches arrive as Config has them, and what is not said stays at its default."""
     taken = {}
-    monkeypatch.setattr("gated.tasks.translate.fit", lambda *data, **words: taken.update(words, data=data) or 1 / 0)
+    monkeypatch.setattr("gated.tasks.translate.run.fit", lambda *data, **words: taken.update(words, data=data) or 1 / 0)
     for valid, held in (
         (["--valid", "v.de", "v.en"], ("v.de", "v.en")),
         (["--valid", "v.de", "--valid", "v.en"], ("v.de", "v.en")),
@@ -92,7 +90,13 @@ def test_options_reach_the_config(gated, monkeypatch):
 def test_options_reach_the_search(gated, monkeypatch):
     """Every option of a search arrives, and so do the runs beside, the prefixes and the alignment."""
     taken = {}
-    monkeypatch.setattr("gated.tasks.translate.write", lambda run, *data, **words: taken.update(words, data=data) or "")
+
+    @functools.wraps(writing.predict)
+    def predict(run, *data, **words):
+        taken.update(words, data=data)
+        return runs.Output({})
+
+    monkeypatch.setattr(writing, "predict", predict)
     values = dict(width=7, n_best=3, length_penalty=0.5, coverage_penalty=0.1, no_repeat=3, limit=1.5, sample=True,
                   temperature=0.7, top_k=9, top_p=0.8, draw=4, replace_unknown=True)  # fmt: skip
     assert set(values) == {field.name for field in dataclasses.fields(translate.Search)}
@@ -102,8 +106,14 @@ def test_options_reach_the_search(gated, monkeypatch):
         words += [flag] if value is True else [flag, value]
     more = ["--prefix", "p", "--align", "a", "--scores", "--fuzzy", "--out", "o"]
     assert gated("predict", "run", "x", *words, *more, "--with", "run", "--with", "run") == (0, "", "")
-    assert {name: taken[name] for name in values} == values
-    assert (taken["data"], taken["prefixes"], taken["align"], len(taken["beside"])) == (("x", "o"), "p", "a", 2)
+    assert taken["search"] == translate.Search(**values)
+    assert (taken["data"], taken["out"], taken["prefix"], taken["align"], len(taken["with_"])) == (
+        ("x",),
+        "o",
+        "p",
+        "a",
+        2,
+    )
     assert taken["scores"]
     assert taken["fuzzy"]
 
@@ -176,22 +186,19 @@ def test_prefixes_come_from_a_file(gated, tmp_path):
 
 def test_a_terminal_is_answered_line_by_line(gated, monkeypatch):
     """Each line typed is answered before the next is read; what is no UTF-8 does not end it."""
-    told = []
+    answered = []
 
     class Terminal(io.BytesIO):
         def __next__(self):
-            told.append(len(self.said))
+            answered.append(os.pread(1, 1 << 16, 0).count(b"\n"))  # lines on standard output so far
             return super().__next__()
 
-    terminal = Terminal(b"eins zwei\n\n\xff vier\n")
-    terminal.said = []
-    monkeypatch.setattr(files, "write", lambda out, data: terminal.said.append(data))
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(terminal))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Terminal(b"eins zwei\n\n\xff vier\n")))
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     status, out, err = gated("predict", "run", "--scores")
-    assert (status, out, err) == (0, "", "Type a sentence a line; Ctrl-D ends.\n")
-    assert told == [0, 1, 2, 3]
-    assert [line.split(b"\t")[0] for line in terminal.said] == [b"1", b"2", b"3"]
+    assert (status, err) == (0, "Type a sentence a line; Ctrl-D ends.\n")
+    assert answered == [0, 1, 2, 3]
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["1", "2", "3"]
 
 
 def test_a_catalogue_gives_a_catalogue(gated, tmp_path):
@@ -263,7 +270,7 @@ def test_attention_is_a_table_a_picture_or_an_object(gated, monkeypatch, tmp_pat
         ("predict run empty.de", "an empty file"),
         ("predict run letter.de --out no/letter.en", "a folder that exists"),
         ("predict run letter.de --out run", "a file to write, got a folder"),
-        ("predict run letter.de --width 0", "width: expected a whole number of at least 1"),
+        ("predict run letter.de --width 0", "width: expected a whole number from 1 to"),
         ("predict run letter.de --n-best 9", "Raise width to 9."),
         ("predict run letter.de --sample --temperature 0", "temperature"),
         ("predict run de.po --scores", "got --scores. Leave it out."),

@@ -1,11 +1,9 @@
-"""Errors, in one voice: `where: expected what, got what. What to do.` And the fields of a Config that are checked."""
+"""Errors, in one voice: `where: expected what, got what. What to do.`"""
 
 from __future__ import annotations
 
 import importlib
-import operator
 from collections.abc import Iterable
-from dataclasses import field
 from typing import Any, NoReturn
 
 
@@ -35,22 +33,6 @@ def within(where: str, got: object, low: float | int, high: float | int = float(
     span = f"a number of at least {low}" if high == float("inf") else f"a number from {low} to {high}"
     fits = isinstance(got, int | float) and not isinstance(got, bool) and low <= got <= high
     want(fits, where, span, repr(got))
-
-
-def settle(config: Any, name: str, low: int) -> None:
-    """The field of a frozen Config must be a whole number of at least `low`; NumPy's become Python's."""
-    got = getattr(config, name)
-    try:
-        number = low - 1 if isinstance(got, bool) else operator.index(got)
-    except TypeError:
-        number = low - 1
-    want(number >= low, name, f"a whole number of at least {low}", repr(got))
-    object.__setattr__(config, name, number)
-
-
-def option(default: Any, help: str, **more: Any) -> Any:
-    """A field of a Config: its default, what it is for, and `choices`, or `seconds` where it is a time."""
-    return field(default=default, metadata={"help": help, **more})
 
 
 def shape(where: str, tensor: Any, *expected: int | str) -> None:

@@ -35,7 +35,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from gated._check import one_of, refuse, want
+from gated._check import InputError, one_of, refuse, want
 from gated.io.files import flush, put
 from gated.io.files import replace as write
 
@@ -50,8 +50,6 @@ CONFIG, MODEL, METRICS, LEARNT, ARRAYS = (
     "arrays.safetensors",
 )
 HISTORY, TRAINING, TENSORBOARD = "history.csv", "training.safetensors", "tensorboard"
-# What tasks add: a training without the held-out data, and pictures.
-BESIDE = ("held", "report.html", "report.png", "attention.png", "reading.png")
 PARTS = (MODEL, METRICS, LEARNT, ARRAYS)  # the files that config.json answers for
 JSON_LIMIT = 16 << 20  # bytes of one JSON file
 HEADER_LIMIT = 16 << 20  # bytes of one safetensors header
@@ -84,15 +82,16 @@ def save(
     metrics: Mapping[str, Any] | None = None,
     learnt: Mapping[str, Any] | None = None,
     arrays: Mapping[str, np.ndarray | Tensor] | None = None,
+    artefacts: Iterable[str] = (),
 ) -> None:
-    """Write a run, over an older one if the folder holds one.
+    """Write a run, over an older one if the folder holds one. artefacts: names of what may lie beside it later.
 
     Killed at any moment it leaves the older run or this one, whole. `config`, `metrics` and `learnt` are JSON; a metric
     that is NaN or infinite is written as null. Weights that are tied are written once.
 
     Raises `InputError` where the folder holds files that are no part of a run, or where something is not JSON.
     """
-    folder = claim(folder)
+    folder = claim(folder, artefacts)
     state = tensors(model) if isinstance(model, nn.Module) else dict(model)
     parts = {MODEL: pack(state), METRICS: _dump(METRICS, _null_where_not_finite(dict(metrics or {})))}
     if learnt is not None:
@@ -104,6 +103,7 @@ def save(
         "gated": version("gated"),
         "task": task,
         "config": dict(config),
+        "artefacts": list(artefacts),
         "files": {name: {"bytes": len(data), "sha256": _digest(data)} for name, data in parts.items()},
     }
     data = _dump(CONFIG, head)
@@ -118,18 +118,30 @@ def save(
     flush(folder)
 
 
-def claim(folder: str | os.PathLike[str]) -> Path:
-    """Make the folder, or refuse one that holds anything but a run."""
+def claim(folder: str | os.PathLike[str], artefacts: Iterable[str] = ()) -> Path:
+    """Make the folder, or refuse one that holds anything but a run and its artefacts.
+
+    These are the names given, and those that the run in the folder lists.
+    """
     folder = Path(folder)
     want(not folder.exists() or folder.is_dir(), f"run folder {folder}", "a folder", "a file", "Name another place.")
     folder.mkdir(parents=True, exist_ok=True)
-    ours = {CONFIG, *PARTS, HISTORY, TRAINING, TENSORBOARD, *BESIDE}
+    ours = {CONFIG, *PARTS, HISTORY, TRAINING, TENSORBOARD, *artefacts, *_artefacts(folder)}
     ours |= {f"{name}.new" for name in ours}
     foreign = sorted({entry.name for entry in folder.iterdir() if not entry.name.startswith(".")} - ours)
     shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
     todo = "Name a new or empty folder, so that nothing of yours is overwritten."
     want(not foreign, f"run folder {folder}", "only files of a run", shown, todo)
     return folder
+
+
+def _artefacts(folder: Path) -> list[str]:
+    """What the run of a folder lists as lying beside it; nothing of a damaged one."""
+    try:
+        names = _parse(folder / CONFIG, _read(folder / CONFIG, JSON_LIMIT)).get("artefacts", [])
+    except (InputError, OSError):
+        return []
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -16,14 +16,9 @@ from pathlib import Path
 import click
 
 from gated._check import InputError
-from gated.cli.words import JSON, VERBS, Lazy, say, show
-
-TASKS = {
-    "forecast": "Time series: learn many series at once, forecast with uncertainty.",
-    "transcribe": "Speech, or lines of print, to text.",
-    "translate": "From one language to another, learnt from pairs of sentences.",
-}
-DEMOS = {**TASKS, "lags": "The adding problem of 1997: an LSTM remembers, a plain RNN does not."}
+from gated.cli.grammar import JSON, Lazy, say, show
+from gated.cli.grammar import command as made
+from gated.tasks import TASKS, VERBS, demos
 
 
 def info(as_json: bool) -> None:
@@ -32,6 +27,7 @@ def info(as_json: bool) -> None:
     import gated
     from gated import _native
     from gated.kernels.choose import PATHS
+    from gated.runs import Output
 
     facts = {
         "gated": gated.__version__,
@@ -45,7 +41,7 @@ def info(as_json: bool) -> None:
         "devices": ["cpu", *(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count()))],
     }
     words = {name: ", ".join(v) if isinstance(v, list) else v for name, v in facts.items()}
-    show(facts, as_json, lambda: "\n".join(f"{name:<24}{value}" for name, value in words.items()))
+    show(Output(facts, "\n".join(f"{name:<24}{value}" for name, value in words.items())), as_json)
 
 
 def demo(task: str) -> click.Command:
@@ -53,37 +49,44 @@ def demo(task: str) -> click.Command:
     to = click.Option(["--out"], type=click.Path(path_type=Path), default=Path("demo"), help="Folder of the run.")
 
     def run(out: Path, as_json: bool) -> None:
-        result, table = module.run(out, say=say)
-        show(result, as_json, lambda: table)
+        from gated.runs import Output
+
+        show(Output(*module.run(out, say=say)), as_json)
 
     return click.Command(task, params=[to, JSON], callback=run, help=module.__doc__)
 
 
-COMMANDS = {
-    **TASKS,
-    "demo": "Learn something real in a minute or two.",
-    "info": "Versions, kernels, instruction set, threads, devices.",
-    "probe": "Look inside a run: what it remembers, for how long, and which inputs mattered.",
+OTHERS = {
+    "demo": "Train on built-in data in a minute or two.",
+    "info": "Show versions, kernels, instruction set, threads and devices.",
+    "probe": "Inspect a run: gates, half-lives, gradient flow and input attributions.",
 }
 
 
 def command(name: str) -> click.Command:
     """The first word after `gated`."""
     if name == "info":
-        return click.Command("info", params=[JSON], callback=info, help=COMMANDS["info"])
+        return click.Command("info", params=[JSON], callback=info, help=OTHERS["info"])
     if name == "demo":
-        return Lazy("demo", DEMOS, demo, COMMANDS["demo"])
+        return Lazy("demo", demos(), demo, OTHERS["demo"])
     if name == "probe":
-        return importlib.import_module("gated.cli.probe").command(COMMANDS["probe"])
-    module = importlib.import_module(f"gated.cli.{name}")
-    return Lazy(name, VERBS | module.MORE, module.command, TASKS[name])
+        from gated.cli.probe import probe
+
+        return made("probe", OTHERS["probe"], probe, load=Path)
+    task = TASKS[name]
+    verbs = {**VERBS, **task.verbs}
+
+    def verb(word: str) -> click.Command:
+        return made(word, verbs[word], getattr(task.part("commands"), word), task.load)
+
+    return Lazy(name, verbs, verb, task.help)
 
 
 def root() -> click.Group:
     """The command `gated`, with every other below it."""
-    gated = Lazy(
-        "gated", COMMANDS, command, "Recurrent networks that are fast, show what happens inside, and do whole jobs."
-    )
+    commands = {name: task.help for name, task in TASKS.items()} | OTHERS
+    about = "Recurrent networks that are fast, show what happens inside, and do whole jobs."
+    gated = Lazy("gated", commands, command, about)
     click.version_option(package_name="gated")(gated)
     return gated
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,6 +29,7 @@ def fit(
     config: Config = Config(),  # noqa: B008, frozen
     validate: Callable[[nn.Module], Any] | None = None,
     out: str | os.PathLike[str] | None = None,
+    artefacts: Sequence[str] = (),
     resume: bool = False,
     progress: bool = True,
 ) -> History:
@@ -42,9 +43,9 @@ def fit(
     - `batches(n)` is a tensor, or tensors in a dict, tuple, list or dataclass; the same n gives the same batch.
     - `validate(model)` returns a number or a dict of numbers, lower being better; it sees the averaged weights if
       `config.ema` is on. Without it the last weights (or their average) are kept.
-    - `out` is a run folder (`gated.checkpoint`) for history.csv and for resuming. With `resume` a run stopped or killed
-      there goes on; where there is none it starts. A run with a time limit depends on the clock and is not repeated
-      exactly.
+    - `out` is a run folder (`gated.checkpoint`) for history.csv and resuming; `artefacts` may lie in it as well. With
+      `resume` a run stopped or killed there goes on; where there is none it starts. A run with a time limit depends
+      on the clock and is not repeated exactly.
     - `progress` goes to standard error if that is a terminal.
 
     torch's global generators are as before when it returns. Ctrl-C ends the run after the step; pressed twice, at once.
@@ -59,7 +60,7 @@ def fit(
         restore(run, Path(out) / checkpoint.TRAINING)
     elif run.folder is not None:
         for stale in (checkpoint.TRAINING, checkpoint.HISTORY):
-            (checkpoint.claim(run.folder) / stale).unlink(missing_ok=True)
+            (checkpoint.claim(run.folder, artefacts) / stale).unlink(missing_ok=True)
     ranks, rank = run.fabric.world_size, run.fabric.global_rank
     began, saved, stopped = time.monotonic() - run.clock, run.clock, _stopped(run)
     with seeded(config.seed), interrupt() as asked, show(run, progress) as tell, watching(run) as watch:

@@ -1,6 +1,5 @@
-from .ahead import write as write
-from .config import Config as Config
 from .run import Run as Run
 from .run import fit as fit
 from .run import load as load
 from .score import table as table
+from .task import Config as Config

@@ -7,28 +7,26 @@ the held-out figures and pictures are honest, the forecasts know the newest valu
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from gated import checkpoint, train
+from gated import checkpoint, runs, train
 from gated._check import want
+from gated.runs import Job
 from gated.tasks.forecast import likelihood, model, roll, score
-from gated.tasks.forecast.config import Config
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.recipe import Recipe, recipe
+from gated.tasks.forecast.task import Config
 from gated.tasks.forecast.windows import Windows
 
 CHUNK = 512  # windows at once where nothing is learnt
 FIRST = "held"  # where in the run folder the first part goes on from
 LOOKS = 10  # evaluations in the first part,
-PATIENCE = 4  # of which so many may bring nothing
 
 
 @dataclass(frozen=True)
@@ -48,23 +46,21 @@ class Learnt:
 
 @train.threads(1)  # its operators are small: a second thread saves little, and on busy cores costs many times the work
 def learn(
-    panel: Panel, config: Config, *, start: Learnt | None = None, steps: int | None = None, out: Any = None,
-    resume: bool = False, progress: bool = True,
+    panel: Panel, config: Config, job: Job, *, start: Learnt | None = None, steps: int | None = None
 ) -> tuple[Learnt, dict[str, Any], list[dict[str, int | float]]]:  # fmt: skip
     """Networks for a panel, their metrics on the held-out horizon, and the history of the training.
 
     With `start`, its networks go on with all the data for `steps` updates (a fifth of a fit's) at a third of the rate.
     """
-    began = time.monotonic()
     if start is not None:
         rule = replace(start.recipe, second=steps or max(1, (start.recipe.first + start.recipe.second) // 5))
         networks = start.networks
-        rows = _fit(networks, Windows(panel, rule), config, rule.second, rule.lr / 3, began, out, resume, progress).rows
+        rows = _fit(networks, Windows(panel, rule), config, rule.second, rule.lr / 3, job).rows
         held = np.full((len(panel), *start.held.shape[1:]), np.nan, np.float32)  # nothing was kept from these networks
         return replace(start, networks=networks.cpu(), held=held), {}, rows
     rule = recipe(panel, config)
-    if out is not None and not resume:  # an older fit's second part is not what this one may go on from
-        (checkpoint.claim(out) / checkpoint.TRAINING).unlink(missing_ok=True)
+    if job.out is not None and not job.resume:  # an older fit's second part is not what this one may go on from
+        (checkpoint.claim(job.out, job.artefacts) / checkpoint.TRAINING).unlink(missing_ok=True)
     windows = Windows(panel, rule, held=rule.held)
     with train.seeded(config.seed):
         networks = nn.ModuleList([model.Network(windows) for _ in range(config.members)])
@@ -72,11 +68,11 @@ def learn(
     learnt = Learnt(rule, networks, np.ones(shape[1:]), 0.5, np.full(shape, np.nan, np.float32))
     rows, metrics, updates = [], {}, rule.first + rule.second
     if len(windows.last(rule.held)[0]):
-        first = None if out is None else Path(out) / FIRST
-        rows = _fit(networks, windows, config, rule.first, rule.lr, began, first, resume, progress, share=0.6).rows
+        first = None if job.out is None else replace(job, out=job.out / FIRST)
+        rows = _fit(networks, windows, config, rule.first, rule.lr, first or job, share=0.6).rows
         learnt, metrics = _look_back(learnt, windows, panel, config.calibrate)
         updates = rule.second
-    more = _fit(networks, windows.everything(), config, updates, rule.lr, began, out, resume, progress).rows
+    more = _fit(networks, windows.everything(), config, updates, rule.lr, job).rows
     past = rows[-1] if rows else {"step": 0, "seconds": 0.0}
     rows += [{**row, **{key: row[key] + past[key] for key in ("step", "seconds")}} for row in more]
     networks.cpu()
@@ -84,12 +80,10 @@ def learn(
 
 
 def _fit(
-    networks: nn.ModuleList, windows: Windows, config: Config, steps: int, lr: float, began: float, out: Any,
-    resume: bool, progress: bool, share: float = 1.0,
+    networks: nn.ModuleList, windows: Windows, config: Config, steps: int, lr: float, job: Job, share: float = 1.0
 ) -> train.History:  # fmt: skip
     """One part of the training, in `share` of the time that is left; it stops early on what the windows hold back."""
     members = len(networks)
-    left = None if config.time_limit is None else max(1.0, share * (config.time_limit - (time.monotonic() - began)))
     series, seen = windows.last(windows.held)
     chosen = torch.linspace(0, len(series) - 1, min(len(series), CHUNK)).long()
     held = windows.at(series[chosen], seen[chosen])
@@ -101,18 +95,11 @@ def _fit(
         device = next(networks.parameters()).device
         return float(loss(networks, (likelihood.to(held, device),) * members)) / members
 
-    told = train.fit(
-        networks, loss, lambda n: tuple(windows.batch(n * members + k) for k in range(members)),
-        config=train.Config(
-            steps=steps, lr=lr, schedule="onecycle", ema=0.99, clip_norm=members**0.5, patience=PATIENCE,
-            eval_every=max(1, steps // LOOKS), time_limit=left, seed=config.seed, device=config.device,
-            watch=config.watch,
-        ),
-        validate=validate if windows.held and len(series) else None, out=out, resume=resume, progress=progress,
+    return runs.fit(
+        networks, loss, lambda n: tuple(windows.batch(n * members + k) for k in range(members)), config, job,
+        validate=validate if windows.held and len(series) else None, share=share, steps=steps, lr=lr,
+        schedule="onecycle", clip_norm=config.clip * members**0.5, eval_every=max(1, steps // LOOKS),
     )  # fmt: skip
-    if told.stopped == "interrupted":  # what was learnt so far is in the folder, if there is one
-        raise KeyboardInterrupt
-    return told
 
 
 def _look_back(learnt: Learnt, windows: Windows, panel: Panel, calibrate: bool) -> tuple[Learnt, dict[str, Any]]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from gated._check import refuse, want
 from gated.tasks.forecast import features
-from gated.tasks.forecast.config import Config
 from gated.tasks.forecast.panel import Panel
+from gated.tasks.forecast.task import Config
 
 HELD = 32  # windows held out, where a panel has them: fewer calibrate badly
 

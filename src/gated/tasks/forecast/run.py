@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gated import checkpoint, train
-from gated._check import InputError, optional, refuse, want, within
+from gated import options, runs
+from gated._check import optional, refuse, want, within
 from gated.tasks.forecast import ahead, frame, learn, roll, score
 from gated.tasks.forecast.baselines import BASELINES
-from gated.tasks.forecast.config import Config
 from gated.tasks.forecast.learn import Learnt
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.read import read
+from gated.tasks.forecast.task import TASK, Config
 
 pd: Any = optional("pandas", "forecast")
 
@@ -104,7 +101,7 @@ class Run:
                 continue
             history = roll.cut(rolled.history, mine, rolled.history.lengths[mine])
             if refit or (fresh and learnt is self.learnt):
-                learnt, _, _ = learn.learn(history, self.config, progress=progress)
+                learnt, _, _ = learn.learn(history, self.config, runs.start(TASK, None, progress=progress))
             told[mine] = learn.quantiles(learnt, history, rolled.known[mine])
         result = self._measured(rolled.history, rolled.truth, told, ["series", *per], baselines)
         for found in (result, *result["baselines"].values()):
@@ -121,17 +118,14 @@ class Run:
         steps: updates of the weights, by default a fifth of those of the fit.
         """
         within("steps", 1 if steps is None else steps, 1)
-        start = time.perf_counter()
+        job = runs.start(TASK, out, progress=progress)
         new, report = frame.panel(read(source, id=self.schema.id), self.schema)
         panel = frame.join(self.panel, new)
-        learnt, _, history = learn.learn(
-            panel, self.config, start=copy.deepcopy(self.learnt), steps=steps, out=out, progress=progress
+        learnt, _, history = learn.learn(panel, self.config, job, start=copy.deepcopy(self.learnt), steps=steps)
+        notes = tuple(report.lines())
+        return job.finish(
+            replace(self, learnt=learnt, panel=panel, metrics={"updated": True}, history=history, notes=notes)
         )
-        metrics = {"fit_seconds": time.perf_counter() - start, "updated": True}
-        run = replace(self, learnt=learnt, panel=panel, metrics=metrics, history=history, notes=tuple(report.lines()))
-        if out is not None:
-            run.save(out)
-        return run
 
     def report(self, folder: str | os.PathLike[str]) -> dict[str, Any] | None:
         """Draw report.png and report.html of the horizon held out in the fit; its score, or None if there was none.
@@ -151,23 +145,17 @@ class Run:
         """Write the run folder: `gated.checkpoint` says what is in it."""
         panel = {f"panel.{f.name}": getattr(self.panel, f.name) for f in fields(Panel) if f.name not in ("ids", "freq")}
         panel["panel.times"] = panel["panel.times"].astype(np.int64)
-        learnt = {
+        extras = {
             "schema": asdict(self.schema),
             "ids": self.panel.ids.tolist(),
-            "notes": list(self.notes),
             "recipe": asdict(self.learnt.recipe),
-            "history": train.thinned(self.history),
         }
         arrays = panel | {f"learnt.{name}": value for name, value in self.learnt.arrays().items()}
-        checkpoint.save(
-            folder, asdict(self.config), self.learnt.networks, task="forecast", metrics=self.metrics, learnt=learnt,
-            arrays=arrays,
-        )  # fmt: skip
-        checkpoint.write(Path(folder) / checkpoint.HISTORY, train.csv_of(self.history))
+        runs.save(TASK, folder, self, self.learnt.networks, extras, arrays)
 
     def summary(self) -> str:
-        """What was learnt, in a few lines for people."""
-        return "\n".join([*self.notes, *learn.describe(self.learnt, self.metrics), *train.observed(self.history)])
+        """The run in a few lines for people."""
+        return runs.summary(self, learn.describe(self.learnt, self.metrics))
 
     def _continued(self, found: Any) -> Panel:
         """The series of a frame, with what the run knows of them before."""
@@ -199,57 +187,48 @@ class Run:
 
 def fit(
     source: Any, config: Config | None = None, *, out: Any = None, resume: bool = False, progress: bool = True,
-    **options: Any,
+    **choices: Any,
 ) -> Run:  # fmt: skip
     """Learn to forecast every series of a file or frame, and write the run to the folder `out`.
 
         run = fit("sales.csv", time="date", target="qty", id="shop", horizon=28, out="runs/sales")
 
-    options are the fields of `Config`. With `resume`, a fit that was stopped in `out` goes on.
+    choices are the fields of `Config`. With `resume`, a fit that was stopped in `out` goes on.
     """
-    start = time.perf_counter()
-    names = {f.name for f in fields(Config)}
-    strange = sorted(set(options) - names)
-    near = [n for name in strange for n in difflib.get_close_matches(name, names, 1)]
-    todo = f"Did you mean {', '.join(near)}?" if near else ""
-    want(not strange, "fit", "options of Config: " + ", ".join(sorted(names)), ", ".join(strange), todo)
-    want(out is not None or not resume, "fit", "the folder out of the fit to resume", "none")
-    if config is None and "horizon" not in options:
+    if config is None and "horizon" not in choices:
         refuse("fit", "a horizon", "none", "Say how many steps to forecast: horizon=28.")
-    config = Config(**options) if config is None else replace(config, **options)
+    config = options.make(Config, choices, config)
+    job = runs.start(TASK, out, resume, progress)
     data = read(source, id=config.id)
     schema = frame.learn(
         data, time=config.time, target=config.target, id=config.id, past=config.past, known=config.known,
         static=config.static, freq=config.freq,
     )  # fmt: skip
     panel, report = frame.panel(data, schema, context=config.context or 0)
-    learnt, metrics, history = learn.learn(panel, config, out=out, resume=resume, progress=progress)
-    metrics["fit_seconds"] = time.perf_counter() - start
-    run = Run(config, schema, learnt, panel, metrics, history, tuple(report.lines()))
-    if out is not None:
-        run.save(out)
-    return run
+    learnt, metrics, history = learn.learn(panel, config, job)
+    return job.finish(Run(config, schema, learnt, panel, metrics, history, tuple(report.lines())))
 
 
 def load(folder: str | os.PathLike[str]) -> Run:
     """The run of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
-    found = checkpoint.load(folder, task="forecast")
-    where = f"run folder {Path(folder)}"
-    try:
-        words: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.config.items()}
-        config, schema = Config(**words), frame.Schema(**found.learnt["schema"])
-        arrays = {k.removeprefix("panel."): v for k, v in found.arrays.items() if k.startswith("panel.")}
-        times = arrays.pop("times").astype(np.int64)
-        ids = np.array(found.learnt["ids"], None if schema.ids == "integer" else object)
-        clock = times if schema.freq.isdecimal() else times.view("datetime64[ns]")
-        panel = Panel(ids=ids, times=clock, freq=schema.freq, **arrays)
-        rest = {k.removeprefix("learnt."): v for k, v in found.arrays.items() if k.startswith("learnt.")}
-        learnt = learn.restore(found.learnt["recipe"], config.members, panel, rest, found.state)
-        notes, history = tuple(map(str, found.learnt["notes"])), list(found.learnt["history"])
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:  # a stranger's file
-        refuse(where, "a forecast run as this version writes it", f"{type(error).__name__}: {error}")
+
+    def restore(stored: Any, config: Config, **common: Any) -> Run:
+        schema = frame.Schema(**stored.learnt["schema"])
+        panel = _panel(stored, schema, f"run folder {folder}")
+        rest = {k.removeprefix("learnt."): v for k, v in stored.arrays.items() if k.startswith("learnt.")}
+        learnt = learn.restore(stored.learnt["recipe"], config.members, panel, rest, stored.state)
+        return Run(config, schema, learnt, panel, **common)
+
+    return runs.load(TASK, folder, restore)
+
+
+def _panel(stored: Any, schema: frame.Schema, where: str) -> Panel:
+    """The series of a run folder."""
+    arrays = {k.removeprefix("panel."): v for k, v in stored.arrays.items() if k.startswith("panel.")}
+    times = arrays.pop("times").astype(np.int64)
+    ids = np.array(stored.learnt["ids"], None if schema.ids == "integer" else object)
+    clock = times if schema.freq.isdecimal() else times.view("datetime64[ns]")
+    panel = Panel(ids=ids, times=clock, freq=schema.freq, **arrays)
     rows, n = len(panel.y), len(panel.ids)
     fits = (
         panel.offsets.shape == (n + 1,) and panel.offsets[0] == 0 and panel.offsets[-1] == rows
@@ -258,4 +237,4 @@ def load(folder: str | os.PathLike[str]) -> Run:
         and panel.static.shape[:1] == (n,)
     )  # fmt: skip
     want(fits, where, "a panel whose parts agree", "parts of other sizes")
-    return Run(config, schema, learnt, panel, found.metrics, history, notes)
+    return panel

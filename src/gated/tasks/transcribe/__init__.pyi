@@ -1,5 +1,4 @@
 from . import language as language
-from .config import Config as Config
 from .listen import Heard as Heard
 from .listen import Latency as Latency
 from .listen import Listener as Listener
@@ -10,8 +9,8 @@ from .score import table as table
 from .search import Piece as Piece
 from .search import Reading as Reading
 from .search import Search as Search
+from .task import Config as Config
 from .write import hear as hear
 from .write import learn_language as learn_language
 from .write import tail as tail
 from .write import told as told
-from .write import write as write

@@ -15,10 +15,8 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,11 +24,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from gated import _native, checkpoint, data, train
-from gated._check import InputError, one_of, option, refuse, settle, want, within
+from gated import checkpoint, data, runs, train
+from gated._check import want
 from gated.layers import LSTM
 from gated.layers.dropout import Dropout
 from gated.layers.output import cross_entropy
+from gated.options import Training, default, option
+from gated.tasks import Task
 from gated.tasks.transcribe import alphabet as alphabets
 from gated.tasks.transcribe.alphabet import Alphabet
 
@@ -40,38 +40,23 @@ PASSES, LEAST, MOST = 6, 500, 12_000  # over the text; updates
 JITTER = 4.0  # symbols by which an epoch may misjudge a length, so that the same lines do not always meet
 
 
-@dataclass(frozen=True)
-class Config:
-    """How a language model is made and taught; None means that the value follows from the text."""
+@dataclass(frozen=True, kw_only=True)
+class Config(Training):
+    """How a language model is built and trained; None means that the value follows from the text."""
 
-    layers: int = option(1, "Recurrent layers.")
-    units: int = option(256, "Units of each layer.")
-    embedding: int = option(64, "Width of the embedding.")
-    dropout: float = option(0.1, "Dropout around the layers.")
-    longest: int = option(200, "Lines of more symbols are read in pieces of so many.")
-    batch: int = option(500, "Symbols in a batch, padding included.")
-    steps: int | None = option(None, "Updates of the weights.")
-    lr: float = option(5e-3, "Peak learning rate.")
-    patience: int | None = option(None, "Evaluations without a better one before stopping.")
-    time_limit: float | None = option(None, "Stop learning in time: 90s, 30m, 2h.", seconds=True)
-    precision: str = option(
-        "auto", "auto takes bfloat16 products where the processor has them.", choices=("auto", "32", "bf16")
-    )
-    device: str = option("auto", "auto, cpu or cuda.", choices=("auto", "cpu", "cuda"))
-    seed: int = option(0, "Two runs with one seed are equal, if no time limit ends them.")
+    layers: int = option(1, "Number of recurrent layers.", low=1)
+    units: int = option(256, "Hidden units of each layer.", low=1)
+    embedding: int = option(64, "Embedding dimension.", low=1)
+    dropout: float = option(0.1, "Dropout before, between and after layers.", low=0, high=0.95)
+    longest: int = option(200, "Maximum length in symbols; longer lines are split.", low=2)
+    batch: int = option(500, "Maximum symbols in a batch, padding included.", low=1)
+    lr: float = default("lr", 5e-3)
 
-    def __post_init__(self) -> None:
-        least = {"layers": 1, "units": 1, "embedding": 1, "longest": 2, "batch": 1, "seed": 0}
-        least |= {name: 1 for name in ("steps", "patience") if getattr(self, name) is not None}
-        for name, low in least.items():
-            settle(self, name, low)
-        within("dropout", self.dropout, 0, 0.95)
-        within("lr", self.lr, 1e-9)
-        if self.time_limit is not None:
-            within("time_limit", self.time_limit, 0.001)
-        for one in fields(self):
-            if "choices" in one.metadata:
-                one_of(one.name, getattr(self, one.name), one.metadata["choices"])
+
+RECORD = Task(  # of the run folders, which `gated.tasks.TASKS` does not list: `transcribe` reads them
+    name="transcribe.language", help="A language model of the symbols of a transcriber.", extra="transcribe",
+    Config=Config, metric="bits", lower=True,
+)  # fmt: skip
 
 
 class Shape(NamedTuple):
@@ -150,15 +135,11 @@ class Language:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
-        learnt = {
-            "alphabet": self.alphabet.save(), "shape": self.network.shape._asdict(), "notes": list(self.notes),
-            "history": self.history,
-        }  # fmt: skip
-        checkpoint.save(folder, asdict(self.config), self.network, task="language", metrics=self.metrics, learnt=learnt)
-        checkpoint.write(Path(folder) / checkpoint.HISTORY, train.csv_of(self.history))
+        extras = {"alphabet": self.alphabet.save(), "shape": self.network.shape._asdict()}
+        runs.save(RECORD, folder, self, self.network, extras)
 
     def summary(self) -> str:
-        """What was learnt, in a few lines for people."""
+        """The model in a few lines for people."""
         size, kind = sum(p.numel() for p in self.network.parameters()), {"char": "character", "word": "word"}
         told = [f"A language model of {size:,} weights over {len(self.alphabet) - 1:,} {kind[self.alphabet.tokens]}s."]
         if "bits" in self.metrics:
@@ -167,7 +148,7 @@ class Language:
             told.append(
                 f"{m['held_out']:,} held-out lines: {m['bits']:.2f} bits each, perplexity {2 ** m['bits']:.1f}."
             )
-        return "\n".join([*told, *self.notes])
+        return runs.summary(self, told)
 
 
 # ---- learning
@@ -183,21 +164,18 @@ def learn(
     Some lines are held out, the same ones for every seed; the weights that are best on them are kept. What the alphabet
     lacks is left out of the text, and `notes` says how much.
     """
-    began = time.monotonic()
     config = Config() if config is None else config
     want(not isinstance(lines, str), "language", "a list of lines", "one text", "Split it.")
-    if out is not None and os.path.exists(out):  # before the work
-        checkpoint.claim(out)
+    job = runs.start(RECORD, out, resume, progress)
     rows, notes = _encoded(lines, alphabet)
     parts = [[rows[n] for n in part] for part in data.hold_out(len(rows), min(HELD, len(rows) // SHARE))]
     pieces, asked = (list(itertools.chain.from_iterable(_cut(row, config.longest) for row in part)) for part in parts)
     held = [collate([asked[k] for k in some]) for some in data.split([len(p.after) for p in asked], 4 * config.batch)]
     symbols = sum(len(piece.after) for piece in pieces)
     steps = config.steps or int(min(max(LEAST, PASSES * symbols / config.batch), MOST))
-    low = config.precision == "bf16" or (config.precision == "auto" and _native.bf16())
     shape = Shape(len(alphabet), config.layers, config.units, config.embedding)
     with train.seeded(config.seed):
-        network = Network(shape, config.dropout, "bfloat16" if low else "float32")
+        network = Network(shape, config.dropout, "bfloat16" if runs.low_precision(config) else "float32")
     batch, turn = bucketed(pieces, config.batch, config.seed)
 
     def validate(network: Any) -> float:
@@ -205,28 +183,19 @@ def learn(
         sums = [loss(network, Batch(*(part.to(device) for part in found))) for found in held]
         return sum(float(total) for total, _ in sums) / sum(count for _, count in sums)
 
-    left = None if config.time_limit is None else max(1.0, config.time_limit - (time.monotonic() - began))
-    told = train.fit(
-        network, loss, batch,
-        config=train.Config(
-            steps=steps, lr=config.lr, warmup=0.05, eval_every=max(1, steps // LOOKS), patience=config.patience,
-            time_limit=left, seed=config.seed, device=config.device, precision="bf16-mixed" if low else "32",
-        ),
-        validate=validate, out=out, resume=resume, progress=progress,
+    told = runs.fit(
+        network, loss, batch, config, job, validate=validate, steps=steps, warmup=0.05,
+        eval_every=max(1, steps // LOOKS),
     )  # fmt: skip
-    if told.stopped == "interrupted":  # what was learnt so far is in the folder, if there is one
-        raise KeyboardInterrupt
     network.layers.precision = "float32"  # as it is used
-    language = Language(config, alphabet, network.cpu().eval(), {}, told.rows, tuple(notes))
+    network = network.cpu().eval()
     with torch.no_grad():
-        bits = validate(language.network) / math.log(2)
-    language.metrics.update(
-        lines=len(parts[0]), symbols=symbols, held_out=len(parts[1]), bits=bits, steps=told.steps,
-        passes=told.steps / turn, best_step=told.best_step, stopped=told.stopped, fit_seconds=time.monotonic() - began,
-    )  # fmt: skip
-    if out is not None:
-        language.save(out)
-    return language
+        bits = validate(network) / math.log(2)
+    metrics = {
+        "lines": len(parts[0]), "symbols": symbols, "held_out": len(parts[1]), "bits": bits, "steps": told.steps,
+        "passes": told.steps / turn, "best_step": told.best_step, "stopped": told.stopped,
+    }  # fmt: skip
+    return job.finish(Language(config, alphabet, network, metrics, told.rows, tuple(notes)))
 
 
 def loss(network: Network, batch: Batch) -> tuple[Tensor, int]:
@@ -294,17 +263,12 @@ def bucketed(pieces: Sequence[Piece], budget: int, seed: int = 0) -> tuple[Calla
 
 def load(folder: str | os.PathLike[str]) -> Language:
     """The language model of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
-    found = checkpoint.load(folder, task="language")
-    try:
-        symbols = alphabets.restore(found.learnt["alphabet"])
-        network = restore(found.learnt["shape"], symbols, found.state)
-        notes, history = tuple(map(str, found.learnt["notes"])), list(found.learnt["history"])
-        return Language(Config(**found.config), symbols, network, found.metrics, history, notes)
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:  # a stranger's file
-        got = f"{type(error).__name__}: {error}"
-        refuse(f"run folder {Path(folder)}", "a language model as this version writes it", got)
+
+    def restored(stored: Any, **common: Any) -> Language:
+        symbols = alphabets.restore(stored.learnt["alphabet"])
+        return Language(alphabet=symbols, network=restore(stored.learnt["shape"], symbols, stored.state), **common)
+
+    return runs.load(RECORD, folder, restored, formerly=("language",))
 
 
 def restore(words: dict[str, Any], alphabet: Alphabet, state: dict[str, Tensor]) -> Network:

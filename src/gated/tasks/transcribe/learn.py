@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from gated import _native, data, train
+from gated import data, runs, train
 from gated._check import refuse, want
+from gated.runs import Job
 from gated.tasks.transcribe import alphabet, batches, frames, model, score
 from gated.tasks.transcribe.batches import Example, Manner
-from gated.tasks.transcribe.config import Config
 from gated.tasks.transcribe.frames import Fault, Frames
 from gated.tasks.transcribe.model import Learnt, Network, Shape
 from gated.tasks.transcribe.read import Found, Item
 from gated.tasks.transcribe.search import texts
+from gated.tasks.transcribe.task import Config
 
 HELD = 500  # examples held out where none are given for validation, at most
 EARLY = 0.3  # weight of the loss that the front alone has
@@ -45,13 +45,12 @@ class Prepared:
 
 
 def learn(
-    found: Found, held: Found | None, config: Config, *, out: Any = None, resume: bool = False, progress: bool = True
+    found: Found, held: Found | None, config: Config, job: Job
 ) -> tuple[Learnt, dict[str, Any], list[dict[str, int | float]], list[str]]:
     """A network for the examples, what was measured on the held-out ones, the history of the training, and notes.
 
     Without held-out examples some of the others are kept apart for it, if `config.hold` says so.
     """
-    began = time.monotonic()
     same = held is None or held.kind == found.kind
     want(same, held.where if held else "", f"{found.kind}, as in {found.where}", held.kind if held else "")
     ready = prepare(found, config)
@@ -70,10 +69,9 @@ def learn(
         mean, std = frames.figures(xs)
         how = replace(how, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
     shape, steps, budget = recipe(config, how, len(ready.alphabet), xs)
-    low = config.precision == "bf16" or (config.precision == "auto" and _native.bf16())
     dropout = DROPOUT if config.dropout is None else config.dropout
     with train.seeded(config.seed):
-        network = Network(shape, dropout, "bfloat16" if low else "float32")
+        network = Network(shape, dropout, "bfloat16" if runs.low_precision(config) else "float32")
     examples = [
         Example(x, ready.alphabet.encode(item.text or ""), item.speaker or "")
         for item, x in zip(items, xs, strict=True)
@@ -97,19 +95,11 @@ def learn(
         cer, wer = score.quick(texts(learnt, normal, network), truth)
         return {"cer": 100 * cer, "wer": 100 * wer}
 
-    left = None if config.time_limit is None else max(1.0, config.time_limit - (time.monotonic() - began))
-    history = train.fit(
-        network, loss, batch,
-        config=train.Config(
-            steps=steps if left is None or config.steps else 10**9, lr=config.lr, schedule="linear", warmup=0.05,
-            clip_norm=config.clip, ema=config.ema, best_k=config.average, eval_every=max(turn, LOOK),
-            patience=config.patience, time_limit=left, seed=config.seed, device=config.device, watch=config.watch,
-            precision="bf16-mixed" if low else "32",
-        ),
-        validate=validate if asked else None, out=out, resume=resume, progress=progress,
+    history = runs.fit(
+        network, loss, batch, config, job, validate=validate if asked else None,
+        steps=steps if config.time_limit is None or config.steps else 10**9, schedule="linear", warmup=0.05,
+        eval_every=max(turn, LOOK),
     )  # fmt: skip
-    if history.stopped == "interrupted":  # what was learnt so far is in the folder, if there is one
-        raise KeyboardInterrupt
     learnt = replace(learnt, network=model.exact(network.cpu()))
     metrics: dict[str, Any] = {
         "examples": len(items), "left_out": len(found.items) - len(ready.items),

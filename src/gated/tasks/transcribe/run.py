@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from gated import checkpoint, train
-from gated._check import InputError, one_of, refuse, want
+from gated import options, runs
+from gated._check import InputError, one_of, want
 from gated.tasks.transcribe import alphabet, frames, learn, listen, model, read
 from gated.tasks.transcribe import score as metrics_of
-from gated.tasks.transcribe.config import Config
 from gated.tasks.transcribe.frames import HOUR, Fault
 from gated.tasks.transcribe.model import Learnt
 from gated.tasks.transcribe.read import Found
-from gated.tasks.transcribe.search import Reading, Search, made
+from gated.tasks.transcribe.search import Reading, Search
 from gated.tasks.transcribe.search import read as read_all
+from gated.tasks.transcribe.task import TASK, Config
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
     """A transcriber: `predict`, `read`, `score`, `save`."""
 
@@ -54,7 +52,7 @@ class Run:
 
         bad: "refuse" makes the first file that cannot be read an error; "skip" leaves it out.
         """
-        how = made("transcribe", search)
+        how = options.make(Search, search, where="transcribe")
         ready, faults, _ = self.frames(found, bad)
         said = iter(self.decode([x for x in ready if x is not None], how))
         return [[] if x is None else next(said) for x in ready], faults
@@ -97,7 +95,8 @@ class Run:
             "files to score on",
             f"none that can be read. {' '.join(learn.told(faults, found.where))}",
         )
-        best = [one[0] for one in self.decode([x for x in ready if x is not None], made("score", search))]
+        chosen = options.make(Search, search, where="score")
+        best = [one[0] for one in self.decode([x for x in ready if x is not None], chosen)]
         seconds = time.perf_counter() - start
         how, letters = self.learnt.frames, self.learnt.alphabet
         truth = [letters.plain(item.text or "") for item in items]
@@ -113,71 +112,45 @@ class Run:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
         network = self.learnt.network
-        kept = {
+        extras = {
             "frames": self.learnt.frames.save(), "alphabet": self.learnt.alphabet.save(),
-            "shape": network.shape._asdict(), "constant": self.constant, "notes": list(self.notes),
-            "history": train.thinned(self.history),
+            "shape": network.shape._asdict(), "constant": self.constant,
         }  # fmt: skip
-        checkpoint.save(folder, asdict(self.config), network, task="transcribe", metrics=self.metrics, learnt=kept)
-        checkpoint.write(Path(folder) / checkpoint.HISTORY, train.csv_of(self.history))
+        runs.save(TASK, folder, self, network, extras)
 
     def summary(self) -> str:
-        """What was learnt, in a few lines for people."""
-        return "\n".join([*self.notes, *learn.describe(self.learnt, self.metrics), *train.observed(self.history)])
+        """The run in a few lines for people."""
+        return runs.summary(self, learn.describe(self.learnt, self.metrics))
 
 
 def fit(
     source: Any, config: Config | None = None, *, valid: Any = None, out: Any = None, resume: bool = False,
-    progress: bool = True, **options: Any,
+    progress: bool = True, **choices: Any,
 ) -> Run:  # fmt: skip
     """Learn to transcribe from files with their texts, and write the run to the folder `out`.
 
         run = fit("train.csv", valid="dev.csv", time_limit=1800, out="runs/digits")
 
     source, valid: a manifest (.csv, .tsv, .jsonl) of path, text and, if known, start, end, speaker; a folder of X.wav +
-    X.txt, or of X.png + X.gt.txt; or a list of (path, text). Without `valid` some examples are held out. options are
+    X.txt, or of X.png + X.gt.txt; or a list of (path, text). Without `valid` some examples are held out. choices are
     the fields of `Config`. With `resume`, a fit that was stopped in `out` goes on.
     """
-    start = time.perf_counter()
-    want(out is not None or not resume, "fit", "the folder out of the fit to resume", "none")
-    if out is not None and os.path.exists(out):  # before the work
-        checkpoint.claim(out)
-    chosen = _config(options, config or Config())
+    config = options.make(Config, choices, config)
+    job = runs.start(TASK, out, resume, progress)
     found = read.items(source)
     held = None if valid is None else read.items(valid)
-    learnt, metrics, history, notes = learn.learn(found, held, chosen, out=out, resume=resume, progress=progress)
-    metrics["fit_seconds"] = time.perf_counter() - start
+    learnt, metrics, history, notes = learn.learn(found, held, config, job)
     constant = metrics_of.constant([learnt.alphabet.plain(item.text or "") for item in found.items])
-    run = Run(chosen, learnt, constant, metrics, history, tuple(notes))
-    if out is not None:
-        run.save(out)
-    return run
+    return job.finish(Run(config, learnt, constant, metrics, history, tuple(notes)))
 
 
 def load(folder: str | os.PathLike[str]) -> Run:
     """The run of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
-    found = checkpoint.load(folder, task="transcribe")
-    try:
-        words: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.config.items()}
-        config = Config(**words)
-        how = frames.restore(found.learnt["frames"])
-        letters = alphabet.restore(found.learnt["alphabet"])
-        network = model.restore(found.learnt["shape"], how, letters, found.state)
-        notes, history = tuple(map(str, found.learnt["notes"])), list(found.learnt["history"])
-        constant = str(found.learnt["constant"])
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:  # a stranger's file
-        where = f"run folder {Path(folder)}"
-        refuse(where, "a transcription run as this version writes it", f"{type(error).__name__}: {error}")
-    return Run(config, Learnt(how, letters, network), constant, found.metrics, history, notes)
 
+    def restore(stored: Any, **common: Any) -> Run:
+        how = frames.restore(stored.learnt["frames"])
+        letters = alphabet.restore(stored.learnt["alphabet"])
+        network = model.restore(stored.learnt["shape"], how, letters, stored.state)
+        return Run(learnt=Learnt(how, letters, network), constant=str(stored.learnt["constant"]), **common)
 
-def _config(options: dict[str, Any], config: Config) -> Config:
-    """The Config with these options; a wrong name is answered with the nearest right one."""
-    names = [f.name for f in fields(Config)]
-    strange: Sequence[str] = sorted(set(options) - set(names))
-    near = [n for name in strange for n in difflib.get_close_matches(name, names, 1)]
-    todo = f"Did you mean {', '.join(near)}?" if near else ""
-    want(not strange, "fit", f"options of Config: {', '.join(names)}", ", ".join(strange), todo)
-    return replace(config, **options)
+    return runs.load(TASK, folder, restore)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gated._check import option, settle, want, within
+from gated._check import want
 from gated.decode import ctc, ngram, scorer
+from gated.options import check, option
 from gated.tasks.transcribe import batches
 from gated.tasks.transcribe.alphabet import Alphabet, normal
 from gated.tasks.transcribe.model import Learnt, Network
@@ -26,23 +27,22 @@ BUDGET = 32_000  # frames of a batch of examples that are read side by side, pad
 class Search:
     """How a text is looked for."""
 
-    width: int = option(1, "Prefixes side by side; 1 takes the best path. At least 16 with lm or hot, and n_best.")
-    n_best: int = option(1, "Texts of each example, best first.")
-    lm: str | None = option(None, "Language model: an ARPA file (.arpa, .arpa.gz), or a run of `transcribe language`.")
-    alpha: float = option(0.5, "Weight of the language model.")
-    beta: float = option(0.0, "Bonus for each word written, or for each letter where lm knows letters, in nats.")
-    hot: tuple[str, ...] = option((), "Words or phrases that are to be expected.")
-    boost: float = option(5.0, "What each of these is worth, in nats.")
+    width: int = option(
+        1, "Beam width; 1 takes the best path, and lm, hot or n_best use at least 16.", low=1, high=10_000
+    )
+    n_best: int = option(1, "Number of texts per example, best first.", low=1, high=10_000)
+    lm: str | None = option(None, "Language model: an ARPA file (.arpa, .arpa.gz) or a run of `transcribe language`.")
+    alpha: float = option(0.5, "Weight of the language model.", low=0, high=100)
+    beta: float = option(
+        0.0, "Insertion bonus per word, or per character with a character language model, in nats.", low=-100, high=100
+    )
+    hot: tuple[str, ...] = option((), "Hot words or phrases to boost.")
+    boost: float = option(5.0, "Bonus of each hot word, in nats.", low=1e-9, high=1000)
 
     def __post_init__(self) -> None:
-        words = isinstance(self.hot, tuple) and all(isinstance(one, str) and one.strip() for one in self.hot)
+        check(self)
+        words = all(isinstance(one, str) and one.strip() for one in self.hot)
         want(words, "hot", "words or phrases", repr(self.hot))
-        for name in ("width", "n_best"):
-            settle(self, name, 1)
-            within(name, getattr(self, name), 1, 10_000)
-        within("alpha", self.alpha, 0, 100)
-        within("beta", self.beta, -100, 100)
-        within("boost", self.boost, 1e-9, 1000)
 
     @property
     def plain(self) -> bool:
@@ -206,14 +206,3 @@ def worded(alphabet: Alphabet, letters: Sequence[Piece]) -> list[Piece]:
         )
         for group in groups if group
     ]  # fmt: skip
-
-
-def made(where: str, options: dict[str, Any]) -> Search:
-    """A Search of these options; a wrong name is refused, and one hot word may stand alone."""
-    names = [one.name for one in fields(Search)]
-    strange = sorted(set(options) - set(names))
-    want(not strange, where, f"options of Search: {', '.join(names)}", ", ".join(strange))
-    if "hot" in options:
-        hot = options["hot"]
-        options = {**options, "hot": (hot,) if isinstance(hot, str) else tuple(hot)}
-    return Search(**options)

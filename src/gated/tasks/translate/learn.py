@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gated import _native, data, train
+from gated import data, runs, train
 from gated._check import want
+from gated.runs import Job
 from gated.tasks.translate import batches, model, score, tokens
-from gated.tasks.translate.config import Config
 from gated.tasks.translate.model import Learnt, Network, Noise, Shape
 from gated.tasks.translate.placeholders import SENTINELS, mask_pair
 from gated.tasks.translate.read import Pairs
 from gated.tasks.translate.search import Search, translate
+from gated.tasks.translate.task import Config
 from gated.tasks.translate.tokens import Tokens
 
 HELD = 1000  # pairs held out where none are given for validation, at most,
@@ -27,20 +27,18 @@ PASSES, LEAST = 30, 1000  # over the data; updates
 
 
 def learn(
-    pairs: Pairs, held: Pairs | None, config: Config, *, out: Any = None, resume: bool = False, progress: bool = True
+    pairs: Pairs, held: Pairs | None, config: Config, job: Job
 ) -> tuple[Learnt, dict[str, Any], list[dict[str, int | float]]]:
     """A network for the pairs, what was measured on the held-out ones, and the history of the training.
 
     Without held-out pairs some of the others are kept apart for it.
     """
-    began = time.monotonic()
     pairs, held = _part(pairs) if held is None else (pairs, held)
     found = prepare(pairs, config)
     sides, words = found.tokens, sum(len(row) + 1 for row in found.rows[1])
     shape, noise, steps = recipe(config, len(found.rows[0]), sides, words)
-    low = config.precision == "bf16" or (config.precision == "auto" and _native.bf16())
     with train.seeded(config.seed):
-        network = Network(shape, noise, "bfloat16" if low else "float32")
+        network = Network(shape, noise, "bfloat16" if runs.low_precision(config) else "float32")
     batch, turn = batches.bucketed(found.rows, config.batch, config.seed, found.cut if config.bpe_dropout else None)
     learnt = Learnt(sides[0], sides[1], network, config.longest)
     sample = [side.encode(lines) for side, lines in zip(sides, _masked(held, sides[0].sentinels), strict=True)]
@@ -59,18 +57,10 @@ def learn(
         bleu = score.quick_bleu(said(learnt, held, width=1), held.target or [])
         return {"errors": 100 - bleu if bleu else 100 + nll, "loss": nll}  # without BLEU, as in lone words, by the loss
 
-    left = None if config.time_limit is None else max(1.0, config.time_limit - (time.monotonic() - began))
-    told = train.fit(
-        network, loss, batch,
-        config=train.Config(
-            steps=steps, lr=config.lr, warmup=0.05, betas=(0.9, 0.98), clip_norm=config.clip, ema=config.ema,
-            best_k=config.average, eval_every=max(turn, steps // LOOKS), patience=config.patience, time_limit=left,
-            seed=config.seed, device=config.device, watch=config.watch, precision="bf16-mixed" if low else "32",
-        ),
-        validate=validate, out=out, resume=resume, progress=progress,
+    told = runs.fit(
+        network, loss, batch, config, job, validate=validate, steps=steps, warmup=0.05, betas=(0.9, 0.98),
+        eval_every=max(turn, steps // LOOKS),
     )  # fmt: skip
-    if told.stopped == "interrupted":  # what was learnt so far is in the folder, if there is one
-        raise KeyboardInterrupt
     learnt = replace(learnt, network=model.exact(network.cpu()))
     metrics = {
         "pairs": len(found.rows[0]), "too_long": len(pairs) - len(found.rows[0]), "tokens": words, "steps": told.steps,

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gated import checkpoint, train
-from gated._check import InputError, refuse, want
+from gated import options, runs
+from gated._check import want
 from gated.tasks.translate import learn, model, po, read, score, tokens
-from gated.tasks.translate.config import Config
 from gated.tasks.translate.model import Learnt
 from gated.tasks.translate.search import Search, Translation, translate
+from gated.tasks.translate.task import TASK, Config
 
 SPARE = 5  # translations of a catalogue's text, at most, of which the first with all its placeholders is taken
 KEPT = 100_000  # training pairs that a run keeps, at most, for the translation memory beside every score
@@ -57,7 +56,7 @@ class Run:
         want(not isinstance(lines, str), "translate", "sentences", "one string", todo)
         want(not isinstance(prefixes, str), "prefixes", "a list, one for each sentence", "one string")
         starts = None if prefixes is None else read.sentences(list(prefixes)).source
-        how, texts = _made(Search, "translate", search), read.sentences(list(lines)).source
+        how, texts = options.make(Search, search, where="translate"), read.sentences(list(lines)).source
         return translate([self.learnt, *(run.learnt for run in beside)], texts, how, prefixes=starts)
 
     def lines(self, source: Any) -> list[str]:
@@ -71,7 +70,7 @@ class Run:
 
         Of some translations of each text the best in which all placeholders came through is taken.
         """
-        how = _made(Search, "fill", search)
+        how = options.make(Search, search, where="fill")
         how = how if how.sample else replace(how, n_best=max(how.n_best, min(SPARE, how.width)))
 
         def decode(lines: list[str]) -> list[list[str]]:
@@ -96,73 +95,54 @@ class Run:
         """Write the run folder: `gated.checkpoint` says what is in it."""
         text = dict(zip(("memory.source", "memory.target"), self.memory, strict=True))
         arrays = {name: np.frombuffer(bytearray("\n".join(side), "utf-8"), np.uint8) for name, side in text.items()}
-        learnt = {
-            "source": self.learnt.source.save(),
-            "target": self.learnt.target.save(),
+        extras = {
+            "source": self.learnt.source.save(), "target": self.learnt.target.save(),
             "shape": self.learnt.network.shape._asdict(),
-            "notes": list(self.notes),
-            "history": train.thinned(self.history),
-        }
-        config = asdict(self.config)
-        network = self.learnt.network
-        checkpoint.save(folder, config, network, task="translate", metrics=self.metrics, learnt=learnt, arrays=arrays)
-        checkpoint.write(Path(folder) / checkpoint.HISTORY, train.csv_of(self.history))
+        }  # fmt: skip
+        runs.save(TASK, folder, self, self.learnt.network, extras, arrays)
 
     def summary(self) -> str:
-        """What was learnt, in a few lines for people."""
-        return "\n".join([*self.notes, *learn.describe(self.learnt, self.metrics), *train.observed(self.history)])
+        """The run in a few lines for people."""
+        return runs.summary(self, learn.describe(self.learnt, self.metrics))
 
 
 def fit(
     source: Any, target: Any = None, config: Config | None = None, *, valid: Any = None, out: Any = None,
-    resume: bool = False, progress: bool = True, **options: Any,
+    resume: bool = False, progress: bool = True, **choices: Any,
 ) -> Run:  # fmt: skip
     """Learn to translate from pairs, and write the run to the folder `out`.
 
         run = fit("train.de", "train.en", valid=("val.de", "val.en"), time_limit=1800, out="runs/de-en")
 
     source, target: two aligned files, or lists; or one file of pairs (.tsv, .jsonl, .po) or list of pairs as source.
-    valid: the same, two in a tuple; without it some of the pairs are held out. options are the fields of `Config`. With
+    valid: the same, two in a tuple; without it some of the pairs are held out. choices are the fields of `Config`. With
     `resume`, a fit that was stopped in `out` goes on.
     """
-    start = time.perf_counter()
-    want(out is not None or not resume, "fit", "the folder out of the fit to resume", "none")
-    if out is not None and os.path.exists(out):  # before the work
-        checkpoint.claim(out)
-    made: Config = _made(Config, "fit", options) if config is None else replace(config, **options)
-    pairs = read.pairs(source, target, columns=_columns(made, source, target))
+    config = options.make(Config, choices, config)
+    job = runs.start(TASK, out, resume, progress)
+    pairs = read.pairs(source, target, columns=_columns(config, source, target))
     two = valid if isinstance(valid, tuple) and len(valid) == 2 else (valid, None)
-    held = None if valid is None else read.pairs(*two, columns=_columns(made, *two))
+    held = None if valid is None else read.pairs(*two, columns=_columns(config, *two))
     notes = [*pairs.notes, *(held.notes if held is not None else [])]
-    learnt, metrics, history = learn.learn(pairs, held, made, out=out, resume=resume, progress=progress)
-    metrics["fit_seconds"] = time.perf_counter() - start
-    kept = np.sort(np.random.default_rng(made.seed).permutation(len(pairs))[:KEPT])
+    learnt, metrics, history = learn.learn(pairs, held, config, job)
+    kept = np.sort(np.random.default_rng(config.seed).permutation(len(pairs))[:KEPT])
     memory = [pairs.source[n] for n in kept], [(pairs.target or [])[n] for n in kept]
-    run = Run(made, learnt, memory, metrics, history, tuple(notes))
-    if out is not None:
-        run.save(out)
-    return run
+    return job.finish(Run(config, learnt, memory, metrics, history, tuple(notes)))
 
 
 def load(folder: str | os.PathLike[str]) -> Run:
     """The run of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
-    found = checkpoint.load(folder, task="translate")
-    where = f"run folder {Path(folder)}"
-    try:
-        words: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.config.items()}
-        config = Config(**words)
-        source, target = (tokens.restore(found.learnt[side]) for side in ("source", "target"))
-        learnt = Learnt(
-            source, target, model.restore(found.learnt["shape"], source, target, found.state), config.longest
+
+    def restore(stored: Any, config: Config, **common: Any) -> Run:
+        source, target = (tokens.restore(stored.learnt[side]) for side in ("source", "target"))
+        network = model.restore(stored.learnt["shape"], source, target, stored.state)
+        left, right = (_lines(stored.arrays[f"memory.{side}"]) for side in ("source", "target"))
+        want(
+            len(left) == len(right), f"run folder {folder}", "a memory of pairs", f"{len(left)} and {len(right)} sides"
         )
-        memory = [_lines(found.arrays[f"memory.{side}"]) for side in ("source", "target")]
-        notes, history = tuple(map(str, found.learnt["notes"])), list(found.learnt["history"])
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:  # a stranger's file
-        refuse(where, "a translation run as this version writes it", f"{type(error).__name__}: {error}")
-    want(len(memory[0]) == len(memory[1]), where, "a memory of pairs", f"{len(memory[0])} and {len(memory[1])} sides")
-    return Run(config, learnt, (memory[0], memory[1]), found.metrics, history, notes)
+        return Run(config, Learnt(source, target, network, config.longest), (left, right), **common)
+
+    return runs.load(TASK, folder, restore)
 
 
 def catalogue(source: Any) -> bool:
@@ -178,13 +158,3 @@ def _columns(config: Config, source: Any, target: Any) -> tuple[str, str] | None
 
 def _lines(text: np.ndarray) -> list[str]:
     return text.tobytes().decode().split("\n") if len(text) else []
-
-
-def _made(kind: type, where: str, options: dict[str, Any]) -> Any:
-    """A Config or Search of these options; a wrong name is answered with the nearest right one."""
-    names = [f.name for f in fields(kind)]
-    strange = sorted(set(options) - set(names))
-    near = [n for name in strange for n in difflib.get_close_matches(name, names, 1)]
-    todo = f"Did you mean {', '.join(near)}?" if near else ""
-    want(not strange, where, f"options of {kind.__name__}: {', '.join(names)}", ", ".join(strange), todo)
-    return kind(**options)

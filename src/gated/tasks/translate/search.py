@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from gated import data, decode
-from gated._check import option, settle, want, within
+from gated._check import want
+from gated.options import check, option
 from gated.tasks.translate import model
 from gated.tasks.translate.model import Learnt
 from gated.tasks.translate.placeholders import SENTINELS, mask, repair, unmask
@@ -28,30 +29,35 @@ GREEDY = 3  # of how many parts the last of a piece may lie after such a mark
 class Search:
     """How a translation is looked for."""
 
-    width: int = option(5, "Hypotheses side by side; 1 is greedy.")
-    n_best: int = option(1, "Translations of each sentence, best first.")
-    length_penalty: float = option(1.0, "0 ranks by probability, which favours short ones; 1 nearly by its mean.")
-    coverage_penalty: float = option(0.0, "Weight of source words that were not looked at.")
-    no_repeat: int = option(0, "No so many tokens in a row come twice.")
-    limit: float = option(2.0, "Longest translation, in tokens for a source token; 10 more are always allowed.")
-    sample: bool = option(False, "Draw translations instead of searching for the best.")
-    temperature: float = option(1.0, "Of the draws: below 1 nearer to the best, above 1 wilder.")
-    top_k: int | None = option(None, "Draw among so many tokens.")
-    top_p: float = option(1.0, "Draw among the fewest tokens with this share of the probability.")
-    draw: int = option(0, "Seed of the draws.")
-    replace_unknown: bool = option(False, "Let unknown words come, and write the source word that was looked at.")
+    width: int = option(5, "Beam width; 1 is greedy search.", low=1, high=1000)
+    n_best: int = option(1, "Number of translations per sentence, best first.", low=1, high=1000)
+    length_penalty: float = option(
+        1.0,
+        "Exponent of the length penalty; 0 ranks by log-probability and favours short translations.",
+        low=0,
+        high=100,
+    )
+    coverage_penalty: float = option(
+        0.0, "Weight of the coverage penalty for source tokens without attention.", low=0, high=100
+    )
+    no_repeat: int = option(0, "Block repeated n-grams of this size; 0 disables it.", low=0, high=1000)
+    limit: float = option(
+        2.0,
+        "Maximum translation length as a multiple of the source length; 10 more tokens are always allowed.",
+        low=0,
+        high=100,
+    )
+    sample: bool = option(False, "Sample translations instead of beam search.")
+    temperature: float = option(1.0, "Sampling temperature.", low=1e-3, high=1e3)
+    top_k: int | None = option(None, "Sample from the K most probable tokens.", low=1, high=2**31)
+    top_p: float = option(
+        1.0, "Sample from the smallest set of tokens with this total probability (nucleus sampling).", low=1e-9, high=1
+    )
+    draw: int = option(0, "Random seed of the samples.", low=0, high=2**63)
+    replace_unknown: bool = option(False, "Replace each unknown token by the source word with the highest attention.")
 
     def __post_init__(self) -> None:
-        whole = dict(width=(1, 1000), n_best=(1, 1000), no_repeat=(0, 1000), top_k=(1, 2**31), draw=(0, 2**63))
-        for name, (low, high) in whole.items():
-            if getattr(self, name) is not None:
-                settle(self, name, low)
-                within(name, getattr(self, name), low, high)
-        within("limit", self.limit, 0, 100)
-        within("length_penalty", self.length_penalty, 0, 100)
-        within("coverage_penalty", self.coverage_penalty, 0, 100)
-        within("temperature", self.temperature, 1e-3, 1e3)
-        within("top_p", self.top_p, 1e-9, 1)
+        check(self)
         todo = f"Raise width to {self.n_best}."
         want(self.sample or self.n_best <= self.width, "n_best", f"at most width, {self.width}", self.n_best, todo)
 

@@ -1,0 +1,163 @@
+"""What is around any task: a fit's folder and time limit, and how a run is saved, loaded and summed up.
+
+A run is a frozen record with `config`, `metrics`, `history`, `notes`, and what the task needs beside them.
+
+    def fit(source, config=None, *, out=None, resume=False, progress=True, **options):
+        config = make(Config, options, config)
+        job = runs.start(TASK, out, resume, progress)
+        ...                                             # runs.fit(network, loss, batches, config, job, steps=…)
+        return job.finish(Run(...))
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gated import _native, checkpoint, options, train
+from gated._check import InputError, refuse, want
+from gated.options import option, required
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command gives.
+
+    data: bytes for standard output, made part by part. result: what --json prints in their place, one JSON object; a
+    function is called once the data are made. text: for people, on standard error. stream: the data are JSON themselves
+    where that is asked for, an object a line, and the result is the last of them.
+    """
+
+    result: dict[str, Any] | Callable[[], dict[str, Any]]
+    text: str | Callable[[], str] = ""
+    data: Iterable[bytes] = ()
+    stream: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """The options of every `fit` command beside its Config."""
+
+    out: Path = required("Run folder to write.")
+    resume: bool = option(False, "Resume a stopped fit.", flag=True)
+    quiet: bool = option(False, "Print no progress and no summary.", flag=True)
+
+    def output(self, run: Any, text: Callable[[], str] | None = None, **more: Any) -> Output:
+        """The fitted run's metrics, and its summary."""
+        return Output({"run": str(self.out), **run.metrics, **more}, "" if self.quiet else text or run.summary)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit: the folder of its run, whether a stopped fit is resumed, whether progress is shown, when it began."""
+
+    out: Path | None
+    resume: bool
+    progress: bool
+    began: float
+    artefacts: tuple[str, ...] = ()
+
+    def left(self, config: options.Training, share: float = 1.0) -> float | None:
+        """Seconds that are left of the time limit, or a share of them; None without a limit."""
+        limit = config.time_limit
+        return None if limit is None else max(1.0, share * (limit - (time.monotonic() - self.began)))
+
+    def finish(self, run: Any) -> Any:
+        """The run, with the seconds it took among its metrics, saved to its folder."""
+        run.metrics["fit_seconds"] = time.monotonic() - self.began
+        if self.out is not None:
+            run.save(self.out)
+        return run
+
+
+def start(task: Any, out: Any, resume: bool = False, progress: bool = True) -> Job:
+    """A fit of a `Task`; a folder that holds anything but a run is refused now, not after the work."""
+    want(out is not None or not resume, "fit", "the folder out of the fit to resume", "none")
+    if out is not None and os.path.exists(out):
+        checkpoint.claim(out, task.artefacts)
+    return Job(None if out is None else Path(out), resume, progress, time.monotonic(), task.artefacts)
+
+
+def low_precision(config: options.Training) -> bool:
+    """Whether products are bfloat16's: as asked for, or where the processor has them."""
+    return config.precision == "bf16" or (config.precision == "auto" and _native.bf16())
+
+
+def fit(
+    network: nn.Module,
+    loss: Callable[..., Any],
+    batches: Callable[[int], Any],
+    config: options.Training,
+    job: Job,
+    *,
+    validate: Callable[[nn.Module], Any] | None = None,
+    out: Path | None = None,
+    share: float = 1.0,
+    **more: Any,
+) -> train.History:
+    """`train.fit` with a task's options, in `share` of the time that is left; `more` are fields of `train.Config`.
+
+    Ctrl-C ends in KeyboardInterrupt once the state is saved in the folder, if there is one.
+    """
+    given: dict[str, Any] = dict(
+        lr=config.lr, clip_norm=config.clip, ema=config.ema, best_k=config.average, patience=config.patience,
+        time_limit=job.left(config, share), seed=config.seed, device=config.device, watch=config.watch,
+        precision="bf16-mixed" if low_precision(config) else "32",
+    )  # fmt: skip
+    history = train.fit(
+        network, loss, batches, config=train.Config(**given | more), validate=validate,
+        out=job.out if out is None else out, artefacts=job.artefacts, resume=job.resume, progress=job.progress,
+    )  # fmt: skip
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return history
+
+
+def device(config: options.Training) -> torch.device:
+    """Where a run computes: the device of its config, the processor where there is no other."""
+    cuda = config.device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if cuda else "cpu")
+
+
+def save(
+    task: Any, folder: str | os.PathLike[str], run: Any, network: nn.Module, extras: dict[str, Any], arrays: Any = None
+) -> None:
+    """Write a run's folder: config, weights, metrics, history, notes, and the task's `extras` (JSON) and `arrays`."""
+    learnt = extras | {"notes": list(run.notes), "history": train.thinned(run.history)}
+    checkpoint.save(
+        folder, asdict(run.config), network, task=task.name, metrics=run.metrics, learnt=learnt, arrays=arrays,
+        artefacts=task.artefacts,
+    )  # fmt: skip
+    checkpoint.write(Path(folder) / checkpoint.HISTORY, train.csv_of(run.history))
+
+
+def load(task: Any, folder: str | os.PathLike[str], restore: Callable[..., Any], formerly: Sequence[str] = ()) -> Any:
+    """The run of a folder: `restore(stored, config=…, metrics=…, history=…, notes=…)` makes it of what is stored.
+
+    Nothing in the folder is executed. A damaged or hostile folder is one `InputError`.
+    formerly: older names of the task.
+    """
+    stored = checkpoint.load(folder)
+    where = f"run folder {Path(folder)}"
+    want(stored.task in (task.name, *formerly), where, f"a run of {task.name}", f"a run of {stored.task!r}")
+    try:
+        config = options.restore(task.Config, stored.config)
+        notes, history = tuple(map(str, stored.learnt["notes"])), list(stored.learnt["history"])
+        return restore(stored, config=config, metrics=stored.metrics, history=history, notes=notes)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:  # a stranger's file
+        expected = f"a run of {task.name} as this version writes it"
+        refuse(where, expected, f"{type(error).__name__}: {error}")
+
+
+def summary(run: Any, lines: Sequence[str]) -> str:
+    """A run in a few lines for people: its notes, the task's own lines, and what was recorded of its layers."""
+    return "\n".join([*run.notes, *lines, *train.observed(run.history)])

@@ -1,3 +1,0 @@
-from . import forecast as forecast
-from . import transcribe as transcribe
-from . import translate as translate

@@ -1,0 +1,84 @@
+"""`gated forecast …`: a function for each verb."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from gated.io import files
+from gated.runs import FitOptions, Output
+from gated.tasks.forecast import run as forecaster
+from gated.tasks.forecast.ahead import write
+from gated.tasks.forecast.run import Run
+from gated.tasks.forecast.score import table
+from gated.tasks.forecast.task import Config
+
+
+def fit(data: str, /, *, options: FitOptions, config: Config) -> Output:
+    run = forecaster.fit(data, config, out=options.out, resume=options.resume, progress=not options.quiet)
+    held = run.report(options.out)
+
+    def text() -> str:
+        return run.summary() + ("" if held is None else "\n\nThe held-out horizon: " + table(held))
+
+    return options.output(run, text, held_out=held)
+
+
+def predict(
+    run: Run,
+    data: str | None = None,
+    /,
+    *,
+    future: Annotated[str | None, "File with the known covariates of the steps to forecast."] = None,
+    out: Annotated[str, "CSV or Parquet file; - is standard output."] = "-",
+    samples: Annotated[int, "Number of sample paths in place of quantiles."] = 0,
+) -> Output:
+    files.check(out, (".csv", ".parquet"))
+    frame = run.predict(data, future=future, samples=samples)
+    if out != "-":
+        write(frame, out)
+    csv = [] if out != "-" else [frame.to_csv(index=False).encode()]
+    return Output(lambda: {"rows": rows(frame)}, data=csv)
+
+
+def score(
+    run: Run,
+    data: str,
+    /,
+    *,
+    per: Annotated[tuple[str, ...], "Detail by step or series."] = (),
+) -> Output:
+    result = run.score(data, per=per or ())
+    return Output(result, lambda: table(result))
+
+
+def backtest(
+    run: Run,
+    data: str | None = None,
+    /,
+    *,
+    windows: Annotated[int, "Number of forecast origins."] = 3,
+    step: Annotated[int | None, "Steps between origins; the horizon by default."] = None,
+    refit: Annotated[bool, "Train anew at every origin."] = False,
+) -> Output:
+    result = run.backtest(data, windows=windows, step=step, refit=refit)
+    return Output(result, lambda: table(result))
+
+
+def update(
+    run: Run,
+    data: str,
+    /,
+    *,
+    out: Annotated[Path, "Run folder to write."],
+    steps: Annotated[int | None, "Number of weight updates."] = None,
+    quiet: Annotated[bool, "Print no progress and no summary."] = False,
+) -> Output:
+    new = run.update(data, steps=steps, out=out, progress=not quiet)
+    return Output({"run": str(out), **new.metrics}, "" if quiet else new.summary)
+
+
+def rows(frame: Any) -> list[dict[str, Any]]:
+    """A frame's rows as JSON has them: times in ISO 8601, null for what is not a number."""
+    return json.loads(frame.to_json(orient="records", date_format="iso"))

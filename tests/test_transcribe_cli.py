@@ -147,18 +147,19 @@ def test_several_texts_have_their_scores(gated):
     assert told["text"] == rows[0][1]
 
 
-def test_json_is_an_object_a_line(gated):
-    """--json gives path, text, confidence and words of every file, a line each, and nothing else on standard output."""
+def test_json_is_one_object(gated, tmp_path):
+    """--json gives path, text, confidence and words of every file, and which were left out; .jsonl has a line each."""
     status, out, err = gated("predict", "run", "mixed.csv", "--bad", "skip", "--json")
-    assert status == 0
-    (told,) = [json.loads(line) for line in out.splitlines()]
-    assert {"path", "text", "confidence", "words", "score", "log_prob"} == set(told)
-    assert all({"text", "start", "end", "confidence"} == set(word) for word in told["words"])
-    assert err.count("\n") == 2
-    assert "cut.wav" in err.splitlines()[0]
-    assert "quiet.wav" in err.splitlines()[1]
-    told = json.loads(gated("predict", "run", "spans.csv", "--json")[1].splitlines()[0])
-    assert (told["start"], told["end"]) == (None, 0.5)
+    assert (status, err, out.count("\n")) == (0, "", 1)
+    found = json.loads(out)
+    (row,) = found["files"]
+    assert {"path", "text", "confidence", "words", "score", "log_prob"} == set(row)
+    assert all({"text", "start", "end", "confidence"} == set(word) for word in row["words"])
+    assert [name in why for name, why in zip(("cut.wav", "quiet.wav"), found["left_out"], strict=True)] == [True, True]
+    assert gated("predict", "run", "mixed.csv", "--bad", "skip", "--out", tmp_path / "all.jsonl")[0] == 0
+    assert [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()] == [row]
+    first, *_ = json.loads(gated("predict", "run", "spans.csv", "--json")[1])["files"]
+    assert (first["start"], first["end"]) == (None, 0.5)
 
 
 def test_searches_are_options(gated):

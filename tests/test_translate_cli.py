@@ -1,6 +1,7 @@
 """`gated translate`: what goes to which stream, what each mistake costs, and what a stop of any kind leaves."""
 
 import dataclasses
+import functools
 import io
 import itertools
 import json

@@ -63,8 +63,9 @@ def predict(
     text = "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
     if out != "-":
         files.write(out, text)
-    result = {"files": [_row(item, best) for item, best in pairs]} if several else _row(*pairs[0]) if pairs else {}
-    return Output(result, "\n".join(fault.why for fault in faults), [text] if out == "-" else [])
+    rows, faulty = [_row(item, best) for item, best in pairs], [fault.why for fault in faults]
+    result = rows[0] if not several else {"files": rows, "left_out": faulty}
+    return Output(result, "\n".join(faulty), [text] if out == "-" else [])
 
 
 def score(

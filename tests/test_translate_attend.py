@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from gated._check import InputError
-from gated.tasks.translate import attend
 from gated.tasks.translate.attend import align, looked_at, merge, pharaoh, picture, replace, table
 
 GERMAN = "Eine Gruppe von Menschen steht vor der Donaudampfschifffahrtsgesellschaft und wartet .".split()  # noqa: SIM905
@@ -229,17 +228,3 @@ def test_drawing_leaves_matplotlibs_settings_alone(tmp_path):
     before = dict(matplotlib.rcParams)
     picture(tmp_path / "a.svg", ["a"], ["b"], [[1.0]])
     assert dict(matplotlib.rcParams) == before
-
-
-def test_letters_that_the_font_lacks_are_taken_from_another():
-    """A letter that matplotlib's own font has not is looked for in every font there is; one that none has is let go."""
-    fonts = pytest.importorskip("matplotlib.font_manager")
-    own = fonts.get_font(fonts.findfont("DejaVu Sans")).get_charmap()
-    other = next(f for f in fonts.fontManager.ttflist if f.name == "STIXGeneral" and f.style == "normal")
-    letter = chr(next(c for c in fonts.get_font(other.fname).get_charmap() if c not in own and c > 0x2000))
-    found = attend._families(f"abc{letter}")
-    assert found[0] == "DejaVu Sans"
-    files = [f.fname for name in found[1:] for f in fonts.fontManager.ttflist if f.name == name]
-    assert any(fonts.get_font(file).get_char_index(ord(letter)) for file in files)
-    assert attend._families("abc äß") == ["DejaVu Sans"]
-    assert attend._families("\U000e0fff") == ["DejaVu Sans"]

@@ -18,17 +18,18 @@ from jaxtyping import Float
 
 from gated import train
 from gated._check import optional
+from gated.report.plots import INK, LINE, PAPER, SOFT, canvas, save
 from gated.tasks.forecast.ahead import future
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.score import counted, table, verdict
 
-INK, SOFT, LINE, OURS = "#1d2733", "#5f6b7a", "#dde2e8", "#1f6fb2"
+OURS = "#1f6fb2"
 OTHERS = {"SeasonalNaive": "#6b7686", "AutoETS": "#c2500d", "Theta": "#2b7f56", "": "#7a4fa3"}
 DARK = {
     INK: "#e8ecf1", SOFT: "#9fabb9", LINE: "#313c49", OURS: "#6cb3f5",
     "#6b7686": "#93a0b1", "#c2500d": "#f5945b", "#2b7f56": "#62c394", "#7a4fa3": "#bd9be4",
 }  # fmt: skip
-PAPER = ("#ffffff", "#141a21")
+NIGHT = "#141a21"  # paper of the dark scheme
 SHOWN = 4  # layers whose gates are drawn, at most
 
 
@@ -343,10 +344,9 @@ def _prepare(ax: Any, plate: Plate) -> None:
 
 
 def _png(path: Path, plates: Sequence[Plate], sheet: Sheet) -> None:
-    figure = optional("matplotlib.figure", "forecast").Figure
     width, head, row = 11.5, 1.75, 3.2
     height = head + row * -(-len(plates) // 2)
-    fig = figure(figsize=(width, height), dpi=150, facecolor=PAPER[0])
+    fig = canvas(width, height, "forecast")
 
     def write(x: float, y: float, text: str, size: float, colour: str, weight: str = "normal") -> None:
         fig.text(x, 1 - y / height, text, fontsize=size, color=colour, fontweight=weight, parse_math=False)
@@ -363,7 +363,7 @@ def _png(path: Path, plates: Sequence[Plate], sheet: Sheet) -> None:
         short = plate.title if len(plate.title) <= 48 else plate.title[:47] + "…"
         write(left, top + 0.12, short, 12.5, INK, "bold")
         write(left, top + 0.36, plate.caption, 9.5, SOFT)
-    fig.savefig(path, metadata={"Software": None})
+    save(fig, path, "forecast")
 
 
 def _key(fig: Any, y: float, sheet: Sheet) -> None:
@@ -450,7 +450,7 @@ def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | Non
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>{STYLE % (PAPER[0], light, PAPER[1], dark)}</style></head>
+<title>{title}</title><style>{STYLE % (PAPER, light, NIGHT, dark)}</style></head>
 <body><main><header><h1>{title}</h1><p class="said">{html.escape(sheet.said)}</p>
 <p class="key"><b class="seen">Observed</b>, <b class="ours">forecast</b>{bands}. {html.escape(sheet.what)}.</p>
 </header>

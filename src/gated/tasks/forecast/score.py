@@ -13,7 +13,6 @@ Hyndman & Koehler 2006; Makridakis, Spiliotis & Assimakopoulos 2020; Gasthaus et
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gated._check import one_of, refuse, shape, want
+from gated.report import tables
 from gated.tasks.forecast.baselines import BASELINES, baselines, naive2
 from gated.tasks.forecast.panel import Panel
 
@@ -183,19 +183,21 @@ def verdict(result: dict[str, Any]) -> str:
     name, best = result["model"], result["best"]
     measure = "mase" if result["mase"] is not None else "wql"
     word = measure.upper()
+    ours = tables.number(result[measure], 3)
     if not result["baselines"]:
-        return f"{name}: {word} {_figure(result[measure])}."
+        return f"{name}: {word} {ours}."
     rival = min(result["baselines"], key=lambda k: _last(result["baselines"][k][measure]))
-    theirs = result["baselines"][rival][measure]
-    if _figure(result[measure]) == _figure(theirs):
-        return f"{name} and {rival}: {_figure(theirs)} {word}, a tie."
+    least = result["baselines"][rival][measure]
+    theirs = tables.number(least, 3)
+    if ours == theirs:
+        return f"{name} and {rival}: {theirs} {word}, a tie."
     if best == name:
-        better = f", {100 * (1 - result[measure] / theirs):.0f} % better" if theirs else ""
+        better = f", {100 * (1 - result[measure] / least):.0f} % better" if least else ""
         share = result["baselines"][rival]["beaten"]
         several = "" if result["forecasts"] < 2 else f" of {counted(result)}"
         wins = f", closer on {100 * share:.0f} %{several}" if several and share is not None else ""
-        return f"{name} {_figure(result[measure])}, {rival} {_figure(theirs)} {word}: {name} wins{better}{wins}."
-    return f"{name} {_figure(result[measure])}, {best} {_figure(theirs)} {word}: {best} wins on this data."
+        return f"{name} {ours}, {rival} {theirs} {word}: {name} wins{better}{wins}."
+    return f"{name} {ours}, {best} {theirs} {word}: {best} wins on this data."
 
 
 def counted(result: Mapping[str, Any]) -> str:
@@ -209,21 +211,11 @@ def _last(value: float | None) -> float:
     return math.inf if value is None else value
 
 
-def _figure(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
 def table(result: dict[str, Any]) -> str:
     """The result as text for people, best first, with the verdict beneath."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     span = "80" if "80" in result["coverage"] else next(iter(result["coverage"]), None)
-    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     heads = ["MASE", "sMAPE", "OWA", "WQL", *([f"in {span} %"] if span else []), "seconds"]
-    for k, head in enumerate(["", *heads]):
-        grid.add_column(head, justify="right" if k else "left")
+    grid = tables.grid("", *heads, tight=False)
     rows = {**result["baselines"], result["model"]: {**result, "seconds": None}}
     for method in sorted(rows, key=lambda k: (_last(rows[k]["mase"]), _last(rows[k]["wql"]), k == result["model"])):
         r = rows[method]
@@ -232,15 +224,13 @@ def table(result: dict[str, Any]) -> str:
         mark = " ◂ best" if method == result["best"] else ""
         grid.add_row(
             method + mark,
-            _figure(r["mase"]),
-            _figure(r["smape"], 2),
-            _figure(r["owa"]),
-            _figure(r["wql"]),
+            tables.number(r["mase"], 3),
+            tables.number(r["smape"], 2),
+            tables.number(r["owa"], 3),
+            tables.number(r["wql"], 3),
             *cover,
-            _figure(r["seconds"], 1),
+            tables.number(r["seconds"], 1),
         )
-    console = Console(file=io.StringIO(), width=100, color_system=None)
-    console.print(grid)
     notes = [verdict(result)]
     if result["unscaled"]:
         notes.append(
@@ -250,4 +240,4 @@ def table(result: dict[str, Any]) -> str:
         if r["failed"]:
             notes.append(f"{method} failed on {r['failed']} series; SeasonalNaive stands in for it there.")
     head = f"{counted(result)}, season {result['season']}"
-    return head + "\n" + console.file.getvalue() + "\n".join(notes)  # pyright: ignore[reportAttributeAccessIssue]
+    return head + "\n" + tables.draw(grid) + "\n".join(notes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from gated._check import optional, want
+from gated.report.plots import INK, LINE, PAPER, SOFT, canvas, output, save
 
 __all__ = ["picture"]
 
-INK, SOFT, LINE, PAPER = "#1d2733", "#5f6b7a", "#dde2e8", "#ffffff"
 SHADES = ("#ffffff", "#cfe2f4", "#7fb3e0")  # of a symbol from unlikely to sure
 BLANK, CURVES = "#c9cfd6", ("#1f6fb2", "#d9822b")
 DPI = 100
@@ -42,15 +41,12 @@ def picture(
 
     Errors: another ending of the path; no matrix; not a symbol for each column of log_probs; over 2,000 symbols.
     """
-    path = Path(path)
-    want(path.suffix.lower() in (".png", ".svg"), "picture", "a path ending in .png or .svg", path.name)
+    path = output(path)
     x, p = _array(x, "x"), None if log_probs is None else np.exp(_array(log_probs, "log_probs"))
     letters = list(reading.letters or reading.words)
     want(len(letters) <= EVERY, "picture", f"a reading of at most {EVERY} symbols", f"{len(letters)}")
     if p is not None:
         want(len(symbols) == p.shape[1], "symbols", f"one for each of {p.shape[1]} columns of log_probs", len(symbols))
-    matplotlib = optional("matplotlib", "transcribe")
-    path.parent.mkdir(parents=True, exist_ok=True)
     unit = seconds or 1.0
     end = x.shape[1] * unit
     need = max(LETTER * sum(len(one[0]) for one in letters), end * (SECOND if seconds else COLUMN))
@@ -60,7 +56,7 @@ def picture(
     heights = [read, 0.34, *([1.3] if p is not None else [])]
     head, foot, gap = 0.5 if title else 0.15, 0.6, 0.12
     height = head + sum(heights) + gap * (len(heights) - 1) + foot
-    fig = optional("matplotlib.figure", "transcribe").Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER)
+    fig = canvas(width, height, "transcribe", DPI)
     axes, top = [], height - head
     for tall in heights:
         top -= tall
@@ -81,10 +77,7 @@ def picture(
         most = int(width / 0.12)
         title = title if len(title) <= most else title[: most - 1] + "…"
         fig.text(0.7 / width, 1 - 0.12 / height, title, va="top", fontsize=12, fontweight="bold", **text)
-    with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
-        warnings.filterwarnings("ignore", r"Glyph \d+ ", UserWarning)  # said for each letter that the font lacks
-        nothing = {"Software": None} if path.suffix.lower() == ".png" else {"Date": None, "Creator": None}
-        fig.savefig(path, metadata=nothing)
+    save(fig, path, "transcribe", title)
     return path
 
 

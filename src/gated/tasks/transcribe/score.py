@@ -12,7 +12,6 @@ The interval resamples the lines (Bisani & Ney 2004), 95 %.
 
 from __future__ import annotations
 
-import io
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,12 +21,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gated._check import optional, refuse, want, within
+from gated.io.text import plural
+from gated.report import tables
+from gated.report.intervals import SURE, better, resample
 
 UNITS = ("words", "characters")
 RATES = ("wer", "cer")
 EDITS = ("substitutions", "insertions", "deletions")
 NAMES = {"constant": "one answer", "empty": "nothing"}
-SURE = 0.975  # the share of resampled test sets on which a winner wins
 KEEP = 0.9  # the share of lines that are kept where the least certain are put aside
 ROWS = 50  # of confusions
 TRIED, HEARD = 200, 500  # texts that may become the constant answer, and texts that they are tried on
@@ -193,12 +194,7 @@ def _resampled(
     errors: Int[np.ndarray, "N 2"], lengths: Int[np.ndarray, "N 2"], trials: int, seed: int
 ) -> Float[np.ndarray, "trials 2"]:
     """WER and CER of as many lines drawn with replacement, `trials` times; a seed draws the same for every system."""
-    table, n, rng = np.concatenate([errors, lengths], 1).astype(float), len(errors), np.random.default_rng(seed)
-    rows, found = max(1, 4_000_000 // n), np.zeros((trials, 4))
-    for first in range(0, trials, rows):
-        k = min(rows, trials - first)
-        drawn = rng.integers(n, size=(k, n)) + n * np.arange(k)[:, None]
-        found[first : first + k] = np.bincount(drawn.ravel(), minlength=k * n).reshape(k, n) @ table
+    found = resample(np.concatenate([errors, lengths], 1).astype(float), trials, seed)
     return found[:, :2] / found[:, 2:].clip(min=1)
 
 
@@ -217,7 +213,7 @@ def _baseline(text: str, truth: Sequence[str], drawn: np.ndarray, trials: int, s
         "text": text,
         **dict(zip(RATES, _rates(errors, lengths).tolist(), strict=True)),
         "exact": float((errors[:, 1] == 0).mean()),
-        "beaten": float((drawn[:, 1] < theirs[:, 1]).mean()) if trials else None,
+        "beaten": better(drawn[:, 1], theirs[:, 1], lower=True),
     }
 
 
@@ -248,10 +244,10 @@ def _notes(found: Mapping[str, Any], truth: list[str], written: list[str]) -> It
         yield f"Ignored: {' and '.join(ignored)}."
     bare = sum(not line for line in truth)
     if bare:
-        yield f"{bare:,} of {_count(lines, 'line')} have an empty truth; what was said there counts as inserted."
+        yield f"{bare:,} of {plural(lines, 'line')} have an empty truth; what was said there counts as inserted."
     silent = found["empty"] - bare
     if silent > 0:
-        yield f"{found['empty']:,} of {_count(lines, 'transcript')} are empty."
+        yield f"{found['empty']:,} of {plural(lines, 'transcript')} are empty."
     if found["exact"] == 1:
         most = 1 - 0.05 ** (1 / lines)
         yield f"No line is wrong; that fewer than {percent(most)} of others are is more than {lines:,} can show (95 %)."
@@ -259,7 +255,7 @@ def _notes(found: Mapping[str, Any], truth: list[str], written: list[str]) -> It
         yield "The truth has few spaces. If the script parts no words, WER says little; CER holds as it is."
     odd = sum(not unicodedata.is_normalized("NFC", line) for line in written)
     if odd:
-        yield f"{_count(odd, 'text')} not in Unicode's form NFC; letters that look alike may count as wrong."
+        yield f"{plural(odd, 'text')} not in Unicode's form NFC; letters that look alike may count as wrong."
 
 
 def percent(share: float) -> str:
@@ -304,7 +300,7 @@ def verdict(result: Mapping[str, Any]) -> str:
 def table(result: Mapping[str, Any], confusions: int = 10, width: int = 60) -> str:
     """The result as text for people, no line longer than `width`: rates beside baselines, edits, what goes wrong."""
     within("width", width, 60, 1000)
-    head = ", ".join(_count(result[unit], unit[:-1]) for unit in ("lines", *reversed(UNITS)))
+    head = ", ".join(plural(result[unit], unit[:-1]) for unit in ("lines", *reversed(UNITS)))
     grids = [_rated(result), _edited(result)]
     for unit in reversed(UNITS):
         rows = result["confusions"][unit][:confusions]
@@ -317,7 +313,7 @@ def table(result: Mapping[str, Any], confusions: int = 10, width: int = 60) -> s
 
 def _shown(row: Mapping[str, Any], width: int) -> Iterator[str]:
     """A line that went wrong: its truth and what was said of it, from shortly before the first error."""
-    yield f"{row['name']}: {_count(row['errors'], 'character')} wrong"
+    yield f"{row['name']}: {plural(row['errors'], 'character')} wrong"
     same = next((k for k, (a, b) in enumerate(zip(row["truth"], row["said"], strict=False)) if a != b), None)
     same = min(len(row["truth"]), len(row["said"])) if same is None else same
     first = same - width // 3 if same > width // 2 else 0
@@ -341,19 +337,9 @@ def _told(result: Mapping[str, Any]) -> Iterator[str]:
             yield f"A right line is surer than a wrong one {percent(sure['auc'])} of the time."
 
 
-def _grid(*heads: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
-    for k, head in enumerate(heads):
-        grid.add_column(head, justify="right" if k else "left", no_wrap=True)
-    return grid
-
-
 def _rated(result: Mapping[str, Any]) -> Any:
     ways = [result, *result["baselines"].values()]
-    grid = _grid("", _cut(result["model"], 14), *(NAMES[kind] for kind in result["baselines"]))
+    grid = tables.grid("", _cut(result["model"], 14), *(NAMES[kind] for kind in result["baselines"]))
     for label, rate in (("characters wrong (CER)", "cer"), ("words wrong (WER)", "wer")):
         grid.add_row(label, *(percent(way[rate]) for way in ways))
         if result["interval"][rate] is not None:
@@ -363,7 +349,7 @@ def _rated(result: Mapping[str, Any]) -> Any:
 
 
 def _edited(result: Mapping[str, Any]) -> Any:
-    grid = _grid("", "wrong", "replaced", "put in", "left out")
+    grid = tables.grid("", "wrong", "replaced", "put in", "left out")
     for unit in reversed(UNITS):
         edits = [result[edit][unit] for edit in EDITS]
         grid.add_row(unit, *(f"{count:,}" for count in (sum(edits), *edits)))
@@ -373,7 +359,7 @@ def _edited(result: Mapping[str, Any]) -> Any:
 def _confused(unit: str, rows: Sequence[Mapping[str, Any]]) -> Any:
     from rich.text import Text
 
-    grid = _grid(f"{unit} wrong most often", "said", "times")
+    grid = tables.grid(f"{unit} wrong most often", "said", "times")
     for row in rows:
         sides = (Text(_cut(_quoted(row[side]), 24)) for side in ("truth", "said"))  # no markup
         grid.add_row(*sides, f"{row['count']:,}")
@@ -392,10 +378,7 @@ def _plain(text: str) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    from rich.cells import cell_len, set_cell_size
-
-    text = _plain(text)
-    return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+    return tables.cut(_plain(text), width)
 
 
 def _wrapped(text: str, width: int) -> str:
@@ -405,12 +388,4 @@ def _wrapped(text: str, width: int) -> str:
 
 
 def _drawn(grid: Any, width: int) -> str:
-    from rich.console import Console
-
-    file = io.StringIO()
-    Console(file=file, width=width, color_system=None).print(grid)
-    return "\n".join(line.rstrip() for line in file.getvalue().strip("\n").splitlines())
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" + "s" * (n != 1)
+    return "\n".join(line.rstrip() for line in tables.draw(grid, width).strip("\n").splitlines())

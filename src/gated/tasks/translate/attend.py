@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from jaxtyping import Float
 from rich.cells import cell_len, set_cell_size
 
 from gated._check import optional, refuse, want, within
+from gated.report.plots import INK, LINE, PAPER, SOFT, canvas, families, output, save
+from gated.report.tables import cut
 
-INK, SOFT, LINE, PAPER = "#1d2733", "#5f6b7a", "#dde2e8", "#ffffff"
 BLUES = ("#ffffff", "#a9cdec", "#1f6fb2", "#0d2f4f")
 SHADES = ((0.7, "█"), (0.4, "▓"), (0.2, "▒"), (0.05, "░"), (0.0, " "))
 LONGEST = 12  # letters of a word written downwards
@@ -161,7 +161,7 @@ def _letters(word: str) -> list[str]:
 
 def _fit(text: str, n: int) -> str:
     """The text in n columns, cut with a mark where it is longer."""
-    return set_cell_size(text, n) if cell_len(text) <= n else set_cell_size(text, n - 1) + "…"
+    return set_cell_size(cut(text, n), n)
 
 
 def _downwards(words: Sequence[str], n: int) -> list[str]:
@@ -186,10 +186,7 @@ def picture(
     installed font that has them. Where none has them a PNG shows boxes; an SVG keeps the text and its reader draws it.
     """
     w = _matrix(weights, len(source), len(target))
-    path = Path(path)
-    want(path.suffix.lower() in (".png", ".svg"), "picture", "a path ending in .png or .svg", path.name)
-    matplotlib = optional("matplotlib", "translate")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = output(path)
     columns, rows = ([_fit(_clean(s), min(24, cell_len(_clean(s)) or 1)) for s in words] for words in (source, target))
     side = float(np.clip(14 / max(len(columns), len(rows)), 0.11, 0.42))  # inches of a cell
     size = float(np.clip(40 * side, 4.5, 11))  # points of a word
@@ -202,8 +199,12 @@ def picture(
     head, foot = 0.55 if title else 0.15, 0.65
     across, down = max(side * len(columns) + max(beyond, 0.15), 2.6), side * len(rows)
     width, height = beside + across, head + above + down + foot
-    text = {"color": INK, "parse_math": False, "family": _families("".join([title, *names, *columns, *rows]))}
-    fig = optional("matplotlib.figure", "translate").Figure(figsize=(width, height), dpi=150, facecolor=PAPER)
+    text = {
+        "color": INK,
+        "parse_math": False,
+        "family": families("".join([title, *names, *columns, *rows]), "translate"),
+    }
+    fig = canvas(width, height, "translate")
     ax = fig.add_axes((beside / width, foot / height, side * len(columns) / width, down / height))
     shades = optional("matplotlib.colors", "translate").LinearSegmentedColormap.from_list("attention", BLUES)
     top = max(float(w.max()), 1e-9)
@@ -241,33 +242,5 @@ def picture(
     bar.set_xticks([0, top], ["0", f"{100 * top:.0f} %"], color=SOFT, fontsize=8.5)
     bar.tick_params(length=0, pad=2)
     fig.text((beside + 1.35) / width, 0.37 / height, "of the attention", va="center", **{**small, "fontsize": 8.5})
-    with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
-        warnings.filterwarnings("ignore", r"Glyph \d+ ", UserWarning)  # said once for each letter that no font has
-        nothing = {"Software": None} if path.suffix.lower() == ".png" else {"Date": None, "Creator": None}
-        fig.savefig(path, metadata=nothing)
+    save(fig, path, "translate", title)
     return path
-
-
-def _families(text: str) -> list[str]:
-    """matplotlib's own font, and as many installed ones as it takes to have every letter that they have at all."""
-    fonts = optional("matplotlib.font_manager", "translate")
-    chosen = ["DejaVu Sans"]
-    lacking = _lacking(fonts, fonts.findfont(chosen[0]), {ord(c) for c in text})
-    plain = (f for f in fonts.fontManager.ttflist if f.style == "normal" and not f.name.startswith("Last Resort"))
-    for font in sorted(plain, key=lambda f: (f.name, f.fname)):
-        if not lacking:
-            break
-        left = lacking if font.name in chosen else _lacking(fonts, font.fname, lacking)
-        if left != lacking:
-            chosen.append(font.name)
-            lacking = left
-    return chosen
-
-
-def _lacking(fonts: Any, file: str, letters: set[int]) -> set[int]:
-    """Those of the letters that a font file has no shape for, or all where it cannot be read."""
-    try:
-        font = fonts.get_font(file)
-    except (OSError, RuntimeError):  # listed, but gone or broken
-        return letters
-    return {c for c in letters if not font.get_char_index(c)}

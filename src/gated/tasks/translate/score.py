@@ -12,7 +12,6 @@ the sentences: Koehn 2004.
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +22,12 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from gated._check import one_of, optional, refuse, want, within
+from gated.io.text import plural
+from gated.report import tables
+from gated.report.intervals import better, close, resample
 
 TOKENIZE = ("13a", "char", "intl", "none", "zh")  # of sacrebleu's, those that need no download
 NAMES = {"copy": "copy of the source", "memory": "translation memory"}
-SURE = 0.975  # the share of resampled test sets on which a winner wins
 ORDERS = (2, 6)  # of a translation memory's n-grams; 2 is for scripts that part no words
 MOST = 100_000  # pairs in a translation memory
 
@@ -126,14 +127,10 @@ def _resampled(
     alone = _bleu(False, tokenize, alone=True)
     found = (alone.sentence_score(h, rs) for h, *rs in zip(hypotheses, *sets, strict=True))
     counts = np.array([[s.sys_len, s.ref_len, *s.counts, *s.totals] for s in found], float)
-    n = len(counts)
-    rng, out = np.random.default_rng(seed), []
-    while len(out) < trials:
-        rows = min(max(1, 4_000_000 // n), trials - len(out))
-        drawn = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, None]
-        for sums in np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n) @ counts:
-            hyp, ref, *grams = map(int, sums)
-            out.append(alone.compute_bleu(grams[:4], grams[4:], hyp, ref, smooth_method="exp").score)
+    out = []
+    for sums in resample(counts, trials, seed):
+        hyp, ref, *grams = map(int, sums)
+        out.append(alone.compute_bleu(grams[:4], grams[4:], hyp, ref, smooth_method="exp").score)
     return np.array(out)
 
 
@@ -246,7 +243,7 @@ def score(
             told = source if memory is None or kind == "copy" else memory.translate(source)
             taken = time.perf_counter() - start
             others[kind], theirs = _measured(told, sets, tokenize, ter, trials, seed)
-            others[kind] |= {"seconds": taken, "beaten": float((drawn > theirs).mean()) if trials else None}
+            others[kind] |= {"seconds": taken, "beaten": better(drawn, theirs, lower=False)}
     rows = {**others, name: found}
     by = "bleu" if any(r["bleu"] > 0 for r in rows.values()) else "chrf"
     best = max(rows, key=lambda k: rows[k][by])
@@ -290,9 +287,8 @@ def verdict(result: Mapping[str, Any]) -> str:
     figures = f"{name} {ours:.1f}, {other} {theirs:.1f} {word}"
     if f"{ours:.1f}" == f"{theirs:.1f}":
         return f"{name} and {other}: {theirs:.1f} {word}, a tie."
-    if share is not None and by == "bleu" and 1 - SURE < share < SURE:
-        count = f"{result['sentences']:,} sentence" + "s" * (result["sentences"] > 1)
-        return f"{figures}: too close to call on {count}."
+    if by == "bleu" and close(share):
+        return f"{figures}: too close to call on {plural(result['sentences'], 'sentence')}."
     if result["best"] != name:
         return f"{figures}: the {other} wins on this data."
     often = f", on {100 * share:.0f} % of resampled test sets" if share is not None and by == "bleu" else ""
@@ -301,13 +297,7 @@ def verdict(result: Mapping[str, Any]) -> str:
 
 def table(result: Mapping[str, Any]) -> str:
     """The result as text for people, best first, with the verdict beneath."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
-    for k, head in enumerate(["", "BLEU", "95 %", "lower", "chrF", "TER", "exact", "length", "seconds"]):
-        grid.add_column(head, justify="right" if k else "left", no_wrap=True)
+    grid = tables.grid("", "BLEU", "95 %", "lower", "chrF", "TER", "exact", "length", "seconds")
     rows = {NAMES[kind]: r for kind, r in result["baselines"].items()} | {result["model"]: result}
     best = NAMES.get(result["best"], result["best"])
     for way in sorted(rows, key=lambda k: (-rows[k][result["by"]], k == result["model"])):
@@ -320,14 +310,11 @@ def table(result: Mapping[str, Any]) -> str:
             else f"{r['interval'][0]:.1f}–{r['interval'][1]:.1f}",
             f"{r['bleu_lower']:.1f}",
             f"{r['chrf']:.1f}",
-            "–" if r["ter"] is None else f"{r['ter']:.1f}",
+            tables.number(r["ter"], 1),
             f"{100 * r['exact']:.0f} %",
             f"{r['ratio']:.2f}",
-            "–" if r["seconds"] is None else f"{r['seconds']:.1f}",
+            tables.number(r["seconds"], 1),
         )
-    console = Console(file=io.StringIO(), width=100, color_system=None)
-    console.print(grid)
-    count = f"{result['sentences']:,} sentence" + "s" * (result["sentences"] > 1)
-    head = f"{count}; higher is better, but for TER"
+    head = f"{plural(result['sentences'], 'sentence')}; higher is better, but for TER"
     notes = [verdict(result), *result["notes"], f"BLEU {result['signature']}"]
-    return head + "\n" + console.file.getvalue() + "\n".join(notes)  # pyright: ignore[reportAttributeAccessIssue]
+    return head + "\n" + tables.draw(grid) + "\n".join(notes)

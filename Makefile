@@ -6,7 +6,7 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
 NATIVE := $(wildcard native/*.cpp native/*.h native/isa/*.cpp)
 NATIVE_TESTS := $(wildcard tests/native/*.cpp tests/native/*.h benchmarks/*.cpp)
 
-.PHONY: demo setup check test test-avx2 docs sanitize exhaustive bench bench-step bench-start bench-layers bench-layers-quick bench-forecast bench-lags bench-transcribe bench-translate clean
+.PHONY: demo setup check test test-avx2 wheel test-wheel docs sanitize exhaustive bench bench-step bench-start bench-layers bench-layers-quick bench-forecast bench-lags bench-transcribe bench-translate clean
 
 demo: $(READY)
 	$(BIN)/gated demo forecast --out demo
@@ -16,7 +16,8 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"make setup: expected Python 3.11 or later, got {v[0]}.{v[1]}. Name another: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --editable '.[dev]'
+	$(PIP) install --quiet cmake ninja $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
+	$(PIP) install --quiet --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 check: $(READY)
@@ -37,6 +38,13 @@ PROCESSOR := $(addprefix tests/test_,cpu.py native.py native_parity.py layers.py
 
 test-avx2: $(READY)
 	$(LOWERED) $(BIN)/python -m pytest $(WORKERS) $(PROCESSOR)
+
+# A wheel in dist/, from what setup compiled; tests/test_wheel.py installs one and fits with it from another folder.
+wheel: $(READY)
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+test-wheel: $(READY)
+	$(BIN)/python -m pytest tests/test_wheel.py
 
 # The site, in site/: the pages of docs/, the API and the commands. A warning is an error.
 docs: $(READY)

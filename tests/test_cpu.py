@@ -104,7 +104,8 @@ print("done")
 
 def test_a_graph_has_one_node_a_layer():
     """compile(fullgraph) trains with eager's values and fresh masks each call; export has dynamic T and B; jit.trace
-    records the run, not its result; none unrolls the loop."""
+    records the run, not its result; none unrolls the loop.
+    """
     done = subprocess.run([sys.executable, "-c", GRAPHS], capture_output=True, text=True)  # free of shape checks
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "done"

@@ -294,8 +294,8 @@ def test_a_long_stream_takes_no_more_memory_than_its_texts():
 
     def tree(node):
         front = [node]
-        for node in front:
-            front += node.children.values()
+        for below in front:
+            front += below.children.values()
         return front
 
     beam = ctc.Beam(width=8)

@@ -1,5 +1,6 @@
 """The native core computes what the definition computes, and torch.nn where torch.nn has the cell: all values, all
-gradients."""
+gradients.
+"""
 
 import os
 import subprocess
@@ -29,7 +30,8 @@ SIZES = st.sampled_from([1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 64, 65, 70])
 )
 def test_native_equals_the_definition(kind, T, B, I, H, data):
     """Outputs, states, traces and the gradient of everything agree to 1e-10 in float64, 1e-4 in float32, at any size,
-    with lengths and without, in both directions, in training and in evaluation."""
+    with lengths and without, in both directions, in training and in evaluation.
+    """
     wide = data.draw(st.booleans(), "float64")
     dtype = torch.float64 if wide else torch.float32
     how = {name: data.draw(st.booleans(), name) for name in ("bias", "bidirectional")}

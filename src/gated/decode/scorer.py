@@ -192,10 +192,10 @@ class HotWords:
         self.children: list[dict[int, int]] = [{}]  # a trie of the phrases' symbols, 0 its root
         self.full = [0.0]  # the boost of the phrase that ends at this node
         self.partial = [0.0]  # the largest partial boost of a phrase through this node
-        for phrase, boost in phrases.items():
-            fits = 0 < boost < np.inf
-            want(fits, f"hot word {phrase!r}", "a boost above 0", boost)
-            self._add(phrase, _spell(phrase, ids, separator), boost)
+        for phrase, weight in phrases.items():
+            fits = 0 < weight < np.inf
+            want(fits, f"hot word {phrase!r}", "a boost above 0", weight)
+            self._add(phrase, _spell(phrase, ids, separator), weight)
         self.expand = functools.lru_cache(max(16, CACHE // self.V))(self._expand)
 
     def start(self) -> tuple[tuple[tuple[int, ...], bool], Row]:

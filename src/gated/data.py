@@ -140,7 +140,7 @@ def _cuts(lengths: np.ndarray, budget: int) -> list[int]:
         if row > first and length * (row + 1 - first) > budget:
             ends.append(row)
             first = row
-    return [*ends, len(lengths)]
+    return [*ends, len(lengths)] if len(lengths) else ends
 
 
 # ---- examples

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from gated import InputError, checkpoint, data, train
-from test_train import WAVE, Scripted, carried, equal, fit, mse, net, recurrent, rows, timeless, weights
+from made.fits import WAVE, Scripted, carried, equal, fit, mse, net, recurrent, rows, timeless, weights
 
 # ---- the ends of a run
 
@@ -112,7 +112,7 @@ KILLED = """
     sys.path.insert(0, {tests!r})
     import torch
     torch.set_num_threads(1)
-    import test_train as t
+    import made.fits as t
 
     def child(out):
         model = t.recurrent()
@@ -409,7 +409,7 @@ TWO = """
     sys.path.insert(0, {tests!r})
     import torch
     torch.set_num_threads(1)
-    import test_train as t
+    import made.fits as t
     folder, rank = sys.argv[1], int(os.environ["RANK"])
 
     def curve(name, dropout=0.0, rows=8, carry=False, stop=None, resume=False, **options):

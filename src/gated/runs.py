@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gated import _native, checkpoint, options, train
+from gated import _native, checkpoint, observe, options, train
 from gated._check import InputError, refuse, want
 from gated.options import option, required
 
@@ -112,7 +112,7 @@ def fit(
         precision="bf16-mixed" if low_precision(config) else "32",
     )  # fmt: skip
     history = train.fit(
-        network, loss, batches, config=train.Config(**given | more), validate=validate,
+        network, loss, batches, config=train.Config(**given | more), validate=validate, observers=[observe.layers],
         out=job.out if out is None else out, artefacts=job.artefacts, resume=job.resume, progress=job.progress,
     )  # fmt: skip
     if history.stopped == "interrupted":
@@ -130,12 +130,12 @@ def save(
     task: Any, folder: str | os.PathLike[str], run: Any, network: nn.Module, extras: dict[str, Any], arrays: Any = None
 ) -> None:
     """Write a run's folder: config, weights, metrics, history, notes, and the task's `extras` (JSON) and `arrays`."""
-    learnt = extras | {"notes": list(run.notes), "history": train.thinned(run.history)}
+    learnt = extras | {"notes": list(run.notes), "history": observe.thin(run.history)}
     checkpoint.save(
         folder, asdict(run.config), network, task=task.name, metrics=run.metrics, learnt=learnt, arrays=arrays,
         artefacts=task.artefacts,
     )  # fmt: skip
-    checkpoint.write(Path(folder) / checkpoint.HISTORY, train.csv_of(run.history))
+    checkpoint.write(Path(folder) / checkpoint.HISTORY, train.to_csv(run.history))
 
 
 def load(task: Any, folder: str | os.PathLike[str], restore: Callable[..., Any], formerly: Sequence[str] = ()) -> Any:
@@ -160,4 +160,4 @@ def load(task: Any, folder: str | os.PathLike[str], restore: Callable[..., Any],
 
 def summary(run: Any, lines: Sequence[str]) -> str:
     """A run in a few lines for people: its notes, the task's own lines, and what was recorded of its layers."""
-    return "\n".join([*run.notes, *lines, *train.observed(run.history)])
+    return "\n".join([*run.notes, *lines, *observe.describe(run.history)])

@@ -15,20 +15,19 @@ so two micro-batches of b rows, two processes of b rows and one batch of 2b rows
 from __future__ import annotations
 
 from gated.train.loop import fit
-from gated.train.resume import csv_of
-from gated.train.run import Config, Diverged, History, seeded, threads
-from gated.train.watch import observed, thinned, titles, watched
+from gated.train.run import Config, Diverged, History, Run, seeded, start, threads, to_csv
+from gated.train.step import Update, update
 
 __all__ = [
     "Config",
     "Diverged",
     "History",
-    "csv_of",
+    "Run",
+    "Update",
     "fit",
-    "observed",
     "seeded",
-    "thinned",
+    "start",
     "threads",
-    "titles",
-    "watched",
+    "to_csv",
+    "update",
 ]

@@ -1,10 +1,8 @@
-"""What outlasts the process: the whole state of a run as one file."""
+"""Saving and restoring the state of a run: one file, always of one step."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import math
 import warnings
@@ -16,19 +14,24 @@ from torch import Tensor
 
 from gated import checkpoint, trees
 from gated._check import want, within
-from gated.train.run import Best, Run
+from gated.train.run import Best, Run, to_csv
 
-COUNTS = ("step", "clock", "pace", "evaluating", "waited", "evaluated")
+# The numbers of a run, by their names in the file.
+COUNTS = {
+    "step": "step", "clock": "clock", "pace": "step_seconds", "evaluating": "eval_seconds", "waited": "stale",
+    "evaluated": "eval_step",
+}  # fmt: skip
+SUMS = ("loss", "grad_norm", "clipped")  # columns that every row has, and whose means begin again with each
 
 
 def save(run: Run) -> None:
-    """Write all that changes as one file, so that it is always of one step; only the first process writes."""
+    """Write all that changes; only the first process writes."""
     names = {id(p): name for name, p in run.model.named_parameters()}
     state = {f"model.{name}": tensor for name, tensor in checkpoint.tensors(run.model).items()}
     state |= {f"{key}.{names[id(p)]}": t for p, moments in run.optimizer.state.items() for key, t in moments.items()}
     state |= {f"ema.{names[id(p)]}": average for p, average in zip(run.params, run.ema, strict=False)}
     state |= {f"best.{i}.{name}": t for i, best in enumerate(run.best) for name, t in best.weights.items()}
-    outline = [_outline(tree, f"carry.{a}", state) for a, tree in enumerate(_gathered(run))]
+    outline = [_outline(tree, f"carry.{a}", state) for a, tree in enumerate(_gather(run))]
     columns = list(dict.fromkeys(name for row in run.rows for name in row))
     table = [[row.get(name, math.nan) for name in columns] for row in run.rows]
     state["rows"] = torch.tensor(table, dtype=torch.float64).reshape(len(run.rows), len(columns))
@@ -39,27 +42,27 @@ def save(run: Run) -> None:
 
 
 def _write(run: Run, folder: Path, state: dict[str, Tensor], outline: list[Any], columns: list[str]) -> None:
-    note = {name: getattr(run, name) for name in COUNTS}
-    note |= {"config": dataclasses.asdict(run.config), "sums": run.sums, "carry": outline, "columns": columns}
-    note |= {"watched": run.watched}
+    note: dict[str, Any] = {name: getattr(run, field) for name, field in COUNTS.items()}
+    sums = {name: run.sums.get(name, (0, 0.0)) for name in SUMS}
+    note |= {"sums": [sums["loss"][0], *(total for _, total in sums.values())]}
+    note |= {"watched": {name: pair for name, pair in run.sums.items() if name not in SUMS}}
+    note |= {"config": dataclasses.asdict(run.config), "carry": outline, "columns": columns}
     note |= {"best": [[best.value, best.step] for best in run.best]}
-    checkpoint.write(folder / checkpoint.HISTORY, csv_of(run.rows))
+    checkpoint.write(folder / checkpoint.HISTORY, to_csv(run.rows))
     checkpoint.write(folder / checkpoint.TRAINING, checkpoint.pack(state, note))
 
 
 def restore(run: Run, path: Path) -> None:
-    """Go back to where `save` was; nothing in the file is trusted."""
+    """Bring the run back to the step that was saved; nothing in the file is trusted."""
     state, note = checkpoint.unpack(path)
     where, names = str(path), {name: p for name, p in run.model.named_parameters() if p.requires_grad}
     _same_config(where, note.get("config"), json.loads(json.dumps(dataclasses.asdict(run.config))))
 
     def take(name: str, like: Tensor) -> Tensor:
         got = state.pop(name, None)
-        found = "none" if got is None else f"{got.dtype} of shape {tuple(got.shape)}"
         fits = got is not None and got.shape == like.shape and got.dtype == like.dtype
-        want(
-            fits, f"{where}, {name}", f"{like.dtype} of shape {tuple(like.shape)}", found, "Is it another model's run?"
-        )
+        expected, actual = (f"{t.dtype} of shape {tuple(t.shape)}" if t is not None else "none" for t in (like, got))
+        want(fits, f"{where}, {name}", expected, actual, "Is it another model's run?")
         return torch.empty_like(like).copy_(got)  # pyright: ignore  # laid out as `like`, as fused steps read memory
 
     own = checkpoint.tensors(run.model)
@@ -72,16 +75,17 @@ def restore(run: Run, path: Path) -> None:
                 **{key: take(f"{key}.{name}", p) for key in ("exp_avg", "exp_avg_sq")},
             }
     run.ema = [take(f"ema.{name}", p) for name, p in names.items()] if run.config.ema else []
-    for name in COUNTS:
+    for name, field in COUNTS.items():
         within(f"{where}, {name}", note.get(name, -1), 0, 2**53)
-        setattr(run, name, note[name])
-    run.sums = _numbers(where, "sums", note.get("sums"), 4)
+        setattr(run, field, note[name])
+    steps, *totals = _numbers(where, "sums", note.get("sums"), len(SUMS) + 1)
+    run.sums = {name: [steps, total] for name, total in zip(SUMS, totals, strict=True)}
     watched = note.get("watched", {})
-    want(isinstance(watched, dict), f"{where}, watched", "steps and norms by layer", repr(watched)[:80])
-    run.watched = {name: _numbers(where, f"watched {name}", found, 2) for name, found in watched.items()}
-    for name, (steps, _) in run.watched.items():
-        within(f"{where}, watched {name}", steps, 0, 2**53)
-    run.watched = run.watched if run.config.watch else {}  # what nobody watched in between is no mean
+    want(isinstance(watched, dict), f"{where}, watched", "steps and sum by column", repr(watched)[:80])
+    for name, pair in watched.items():
+        within(f"{where}, watched {name}", _numbers(where, f"watched {name}", pair, 2)[0], 0, 2**53)
+        if run.config.watch:  # else the mean would lack the steps that are not observed
+            run.sums[name if ":" in name else f"grad_norm:{name}"] = pair  # the first format had layers alone
     bests = note.get("best", ())
     want(isinstance(bests, list) and len(bests) <= run.config.best_k, f"{where}, best", "a list", repr(bests)[:80])
     for i, best in enumerate(bests):
@@ -93,7 +97,7 @@ def restore(run: Run, path: Path) -> None:
     fits = isinstance(outlines, list) and len(outlines) == slots
     todo = "Resume with the same number of processes."
     want(fits, f"{where}, carry", f"{slots} states", len(outlines) if isinstance(outlines, list) else "none", todo)
-    carried = [_rebuilt(where, outline, f"carry.{i}", state) for i, outline in enumerate(outlines)]
+    carried = [_rebuild(where, outline, f"carry.{i}", state) for i, outline in enumerate(outlines)]
     run.carry = [
         trees.map(lambda t: t.to(run.fabric.device), tree) for tree in carried[run.fabric.global_rank :: ranks]
     ]
@@ -109,10 +113,10 @@ def _same_config(where: str, theirs: Any, ours: dict[str, Any]) -> None:
     want(not differ, f"resume from {where}", expected, got, "Resume with the run's own config, or start another run.")
 
 
-def _numbers(where: str, name: str, found: Any, count: int) -> list[int | float]:
-    fits = isinstance(found, list) and len(found) == count and all(type(v) in (int, float) for v in found)
-    want(fits, f"{where}, {name}", f"{count} numbers", repr(found)[:80])
-    return found
+def _numbers(where: str, name: str, values: Any, count: int) -> list[int | float]:
+    fits = isinstance(values, list) and len(values) == count and all(type(v) in (int, float) for v in values)
+    want(fits, f"{where}, {name}", f"{count} numbers", repr(values)[:80])
+    return values
 
 
 def _rows(where: str, columns: Any, table: Any) -> list[dict[str, int | float]]:
@@ -122,10 +126,10 @@ def _rows(where: str, columns: Any, table: Any) -> list[dict[str, int | float]]:
     return [{**row, "step": int(row.get("step", 0))} for row in rows]
 
 
-# ---- the carried state: tensors in tuples, lists and dicts
+# ---- the carried state
 
 
-def _gathered(run: Run) -> list[Any]:
+def _gather(run: Run) -> list[Any]:
     """The states of all processes, in the order of their micro-batches."""
     ranks = run.fabric.world_size
     if ranks == 1:
@@ -137,7 +141,7 @@ def _gathered(run: Run) -> list[Any]:
 
 
 def _outline(tree: Any, name: str, state: dict[str, Tensor]) -> Any:
-    """Put the tree's tensors into `state`, and say in JSON how they hang together."""
+    """Put the tree's tensors into `state` and return its structure as JSON."""
     if isinstance(tree, Tensor):
         state[name] = tree
         return "tensor"
@@ -149,22 +153,14 @@ def _outline(tree: Any, name: str, state: dict[str, Tensor]) -> Any:
     return None
 
 
-def _rebuilt(where: str, outline: Any, name: str, state: dict[str, Tensor]) -> Any:
+def _rebuild(where: str, outline: Any, name: str, state: dict[str, Tensor]) -> Any:
     if outline is None:
         return None
     if outline == "tensor" and name in state:
         return state.pop(name)
-    kind, inside = next(iter(outline.items())) if isinstance(outline, dict) and len(outline) == 1 else ("", ())
-    if kind == "dict" and isinstance(inside, dict):
-        return {key: _rebuilt(where, value, f"{name}.{key}", state) for key, value in inside.items()}
-    want(kind in ("tuple", "list") and isinstance(inside, list), f"{where}, {name}", "a state", repr(outline)[:80])
-    values = [_rebuilt(where, value, f"{name}.{i}", state) for i, value in enumerate(inside)]
+    kind, content = next(iter(outline.items())) if isinstance(outline, dict) and len(outline) == 1 else ("", ())
+    if kind == "dict" and isinstance(content, dict):
+        return {key: _rebuild(where, value, f"{name}.{key}", state) for key, value in content.items()}
+    want(kind in ("tuple", "list") and isinstance(content, list), f"{where}, {name}", "a state", repr(outline)[:80])
+    values = [_rebuild(where, value, f"{name}.{i}", state) for i, value in enumerate(content)]
     return tuple(values) if kind == "tuple" else values
-
-
-def csv_of(rows: list[dict[str, int | float]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()

@@ -1,13 +1,16 @@
-"""What a run is given, what changes while it goes, and what it leaves."""
+"""A training run: its configuration, its state, its history."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import csv
 import dataclasses
+import io
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +51,15 @@ class Config:
     log_every: int = 10  # steps a row of the history
     checkpoint_every: float = 30.0  # seconds between two saves for resuming
     tensorboard: bool = False  # write out/tensorboard as well
-    watch: bool = False  # record what recurrent layers do, as `train.watch` says; what is learnt stays the same
+    watch: bool = False  # call the observers that `fit` is given; the weights stay the same, bit for bit
 
 
 @dataclasses.dataclass
 class History:
-    """What happened. A row covers the steps since the row before it.
+    """A row covers the steps since the row before it.
 
     `rows` hold: step; loss, the mean; lr; grad_norm, the mean before clipping; clipped, the share of steps; seconds
-    since the start; what `validate` gave, as valid or valid_NAME; and, if watched, what `train.watch` lists.
+    since the start; the numbers of `validate`, as valid or valid_NAME; and the columns of observers.
     """
 
     rows: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
@@ -84,38 +87,48 @@ class Best:
 
 @dataclasses.dataclass
 class Run:
-    """A run under way: what it was given, and below, all that changes and is saved for resuming."""
+    """The state of a run: what it was given first, then all that changes."""
 
     config: Config
     model: nn.Module
     params: list[nn.Parameter]
     optimizer: torch.optim.Optimizer
-    fabric: Any  # who alone knows of devices and processes
+    fabric: Any  # alone knows of devices and processes
     folder: Path | None
     carry: list[Any]
     ema: list[Tensor]
     step: int = 0
     clock: float = 0.0  # seconds of training, as the first process counts them
-    pace: float = 0.0  # seconds of the last step
-    evaluating: float = 0.0  # and of the last evaluation: the time that must be left for going on
+    step_seconds: float = 0.0  # of the last step
+    eval_seconds: float = 0.0  # of the last evaluation; another step is begun if both still fit into the time limit
     best: list[Best] = dataclasses.field(default_factory=list)
-    waited: int = 0  # evaluations since the best
-    evaluated: int = 0  # step of the last evaluation
-    sums: list[int | float] = dataclasses.field(
-        default_factory=lambda: [0.0] * 4
-    )  # steps, loss, norm, clips since a row
-    watched: dict[str, list[int | float]] = dataclasses.field(default_factory=dict)  # steps and norms, by layer, since
+    stale: int = 0  # evaluations since the best
+    eval_step: int = 0  # step of the last evaluation
+    sums: dict[str, list[int | float]] = dataclasses.field(default_factory=dict)  # steps and sum, by column of a row
     rows: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
+    # not saved
+    began: float = dataclasses.field(default_factory=time.monotonic)  # when `clock` was 0
+    batch: int = -1  # number of the current micro-batch
+    interrupts: int = 0  # how often Ctrl-C was pressed in this process
+    interrupted: bool = False  # whether it was in any, as all processes know after an update
 
-    def over(self) -> float:
-        """The share of the run that is over: of its steps or of its time, whichever is further."""
+    @property
+    def elapsed(self) -> float:
+        """The share of the run that is done: of its steps or of its time, whichever is further."""
         share, limit = self.step / self.config.steps, self.config.time_limit
         if limit is None:
             return share
-        return max(share, min(1.0, self.clock / max(limit - self.pace - self.evaluating, 1e-9)))
+        return max(share, min(1.0, self.clock / max(limit - self.step_seconds - self.eval_seconds, 1e-9)))
 
 
-def start(model: nn.Module, config: Config, out: str | os.PathLike[str] | None) -> Run:
+# An observer is a context manager over a run. It gives a function of an update and of whether this completes a row of
+# the history, called after each step, without gradients, in the first process only. It returns columns by name;
+# a row has their means over the updates that returned them.
+Observe = Callable[[Any, bool], Mapping[str, float]]
+Observer = Callable[[Run], contextlib.AbstractContextManager[Observe]]
+
+
+def start(model: nn.Module, config: Config, out: str | os.PathLike[str] | None = None) -> Run:
     """A run at its first step."""
     _check(config)
     fabric = _fabric(config)
@@ -143,12 +156,12 @@ def _check(config: Config) -> None:
     one_of("train.Config schedule", config.schedule, ("cosine", "linear", "onecycle", "constant"))
     one_of("train.Config device", config.device, ("auto", "cpu", "cuda"))
     one_of("train.Config precision", config.precision, ("32", "bf16-mixed"))
-    found = config.device != "cuda" or torch.cuda.is_available()
-    want(found, "train.Config device", "a CUDA device", "none", "Use 'cpu'.")
+    there = config.device != "cuda" or torch.cuda.is_available()
+    want(there, "train.Config device", "a CUDA device", "none", "Use 'cpu'.")
 
 
-class _Alone:
-    """What a run in one process on the CPU asks of Fabric, whose import would double its start."""
+class _OneProcess:
+    """The part of Fabric that one process on the CPU needs; importing Fabric would double the start."""
 
     device, world_size, global_rank = torch.device("cpu"), 1, 0
 
@@ -166,7 +179,7 @@ def _fabric(config: Config) -> Any:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     if processes == 1 and device == "cpu":
-        return _Alone(config.precision == "bf16-mixed")
+        return _OneProcess(config.precision == "bf16-mixed")
     from lightning_fabric import Fabric
 
     chatter = logging.getLogger("lightning_fabric")
@@ -178,12 +191,12 @@ def _fabric(config: Config) -> Any:
     fabric.launch()
     chatter.setLevel(level)
     if processes > 1:
-        atexit.unregister(_part)
-        atexit.register(_part)
+        atexit.unregister(_leave_group)
+        atexit.register(_leave_group)
     return fabric
 
 
-def _part() -> None:
+def _leave_group() -> None:
     """Leave the other processes in order: threads of theirs that still run as Python ends may abort it."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
@@ -227,16 +240,16 @@ def threads(count: int) -> Iterator[None]:
 # ---- weights
 
 
-def put(params: list[nn.Parameter], values: list[Tensor]) -> None:
+def copy_to(params: list[nn.Parameter], values: list[Tensor]) -> None:
     if values:
         with torch.no_grad():
             for p, value in zip(params, values, strict=True):
                 p.copy_(value)
 
 
-def keep(run: Run) -> None:
+def load_best(run: Run) -> None:
     """Give the model the mean of the best weights, or their running average, or leave it the last."""
-    put(run.params, run.ema)
+    copy_to(run.params, run.ema)
     if run.best:
         weights = dict(run.best[0].weights)
         for name, tensor in weights.items():
@@ -247,6 +260,17 @@ def keep(run: Run) -> None:
     run.model.eval()
 
 
-def history(run: Run, stopped: str) -> History:
+# ---- history
+
+
+def to_csv(rows: list[dict[str, int | float]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def make_history(run: Run, stopped: str) -> History:
     best = run.best[0] if run.best else None
     return History(run.rows, run.step, run.clock, stopped, best and best.value, best and best.step)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from gated import train
+from gated import observe
 from gated._check import optional
 from gated.report.plots import INK, LINE, PAPER, SOFT, canvas, save
 from gated.tasks.forecast.ahead import future
@@ -80,7 +80,7 @@ def draw(
     )
     paths = [folder / "report.png", folder / "report.html"]
     _png(paths[0], plates, sheet)
-    paths[1].write_text(_html(plates, sheet, result, train.observed(losses)), encoding="utf-8")
+    paths[1].write_text(_html(plates, sheet, result, observe.describe(losses)), encoding="utf-8")
     return paths
 
 
@@ -281,8 +281,8 @@ def _watched(rows: Sequence[Mapping[str, Any]]) -> list[Plate]:
     """What layers did while they learnt: the gradients of all, and the gates of the first few."""
     norms: dict[str, np.ndarray] = {}
     gates: dict[str, dict[str, np.ndarray]] = {}
-    names = train.watched(rows)
-    called = train.titles([layer for _, layer, _ in names.values()])
+    names = observe.columns(rows)
+    called = observe.name_layers([layer for _, layer, _ in names.values()])
     for name, (kind, layer, gate) in names.items():
         points = np.array([(r["step"], r[name]) for r in rows if name in r], float)
         if not gate:

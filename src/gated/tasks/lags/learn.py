@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,10 +11,10 @@ import torch.nn.functional as F
 from jaxtyping import Float32
 from torch import Tensor, nn
 
+from gated import train
 from gated._check import one_of, within
 from gated.layers import GRU, LSTM, RNN
 from gated.problems import Batch, Problem
-from gated.train import seeded
 
 KINDS = ("lstm", "no forget gate", "gru", "rnn")
 
@@ -37,6 +35,12 @@ class Recipe:
             within(f"lags.Recipe {name}", getattr(self, name), low)
         if self.clip is not None:
             within("lags.Recipe clip", self.clip, 0.0)
+
+    @property
+    def training(self) -> train.Config:
+        """Adam (Kingma & Ba 2015) at a constant rate."""
+        options = dict(schedule="constant", warmup=0.0, weight_decay=0.0, clip_norm=self.clip or None)
+        return train.Config(lr=self.lr, device="cpu", **options)  # pyright: ignore
 
 
 @dataclass
@@ -112,34 +116,29 @@ def solve(
 ) -> Solved:
     """Learn until the problem's criterion holds, or `cap` sequences were seen.
 
-    Every update learns from B new sequences. All of them are counted, those of the last update too. A criterion on
-    training sees what was said of a sequence before it was learnt from. The sequences of a test come from another
-    stream, are the same at each test, and are not counted. The caller's generators are not touched.
-
-    This is no `train.fit`: what stops it is a criterion on the stream it learns from.
+    Every update sees B new sequences. All of them are counted, those of the last update too. A criterion on training
+    judges the outputs before the update. The sequences of a test come from another stream, are the same at each test,
+    and are not counted. The caller's generators are not touched.
     """
-    with seeded(seed):
+    with train.seeded(seed):
         net = Net(problem, kind, recipe)
     rng = np.random.default_rng((seed, 0))
     criterion = problem.criterion
-    adam = torch.optim.Adam(net.parameters(), recipe.lr, fused=True)
+    run = train.start(net, recipe.training)
     wrongs, errors = [np.zeros(0, bool)], [np.zeros(0, np.float32)]
     solved = Solved(net)
-    began, kept, checked = time.perf_counter(), 0, 0
+    kept, checked = 0, 0
     while solved.seen < cap:
         batch = problem.batch(rng, recipe.B)
         a = net(batch)
-        loss = net.loss(batch, a)
-        adam.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(net.parameters(), recipe.clip or math.inf)
-        if not math.isfinite(norm.item()):
+        try:
+            loss = train.update(run, [net.loss(batch, a)]).loss
+        except train.Diverged:
             solved.diverged = True
             break
-        adam.step()
         wrong, error = problem.judge(batch, net.said(batch, a.detach()))
         solved.seen += recipe.B
-        solved.losses.append(loss.item())
+        solved.losses.append(loss)
         wrongs.append(wrong)
         errors.append(error)
         kept += recipe.B
@@ -147,7 +146,7 @@ def solve(
             whole = np.concatenate(wrongs)[-criterion.n :], np.concatenate(errors)[-criterion.n :]
             wrongs, errors, kept = [whole[0]], [whole[1]], len(whole[0])
         if tell:
-            tell(solved.seen, loss.item(), float(error.mean()), float(wrong.mean()))
+            tell(solved.seen, loss, float(error.mean()), float(wrong.mean()))
         if criterion.on == "training":
             holds = not wrong.any() or criterion.fewer > 1
             holds = holds and criterion.holds(np.concatenate(wrongs), np.concatenate(errors))
@@ -158,7 +157,7 @@ def solve(
         if holds:
             solved.sequences = solved.seen
             break
-    solved.seconds = time.perf_counter() - began
+    solved.seconds = run.clock
     return solved
 
 

@@ -1,11 +1,8 @@
-"""A watched fit: its columns are the gradients and gates that there were, and it learns what it would have learnt."""
+"""An observed fit: its columns are those of the gradients and gates, and its weights those of any other fit."""
 
-import csv
 import functools
-import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -17,84 +14,14 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import gated
-from gated import train
-from gated.cells import sigmoid, tanh
-from gated.train import screen, watch
-from test_train import Scripted, equal, timeless
-
-T, B = 9, 6
-LENGTHS = torch.tensor([9, 4, 1, 9, 0, 6])
-
-
-@gated.cell(gates="f g", states="h", keep="f")
-def minimal(z, s):
-    f = torch.sigmoid(z.f)
-    return dict(h=f * s.h + (1 - f) * tanh(z.g), f=f, rest=1 - f)
-
-
-@gated.cell(gates="f g", states="h")
-def odd(z, s):
-    f = sigmoid(z.f)
-    return dict(h=torch.where(f > 0.5, s.h, tanh(z.g)), f=f)
-
-
-class Net(nn.Module):
-    """Layers of several kinds one above the other, with noise, lengths, a state and a layer of torch's."""
-
-    def __init__(self, sharp=1.0, noise=0.0):
-        super().__init__()
-        how = dict(zoneout=noise, recurrent_dropout=noise)
-        self.encoder = gated.LSTM(3, 5, 2, bidirectional=True, dropout=noise, peephole=True, **how)
-        self.parts = nn.ModuleDict({"top": gated.GRU(10, 4, **how), "own": gated.Recurrent(minimal, 4, 4, **how)})
-        self.torchs = nn.RNN(4, 3)
-        self.out = nn.Linear(3, 1)
-        with torch.no_grad():
-            for p in self.parameters():
-                p.mul_(sharp)
-
-    def forward(self, x, lengths=None, state=None):
-        y, _ = self.encoder(x, lengths=lengths)
-        y, state = self.parts["top"](y, state)
-        y, _ = self.parts["own"](y)
-        return self.out(self.torchs(y)[0]), state
-
-
-LAYERS = ["encoder.l0", "encoder.l0_reverse", "encoder.l1", "encoder.l1_reverse", "parts.top.l0", "parts.own.l0"]
-EVERY = [*LAYERS, "torchs.l0"]
-
-
-def net(sharp=1.0, noise=0.0):
-    with train.seeded(3):
-        return Net(sharp, noise)
-
-
-def batches(n):
-    g = torch.Generator().manual_seed(n)
-    x = torch.randn(T, B, 3, generator=g)
-    return x, x.sum(-1, keepdim=True), LENGTHS
-
-
-def loss(model, batch):
-    return (model(batch[0], batch[2])[0] - batch[1]).square().mean()
-
-
-def summed(model, batch):
-    size = int(batch[0].abs().sum())
-    return loss(model, batch) * size, size
-
-
-def carried(model, batch, state):
-    y, state = model(batch[0], batch[2], state)
-    return (y - batch[1]).square().mean(), state
-
-
-def fit(model, loss=loss, batches=batches, validate=None, out=None, resume=False, watch=True, **config):
-    config = train.Config(**{"steps": 12, "lr": 1e-2, "log_every": 4, "watch": watch, **config})
-    return train.fit(model, loss, batches, config=config, validate=validate, out=out, resume=resume)
+from gated import InputError, checkpoint, observe, train
+from gated.train import screen
+from made.fits import Scripted, equal, timeless
+from made.observed import EVERY, LENGTHS, T, batches, carried, fit, loss, minimal, net, odd, pressing, read, summed
 
 
 def without(history):
-    """The rows as they would be if nobody had watched."""
+    """The rows without the columns of observers."""
     return [{name: value for name, value in row.items() if ":" not in name} for row in timeless(history)]
 
 
@@ -104,15 +31,15 @@ def shares(gate, kind, exists=None):
     return float({"open": v > 0.95, "shut": v < 0.05, "saturated": v.abs() > 0.95}[kind].double().mean())
 
 
-# ---- what is observed stays as it was
+# ---- what observing leaves alone
 
 
 @pytest.mark.parametrize("options", [
     dict(), dict(noise=0.3, ema=0.9, best_k=2, eval_every=3, log_every=1),
     dict(noise=0.3, accumulate=2, clip_norm=0.01), dict(carry=True, accumulate=2), dict(precision="bf16-mixed"),
 ], ids=lambda options: "-".join(options))  # fmt: skip
-def test_a_watched_fit_learns_the_same(options):
-    """Weights, losses and torch's random state are those of a fit that nobody watches, bit for bit."""
+def test_an_observed_fit_trains_the_same(options):
+    """Weights, losses and torch's random state are those of a fit without observers, bit for bit."""
     noise, options = options.get("noise", 0.0), {k: v for k, v in options.items() if k != "noise"}
     ends, validate = [], (lambda model: float(loss(model, batches(99)))) if "ema" in options else None
     for watched in (False, True):
@@ -171,7 +98,7 @@ def test_norms_are_those_by_hand(one, options):
     """A row's norm of a layer is the mean over its steps of ‖∂loss/∂its weights‖, whatever clipping does after."""
     model, micro = net(), options.get("accumulate", 1)
     history = fit(model, one, lr=0.0, **options)
-    assert list(train.watched(history.rows).values())[:7] == [("grad_norm", layer, "") for layer in EVERY]
+    assert list(observe.columns(history.rows).values())[:7] == [("grad_norm", layer, "") for layer in EVERY]
     by = {layer: [p for name, p in model.named_parameters() if mine(name, layer)] for layer in EVERY}
     assert sum(map(len, by.values())) == len(list(model.parameters())) - 2
     norms = {layer: [] for layer in EVERY}
@@ -207,7 +134,7 @@ def test_a_layer_whose_weights_stand_still_has_no_norm():
 
 
 def test_weights_that_are_made_of_others_count():
-    """A layer's parametrized weight is watched by what it is made of."""
+    """A layer's parametrized weight counts by what it is made of."""
     lstm = gated.GRU(3, 4)
     nn.utils.parametrizations.weight_norm(lstm, "weight_hh_l0")
     row = fit(nn.ModuleList([lstm]), lambda m, b: m[0](b[0])[0].square().mean(), steps=1).rows[-1]
@@ -284,7 +211,7 @@ def test_the_gates_are_of_what_was_read_last():
 
 
 def test_steps_that_run_one_by_one_count_together():
-    """A layer that is called for each step of a batch, as a decoder with feeding, is watched in all of these calls."""
+    """A layer that is called for each step of a batch, as a decoder with feeding, counts in all of these calls."""
 
     def stepwise(model, batch):
         state, total = None, 0.0
@@ -308,11 +235,11 @@ def test_steps_that_run_one_by_one_count_together():
     assert 0 < kept["open:l0.f"] < 1
 
 
-def test_what_a_cell_of_ones_own_does_decides():
-    """A value is a gate if it is a sigmoid, or one less one, or a tanh; a cell that cannot be asked has none."""
-    assert watch._kinds(minimal) == {"f": "sigmoid", "rest": "sigmoid"}
-    assert watch._kinds(odd) == {}
-    assert watch._kinds(gated.RNN(1, 1, nonlinearity="relu").cell) == {}
+def test_a_cells_program_says_which_values_are_gates():
+    """A value is a gate if it is a sigmoid, or one less one, or a tanh; a cell without a program has none."""
+    assert observe.squashed(minimal) == {"f": "sigmoid", "rest": "sigmoid"}
+    assert observe.squashed(odd) == {}
+    assert observe.squashed(gated.RNN(1, 1, nonlinearity="relu").cell) == {}
     row = fit(gated.Recurrent(odd, 3, 2, path="loop"), lambda m, b: m(b[0])[0].square().mean(), steps=1).rows[0]
     assert [name for name in row if ":" in name] == ["grad_norm:l0"]
 
@@ -320,18 +247,8 @@ def test_what_a_cell_of_ones_own_does_decides():
 # ---- the folder, several processes, the screen
 
 
-def read(folder):
-    return list(csv.DictReader(io.StringIO((folder / "history.csv").read_text())))
-
-
-def pressing(n):
-    if n == 5:
-        signal.raise_signal(signal.SIGINT)
-    return batches(n)
-
-
 def test_a_resumed_fit_goes_on_recording(tmp_path):
-    """Stopped between two rows and resumed, a watched fit has the history of one never stopped."""
+    """Stopped between two rows and resumed, an observed fit has the history of one never stopped."""
     whole, parts, twice = net(noise=0.2), net(noise=0.2), net(noise=0.2)
     unbroken = fit(whole)
     assert fit(parts, batches=pressing, out=tmp_path).stopped == "interrupted"
@@ -342,8 +259,8 @@ def test_a_resumed_fit_goes_on_recording(tmp_path):
 
 
 @pytest.mark.parametrize("first", [False, True])
-def test_watching_may_begin_or_end_with_a_resumed_fit(tmp_path, first):
-    """Rows of which nobody watched have empty cells; the table stays one, and the weights are the same."""
+def test_observing_may_begin_or_end_with_a_resumed_fit(tmp_path, first):
+    """Rows that are not observed have empty cells; the table stays one, and the weights are the same."""
     plain, model = net(noise=0.2), net(noise=0.2)
     fit(plain, watch=False)
     fit(net(noise=0.2), batches=pressing, out=tmp_path, watch=first)
@@ -357,9 +274,7 @@ def test_watching_may_begin_or_end_with_a_resumed_fit(tmp_path, first):
 
 
 def test_a_hostile_training_file_is_refused(tmp_path):
-    """What a training file says of norms is numbers, and a count that is none is named."""
-    from gated import InputError, checkpoint
-
+    """Sums of columns in a training file must be numbers, and a count that is none is named."""
     fit(net(), batches=pressing, out=tmp_path)
     path = tmp_path / checkpoint.TRAINING
     state, note = checkpoint.unpack(path)
@@ -374,20 +289,21 @@ TWO = """
     sys.path.insert(0, {tests!r})
     import torch
     torch.set_num_threads(1)
-    import test_watch as t
+    import made.observed as t
+    from test_observe import without
     ends = []
     for watch in (False, True):
         model = t.net(noise=0.2)
         history = t.fit(model, watch=watch, out=sys.argv[1] + f"/run{{watch}}")
         flat = torch.cat([p.detach().reshape(-1) for p in model.parameters()]).tolist()
-        ends.append([flat, t.without(history), list(history.rows[-1])])
+        ends.append([flat, without(history), list(history.rows[-1])])
     with open(sys.argv[1] + "/" + os.environ["RANK"] + ".json", "w") as file:
         json.dump(ends, file)
 """
 
 
-def test_of_two_processes_the_first_watches(tmp_path):
-    """Under torchrun only the first process records; both learn what they would have learnt, bit for bit."""
+def test_of_two_processes_the_first_observes(tmp_path):
+    """Under torchrun only the first process records; both train as without observers, bit for bit."""
     script = tmp_path / "two.py"
     script.write_text(textwrap.dedent(TWO.format(tests=os.path.dirname(__file__))))
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(script)]
@@ -400,15 +316,15 @@ def test_of_two_processes_the_first_watches(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
-    for plain, watched in (first, second):
-        assert plain[:2] == watched[:2]
+    for plain, observed in (first, second):
+        assert plain[:2] == observed[:2]
     assert first[1][0] == second[1][0]
     assert "open:encoder.l1.f" in first[1][2]
     assert not any(":" in name for name in [*second[1][2], *first[0][2]])
 
 
 def test_the_screen_stays_as_wide():
-    """The live line says of a watched row what it says of another."""
+    """The progress line of an observed row is that of another."""
     row = fit(net(), steps=4, validate=Scripted()).rows[-1]
     assert len(row) > 40
-    assert screen._said(row) == screen._said({name: value for name, value in row.items() if ":" not in name})
+    assert screen._losses(row) == screen._losses({name: value for name, value in row.items() if ":" not in name})

@@ -30,6 +30,8 @@ from gated._check import one_of, want
 
 EPSILON = 1e-5  # torch's for layer normalisation
 
+Shapes = dict[str, tuple[int, ...]]  # of parameters, by name
+
 
 def sigmoid(a: Any) -> Any:
     """1 / (1 + e^-a)"""
@@ -78,13 +80,13 @@ class Cell:
 
     def __call__(self, z: Any, s: Any, p: Any = None) -> dict[str, Any]:
         """One step: values by name, the new states among them."""
-        values = self.equations(z, s, p) if self.arity == 3 else self.equations(z, s)
+        values: Any = self.equations(z, s, p) if self.arity == 3 else self.equations(z, s)
         expected = f"a dict with {' and '.join(self.states)}"
         want(isinstance(values, dict), f"cell {self.name}", expected, type(values).__name__)
         want(values.keys() >= set(self.states), f"cell {self.name}", expected, f"only {', '.join(values)}")
         return values
 
-    def __deepcopy__(self, memo: dict) -> Cell:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cell:
         return self  # nothing in it changes, and whoever keeps something by cell finds it again
 
     @property
@@ -96,11 +98,11 @@ class Cell:
         """How many numbers a state holds: H, or proj_size for a projected h."""
         return proj_size if state == "h" and self.project else hidden_size
 
-    def shapes(self, input_size: int, hidden_size: int, proj_size: int = 0, bias: bool = True) -> dict[str, tuple]:
+    def shapes(self, input_size: int, hidden_size: int, proj_size: int = 0, bias: bool = True) -> Shapes:
         """Shapes of one layer's parameters, one direction, by name without `_l0`, in torch's order."""
         H, P = hidden_size, self.width("h", hidden_size, proj_size)
         G, R = len(self.gates) * H, len(self.recurrent_gates) * H
-        shapes: dict[str, tuple] = {"weight_ih": (G, input_size), "weight_hh": (R, P)}
+        shapes: Shapes = {"weight_ih": (G, input_size), "weight_hh": (R, P)}
         shapes |= {"bias_ih": (G,), "bias_hh": (R,)} if bias else {}
         shapes |= {f"weight_{self.project}": (P, H)} if self.project else {}
         shapes |= {f"weight_{self.recur}": (H, P)} if self.recur else {}
@@ -178,7 +180,7 @@ def _norm(p: Any, name: str, a: Any, norm: bool) -> Any:
     return layer_norm(a, getattr(p, f"gain_{name}"), getattr(p, f"shift_{name}")) if norm else a
 
 
-def _rnn(z: Any, s: Any, p: Any = None, *, squash: Callable, norm: bool) -> dict[str, Any]:
+def _rnn(z: Any, s: Any, p: Any = None, *, squash: Callable[[Any], Any], norm: bool) -> dict[str, Any]:
     return dict(h=squash(_norm(p, "h", z.h, norm)))
 
 

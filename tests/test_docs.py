@@ -82,3 +82,12 @@ def test_what_is_missing_stops_the_build(site, caplog):
         hook.on_page_markdown("[a](../nowhere.py)", page, config, None)
         hook.prose("gated.nobody", None)
     assert ["nowhere.py" in caplog.messages[0], "gated.nobody" in caplog.messages[1]] == [True, True]
+
+
+def test_the_map_names_every_room():
+    """ARCHITECTURE.md has a row for each room of src/gated."""
+    table = text(ROOT / "ARCHITECTURE.md")
+    house = ROOT / "src/gated"
+    rooms = {path.stem for path in house.glob("*.py")} | {path.parent.name for path in house.glob("*/__init__.py")}
+    missing = [room for room in rooms - {"__init__"} if not re.search(rf"`{room}(/|\.py)`", table)]
+    assert missing == []

@@ -35,7 +35,8 @@ def blocks(page: Path) -> list[Block]:
     found = list(re.finditer(r"^```(\w*)\n(.*?)^```$", blank, re.MULTILINE | re.DOTALL))
     after = [match[2] if match[1] == "text" else None for match in found[1:]]
     lines = [blank[: match.start(2)].count("\n") + 1 for match in found]
-    return [Block(m[1], m[2], line, text) for m, line, text in zip(found, lines, [*after, None], strict=True)]
+    texts = [*after, None][: len(found)]
+    return [Block(m[1], m[2], line, text) for m, line, text in zip(found, lines, texts, strict=True)]
 
 
 BLOCKS = blocks(ROOT / "README.md")

@@ -291,7 +291,7 @@ def digits(path: Path = DATA, bands: int = 26) -> list[tuple[np.ndarray, str, st
     """(log-mel frames, digit, speaker, number) of every recording, DIGIT_SPEAKER_NUMBER.wav at 8 kHz."""
     import soundfile
 
-    from gated.tasks.transcribe.fbank import Front, fbank
+    from gated.features.fbank import Front, fbank
 
     found = []
     with tarfile.open(path) as archive:

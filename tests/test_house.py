@@ -12,7 +12,7 @@ ROOMS = sorted(path for path in SRC.rglob("*.py") if path != SRC / "__init__.py"
 
 # A room's floor, by the first part of its path; it imports from lower floors, or from its own folder.
 FLOORS = {
-    "_check": 0, "_native": 0, "options": 0, "trees": 0,
+    "_check": 0, "_native": 0, "options": 0, "trees": 0, "unicode": 0,
     "cells": 1,
     "kernels": 2,
     "layers": 3, "io": 3, "features": 3, "data": 3, "decode": 3, "problems": 3,
@@ -22,12 +22,13 @@ FLOORS = {
     "probe": 7, "tune": 7, "scale": 7, "export": 7, "serve": 7,
     "cli": 8,
 }  # fmt: skip
-GROUND = {"_check", "_native", "options", "trees"}
+GROUND = {"_check", "_native", "options", "trees", "unicode"}
 ONLY = {  # rooms that may see less than their floor would let them
     "_check": set(),
     "_native": set(),
     "options": {"_check"},
     "trees": set(),
+    "unicode": set(),
     "io": GROUND,
     "features": GROUND,
     "data": GROUND,

@@ -16,7 +16,8 @@ from matplotlib.ft2font import FT2Font
 
 from gated import cli
 from gated._check import InputError
-from gated.tasks.transcribe import demo, lines, read, typeset
+from gated.io import images
+from gated.tasks.transcribe import demo, read, typeset
 from gated.tasks.transcribe.picture import picture
 from gated.tasks.transcribe.run import load
 from gated.tasks.transcribe.search import Piece, Reading
@@ -64,7 +65,7 @@ def test_saved_lines_are_read_as_people_have_them(tmp_path):
     assert [item.text for item in found.items] == [text for _, text in made]
     assert not found.notes
     for item, (_, text) in zip(found.items, made, strict=True):
-        assert lines.columns(item.path).shape[1] > 5 * len(text)
+        assert images.columns(item.path).shape[1] > 5 * len(text)
 
 
 # ---- the picture

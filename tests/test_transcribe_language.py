@@ -11,11 +11,12 @@ import torch
 from gated import checkpoint
 from gated._check import InputError
 from gated.decode import ctc, scorer
-from gated.tasks.transcribe import alphabet, language
+from gated.features import alphabet
+from gated.tasks.transcribe import language
 from gated.tasks.transcribe.language import Config, Language, Network, Shape, learn, load
 
 LINES = ["the cat sat", "a cat sat on the mat", "the dog ran", "a dog sat"] * 30
-LETTERS = alphabet.learn(LINES, "char")
+LETTERS = alphabet.fit(LINES, "char")
 SMALL = Config(units=16, embedding=8, steps=12, batch=300)
 
 
@@ -142,7 +143,7 @@ def test_a_seed_repeats_and_touches_no_one():
 
 def test_words_can_be_symbols():
     """Over an alphabet of words it is a model of words."""
-    words = alphabet.learn(LINES, "word")
+    words = alphabet.fit(LINES, "word")
     model = learn(LINES, words, SMALL, progress=False)
     assert len(words) == len({w for line in LINES for w in line.split()}) + 1
     assert model.log_probs(["the cat sat"])[0] > model.log_probs(["sat cat the"])[0]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gated import train
 from gated.decode import ctc
-from gated.tasks.transcribe import alphabet, augment, batches, frames, model
+from gated.tasks.transcribe import augment, batches, frames, model
 from gated.tasks.transcribe import spell as spelling
 from gated.tasks.transcribe.batches import Batch, Example, Manner
 from gated.tasks.transcribe.frames import Frames
@@ -261,35 +261,6 @@ def test_what_is_spelt_does_not_depend_on_the_others(writer):
             assert [one.score for one in single] == pytest.approx([one.score for one in together[k]], rel=1e-4)
     (only,) = spelling.ranked(log_probs[0], [])
     assert only == ctc.greedy(log_probs[0])
-
-
-# ---- symbols
-
-
-@quick
-@given(st.lists(st.text(max_size=12), min_size=1, max_size=4), st.booleans(), st.sampled_from(["char", "word"]))
-def test_a_text_is_its_symbols(texts, lower, tokens):
-    """What was learnt from comes back from its symbols as the network would write it at best, and from a folder."""
-    texts = [*texts, "ab c"]
-    letters = alphabet.learn(texts, tokens, lower)
-    assert letters.symbols[0] == ""
-    for text in texts:
-        assert letters.decode(letters.encode(text)) == letters.plain(text)
-        assert letters.plain(letters.plain(text)) == letters.plain(text)
-        assert letters.unseen(text) == []
-        assert 0 not in letters.encode(text)
-    assert alphabet.restore(letters.save()) == letters
-
-
-def test_what_was_never_seen_is_told():
-    """Symbols that the alphabet lacks are left out of the symbols, and named."""
-    letters = alphabet.learn(["on"], "char")
-    assert letters.decode(letters.encode("no one?")) == "noon"
-    assert letters.unseen("no one?") == [" ", "?", "e"]
-    assert letters.separator is None
-    words = alphabet.learn(["one two"], "word")
-    assert words.decode(words.encode("two three one")) == "two one"
-    assert words.unseen("two three") == ["three"]
 
 
 # ---- batches

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gated._check import InputError
-from gated.io.text import clean
 from gated.tasks.transcribe.read import Item, items
+from gated.unicode import clean
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 

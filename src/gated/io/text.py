@@ -11,26 +11,22 @@ import gzip
 import itertools
 import json
 import os
-import re
 import sys
-import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gated._check import refuse, want
+from gated.unicode import CONTROL, clean
 
 __all__ = [
-    "Row", "clean", "clean_row", "form", "is_path", "lines", "places", "plural", "records", "rows", "siblings",
-    "source_name", "squeeze",
+    "Row", "clean_row", "form", "is_path", "lines", "places", "plural", "records", "rows", "siblings", "source_name",
 ]  # fmt: skip
 
 LINE = 1 << 20  # bytes of one line
 LINES = 50_000_000  # lines of one file
 TOTAL = 4 << 30  # bytes of one file, after decompression
-SPACE = re.compile("[\t-\r \x85\u2028\u2029]+")
-CONTROL = re.compile("[\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]")
 FORMS = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
@@ -40,23 +36,6 @@ class Row(NamedTuple):
     line: int  # counted from 1
     cells: tuple[str, ...]
     controls: bool  # whether control characters were in it
-
-
-# ---- characters
-
-
-def squeeze(text: str) -> str:
-    """NFC, with every run of white space as one space and none at the ends; a no-break space is no white space."""
-    return unicodedata.normalize("NFC", SPACE.sub(" ", text).strip(" "))
-
-
-def clean(text: str, every_space: bool = False) -> str:
-    """`squeeze`, after control characters, byte order marks, surrogates and noncharacters became spaces.
-
-    every_space: no-break and typographic spaces are white space too.
-    """
-    text = CONTROL.sub(" ", text)
-    return squeeze(" ".join(text.split()) if every_space else text)
 
 
 # ---- lines

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gated import train
 from gated._check import refuse, want
+from gated.features.tokens import SPECIAL, Tokens
 from gated.probe.case import COUNTED, Case, Part, View, curve
 from gated.probe.document import Attribution, Input, Mark
 from gated.probe.gradient import points
@@ -25,7 +26,6 @@ from gated.tasks.translate import batches
 from gated.tasks.translate.model import Network
 from gated.tasks.translate.run import Run, catalogue
 from gated.tasks.translate.search import Translation
-from gated.tasks.translate.tokens import SPECIAL, Tokens
 
 TOLD = 3  # tokens of a sentence that are attributed
 PLACEHOLDER = "{…}"

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from gated import data
+from gated.features.fbank import PRIOR, STILL
 from gated.tasks.transcribe import augment
 from gated.tasks.transcribe.augment import inside
-from gated.tasks.transcribe.fbank import PRIOR, STILL
 from gated.tasks.transcribe.warp import warp
 
 JITTER = 0.07  # of a length, by which an epoch may misjudge it, so that the same examples do not always meet

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from gated._check import InputError, one_of, want, within
-from gated.tasks.transcribe import fbank, lines, sound
+from gated.features import fbank
+from gated.io import images, sound
 from gated.tasks.transcribe.read import Item
 
 RATE = 16_000  # samples a second, at most, where nothing was said: speech has little above 8,000 Hz
@@ -53,7 +54,7 @@ class Frames:
         """The frames of a file or of its span, not normalised. longest: seconds, or heights."""
         if self.kind == "print":
             most = max(self.longest(longest), 8)
-            return lines.columns(item.path, height=self.rows, dewarp=self.dewarp, longest=most)
+            return images.columns(item.path, height=self.rows, dewarp=self.dewarp, longest=most)
         limit = SECONDS if longest is None else longest
         heard = sound.samples(item.path, self.rate, item.start, item.end, limit=limit)
         x = fbank.fbank(heard, self.front)
@@ -151,6 +152,6 @@ def normal(frames: Frames, item: Item, x: np.ndarray, known: dict[str, tuple[np.
     if frames.kind == "print":
         return x
     if frames.normalise == "speaker":
-        return fbank.by(x, *known[item.speaker or ""])
+        return fbank.normalise(x, *known[item.speaker or ""])
     figures = np.array(frames.mean), np.array(frames.std)
-    return fbank.Running(*figures).push(x) if frames.normalise == "running" else fbank.whole(x, *figures)
+    return fbank.Running(*figures).push(x) if frames.normalise == "running" else fbank.normalise_utterance(x, *figures)

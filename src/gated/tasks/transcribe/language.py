@@ -26,13 +26,13 @@ from torch import Tensor, nn
 
 from gated import checkpoint, data, runs, train
 from gated._check import want
+from gated.features import alphabet as alphabets
+from gated.features.alphabet import Alphabet
 from gated.layers import LSTM
 from gated.layers.dropout import Dropout
 from gated.layers.output import cross_entropy
 from gated.options import Training, default, option
 from gated.tasks import Task
-from gated.tasks.transcribe import alphabet as alphabets
-from gated.tasks.transcribe.alphabet import Alphabet
 
 HELD, SHARE = 1000, 20  # lines held out, at most, and at most one in so many
 LOOKS = 10  # evaluations in a whole training
@@ -209,12 +209,12 @@ def loss(network: Network, batch: Batch) -> tuple[Tensor, int]:
 def _encoded(lines: Sequence[str], alphabet: Alphabet) -> tuple[list[list[int]], list[str]]:
     """The lines as symbols, and what was left out of them."""
     rows = [alphabet.encode(line) for line in lines]
-    lost = sum(len(alphabet.pieces(line)) - len(row) for line, row in zip(lines, rows, strict=True))
+    lost = sum(len(alphabet.split(line)) - len(row) for line, row in zip(lines, rows, strict=True))
     rows = [row for row in rows if row]
     want(len(rows) >= SHARE, "language", f"at least {SHARE} lines in the symbols of the alphabet", len(rows))
     kept, notes = sum(map(len, rows)), []
     if lost:
-        strange = sorted({piece for line in lines for piece in alphabet.unseen(line)})
+        strange = sorted({piece for line in lines for piece in alphabet.unknown(line)})
         shown = " ".join(strange[:10]) + (" …" if len(strange) > 10 else "")
         notes.append(f"Left out: {lost:,} of {lost + kept:,} symbols, which the alphabet lacks ({shown}).")
     return rows, notes

@@ -11,8 +11,9 @@ import numpy as np
 
 from gated import data, runs, train
 from gated._check import refuse, want
+from gated.features import alphabet
 from gated.runs import Job
-from gated.tasks.transcribe import alphabet, batches, frames, model, score
+from gated.tasks.transcribe import batches, frames, model, score
 from gated.tasks.transcribe.batches import Example, Manner
 from gated.tasks.transcribe.frames import Fault, Frames
 from gated.tasks.transcribe.model import Learnt, Network, Shape
@@ -119,7 +120,7 @@ def prepare(found: Found, config: Config) -> Prepared:
     items, xs, faults = readable(found.items, how, config, config.reduce)
     todo = "Nothing is left to learn from."
     want(bool(items), found.where, "examples that can be learnt from", f"none. {_listed(faults).rstrip('.')}", todo)
-    letters = alphabet.learn((item.text or "" for item in items), config.tokens, config.lower)
+    letters = alphabet.fit((item.text or "" for item in items), config.tokens, config.lower)
     return Prepared(how, letters, items, xs, faults, [*found.notes, *told(faults, found.where)])
 
 
@@ -155,7 +156,7 @@ def readable(
 def _wrong(item: Item, x: np.ndarray, config: Config, longest: int, reduce: int) -> Fault | None:
     """What keeps an example from being learnt from."""
     where = item.path if item.where in ("", item.path) else f"{item.where}, {item.path}"
-    pieces = alphabet.Alphabet(config.tokens, ("",), config.lower).pieces(item.text or "")
+    pieces = alphabet.Alphabet(config.tokens, ("",), config.lower).split(item.text or "")
     if not pieces:
         return Fault(where, f"{where}: expected a text, got an empty one.")
     if x.shape[1] > longest:
@@ -173,7 +174,7 @@ def _wrong(item: Item, x: np.ndarray, config: Config, longest: int, reduce: int)
 
 def strange(letters: alphabet.Alphabet, items: Sequence[Item]) -> list[str]:
     """What texts hold that was never learnt, in a sentence."""
-    found = [(item.where or item.path, letters.unseen(item.text or "")) for item in items]
+    found = [(item.where or item.path, letters.unknown(item.text or "")) for item in items]
     found = [(where, unseen) for where, unseen in found if unseen]
     pieces = sorted({"“ ”" if piece.isspace() else piece for _, unseen in found for piece in unseen})
     count = f"{len(found):,} texts, the first at" if len(found) > 1 else "a text at"

@@ -18,7 +18,7 @@ from jaxtyping import Float, Float32
 
 from gated._check import want, within
 from gated.decode import ctc
-from gated.tasks.transcribe import fbank
+from gated.features import fbank
 from gated.tasks.transcribe.model import Learnt
 from gated.tasks.transcribe.search import Reading, Search, beams, reading
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from gated import checkpoint, train
 from gated._check import one_of, want
+from gated.features.alphabet import Alphabet
 from gated.layers import GRU, LSTM, Recurrent
 from gated.layers.dropout import Dropout
-from gated.tasks.transcribe.alphabet import Alphabet
 from gated.tasks.transcribe.batches import Batch
 from gated.tasks.transcribe.frames import Frames
 from gated.tasks.transcribe.spell import SHARE, Speller

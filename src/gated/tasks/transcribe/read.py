@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gated._check import refuse, want
-from gated.io.text import clean, form, is_path, lines, plural, records, siblings
+from gated.io.text import form, is_path, lines, plural, records, siblings
+from gated.unicode import clean
 
 __all__ = ["Found", "Item", "items"]
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from gated import options, runs
 from gated._check import InputError, one_of, want
-from gated.tasks.transcribe import alphabet, frames, learn, listen, model, read
+from gated.features import alphabet
+from gated.tasks.transcribe import frames, learn, listen, model, read
 from gated.tasks.transcribe import score as metrics_of
 from gated.tasks.transcribe.frames import HOUR, Fault
 from gated.tasks.transcribe.model import Learnt

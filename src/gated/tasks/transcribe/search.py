@@ -14,9 +14,9 @@ from torch import Tensor
 
 from gated._check import want
 from gated.decode import ctc, ngram, scorer
+from gated.features.alphabet import Alphabet
 from gated.options import check, option
 from gated.tasks.transcribe import batches
-from gated.tasks.transcribe.alphabet import Alphabet, normal
 from gated.tasks.transcribe.model import Learnt, Network
 from gated.tasks.transcribe.spell import WIDTH, spell
 
@@ -135,7 +135,7 @@ def beams(alphabet: Alphabet, search: Search) -> Any:
     words = alphabet.tokens == "word" or separator is not None
     want(not search.beta or words or lm is not None, "beta", "0, for texts without words", search.beta)
     counted = separator if lm is None or isinstance(lm, scorer.Words) else None
-    phrases = [normal(text.lower() if alphabet.lower else text) for text in search.hot]
+    phrases = [alphabet.plain(text) for text in search.hot]
     hot = scorer.HotWords(phrases, symbols, separator, boost=search.boost) if phrases else None
     width = max(search.width, search.n_best, 1 if lm is None and hot is None else 16)
     return lambda: ctc.Beam(

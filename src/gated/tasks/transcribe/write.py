@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from gated import options
+from gated.io import sound
 from gated.io.text import lines
-from gated.tasks.transcribe import language, listen, sound
+from gated.tasks.transcribe import language, listen
 from gated.tasks.transcribe.run import Run
 from gated.tasks.transcribe.search import Search
 
@@ -25,7 +26,7 @@ def hear(
     """
     listen.able(run.learnt)
     own = run.learnt.frames.rate
-    parts = sound.pieces(source, own, piece, raw=None if isinstance(source, str | os.PathLike) else rate or own)
+    parts = sound.chunks(source, own, piece, raw=None if isinstance(source, str | os.PathLike) else rate or own)
     return listen.listen(run.learnt, parts, latency, options.make(Search, search, where="listen"), pause)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from gated import data
-from gated.tasks.translate.tokens import BEGIN, END, PAD
+from gated.features.tokens import BEGIN, END, PAD
 
 Rows = Sequence[Sequence[Sequence[int]]]  # two sides of as many sentences of tokens
 

@@ -8,14 +8,15 @@ from typing import Any
 
 from gated import data, runs, train
 from gated._check import want
+from gated.features import tokens
+from gated.features.tokens import Tokens
 from gated.runs import Job
-from gated.tasks.translate import batches, model, score, tokens
+from gated.tasks.translate import batches, model, score
 from gated.tasks.translate.model import Learnt, Network, Noise, Shape
 from gated.tasks.translate.placeholders import SENTINELS, mask_pair
 from gated.tasks.translate.read import Pairs
 from gated.tasks.translate.search import Search, translate
 from gated.tasks.translate.task import Config
-from gated.tasks.translate.tokens import Tokens
 
 HELD = 1000  # pairs held out where none are given for validation, at most,
 SHARE = 20  # and at most one in so many
@@ -170,4 +171,4 @@ def _part(pairs: Pairs) -> tuple[Pairs, Pairs]:
 
 def _tokens(lines: Sequence[str], config: Config, sentinels: Sequence[str]) -> Tokens:
     size = config.vocabulary or int(min(max(len(lines) // 6, SMALL), LARGE))
-    return tokens.learn(lines, config.tokens, size, config.lower, sentinels)
+    return tokens.fit(lines, config.tokens, size, config.lower, sentinels)

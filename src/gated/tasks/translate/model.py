@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from gated import checkpoint, train, trees
 from gated._check import one_of, want
+from gated.features.tokens import PAD, SPECIAL, UNK, Tokens
 from gated.layers import GRU, LSTM, Attention, Decoder, Recurrent
 from gated.layers.attention import Memory
 from gated.layers.dropout import Dropout
 from gated.layers.output import cross_entropy
 from gated.layers.seq2seq import State
 from gated.tasks.translate.batches import Batch
-from gated.tasks.translate.tokens import PAD, SPECIAL, UNK, Tokens
 
 LAYERS = {"lstm": LSTM, "gru": GRU}
 

@@ -1,6 +1,6 @@
 """What must come through a translation letter by letter: format strings, markup, addresses.
 
-Before the network each of these becomes a sentinel, a character that is one token (`tokens.learn(sentinels=SENTINELS)`)
+Before the network each of these becomes a sentinel, a character that is one token (`tokens.fit(sentinels=SENTINELS)`)
 and that the network learns to copy; afterwards it is put back. Sentinels are sixteen of the characters that Unicode
 keeps free for use inside programs (U+FDD0 to U+FDDF, "noncharacters"), so no text of the world has them.
 

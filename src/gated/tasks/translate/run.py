@@ -13,7 +13,8 @@ import numpy as np
 
 from gated import options, runs
 from gated._check import want
-from gated.tasks.translate import learn, model, po, read, score, tokens
+from gated.features import tokens
+from gated.tasks.translate import learn, model, po, read, score
 from gated.tasks.translate.model import Learnt
 from gated.tasks.translate.search import Search, Translation, translate
 from gated.tasks.translate.task import TASK, Config

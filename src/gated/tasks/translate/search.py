@@ -13,11 +13,11 @@ import torch
 
 from gated import data, decode
 from gated._check import want
+from gated.features.tokens import BEGIN, END, PAD, UNK, Tokens, normal
 from gated.options import check, option
 from gated.tasks.translate import model
 from gated.tasks.translate.model import Learnt
 from gated.tasks.translate.placeholders import SENTINELS, mask, repair, unmask
-from gated.tasks.translate.tokens import BEGIN, END, PAD, UNK, Tokens, normal
 
 ROWS = 128  # sentences searched side by side
 STOPS = frozenset(".!?;:,…。！？；،؟।")  # where a line that is too long is best cut, and

@@ -1,68 +1,21 @@
-"""Lines of print: the same columns come out however an image was scanned, stored, bent or scaled; and warps of them."""
+"""Lines of print: the same columns come out however an image was scanned, stored, bent or scaled."""
 
 import struct
-import time
 import zlib
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
-import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from gated._check import InputError
-from gated.tasks.transcribe import lines, warp
-
-TEXT = "The quick brown fox, jumps over 42 dogs & (some) Foxes again."
-
-
-def drawn(text: str = TEXT, size: int = 30, face: str = "DejaVuSerif", pad: int = 12) -> np.ndarray:
-    """A line in black on white, bytes."""
-    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf", size)
-    left, top, right, bottom = map(int, font.getbbox(text))
-    image = Image.new("L", (right - left + 2 * pad, bottom - top + 2 * pad), 255)
-    ImageDraw.Draw(image).text((pad - left, pad - top), text, 0, font)
-    return np.asarray(image)
-
-
-def saved(folder: Path, image, name: str = "line.png", **options) -> Path:
-    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-    image.save(folder / name, **options)
-    return folder / name
-
-
-def bent(image: np.ndarray, shift) -> np.ndarray:
-    """Every column moved down by its own number of rows, the image made high enough for it."""
-    shift = np.asarray(shift) - np.min(shift)
-    extra = int(np.ceil(shift.max())) + 1
-    page = np.pad(image, ((extra, extra), (0, 0)), constant_values=255).astype(float)
-    rows = np.arange(len(page))
-    return np.stack([np.interp(rows - s, rows, column) for s, column in zip(shift, page.T, strict=True)], 1).astype(
-        "u1"
-    )
-
-
-def likeness(a: np.ndarray, b: np.ndarray) -> float:
-    """The correlation of two lines, the second stretched to the first's columns."""
-    b = np.asarray(Image.fromarray((255 * b).astype("u1")).resize(a.shape[::-1])) / 255
-    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
-
-
-def least(work) -> float:
-    """The fewest seconds of the processor's time of several runs: a busy machine only ever adds."""
-
-    def seconds() -> float:
-        start = time.process_time()
-        work()
-        return time.process_time() - start
-
-    return min(seconds() for _ in range(30))
+from gated.io import images
+from made.prints import bent, drawn, least, likeness, saved
 
 
 @pytest.fixture
 def plain(tmp_path):
-    return lines.columns(saved(tmp_path, drawn(), "plain.png"))
+    return images.columns(saved(tmp_path, drawn(), "plain.png"))
 
 
 def test_a_line_becomes_columns_of_ink(plain):
@@ -85,14 +38,14 @@ def test_a_bent_line_comes_out_straight(name, plain, tmp_path):
     t = np.linspace(-1, 1, drawn().shape[1])
     shift = {"slope": 25 * t, "bow": 25 * t * t, "wave": 12 * np.sin(5 * t)}[name]
     path = saved(tmp_path, bent(drawn(), shift))
-    assert likeness(plain, lines.columns(path)) > 0.9
-    assert likeness(plain, lines.columns(path, dewarp=False)) < 0.5
+    assert likeness(plain, images.columns(path)) > 0.9
+    assert likeness(plain, images.columns(path, dewarp=False)) < 0.5
 
 
 @pytest.mark.parametrize(("size", "pad"), [(16, 0), (16, 30), (60, 5), (60, 60), (200, 100)])
 def test_letters_fill_the_rows_at_any_size(size, pad, plain, tmp_path):
     """The line's own height is scaled, not the image's: letters of 16 or 200 pixels on little or much paper are one."""
-    x = lines.columns(saved(tmp_path, drawn(size=size, pad=pad)))
+    x = images.columns(saved(tmp_path, drawn(size=size, pad=pad)))
     assert abs(x.shape[1] / plain.shape[1] - 1) < 0.08
     assert likeness(plain, x) > (0.85 if size > 16 else 0.75)
 
@@ -100,7 +53,7 @@ def test_letters_fill_the_rows_at_any_size(size, pad, plain, tmp_path):
 def test_height_is_what_was_asked_for(tmp_path):
     """Twice the rows come with twice the columns, so letters keep their proportions."""
     path = saved(tmp_path, drawn())
-    low, high = (lines.columns(path, height=height) for height in (24, 48))
+    low, high = (images.columns(path, height=height) for height in (24, 48))
     assert (len(low), len(high)) == (24, 48)
     assert abs(high.shape[1] - 2 * low.shape[1]) <= 2
 
@@ -137,7 +90,7 @@ def cleared(grey: np.ndarray) -> Image.Image:
 def test_how_an_image_is_stored_does_not_matter(stored, plain, tmp_path):
     """Bits, palettes, colours, transparency on white, white on black, little contrast: the same columns come out."""
     path = saved(tmp_path, STORED[stored](drawn()))
-    x = lines.columns(path)
+    x = images.columns(path)
     assert abs(x.shape[1] - plain.shape[1]) <= 8
     assert likeness(plain, x) > (0.95 if stored in ("1", "clear palette") else 0.98)
 
@@ -152,14 +105,14 @@ def test_jpegs_and_tiffs_are_read_too(mode, plain, tmp_path):
         path = saved(tmp_path, image.rotate(180), "line.jpg", exif=exif, quality=90)
     else:
         path = saved(tmp_path, image.convert("CMYK"), "line.tif")
-    assert likeness(plain, lines.columns(path)) > 0.95
+    assert likeness(plain, images.columns(path)) > 0.95
 
 
 def test_a_line_on_its_side_is_turned(plain, tmp_path):
     """An image many times as high as wide is a line that is read from the bottom up."""
     image = Image.fromarray(drawn())
-    assert image.width > lines.STANDS * image.height
-    np.testing.assert_array_equal(plain, lines.columns(saved(tmp_path, image.rotate(90, expand=True))))
+    assert image.width > images.STANDS * image.height
+    np.testing.assert_array_equal(plain, images.columns(saved(tmp_path, image.rotate(90, expand=True))))
 
 
 def test_dust_and_a_neighbour_leave_the_line_where_it_is(plain, tmp_path):
@@ -169,7 +122,7 @@ def test_dust_and_a_neighbour_leave_the_line_where_it_is(plain, tmp_path):
     page[:8, 50:60] = 0
     page[rng.random(page.shape) < 1e-3] = 0
     page = np.clip(page * 0.8 + 20 + rng.normal(0, 8, page.shape), 0, 255)
-    assert likeness(plain, lines.columns(saved(tmp_path, page.astype("u1")))) > 0.8
+    assert likeness(plain, images.columns(saved(tmp_path, page.astype("u1")))) > 0.8
 
 
 @pytest.mark.parametrize("text", ["-", ".", "l", "—", "1."])
@@ -177,7 +130,7 @@ def test_a_lone_mark_keeps_its_size(text, tmp_path):
     """A dash or a dot alone is not blown up to the height of a letter: the image says how high the line is."""
     page = np.pad(drawn(text, pad=0), ((0, 0), (10, 10)), constant_values=255)
     page = np.pad(page, ((20, 20), (0, 0)), constant_values=255)[: max(45, len(page) + 20)]
-    x = lines.columns(saved(tmp_path, page))
+    x = images.columns(saved(tmp_path, page))
     rows = np.flatnonzero((x > 0.5).any(1))
     assert len(rows) <= {"-": 6, ".": 8, "—": 12}.get(text, 30)
 
@@ -244,7 +197,7 @@ def test_what_is_no_line_is_told_with_its_name(kind, tmp_path):
     path = tmp_path / "thing.png"
     spoilt(kind, path)
     with pytest.raises(InputError, match=SPOILT[kind]) as error:
-        lines.columns(path)
+        images.columns(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -253,108 +206,4 @@ def test_a_line_takes_milliseconds(tmp_path):
     """A scanned line of 1,300 by 54 pixels takes less than 20 ms."""
     path = saved(tmp_path, np.asarray(Image.fromarray(drawn(size=44, pad=0)).resize((1300, 54))))
 
-    assert least(lambda: lines.columns(path)) < 0.02
-
-
-# ---- warps
-
-
-@pytest.fixture
-def batch(plain):
-    """Three lines of other lengths, and those lengths."""
-    lengths = torch.tensor([plain.shape[1], 300, 41])
-    x = torch.zeros(3, *plain.shape)
-    for line, length in zip(x, lengths.tolist(), strict=True):
-        line[:, :length] = torch.from_numpy(plain[:, :length])
-    return x, lengths
-
-
-def test_no_strength_changes_nothing(batch):
-    """A warp of strength 0 is the identity."""
-    x, lengths = warp.warp(*batch, 0, strength=0)
-    assert torch.equal(x, batch[0])
-    assert torch.equal(lengths, batch[1])
-
-
-def test_a_little_strength_changes_a_little(batch):
-    """As the strength goes to 0 the warp goes to the identity."""
-    x, lengths = warp.warp(*batch, 0, strength=1e-4)
-    assert torch.equal(lengths, batch[1])
-    torch.testing.assert_close(x, batch[0], rtol=0, atol=5e-3)
-
-
-def test_a_warp_depends_on_its_seed_alone(batch):
-    """The same seed or generator gives the same lines, another gives others; no global state is read or moved."""
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    x, _ = warp.warp(*batch, 7)
-    again, _ = warp.warp(*batch, np.random.default_rng(7))
-    other, _ = warp.warp(*batch, 8)
-    assert torch.equal(x, again)
-    assert x.shape != other.shape or not torch.equal(x, other)
-    assert torch.equal(before[0], torch.get_rng_state())
-    assert (before[1] == np.random.get_state()[1]).all()  # noqa: NPY002
-
-
-def test_a_generator_goes_on(batch):
-    """Two warps from one generator differ."""
-    rng = np.random.default_rng(0)
-    assert not torch.equal(warp.warp(*batch, rng)[1], warp.warp(*batch, rng)[1])
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_padding_stays_empty_and_ink_is_ink(seed, batch):
-    """Beyond a line's new length all is 0 exactly, the widest line fills the columns, and ink lies in [0, 1]."""
-    given = batch[0].clone()
-    x, lengths = warp.warp(*batch, seed)
-    assert torch.equal(given, batch[0])
-    assert x.dtype == torch.float32
-    assert x.shape == (3, 32, int(lengths.max()))
-    assert lengths.dtype == batch[1].dtype
-    for line, length in zip(x, lengths.tolist(), strict=True):
-        assert not line[:, length:].any()
-        assert line[:, :length].any()
-    assert 0 <= x.min() <= x.max() <= 1
-    assert ((lengths - batch[1]).abs() <= 0.1 * batch[1] + 1).all()
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_warped_line_is_still_the_line(seed, batch):
-    """What was warped looks like what it was: stretched back it correlates with it, and no two lines alike."""
-    x, lengths = warp.warp(*batch, seed)
-    like = likeness(batch[0][0].numpy(), x[0, :, : lengths[0]].numpy())
-    assert 0.5 < like < 0.995
-    assert x[0].sum() > 0.3 * batch[0][0].sum()
-
-
-def test_a_line_does_not_see_its_neighbours(batch):
-    """What another line of the batch holds changes nothing."""
-    other = batch[0].clone()
-    other[1, :, :300] = 1 - other[1, :, :300]
-    x, y = warp.warp(*batch, 3)[0], warp.warp(other, batch[1], 3)[0]
-    assert torch.equal(x[[0, 2]], y[[0, 2]])
-    assert not torch.equal(x[1], y[1])
-
-
-@pytest.mark.parametrize("shape", [(1, 32, 1), (2, 1, 9), (4, 64, 5)])
-def test_a_warp_takes_lines_of_any_size(shape):
-    """One column, one row, more rows than columns: all come back finite."""
-    x, lengths = warp.warp(torch.ones(shape), torch.full(shape[:1], shape[2]), 0)
-    assert x.isfinite().all()
-    assert len(lengths) == len(x)
-
-
-def test_a_warp_refuses_lengths_that_do_not_fit(batch):
-    """Lengths beyond the columns, or none, are refused, and so is a wild strength."""
-    x, lengths = batch
-    for wrong in (lengths + 1, lengths * 0):
-        with pytest.raises(InputError, match="length"):
-            warp.warp(x, wrong, 0)
-    with pytest.raises(InputError, match="strength"):
-        warp.warp(x, lengths, 0, strength=9.0)
-
-
-def test_warping_takes_milliseconds():
-    """Eight lines of 32 by 800 pixels take less than 15 ms."""
-    x, lengths = torch.rand(8, 32, 800), torch.full((8,), 800)
-
-    assert least(lambda: warp.warp(x, lengths, 0)) < 0.015
+    assert least(lambda: images.columns(path)) < 0.02

@@ -1,4 +1,4 @@
-"""An image of a line of print to columns of one height: ink 1, paper 0, the line straight and of the same size.
+"""Images: their pixels, and a line of print as columns of one height: ink 1, paper 0, the line straight.
 
 Scans differ in what no reader looks at: how large the letters are, how much paper is around them, whether the line runs
 level, how dark the ink is. What is left here is the same for all of them.
@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from gated._check import optional, refuse, want, within
 
-__all__ = ["columns", "ink", "level"]
+__all__ = ["columns", "grey", "ink", "level"]
 
 PIXELS = 20_000_000  # of one image
 FAINT = 16  # of 255 greys: with less than that between ink and paper an image is blank
@@ -51,14 +51,14 @@ def columns(
 def ink(path: str | Path) -> np.ndarray:
     """The image as bytes [h, w], paper 0 and ink 255, cropped at the sides to what is inked; see `columns`."""
     where = str(path)
-    grey = _turned(_grey(Path(path), where))
-    counts = np.bincount(grey.ravel(), minlength=256)
+    pixels = _turn(grey(path))
+    counts = np.bincount(pixels.ravel(), minlength=256)
     want(int((counts > 0).sum()) > 1, where, SPAN, "a blank one")
-    cut = _between(counts)
+    cut = _otsu(counts)
     dark, light = _median(counts[:cut]), cut + _median(counts[cut:])
     want(light - dark >= FAINT, where, SPAN, "a blank one")
-    paper, black = (light, dark) if 2 * counts[cut:].sum() >= grey.size else (dark, light)  # there is more of paper
-    out = np.rint(np.clip((paper - np.arange(256)) * (255 / (paper - black)), 0, 255)).astype(np.uint8)[grey]
+    paper, black = (light, dark) if 2 * counts[cut:].sum() >= pixels.size else (dark, light)  # there is more of paper
+    out = np.rint(np.clip((paper - np.arange(256)) * (255 / (paper - black)), 0, 255)).astype(np.uint8)[pixels]
     count = (out > 127).sum(0)
     whole = np.convolve(count, (1, 1, 1), "same") > 2  # more than a speck of dust
     inked = np.flatnonzero((count > 0) & (whole if whole.any() else True))
@@ -75,7 +75,7 @@ def level(
     distances of the ink from the middle. After the centre normaliser of OCRopus (Breuel et al., ICDAR 2013), which
     takes the largest of the smoothed ink.
     """
-    page, margin = _reduced(page, 4 * height), height // 4
+    page, margin = _reduce(page, 4 * height), height // 4
 
     def across(reach: float) -> int:
         T = max(1, round(page.shape[1] * height / (2 * reach)))
@@ -84,18 +84,18 @@ def level(
         return T
 
     across(len(page))  # before more memory is taken: no line reaches farther
-    middle, reach = _middle(page, dewarp)
+    middle, reach = _find_middle(page, dewarp)
     T = across(reach)
     rows = middle - reach + (np.arange(round(2 * reach)) + 0.5)[:, None] * (2 * reach / round(2 * reach)) - 0.5
     image = optional("PIL.Image", "transcribe")
-    band = image.fromarray(_lifted(page, rows)).resize((T, height), image.Resampling.BICUBIC)
+    band = image.fromarray(_lift(page, rows)).resize((T, height), image.Resampling.BICUBIC)
     return np.pad(np.asarray(band), ((0, 0), (margin, margin)))
 
 
 # ---- the middle of the line
 
 
-def _middle(page: np.ndarray, dewarp: bool) -> tuple[np.ndarray, float]:
+def _find_middle(page: np.ndarray, dewarp: bool) -> tuple[np.ndarray, float]:
     """The row of the line's middle at every column, and how far above and below it the line reaches."""
     h, w = page.shape
     weight = np.where(page > 63, page, 0).astype(np.float32) / 255
@@ -111,7 +111,7 @@ def _middle(page: np.ndarray, dewarp: bool) -> tuple[np.ndarray, float]:
     reach = _reach(weight, row, middle, least)
     for _ in range(3 if dewarp else 0):
         near = np.where(np.abs(row - middle) <= reach, weight, 0)
-        step = _followed(near.sum(0), (near * (row - middle)).sum(0), 2 * SMOOTH * reach)
+        step = _smooth(near.sum(0), (near * (row - middle)).sum(0), 2 * SMOOTH * reach)
         middle += step.astype(np.float32)
         reach = _reach(near, row, middle, least)
     return middle, reach
@@ -122,7 +122,7 @@ def _reach(weight: np.ndarray, row: np.ndarray, middle: np.ndarray, least: float
     return min(max(least, 1.0, REACH * mean), float(len(row)))
 
 
-def _followed(w: np.ndarray, wy: np.ndarray, deviation: float) -> np.ndarray:
+def _smooth(w: np.ndarray, wy: np.ndarray, deviation: float) -> np.ndarray:
     """Straight lines fitted locally to heights y of weight w at every column; flat, towards 0, where there is no ink.
 
     Of the moments S_k = Σ K w d^k and N_k = Σ K w y d^k, with d the distance in columns and K a Gaussian of it, the fit
@@ -140,7 +140,7 @@ def _followed(w: np.ndarray, wy: np.ndarray, deviation: float) -> np.ndarray:
     return np.interp(places, at, (S2 * N0 - S1 * N1) / (S2 * S0 - S1 * S1))
 
 
-def _lifted(page: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _lift(page: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """The page at fractional rows [n, w], linear between two; paper beyond its edges."""
     page = np.pad(page, ((1, 1), (0, 0))).astype(np.float32)
     rows = np.clip(rows + 1, 0, len(page) - 1.001)
@@ -150,7 +150,7 @@ def _lifted(page: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.rint(above + share * (below - above)).astype(np.uint8)
 
 
-def _reduced(page: np.ndarray, most: int) -> np.ndarray:
+def _reduce(page: np.ndarray, most: int) -> np.ndarray:
     """Made smaller by a whole number where it is far higher than wanted: what follows costs by the pixel."""
     inked = np.flatnonzero((page > 127).any(1))
     k = (inked[-1] + 1 - inked[0]) // most
@@ -163,8 +163,9 @@ def _reduced(page: np.ndarray, most: int) -> np.ndarray:
 # ---- the file
 
 
-def _grey(path: Path, where: str) -> np.ndarray:
-    """Its pixels as bytes, black 0 and white 255, whatever the file holds."""
+def grey(path: str | Path) -> np.ndarray:
+    """The pixels of an image as bytes [h, w], black 0 and white 255, whatever the file holds; errors as `columns`."""
+    path, where = Path(path), str(path)
     image, ops = optional("PIL.Image", "transcribe"), optional("PIL.ImageOps", "transcribe")
     want(path.exists(), where, "a file", "no such file")
     want(not path.is_dir(), where, "a file", "a folder")
@@ -175,7 +176,7 @@ def _grey(path: Path, where: str) -> np.ndarray:
             want(w * h <= PIXELS, where, most, f"{w} x {h}", "Crop the line out of its page.")
             pages = 1 if found.format == "MPO" else getattr(found, "n_frames", 1)  # of a camera: more than one, of one
             want(pages == 1, where, SPAN, f"{pages} pages", "Save each as a file of its own.")
-            return _plain(ops.exif_transpose(found), image)
+            return _to_grey(ops.exif_transpose(found), image)
     except (image.DecompressionBombError, image.DecompressionBombWarning) as error:
         refuse(where, most, str(error))
     except image.UnidentifiedImageError:
@@ -184,7 +185,7 @@ def _grey(path: Path, where: str) -> np.ndarray:
         refuse(where, "a whole image", str(error).rstrip(".") or type(error).__name__, "It was cut short or damaged.")
 
 
-def _plain(found: Any, image: Any) -> np.ndarray:
+def _to_grey(found: Any, image: Any) -> np.ndarray:
     if found.mode.startswith(("I", "F")):  # 16 bits and more: white is the lightest there is, for it is told nowhere
         values = np.nan_to_num(np.asarray(found).astype(np.float32), posinf=0, neginf=0)
         return np.rint(np.maximum(values, 0) * (255 / max(float(values.max()), 1e-6))).astype(np.uint8)
@@ -195,12 +196,12 @@ def _plain(found: Any, image: Any) -> np.ndarray:
     return np.asarray(found.convert("L"))
 
 
-def _turned(grey: np.ndarray) -> np.ndarray:
+def _turn(grey: np.ndarray) -> np.ndarray:
     h, w = grey.shape
     return np.rot90(grey, -1) if h > STANDS * w else grey
 
 
-def _between(counts: np.ndarray) -> int:
+def _otsu(counts: np.ndarray) -> int:
     """The first grey of the lighter part, where the variance between the two parts is largest (Otsu 1979)."""
     n, s = np.cumsum(counts)[:-1].astype(float), np.cumsum(counts * np.arange(256))[:-1].astype(float)
     rest, total = counts.sum() - n, float((counts * np.arange(256)).sum())

@@ -1,4 +1,4 @@
-"""Log-mel filter banks: what a frame of sound holds in each band of hearing, whole or as the sound comes.
+"""Log-mel filter banks: what a frame of sound holds in each band of hearing, offline or as the sound comes.
 
     s    = frame t: the samples from t·hop, `window` seconds of them     (no frame reaches past the last sample)
     s   -= mean(s)
@@ -15,8 +15,8 @@ dither 0 and snip-edges, which this equals. Samples are in [-1, 1]: there the fl
 samples does, so digital silence and a quiet room look alike. Kaldi's own habit of samples up to 32768 would add
 log 2³⁰ = 20.8.
 
-All is reckoned in float64, each frame by itself in the same order of additions, and rounded once: a frame comes out the
-same bits whether its sound came whole or in pieces.
+All is computed in float64, each frame by itself in the same order of additions, and rounded once: a frame comes out the
+same bits whether its sound came whole or in chunks.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from jaxtyping import Float32, Float64, Int
 
 from gated._check import refuse, want, within
 
-__all__ = ["Front", "Running", "Stream", "by", "fbank", "whole"]
+__all__ = ["Front", "Running", "Stream", "fbank", "normalise", "normalise_utterance"]
 
 EMPHASIS = 0.97
 FLOOR = 2.0**-23  # of a band's energy
 STILL = 0.1  # of a standard deviation, in nats: white noise has about 0.2, so only a dead band has less
-PRIOR = 100.0  # frames, as those learnt from, that normalisation begins with
-BLOCK = 1 << 14  # points of spectrum reckoned together: they stay in the cache
+PRIOR = 100.0  # frames with the training data's statistics that normalisation begins with
+BLOCK = 1 << 14  # points of spectrum computed together: they stay in the cache
 
 
 class Front(NamedTuple):
-    """What a filter bank needs to know.
+    """The parameters of a filter bank.
 
     rate          samples a second
     bands         mel bands of a frame
@@ -70,7 +70,7 @@ class Stream:
 
     push(samples [n]) -> float32 [bands, t]   the t >= 0 frames that these samples completed
 
-    Pushed one after another, the frames of any pieces of a sound, of 0 samples, of 1 or of all, are bit for bit
+    Pushed one after another, the frames of any chunks of a sound, of 0 samples, of 1 or of all, are bit for bit
     those of `fbank` for the whole. A frame waits for nothing but its own last sample.
     """
 
@@ -92,7 +92,7 @@ class Stream:
         for t in range(0, count, block):
             some = min(block, count - t)
             view = held[t * step : (t + some - 1) * step + size]
-            x[:, t : t + some] = _reckon(np.lib.stride_tricks.sliding_window_view(view, size)[::step], self.tables)
+            x[:, t : t + some] = _log_mel(np.lib.stride_tricks.sliding_window_view(view, size)[::step], self.tables)
         self.skip += max(0, count * step - len(held))
         self.rest = held[count * step :].copy()
         return x
@@ -112,11 +112,11 @@ def fbank(samples: Float32[np.ndarray, " N"], front: Front) -> Float32[np.ndarra
 # ---- normalisation
 
 
-def whole(
+def normalise_utterance(
     x: Float32[np.ndarray, "bands T"], mean: Float64[np.ndarray, " bands"], std: Float64[np.ndarray, " bands"],
     prior: float = PRIOR,
 ) -> Float32[np.ndarray, "bands T"]:  # fmt: skip
-    """(x_kt - μ_k) / max(σ_k, 0.1), μ and σ over these frames and `prior` frames that were as those learnt from.
+    """(x_kt - μ_k) / max(σ_k, 0.1), μ and σ over these frames and `prior` frames with the given statistics.
 
     They are what `Running` has come to at the last frame. Without the others a short word, which may be one vowel,
     would lose with its mean all that tells it from another.
@@ -126,18 +126,18 @@ def whole(
     d, std = x - mean[:, None], np.maximum(std, STILL)
     n = prior + x.shape[1]
     ahead = d.sum(1) / n
-    return by(x, mean + ahead, np.sqrt(np.maximum((prior * std**2 + (d * d).sum(1)) / n - ahead**2, 0)))
+    return normalise(x, mean + ahead, np.sqrt(np.maximum((prior * std**2 + (d * d).sum(1)) / n - ahead**2, 0)))
 
 
-def by(
+def normalise(
     x: Float32[np.ndarray, "bands T"], mean: Float64[np.ndarray, " bands"], std: Float64[np.ndarray, " bands"]
 ) -> Float32[np.ndarray, "bands T"]:
-    """(x_kt - mean_k) / max(std_k, 0.1), by given figures: a speaker's, or those of all that was learnt from."""
+    """(x_kt - mean_k) / max(std_k, 0.1), by given statistics: a speaker's, or the training data's."""
     return ((x - mean[:, None]) / np.maximum(std, STILL)[:, None]).astype(np.float32)
 
 
 class Running:
-    """Normalisation that looks back only: by the frames so far and `prior` frames that were as those learnt from.
+    """Normalisation that looks back only: by the frames so far and `prior` frames with the given statistics.
 
     n_t = prior + t + 1,  d_s = x_s - mean        band by band, t counted from 0
     μ_t = mean + Σ_{s<=t} d_s / n_t
@@ -145,7 +145,7 @@ class Running:
     push(x [bands, t]) -> [bands, t]              (x_t - μ_t) / max(σ_t, 0.1)
 
     These are the mean and variance of both kinds of frames together. The sums run in float64 from frame to frame, so
-    that frames in pieces of any number come out bit for bit as they would in one.
+    that frames in chunks of any number come out bit for bit as they would in one.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class Tables(NamedTuple):
     filled: Float64[np.ndarray, " bands+1"]  # 1, or 0 where there are none: there `reduceat` would give a neighbour's
 
 
-def _reckon(frames: Float32[np.ndarray, "t size"], tables: Tables) -> Float32[np.ndarray, "bands t"]:
+def _log_mel(frames: Float32[np.ndarray, "t size"], tables: Tables) -> Float32[np.ndarray, "bands t"]:
     """The equations. No operation mixes frames, or adds in an order that depends on how many of them there are."""
     s = frames.astype(np.float64)
     s -= s.mean(axis=1, keepdims=True)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gated._check import one_of, want
+from gated.unicode import squeeze
 
 BLANK = 0
 LARGEST = 20_000  # symbols
-
-
-def normal(text: str) -> str:
-    """NFC, and one space for any white space; none at the ends."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 @dataclass(frozen=True)
@@ -37,21 +32,22 @@ class Alphabet:
         """The symbol that parts words, if there is one."""
         return self._index.get(" ") if self.tokens == "char" else None
 
-    def pieces(self, text: str) -> list[str]:
+    def split(self, text: str) -> list[str]:
+        """The characters or words of a text, be they known or not."""
         text = self.plain(text)
         return text.split() if self.tokens == "word" else list(text)
 
     def plain(self, text: str) -> str:
         """A text as a network would write it at best."""
-        return normal(text.lower() if self.lower else text)
+        return squeeze(text.lower() if self.lower else text, every_space=True)
 
     def encode(self, text: str) -> list[int]:
         """The symbols of a text; those that the alphabet lacks are left out."""
-        return [self._index[piece] for piece in self.pieces(text) if piece in self._index]
+        return [self._index[piece] for piece in self.split(text) if piece in self._index]
 
-    def unseen(self, text: str) -> list[str]:
+    def unknown(self, text: str) -> list[str]:
         """What the alphabet lacks of a text."""
-        return sorted({piece for piece in self.pieces(text) if piece not in self._index})
+        return sorted({piece for piece in self.split(text) if piece not in self._index})
 
     def decode(self, tokens: Sequence[int]) -> str:
         text = (" " if self.tokens == "word" else "").join(self.symbols[k] for k in tokens)
@@ -63,13 +59,13 @@ class Alphabet:
     _index: Any = None
 
 
-def learn(texts: Iterable[str], tokens: str, lower: bool = False) -> Alphabet:
+def fit(texts: Iterable[str], tokens: str, lower: bool = False) -> Alphabet:
     """The alphabet of some texts."""
     one_of("tokens", tokens, ("char", "word"))
     empty = Alphabet(tokens, ("",), lower)
-    found = sorted({piece for text in texts for piece in empty.pieces(text)})
+    found = sorted({piece for text in texts for piece in empty.split(text)})
     todo = "Are these transcripts? With whole words, tokens='char' needs far fewer." if tokens == "word" else ""
-    want(bool(found), "texts", "some text to learn from", "none")
+    want(bool(found), "texts", "some text to fit on", "none")
     want(len(found) < LARGEST, "texts", f"fewer than {LARGEST:,} symbols", f"{len(found):,}", todo)
     return Alphabet(tokens, ("", *found), lower)
 

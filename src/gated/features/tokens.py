@@ -1,4 +1,4 @@
-"""Text to tokens and back: byte pairs, words or characters, learnt from the training text and kept as JSON.
+"""Text to tokens and back: byte pairs, words or characters, fitted to the training text and stored as JSON.
 
 A text is cut before every space, around every mark of punctuation, every digit and every sentinel, and between letters
 and the rest:  `"A dog's 12 bones."`  →  ` "` `A` ` dog` `'` `s` ` 1` `2` ` bones` `.` `"`. The space in front of a word
@@ -28,9 +28,9 @@ from functools import cached_property
 from typing import Any
 
 from gated._check import one_of, optional, want, within
-from gated.io.text import squeeze
+from gated.unicode import squeeze
 
-__all__ = ["BEGIN", "END", "PAD", "SPECIAL", "UNK", "Tokens", "learn", "restore"]
+__all__ = ["BEGIN", "END", "PAD", "SPECIAL", "UNK", "Tokens", "fit", "restore"]
 
 PAD, UNK, BEGIN, END = range(4)
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
@@ -44,7 +44,7 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Tokens:
-    """A vocabulary, and how text is cut into it. `learn` makes one, `restore` brings back a saved one.
+    """A vocabulary, and how text is cut into it. `fit` makes one, `restore` brings back a saved one.
 
     `pieces[id]` is the token's text; the first are PAD 0, UNK 1, BEGIN 2 and END 3, then come the sentinels, characters
     that always are a token of their own. `merges` are the pairs of bpe, first merged first.
@@ -62,7 +62,7 @@ class Tokens:
     def encode(self, lines: Sequence[str], dropout: float = 0.0, seed: int = 0) -> list[list[int]]:
         """The ids of each text, without BEGIN and END; an empty text has none.
 
-        Text becomes NFC with single spaces first, and lower case where the tokens were learnt so.
+        Text becomes NFC with single spaces first, and lower case where the tokens were fitted so.
 
         dropout: the probability to skip a merge, in training only and with bpe only, so that the model meets a word in
         several cuts (BPE-dropout; Provilkov, Emelianenko and Voita 2020, section 3). The draws follow from `seed` and
@@ -219,13 +219,13 @@ def _cutter(sentinels: Sequence[str]) -> Any:
     return tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated")
 
 
-# ---- learning
+# ---- fitting
 
 
-def learn(
+def fit(
     lines: Iterable[str], kind: str = "bpe", size: int = 8000, lower: bool = False, sentinels: Sequence[str] = ()
 ) -> Tokens:
-    """Learn a vocabulary of at most `size` tokens, the four special ones and the sentinels among them.
+    """Fit a vocabulary of at most `size` tokens, the four special ones and the sentinels among them.
 
     lines: the training text, of one language or of both. The same text gives the same tokens, in whatever order the
     lines come, on every machine and any number of threads.
@@ -242,7 +242,7 @@ def learn(
     want(fits, "sentinels", "different single characters, no letters, digits or spaces", list(sentinels)[:8])
     within("size", size, len(reserved) + 2, LIMIT)
     texts = [f" {text}" for line in lines if (text := normal(line, lower))]
-    want(len(texts) > 0, "tokens", "text to learn from", "none")
+    want(len(texts) > 0, "tokens", "text to fit on", "none")
     counts = Counter(character for text in texts for character in text)
     counts[" "] += len(texts) * LONGEST  # never left out
     for sentinel in sentinels:

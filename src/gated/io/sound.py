@@ -2,7 +2,7 @@
 
 Full scale is ±1; samples of float files, and those between two full ones after resampling, may lie a little beyond.
 Channels are averaged. Another rate is reached by soxr's "HQ" (a steep low-pass, 20 bits), as a stream for whole files
-too: its samples are bit for bit the same for pieces of any size.
+too: its samples are bit for bit the same for chunks of any size.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jaxtyping import Float32
 
 from gated._check import optional, refuse, want, within
 
-__all__ = ["pieces", "rate_of", "samples"]
+__all__ = ["chunks", "rate_of", "samples"]
 
 BLOCK = 1 << 16  # samples of all channels read together
 SILENT = 1e-4  # -80 dB of full scale: three steps of 16 bits
@@ -55,7 +55,7 @@ def samples(
     with _open(where) as sound:
         first, count = _span(sound, where, start, end, limit)
         span: list[float] = []  # extremes before resampling, which rings where a constant level begins
-        blocks = _resampled(_watched(_blocks(sound, where, first, count), span), sound.samplerate, rate)
+        blocks = _resample(_track_extremes(_blocks(sound, where, first, count), span), sound.samplerate, rate)
         got = np.concatenate([np.zeros(0, np.float32), *blocks])
     peak = (max(span) - min(span)) / 2
     loud = f"{20 * math.log10(peak):.0f} dB of full scale at its loudest" if peak > 0 else "all samples equal"
@@ -70,34 +70,34 @@ def rate_of(path: str | os.PathLike[str]) -> int:
         return sound.samplerate
 
 
-def pieces(
+def chunks(
     source: Any, rate: int, seconds: float = 0.1, *, raw: int | None = None
 ) -> Iterator[Float32[np.ndarray, " _"]]:
-    """A file, or what comes on a stream, piece by piece; joined, the same samples for pieces of any size.
+    """A file, or what comes on a stream, chunk by chunk; joined, the same samples for chunks of any size.
 
-    a path     pieces of `seconds` at `rate`, the last one shorter; errors as those of `samples`, but silence is none
+    a path     chunks of `seconds` at `rate`, the last one shorter; errors as those of `samples`, but silence is none
     a stream   open for bytes: 16-bit little-endian samples of one channel, `raw` a second (`rate` unless given). A
-               piece is what has come, `seconds` of it at most: nothing waits for a piece to be full. Where raw is
+               chunk is what has come, `seconds` of it at most: nothing waits for a chunk to be full. Where raw is
                another rate than `rate`, the low-pass holds back about 0.1 s
 
     Errors: a stream that begins as a file of sound does, or of text, or that has nothing.
     """
     within("rate", rate, 100, 1_000_000)
-    within("piece", seconds, 0.001, 60)
+    within("chunk", seconds, 0.001, 60)
     size = max(1, round(seconds * rate))
     if isinstance(source, str | os.PathLike):
-        return _file_pieces(os.fspath(source), rate, size)
+        return _file_chunks(os.fspath(source), rate, size)
     came = rate if raw is None else raw
     within("rate of the raw samples", came, 100, 1_000_000)
-    live = _resampled(_live(source, max(1, round(seconds * came))), came, rate)
+    live = _resample(_live(source, max(1, round(seconds * came))), came, rate)
     return (block[k : k + size] for block in live for k in range(0, len(block), size))
 
 
-def _file_pieces(where: str, rate: int, size: int) -> Iterator[Float32[np.ndarray, " _"]]:
+def _file_chunks(where: str, rate: int, size: int) -> Iterator[Float32[np.ndarray, " _"]]:
     held = np.zeros(0, np.float32)
     with _open(where) as sound:
         first, count = _span(sound, where, None, None, math.inf)
-        for block in _resampled(_blocks(sound, where, first, count), sound.samplerate, rate):
+        for block in _resample(_blocks(sound, where, first, count), sound.samplerate, rate):
             held = np.concatenate([held, block])
             whole = len(held) // size * size
             yield from (held[k : k + size] for k in range(0, whole, size))
@@ -106,9 +106,7 @@ def _file_pieces(where: str, rate: int, size: int) -> Iterator[Float32[np.ndarra
         yield held
 
 
-def _resampled(
-    blocks: Iterable[Float32[np.ndarray, " _"]], came: int, rate: int
-) -> Iterator[Float32[np.ndarray, " _"]]:
+def _resample(blocks: Iterable[Float32[np.ndarray, " _"]], came: int, rate: int) -> Iterator[Float32[np.ndarray, " _"]]:
     if came == rate:
         yield from blocks
         return
@@ -149,7 +147,7 @@ def _header(sound: Any, where: str) -> None:
     want(sound.frames < 1 << 62, where, "a header that tells the length", "none", "Write the file anew, not to a pipe.")
     cut = CUT.search(sound.extra_info)
     if cut and int(cut[1]) < UNKNOWN:
-        _whole(sound, where, sound.frames * int(cut[1]) // max(1, int(cut[2])), sound.frames)
+        _check_length(sound, where, sound.frames * int(cut[1]) // max(1, int(cut[2])), sound.frames)
     lost = LOST.search(sound.extra_info)
     got = f"{sound.frames / sound.samplerate:.2f} s, and {size} bytes of file" if lost else ""
     want(lost is None or 2 * int(lost[1]) > size, where, "a header that counts all samples", got, "It is damaged.")
@@ -163,7 +161,7 @@ def _header(sound: Any, where: str) -> None:
     want(sound.frames > 0, where, "at least one sample", "none")
 
 
-def _whole(sound: Any, where: str, promised: int, there: int, slack: int = 0) -> None:
+def _check_length(sound: Any, where: str, promised: int, there: int, slack: int = 0) -> None:
     got = f"{there / sound.samplerate:.2f} s"
     expected = f"{promised / sound.samplerate:.2f} s of sound, as its header says"
     want(there + slack >= promised, where, expected, got, "The file was cut short.")
@@ -200,10 +198,12 @@ def _blocks(sound: Any, where: str, first: int, count: int) -> Iterator[Float32[
         done += len(block)
         yield block[:, 0].copy() if sound.channels == 1 else block.mean(axis=1)
     slack = 2 * 1152 if sound.format == "MP3" else 0  # its coder's padding is counted in some headers
-    _whole(sound, where, first + count, first + done, slack)
+    _check_length(sound, where, first + count, first + done, slack)
 
 
-def _watched(blocks: Iterable[Float32[np.ndarray, " _"]], span: list[float]) -> Iterator[Float32[np.ndarray, " _"]]:
+def _track_extremes(
+    blocks: Iterable[Float32[np.ndarray, " _"]], span: list[float]
+) -> Iterator[Float32[np.ndarray, " _"]]:
     for block in blocks:
         span += [float(block.min()), float(block.max())]
         yield block

@@ -180,7 +180,7 @@ def test_the_example_of_an_own_cell(capsys):
 
 def test_the_example_of_what_is_remembered(tmp_path, capsys):
     """The pictures of docs/memory.md come of a network that solved the problem; a unit holds the marks."""
-    shell.script(ROOT / "examples/remember.py")["main"](tmp_path, T=50)
+    shell.script(ROOT / "examples/remember.py")["main"](tmp_path, T=60)
     out = capsys.readouterr().out
     assert max(map(int, re.findall(r"the two marked steps wrote (\d+) %", out))) > 50
     assert re.search(r"after training: lives on", out)

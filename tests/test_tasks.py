@@ -51,10 +51,11 @@ def fit(gated, task, example):
 def content(folder):
     """All that a run folder holds, without the seconds that it took."""
     stored = checkpoint.load(folder)
+    arrays = {name: np.asarray(array).tolist() for name, array in stored.arrays.items()}
     timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in stored.learnt.pop("history")]
     metrics = {k: v for k, v in stored.metrics.items() if "seconds" not in k}
     weights = {name: value.tolist() for name, value in stored.state.items()}
-    return stored.config, metrics, stored.learnt, timeless, weights
+    return stored.config, metrics, stored.learnt, arrays, timeless, weights
 
 
 def generators():
@@ -165,28 +166,32 @@ def cut(folder, task):
     path.write_bytes(path.read_bytes()[:-8])
 
 
-DAMAGE = {
-    "no folder": lambda folder, task: None,
-    "an empty folder": lambda folder, task: folder.mkdir(),
-    "cut short": cut,
-    "another task": lambda folder, task: checkpoint.save(folder, {}, {}, task="cooking", learnt={}),
-    "nothing but weights": lambda folder, task: checkpoint.save(folder, {}, {}, task=task.name, learnt={}),
-    "an unknown option": damaged(lambda stored: stored.config.update(unheard=3)),
-    "an option of another kind": damaged(lambda stored: stored.config.update(steps="many")),
-    "a weight less": damaged(lambda stored: stored.state.pop(next(iter(stored.state)))),
-    "a weight more": damaged(lambda stored: stored.state.update(strange=torch.zeros(2))),
-    "notes that are none": damaged(lambda stored: stored.learnt.update(notes=3)),
-    "history that is none": damaged(lambda stored: stored.learnt.update(history=3)),
-}
+ANEW = "as this version writes it"
+DAMAGE = {  # what to do with a folder, and what is said of it
+    "no folder": (lambda folder, task: None, "nothing there"),
+    "an empty folder": (lambda folder, task: folder.mkdir(), "Is this a run folder"),
+    "cut short": (cut, "cut short, damaged"),
+    "another task": (
+        lambda folder, task: checkpoint.save(folder, {}, {}, task="cooking", learnt={}), "a run of 'cooking'"
+    ),
+    "nothing but weights": (lambda folder, task: checkpoint.save(folder, {}, {}, task=task.name, learnt={}), ANEW),
+    "an unknown option": (damaged(lambda stored: stored.config.update(unheard=3)), "unheard"),
+    "an option of another kind": (damaged(lambda stored: stored.config.update(steps="many")), "steps"),
+    "a weight less": (damaged(lambda stored: stored.state.pop(next(iter(stored.state)))), ""),
+    "a weight more": (damaged(lambda stored: stored.state.update(strange=torch.zeros(2))), "strange"),
+    "notes that are none": (damaged(lambda stored: stored.learnt.update(notes=3)), ANEW),
+    "history that is none": (damaged(lambda stored: stored.learnt.update(history=3)), ANEW),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_folder_is_one_error(task, desk, monkeypatch, tmp_path, damage):
-    """Whatever a folder lacks or holds, it is a run of the task or one `InputError` that names the folder."""
-    monkeypatch.chdir(desk)
+@pytest.mark.parametrize(("damage", "part"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_folder_is_one_error(gated, task, example, tmp_path, damage, part):
+    """Whatever a folder lacks or holds, it is a run of the task or one `InputError`; for a command, one line."""
     damage(tmp_path / "run", task)
-    with pytest.raises(InputError, match=r"run"):
+    with pytest.raises(InputError, match=part):
         task.load(tmp_path / "run")
+    status, out, err = gated(task.name, "predict", tmp_path / "run", *example.predict.split())
+    assert (status, out, err.count("\n")) == (2, "", 1)
 
 
 def test_a_folder_without_one_thing_that_was_fitted_is_one_error(task, desk, monkeypatch, tmp_path):

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,44 +11,11 @@ import torch
 
 from gated import transcribe
 from gated._check import InputError
-from gated.tasks.transcribe import batches, typeset
 from gated.tasks.transcribe import learn as learning
+from gated.tasks.transcribe import typeset
 from gated.tasks.transcribe.frames import Fault
 from gated.tasks.transcribe.read import items
-
-RATE = 8000
-TONES = dict(lo=(400, 400), hi=(1600, 1600), up=(500, 1500))  # Hz, where a word begins and ends
-SMALL = dict(units=24, layers=1, bands=16, dropout=0.0, augment=0.0, mask=0.0, batch=600, lr=1e-2, precision="32",
-             progress=False)  # fmt: skip
-QUICK = dict(SMALL, units=6, batch=400, steps=3, hold=0)
-
-
-def say(text, rng):
-    """Words as tones, with a little noise and short pauses."""
-    parts = [np.zeros(int(RATE * rng.uniform(0.02, 0.08)))]
-    for word in text.split():
-        low, high = TONES[word]
-        t = np.arange(int(RATE * rng.uniform(0.18, 0.26)))
-        t = t / len(t)
-        hertz = low + (high - low) * t
-        loud = np.minimum(1, 10 * np.minimum(t, 1 - t))
-        parts += [
-            0.4 * np.sin(2 * np.pi * np.cumsum(hertz) / RATE) * loud,
-            0 * t[: int(RATE * rng.uniform(0.02, 0.08))],
-        ]
-    x = np.concatenate(parts)
-    return (x + 0.003 * rng.standard_normal(len(x))).astype(np.float32)
-
-
-def record(folder, count, seed=0):
-    """WAV files of one to three words, with their texts; two speak."""
-    rng, found = np.random.default_rng(seed), []
-    folder.mkdir(exist_ok=True)
-    for k in range(count):
-        text = " ".join(rng.choice(list(TONES), rng.integers(1, 4)))
-        soundfile.write(folder / f"{k:02}.wav", say(text, rng), RATE)
-        found.append(dict(path=str(folder / f"{k:02}.wav"), text=text, speaker="ab"[k % 2]))
-    return found
+from made.sounds import QUICK, RATE, SMALL, record, say
 
 
 def wav(path, x, rate=RATE):
@@ -238,45 +204,6 @@ def test_other_rates_and_channels_are_heard(run, spoken, tmp_path):
 
 
 # ---- the same again
-
-
-def test_one_seed_is_one_run(spoken):
-    """Two fits of a seed have equal weights and histories, another seed has others; random states stay untouched."""
-    how = QUICK | dict(dropout=0.3, augment=1.0, mask=1.0, join=2, hold=0.2)
-    before = states()
-    one, again = (transcribe.fit(spoken[:16], **how) for _ in range(2))
-    assert states() == before
-    assert same(one, again)
-    drop = [[{k: v for k, v in row.items() if k != "seconds"} for row in run.history] for run in (one, again)]
-    assert drop[0] == drop[1]
-    assert not same(one, transcribe.fit(spoken[:16], **how, seed=1))
-
-
-def test_stopped_and_resumed_is_never_stopped(spoken, tmp_path, monkeypatch):
-    """Ctrl-C ends a fit after its step with KeyboardInterrupt; resumed, it has the weights of one never stopped."""
-    how = QUICK | dict(steps=6, dropout=0.2, augment=1.0, mask=1.0, valid=spoken[16:18])
-    whole, real = transcribe.fit(spoken[:16], **how), batches.bucketed
-
-    def pressed(*args):
-        batch, turn = real(*args)
-
-        def stop(n):
-            if n == 3:
-                signal.raise_signal(signal.SIGINT)
-            return batch(n)
-
-        return stop, turn
-
-    with monkeypatch.context() as patch:
-        patch.setattr(learning.batches, "bucketed", pressed)
-        with pytest.raises(KeyboardInterrupt):
-            transcribe.fit(spoken[:16], **how, out=tmp_path / "run")
-    assert not (tmp_path / "run" / "config.json").exists()
-    resumed = transcribe.fit(spoken[:16], **how, out=tmp_path / "run", resume=True)
-    assert same(resumed, whole)
-    assert same(transcribe.load(tmp_path / "run"), whole)
-    with pytest.raises(InputError, match="resume"):
-        transcribe.fit(spoken[:16], **how | {"lr": 0.1}, out=tmp_path / "run", resume=True)
 
 
 def test_the_best_weights_are_kept(spoken, monkeypatch):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gated import transcribe
 from gated._check import InputError
 from gated.tasks.transcribe import listen as listening
-from test_transcribe import QUICK, RATE, SMALL, record, say
+from made.sounds import QUICK, RATE, SMALL, record, say
 
 GATED = Path(sys.executable).with_name("gated")
 ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -156,7 +156,9 @@ def _option(
     if origin is Literal:
         kind, choices = str, typing.get_args(kind)
     if origin is list:
-        return click.Option([flag, name], multiple=True, type=_plain(kind), help=help)
+        return click.Option(
+            [flag, name], multiple=True, type=_plain(kind), help=help, callback=lambda ctx, param, words: list(words)
+        )
     if origin is tuple:
         text = ",".join(map(str, default or ()))
         read = commas(typing.get_args(kind)[0])

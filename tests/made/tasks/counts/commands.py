@@ -1,10 +1,11 @@
 import json
 from typing import Annotated
 
-from gated.runs import FitOptions, Output
 from gated.tasks.counts import run as counter
 from gated.tasks.counts.run import Run
 from gated.tasks.counts.task import Config
+
+from gated.runs import FitOptions, Output
 
 
 def fit(data: str, /, *, options: FitOptions, config: Config) -> Output:
@@ -22,6 +23,6 @@ def score(run: Run, data: str, /) -> Output:
 
 
 def top(run: Run, /, *, count: Annotated[int, "How many."] = 3) -> Output:
-    order = run.network.bias.argsort(descending=True).tolist()
+    order = run.network.logits.argsort(descending=True).tolist()
     words = [run.words[k] for k in order if k][:count]
     return Output({"words": words}, "\n".join(words))

@@ -5,26 +5,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from gated.options import make
 from gated.tasks.counts.task import TASK, Config
 from torch import nn
 
 from gated import data, runs
 from gated._check import InputError, want
+from gated.options import make
+
+
+class Unigrams(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(size))
 
 
 @dataclass(frozen=True)
 class Run:
     config: Config
     words: tuple[str, ...]  # the first stands for the unknown
-    network: nn.Linear  # no inputs: its bias holds the logits
+    network: Unigrams
     metrics: dict
     history: list
     notes: tuple[str, ...] = ()
 
     def predict(self, lines):
         """Of every line the mean log p of its words."""
-        table = dict(zip(self.words, self.network.bias.detach().double().log_softmax(0).tolist(), strict=True))
+        table = dict(zip(self.words, self.network.logits.detach().double().log_softmax(0).tolist(), strict=True))
         scores = [[table.get(word, table["<unk>"]) for word in line.split()] for line in lines]
         return [sum(one) / len(one) if one else 0.0 for one in scores]
 
@@ -55,15 +61,14 @@ def fit(source, config=None, *, out=None, resume=False, progress=True, **words):
     lines = [line.split() for line in read(source)]
     known = ("<unk>", *sorted({word for line in lines for word in line}))
     index = {word: k for k, word in enumerate(known)}
-    network = nn.Linear(0, len(known))
-    nn.init.zeros_(network.bias)
+    network = Unigrams(len(known))
     draw = data.shuffled(len(lines), config.batch, config.seed)
 
     def batch(n):
         return torch.tensor([index[word] for k in draw(n).tolist() for word in lines[k]])
 
     def loss(network, target):
-        logits = network.bias + config.spread * torch.randn(len(known))
+        logits = network.logits + config.spread * torch.randn(len(known))
         return nn.functional.cross_entropy(logits.expand(len(target), -1), target)
 
     told = runs.fit(network, loss, batch, config, job, steps=config.steps or 20)
@@ -74,9 +79,9 @@ def fit(source, config=None, *, out=None, resume=False, progress=True, **words):
 def load(folder):
     def restore(stored, **common):
         words = stored.learnt["words"]
-        network = nn.Linear(0, len(words))
+        network = Unigrams(len(words))
         network.load_state_dict(stored.state)
-        want(bool(network.bias.isfinite().all()), f"run folder {folder}", "finite weights", "others")
+        want(bool(network.logits.isfinite().all()), f"run folder {folder}", "finite weights", "others")
         return Run(words=tuple(words), network=network, **common)
 
     return runs.load(TASK, folder, restore)

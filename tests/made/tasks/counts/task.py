@@ -1,7 +1,6 @@
 from dataclasses import dataclass
 
 from gated.options import Training, option
-
 from gated.tasks import Task
 
 

@@ -155,7 +155,7 @@ def load(task: Any, folder: str | os.PathLike[str], restore: Callable[..., Any],
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:  # a stranger's file
         expected = f"a run of {task.name} as this version writes it"
-        refuse(where, expected, f"{type(error).__name__}: {error}")
+        refuse(where, expected, " ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def summary(run: Any, lines: Sequence[str]) -> str:

@@ -108,7 +108,8 @@ def command(verb: str, help: str, function: Callable[..., Any], load: Callable[[
         if "as_json" in names:
             words["as_json"] = as_json
         order = [words.pop(name) for name, one in names.items() if one.kind is one.POSITIONAL_ONLY]
-        show(function(*order, **words), as_json)
+        given = {name: word for name, word in words.items() if word is not None}  # else the function's own default
+        show(function(*order, **given), as_json)
 
     made = Repeated(verb, params=params, callback=call, help=help)
     made.counts = counts

@@ -24,7 +24,7 @@ UNCHECKED = {
     "test_cli", "test_forecast", "test_lags", "test_probe_tasks", "test_readme", "test_resume", "test_train",
     "test_transcribe", "test_transcribe_cli", "test_transcribe_demo", "test_transcribe_folder",
     "test_transcribe_language", "test_transcribe_listen", "test_translate", "test_translate_cli",
-    "test_translate_demo", "test_watch",
+    "test_translate_demo", "test_observe",
 }  # fmt: skip
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, which some tests press.

@@ -95,3 +95,15 @@ def test_import_gated_loads_neither_torch_nor_pandas():
     """`import gated` alone imports nothing heavy."""
     code = "import sys, gated; print(sorted({'torch', 'pandas', 'lightning_fabric'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+TESTS = sorted(Path(__file__).parent.glob("test_*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
+def test_no_test_borrows_from_another(path):
+    """What several files of tests share stands in tests/made; none imports another."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert not [name for name in names if name.startswith("test_")]

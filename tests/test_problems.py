@@ -101,12 +101,12 @@ def test_the_truth_is_right_and_a_constant_is_not(problem):
 
 @pytest.mark.parametrize("problem", ALL, ids=NAMED)
 def test_what_is_said_where_nobody_asks_does_not_matter(problem):
-    """Only judged steps count: anything may stand at the others, and in the padding."""
+    """Only the steps of `answers` count: anything may stand at the others, and in the padding."""
     batch = drawn(problem, 64)
-    judged = problem.judged(batch)
-    y = torch.where(judged[..., None], batch.truth, 17.0)
+    answers = problem.answers(batch)
+    y = torch.where(answers[..., None], batch.truth, 17.0)
     assert not problem.judge(batch, y)[0].any()
-    y = torch.where(judged[..., None], batch.truth, math.nan)
+    y = torch.where(answers[..., None], batch.truth, math.nan)
     wrong, error = problem.judge(batch, y)
     assert not wrong.any()
     assert (error == 0).all()
@@ -118,14 +118,14 @@ def test_what_is_said_where_nobody_asks_does_not_matter(problem):
 def test_the_tolerance_is_where_right_ends(problem):
     """One output of one judged step off by a little less than the tolerance is right, by a little more wrong."""
     batch = drawn(problem, 30)
-    t, b = (axis[0] for axis in problem.judged(batch).nonzero(as_tuple=True))
+    t, b = (axis[0] for axis in problem.answers(batch).nonzero(as_tuple=True))
     for part, expected in ((0.999, False), (1.001, True)):
         y = batch.truth.clone()
         y[t, b, 0] -= part * problem.tolerance
         wrong, error = problem.judge(batch, y)
         assert wrong.sum() == expected
         assert wrong[b] == expected
-        steps = int(problem.judged(batch)[:, b].sum())
+        steps = int(problem.answers(batch)[:, b].sum())
         assert error[b] == pytest.approx(part * problem.tolerance / steps, rel=1e-3)
 
 
@@ -214,10 +214,10 @@ def test_strings_are_of_the_embedded_grammar():
 
 def test_edges_are_taken_with_probability_one_half():
     """B T or B P, T S or T X within, each in half of the strings."""
-    from gated.problems.reber import string
+    from gated.problems.reber import draw
 
     rng = np.random.default_rng(0)
-    many = [string(rng) for _ in range(1500)]
+    many = [draw(rng) for _ in range(1500)]
     assert uniform(Counter(one[1] for one in many), "TP")
     assert uniform(Counter(one[3] for one in many), "TP")
     assert uniform(Counter(one[4] for one in many if one[3] == "T"), "SX")
@@ -300,8 +300,8 @@ def test_no_regularities_between_the_ends():
         assert target == [*read[1:], read[0]]
     assert uniform(Counter(k for one in symbols(batch) for k in one[1:]), range(5))
     assert batch.where.all()
-    assert problem.judged(batch).sum(0).eq(1).all()
-    assert problem.judged(batch)[-1].all()
+    assert problem.answers(batch).sum(0).eq(1).all()
+    assert problem.answers(batch)[-1].all()
     assert sum(len(b.lengths) for b in problem.tests(np.random.default_rng(0))) == 10_000
 
 

@@ -4,8 +4,8 @@
 
     adding = problems.Adding(T=100)
     batch = adding.batch(np.random.default_rng(0), 32)      batch.x (T, B, I), batch.target (T, B, O), …
-    wrong, error = adding.judge(batch, y)                   y (T, B, O): what a network says
-    adding.criterion.holds(all_wrong, all_error)            of all its sequences so far
+    wrong, error = adding.judge(batch, y)                   y (T, B, O): the outputs of a network
+    adding.criterion.holds(all_wrong, all_error)            over all sequences so far
 
 Those of Hochreiter & Schmidhuber 1997, "Long short-term memory", Neural Computation 9 (8), section 5, and copying
 (Arjovsky, Shah & Bengio 2016, "Unitary evolution recurrent neural networks"). All draws come from the generator given.
@@ -21,8 +21,8 @@ __all__ = [
     "NoiseFree", "Problem", "TemporalOrder", "TwoSequence", "VeryLong",
 ]  # fmt: skip
 
-# Training sequences until the criterion held, as the paper has it: Tables 1 (its best row) to 9 of section 5, means of
-# 10 to 30 trials. Its networks learnt after every sequence.
+# Training sequences until the criterion held in the paper: Tables 1 (its best row) to 9 of section 5, means of 10 to 30
+# trials. Its networks were updated after every sequence.
 PAPER: dict[Problem, int] = {
     EmbeddedReber(): 8_440,
     NoiseFree(100): 5_040,

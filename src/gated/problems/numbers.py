@@ -1,4 +1,4 @@
-"""Numbers kept for long: sections 5.3, 5.4 and 5.5."""
+"""Real-valued inputs to store over long lags: sections 5.3, 5.4 and 5.5."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ __all__ = ["Adding", "Multiplication", "TwoSequence"]
 class TwoSequence(Problem):
     """Tasks 3a, 3b, 3c: signal and noise on one line.
 
-        x_t = ±1 for t ≤ N,  ~ N(0, 0.2) after it        target at the end: which sign it was
+        x_t = ±1 for t ≤ N,  ~ N(0, 0.2) for t > N       target at the end: the sign
 
     Class 1 begins with N times 1, class 2 with N times -1, each with probability ½; 0.2 is the variance; the length is
     uniform in T … T + T/10.
 
     3a  ("2-sequence problem", Bengio et al. 1994) targets 1 and 0
     3b  the first N have noise of variance 0.2 as well
-    3c  as 3a; targets 0.2 and 0.8, with noise of variance 0.1: what is to be learnt is their expectation
+    3c  as 3a; targets 0.2 and 0.8, with noise of variance 0.1: the network must learn their expectation
 
-    Solved, of 256 random sequences for testing, which stay the same, when
-      3a  ST1: none is wrong by 0.2; ST2: and the mean error is below 0.01
-      3b  ST1: fewer than 6 are; ST2: and the mean error is below 0.04
-      3c  none is wrong by 0.1 (of the target without noise), and the mean error is below 0.015
+    Solved on 256 fixed random test sequences when
+      3a  ST1: no error reaches 0.2; ST2: and the mean error is below 0.01
+      3b  ST1: fewer than 6 errors reach 0.2; ST2: and the mean error is below 0.04
+      3c  no error (to the target without noise) reaches 0.1, and the mean error is below 0.015
     Hochreiter & Schmidhuber 1997, section 5.3.
     """
 
     T: int = 100
     N: int = 3
     task: str = "3a"
-    ST: int = 1  # of the two criteria of 3a and 3b
+    ST: int = 1  # which of the two criteria of 3a and 3b
     output: ClassVar[str] = "linear"
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class TwoSequence(Problem):
 
 @dataclass(frozen=True)
 class Adding(Problem):
-    """Experiment 4: add two numbers that were marked long ago.
+    """Experiment 4: add two marked numbers.
 
         x_t = (number, mark)        target at the end: 0.5 + (X_1 + X_2)/4
 
@@ -92,10 +92,10 @@ class Adding(Problem):
     length is uniform in T … T + T/10. X_1 is one of the first ten, X_2 one of the first T/2 - 1 others. Where a mark
     falls on the first pair, that number counts as 0: the pair is (0, -1). The minimal lag is T/2.
 
-    A constant answer of 0.5 has the mean square error 1/24 = 0.042. (With numbers in [0, 1] and their plain sum as
-    target, as later papers have it, a constant 1 has 1/6.)
+    A constant answer of 0.5 has the mean square error 1/24 = 0.042. (Later papers use numbers in [0, 1] and their plain
+    sum as target: there a constant 1 has 1/6.)
 
-    Solved when the last 2,000 training sequences were all answered within 0.04, and their mean error is below 0.01.
+    Solved when all of the last 2,000 training sequences have an error below 0.04, and their mean error is below 0.01.
     Hochreiter & Schmidhuber 1997, section 5.4.
     """
 
@@ -126,18 +126,18 @@ class Adding(Problem):
         return Criterion(2000, mean=0.01)
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
-        x, one, two, lengths = self._marked(rng, B, -1.0, 0.0)
+        x, one, two, lengths = self._draw(rng, B, -1.0, 0.0)
         return at_end(x, lengths, 0.5 + (one + two)[:, None] / 4)
 
-    def _marked(
+    def _draw(
         self, rng: np.random.Generator, B: int, low: float, neutral: float
     ) -> tuple[torch.Tensor, np.ndarray, np.ndarray, np.ndarray]:
-        """The pairs, the two marked numbers of each sequence, and the lengths."""
+        """Draw the pairs, the two marked numbers of each sequence, and the lengths."""
         lengths, rows = rng.integers(self.T, self.longest, B, endpoint=True), np.arange(B)
         x = np.zeros((lengths.max(), B, 2), np.float32)
         x[..., 0] = rng.uniform(low, 1, x.shape[:2])
         first, second = rng.integers(10, size=B), rng.integers(self.T // 2 - 1, size=B)
-        second += second >= first  # among those that are unmarked still
+        second += second >= first  # one of the unmarked numbers
         for place in (first, second):
             x[place, rows, 1] = 1
             x[0, place == 0, 0] = neutral
@@ -153,8 +153,9 @@ class Multiplication(Adding):
 
     Where a mark falls on the first pair, that number counts as 1: the pair is (1, -1).
 
-    Solved when fewer than n_seq of the last 2,000 training sequences were answered wrong by 0.04. n_seq is 140, which
-    takes keeping the numbers, or 13, which takes multiplying them well. Hochreiter & Schmidhuber 1997, section 5.5.
+    Solved when fewer than n_seq of the last 2,000 training sequences have an error of 0.04 or more. n_seq is 140, which
+    requires storing the numbers, or 13, which requires multiplying them well. Hochreiter & Schmidhuber 1997, section
+    5.5.
     """
 
     n_seq: int = 140
@@ -168,5 +169,5 @@ class Multiplication(Adding):
         return Criterion(2000, self.n_seq)
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
-        x, one, two, lengths = self._marked(rng, B, 0.0, 1.0)
+        x, one, two, lengths = self._draw(rng, B, 0.0, 1.0)
         return at_end(x, lengths, (one * two)[:, None])

@@ -1,4 +1,4 @@
-"""What a problem is: sequences with their targets, who was right, and when it counts as solved."""
+"""A problem: sequences with targets, the errors of answers, and the criterion for being solved."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Batch", "Criterion", "Problem"]
 
 @dataclass(frozen=True)
 class Batch:
-    """B sequences side by side, padded with zeros at their ends.
+    """B sequences, padded with zeros at their ends.
 
-    x       (T, B, I)  what the network reads
-    target  (T, B, O)  what it is told, at the steps of `where`
-    truth   (T, B, O)  what it is judged by: the target but for noise; of a grammar, 1 for every possible symbol
-    where   (T, B)     the steps with an error signal
+    x       (T, B, I)  inputs
+    target  (T, B, O)  targets for training, at the steps of `where`
+    truth   (T, B, O)  targets for the criterion: without noise; of a grammar, 1 for every possible symbol
+    where   (T, B)     steps with an error signal
     lengths (B,)       steps of each sequence
     """
 
@@ -42,12 +42,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Criterion:
-    """Solved: of the last n sequences fewer than so many were wrong, and their mean error is small enough.
+    """Solved: of the last n sequences fewer than `fewer` are wrong, and their mean error is below `mean`.
 
-    n      sequences, one after another
-    fewer  of them may be wrong than this; 1 allows none
-    mean   their errors' mean must be below this
-    on     "training": those it was trained on, as it answered before it learnt from them; "test": those of `tests`
+    n      number of consecutive sequences
+    fewer  upper bound of the wrong ones, exclusive; 1 allows none
+    mean   upper bound of the mean error, exclusive
+    on     "training": the training sequences, judged before the update on them; "test": those of `tests`
     """
 
     n: int
@@ -61,7 +61,7 @@ class Criterion:
         one_of("Criterion on", self.on, ("training", "test"))
 
     def holds(self, wrong: Bool[np.ndarray, " N"], error: Float32[np.ndarray, " N"]) -> bool:
-        """Of answers so far, in order: whether each was wrong, and its error."""
+        """Whether it holds for all answers so far, in order: `wrong` and `error` of each."""
         return bool(
             len(wrong) >= self.n and wrong[-self.n :].sum() < self.fewer and error[-self.n :].mean() < self.mean
         )
@@ -69,13 +69,13 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Problem:
-    """What all problems share. A subclass draws the sequences, and says when it is solved.
+    """The interface of all problems. A subclass draws the sequences and defines the criterion.
 
-    sizes      I, O: how many numbers the network reads and writes at a step
+    sizes      I, O: inputs and outputs of the network at a step
     output     "softmax": one of O symbols, outputs are probabilities; "linear": numbers
-    tolerance  a sequence is right if every output differs by less from the truth
-    lag        steps between what matters and the answer, at least
-    longest    steps of a sequence, at most, or nearly always
+    tolerance  a sequence is right if every output differs by less than this from the truth
+    lag        minimal number of steps between the relevant input and the answer
+    longest    maximal number of steps of a sequence, or nearly so
     """
 
     output: ClassVar[str] = "softmax"
@@ -105,32 +105,32 @@ class Problem:
         raise NotImplementedError
 
     def tests(self, rng: np.random.Generator, B: int = 256) -> Iterator[Batch]:
-        """The sequences of a test, `criterion.n` of them, in batches of at most B."""
+        """The `criterion.n` test sequences, in batches of at most B."""
         for first in range(0, self.criterion.n, B):
             yield self.batch(rng, min(B, self.criterion.n - first))
 
-    def judged(self, batch: Batch) -> Bool[Tensor, "T B"]:
-        """The steps at which an answer must be right."""
+    def answers(self, batch: Batch) -> Bool[Tensor, "T B"]:
+        """The steps whose outputs are judged."""
         return batch.where
 
     def judge(
         self, batch: Batch, y: Float32[Tensor, "T B O"]
     ) -> tuple[Bool[np.ndarray, " B"], Float32[np.ndarray, " B"]]:
-        """Of every sequence: was it wrong, and its error, Σ |y - truth| over the outputs, the mean over judged steps.
+        """Whether each sequence is wrong, and its error: Σ |y - truth| over the outputs, averaged over `answers`.
 
         The paper does not say which error it averages. It cannot be the squared one: in Table 8 at most 14 of 2,560
-        errors exceed 0.04, which bounds their mean square by 0.0071, and 0.0139 is told. The sum of absolute errors is
-        the strictest of the others.
+        errors exceed 0.04, which bounds their mean square by 0.0071, but the table has 0.0139. The sum of absolute
+        errors is the strictest of the others.
         """
         shape(f"{type(self).__name__} y", y, *batch.truth.shape)
-        judged = self.judged(batch)
-        off = torch.where(judged[..., None], (y - batch.truth).abs(), 0.0)
+        answers = self.answers(batch)
+        off = torch.where(answers[..., None], (y - batch.truth).abs(), 0.0)
         wrong = ~(off.amax((0, 2)) < self.tolerance)  # NaN is wrong
-        return wrong.numpy(), (off.sum((0, 2)) / judged.sum(0)).numpy()
+        return wrong.numpy(), (off.sum((0, 2)) / answers.sum(0)).numpy()
 
 
 def one_hot(symbols: Int64[np.ndarray, "T B"], O: int, lengths: Int64[np.ndarray, " B"]) -> Float32[Tensor, "T B O"]:
-    """Symbols as vectors with a single 1; zeros past the end of a sequence."""
+    """Symbols as one-hot vectors; zeros past the end of a sequence."""
     x = np.zeros((*symbols.shape, O), np.float32)
     t, b = np.nonzero(np.arange(len(symbols))[:, None] < lengths)
     x[t, b, symbols[t, b]] = 1
@@ -149,11 +149,11 @@ def at_end(
     where = np.zeros((T, B), bool)
     where[lengths - 1, rows] = True
 
-    def placed(values: Float32[np.ndarray, "B O"]) -> Float32[Tensor, "T B O"]:
-        whole = np.zeros((T, *values.shape), np.float32)
-        whole[lengths - 1, rows] = values
-        return torch.from_numpy(whole)
+    def place(values: Float32[np.ndarray, "B O"]) -> Float32[Tensor, "T B O"]:
+        padded = np.zeros((T, *values.shape), np.float32)
+        padded[lengths - 1, rows] = values
+        return torch.from_numpy(padded)
 
-    told = placed(target)
-    known = told if truth is None else placed(truth)
-    return Batch(x, told, known, torch.from_numpy(where), torch.from_numpy(lengths))
+    targets = place(target)
+    truths = targets if truth is None else place(truth)
+    return Batch(x, targets, truths, torch.from_numpy(where), torch.from_numpy(lengths))

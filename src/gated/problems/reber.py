@@ -18,17 +18,17 @@ from gated.problems.problem import Batch, Criterion, Problem, one_hot
 __all__ = ["EmbeddedReber"]
 
 SYMBOLS = "BTPSXVE"
-# Edges out of each node of the inner grammar; node 7 has none. Reber 1967; the figures of Cleeremans et al. 1989.
+# Edges out of each node of the inner grammar; node 7 has none. Reber 1967; as in the figures of Cleeremans et al. 1989.
 REBER: tuple[tuple[tuple[str, int], ...], ...] = (
     (("B", 1),), (("T", 2), ("P", 3)), (("S", 2), ("X", 4)), (("T", 3), ("V", 5)), (("X", 3), ("S", 6)),
     (("P", 4), ("V", 6)), (("E", 7),),
 )  # fmt: skip
 
 
-def grammar() -> list[dict[str, int]]:
-    """Every node of the embedded grammar as {symbol: next node}; the first node is 0, the last has no edge.
+def embed() -> list[dict[str, int]]:
+    """The nodes of the embedded grammar as {symbol: next node}; the first node is 0, the last has no edge.
 
-    B, then T or P; the inner grammar, a copy for each; the same T or P again; E.
+    B, then T or P; a copy of the inner grammar for each; the same T or P again; E.
     """
     nodes: list[dict[str, int]] = [{"B": 1}, {"T": 2, "P": 10}]
     for first, again in ((2, "T"), (10, "P")):
@@ -37,18 +37,18 @@ def grammar() -> list[dict[str, int]]:
     return [*nodes, {"E": 19}, {}]
 
 
-GRAMMAR = grammar()
+GRAMMAR = embed()
 
 
 @dataclass(frozen=True)
 class EmbeddedReber(Problem):
-    """Read strings of the embedded Reber grammar and say, at each symbol, which ones may come next.
+    """Read strings of the embedded Reber grammar and predict, at each symbol, which ones may come next.
 
-    Each of two edges is taken with probability ½. Before the last symbol comes the second one again, at least
-    6 symbols later, and there only one is possible. The training set has 256 strings, from which batches are drawn; the
-    test set has 256 others, none of which is in the training set. Both follow from `seed`.
+    Each of two edges is taken with probability ½. The last symbol but one repeats the second one, at least 6 symbols
+    later; no other symbol is possible there. The training set has 256 strings, from which batches are drawn; the test
+    set has 256 others, none of which is in the training set. Both follow from `seed`.
 
-    Solved when at every symbol of all strings of both sets the possible symbols are the most active ones.
+    Solved when at every symbol of all strings of both sets the possible symbols have the highest outputs.
     Inputs and outputs are the 7 symbols. Hochreiter & Schmidhuber 1997, section 5.1.
     """
 
@@ -65,11 +65,11 @@ class EmbeddedReber(Problem):
 
     @property
     def tolerance(self) -> float:
-        return math.nan  # what counts is the order of the outputs
+        return math.nan  # the criterion is the order of the outputs
 
     @property
     def lag(self) -> int:
-        return 6  # from reading the second symbol to saying it again, in the shortest strings
+        return 6  # from the second symbol to its repetition, in the shortest strings
 
     @property
     def longest(self) -> int:
@@ -83,28 +83,28 @@ class EmbeddedReber(Problem):
     def sets(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The strings for training and those for testing."""
         rng = np.random.default_rng((self.seed, 1997))
-        training = tuple(string(rng) for _ in range(self.size))
-        known, test = set(training), []
+        training = tuple(draw(rng) for _ in range(self.size))
+        excluded, test = set(training), []
         while len(test) < self.size:
-            one = string(rng)
-            if one not in known:
+            one = draw(rng)
+            if one not in excluded:
                 test.append(one)
         return training, tuple(test)
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
         training, _ = self.sets
-        return encoded([training[k] for k in rng.integers(len(training), size=B)])
+        return encode([training[k] for k in rng.integers(len(training), size=B)])
 
     def tests(self, rng: np.random.Generator, B: int = 256) -> Iterator[Batch]:
         """Both sets, the training set first."""
         strings = [one for part in self.sets for one in part]
         for first in range(0, len(strings), B):
-            yield encoded(strings[first : first + B])
+            yield encode(strings[first : first + B])
 
     def judge(
         self, batch: Batch, y: Float32[Tensor, "T B O"]
     ) -> tuple[Bool[np.ndarray, " B"], Float32[np.ndarray, " B"]]:
-        """Of every string: was an impossible symbol as active as a possible one; and at what share of its symbols."""
+        """Whether each string is wrong, an impossible symbol's output reaching a possible one's, and at what share."""
         possible = batch.truth > 0
         lowest = y.masked_fill(~possible, torch.inf).amin(2)
         highest = y.masked_fill(possible, -torch.inf).amax(2)
@@ -112,17 +112,17 @@ class EmbeddedReber(Problem):
         return wrong.any(0).numpy(), (wrong.sum(0) / batch.lengths).float().numpy()
 
 
-def string(rng: np.random.Generator) -> str:
-    """A string of the grammar."""
-    node, found = 0, []
+def draw(rng: np.random.Generator) -> str:
+    """Draw a string of the grammar."""
+    node, symbols = 0, []
     while edges := list(GRAMMAR[node].items()):
         symbol, node = edges[int(rng.integers(len(edges)))] if len(edges) > 1 else edges[0]
-        found.append(symbol)
-    return "".join(found)
+        symbols.append(symbol)
+    return "".join(symbols)
 
 
-def encoded(strings: Sequence[str]) -> Batch:
-    """Strings as a batch: all symbols but the last are read, all but the first are to come next."""
+def encode(strings: Sequence[str]) -> Batch:
+    """Strings as a batch: inputs are all symbols but the last, targets all but the first."""
     lengths = np.array([len(one) - 1 for one in strings])
     symbols, following = np.zeros((2, lengths.max(), len(strings)), np.int64)
     truth = np.zeros((lengths.max(), len(strings), len(SYMBOLS)), np.float32)

@@ -1,4 +1,4 @@
-"""One of many symbols at a step, few of which matter: sections 5.2 and 5.6, and copying."""
+"""Symbol sequences in which few symbols matter: sections 5.2 and 5.6, and copying."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class NoiseFree(Problem):
 
         y a_1 a_2 … a_{p-1} y        x a_1 a_2 … a_{p-1} x
 
-    Each has probability ½. The last symbol is the first one, p steps before; p symbols are read, and every next one is
-    the target. Symbols a_1 … a_{p-1} are numbers 0 … p - 2, then x, y: I = O = p + 1.
+    Each has probability ½. The last symbol repeats the first one, p steps before; the inputs are p symbols, the targets
+    their successors. Symbols a_1 … a_{p-1} are numbers 0 … p - 2, then x, y: I = O = p + 1.
 
-    Solved when in 10,000 random sequences every output is within 0.25 of the truth, at every step. As there are two
-    sequences, both are tested once. Hochreiter & Schmidhuber 1997, section 5.2.
+    Solved when in 10,000 random sequences every output is within 0.25 of the truth, at every step. There are only two
+    sequences: each is tested once. Hochreiter & Schmidhuber 1997, section 5.2.
     """
 
     p: int = 100
@@ -61,19 +61,19 @@ class NoiseFree(Problem):
         yield self._batch(np.arange(2), np.tile(np.arange(self.p - 1)[:, None], 2))
 
     def _batch(self, kind: np.ndarray, between: np.ndarray) -> Batch:
-        """The sequences that begin and end with x (kind 0) or y (kind 1)."""
+        """Sequences that begin and end with x (kind 0) or y (kind 1)."""
         ends = (self.p - 1 + kind)[None]
-        whole, lengths = np.concatenate([ends, between, ends]), np.full(len(kind), self.p)
-        x, target = one_hot(whole[:-1], self.sizes[0], lengths), one_hot(whole[1:], self.sizes[1], lengths)
+        symbols, lengths = np.concatenate([ends, between, ends]), np.full(len(kind), self.p)
+        x, target = one_hot(symbols[:-1], self.sizes[0], lengths), one_hot(symbols[1:], self.sizes[1], lengths)
         return Batch(x, target, target, torch.ones(x.shape[:2], dtype=torch.bool), torch.from_numpy(lengths))
 
 
 @dataclass(frozen=True)
 class NoRegularities(NoiseFree):
-    """Task 2b: as `NoiseFree`, but what lies between the ends is p - 1 symbols drawn from a_1 … a_{p-1}.
+    """Task 2b: as `NoiseFree`, with p - 1 symbols drawn from a_1 … a_{p-1} between the ends.
 
-    Every next symbol is a target in training; only the last can be known. Solved when in 10,000 random sequences every
-    output is within 0.25 of the truth at the end. Hochreiter & Schmidhuber 1997, section 5.2.
+    Every next symbol is a target in training; only the last is predictable. Solved when in 10,000 random sequences
+    every output is within 0.25 of the truth at the end. Hochreiter & Schmidhuber 1997, section 5.2.
     """
 
     @property
@@ -86,7 +86,7 @@ class NoRegularities(NoiseFree):
     def tests(self, rng: np.random.Generator, B: int = 256) -> Iterator[Batch]:
         return Problem.tests(self, rng, B)
 
-    def judged(self, batch: Batch) -> Bool[Tensor, "T B"]:
+    def answers(self, batch: Batch) -> Bool[Tensor, "T B"]:
         return batch.last
 
 
@@ -96,9 +96,10 @@ class VeryLong(Problem):
 
         b x a a … a e → x        b y a a … a e → y
 
-    b, then x or y; q distractors, each one of a_1 … a_p; more of them, each with probability 9/10 of one more; then e,
-    the trigger. The answer after it, the only target, is the second symbol: minimal lag q + 1, expected length q + 14
-    with the answer. (The paper's text gives both the suffix and the end probability 1/10; its sums have 9/10 and 1/10.)
+    b, then x or y; q distractors, each one of a_1 … a_p; further distractors, each followed by another one with
+    probability 9/10; then e, the trigger. The only target, after e, is the second symbol: minimal lag q + 1, expected
+    length q + 14 with the answer. (The paper's text gives both the suffix and the end probability 1/10; its sums have
+    9/10 and 1/10.)
     Symbols a_1 … a_p are 0 … p - 1, then e, b, x, y: I = p + 4. Outputs are x, y: O = 2.
 
     Solved when in 10,000 random sequences both outputs are within 0.2. Hochreiter & Schmidhuber 1997, section 5.2.
@@ -142,13 +143,13 @@ class VeryLong(Problem):
 
 @dataclass(frozen=True)
 class TemporalOrder(Problem):
-    """Tasks 6a and 6b: which came first, X or Y?
+    """Tasks 6a and 6b: classify the order of X and Y.
 
         E d b X a … c Y d … b B → the class of X Y
 
-    A sequence has 100 to 110 symbols: E, then letters of a b c d, and B at the end. At `relevant` places stands X or Y:
+    A sequence has 100 to 110 symbols: E, then symbols of a b c d, and B at the end. `relevant` places hold X or Y:
     two at 10 ≤ t_1 ≤ 20, 50 ≤ t_2 ≤ 60, or three at 10 ≤ t_1 ≤ 20, 33 ≤ t_2 ≤ 43, 66 ≤ t_3 ≤ 76, counted from 1. The
-    target, at the end, is which of the 4 or 8 orders it was, in the order of the paper (X X, X Y, Y X, Y Y).
+    target, at the end, is one of the 4 or 8 classes, in the order of the paper (X X, X Y, Y X, Y Y).
     Symbols E B a b c d X Y: I = 8. O = 4 or 8.
 
     Solved when the last 2,000 training sequences had all outputs within 0.3, and their mean error is below 0.1.
@@ -174,7 +175,7 @@ class TemporalOrder(Problem):
 
     @property
     def places(self) -> tuple[int, ...]:
-        """Each X or Y stands here, or up to 10 symbols later."""
+        """The first possible place of each X or Y; the last one is 10 symbols later."""
         return (10, 50) if self.relevant == 2 else (10, 33, 66)
 
     @property
@@ -199,12 +200,12 @@ class TemporalOrder(Problem):
 
 @dataclass(frozen=True)
 class Copying(Problem):
-    """Copying: ten symbols, a long pause, and then the same ten again. Not of 1997.
+    """Copying: repeat ten symbols after a long delay. Not of 1997.
 
-        s_1 … s_10 ␣ … ␣ ! ␣ … ␣        read: 10 symbols of 8, T - 1 blanks, a sign, 10 blanks
-        ␣ … ␣ ␣ … ␣ ␣ s_1 … s_10        to be said: T + 10 blanks, the 10 symbols
+        s_1 … s_10 ␣ … ␣ ! ␣ … ␣        input: 10 symbols of 8, T - 1 blanks, a delimiter, 10 blanks
+        ␣ … ␣ ␣ … ␣ ␣ s_1 … s_10        target: T + 10 blanks, the 10 symbols
 
-    Symbols 0 … 7, blank 8, sign 9: I = 10. O = 9. A network without memory can reach 10 log 8 / (T + 20) nats a step.
+    Symbols 0 … 7, blank 8, delimiter 9: I = 10. O = 9. A memoryless network can reach 10 log 8 / (T + 20) nats a step.
     Arjovsky, Shah & Bengio 2016, section 4.1 and its experiments; lag T + 10 from a symbol to its copy.
 
     That paper has no criterion. Here: solved when the last 2,000 training sequences had all outputs within 0.5.
@@ -236,9 +237,9 @@ class Copying(Problem):
         return Criterion(2000)
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
-        said = rng.integers(8, size=(10, B))
+        copy = rng.integers(8, size=(10, B))
         symbols, target = np.full((2, self.T + 20, B), 8)
-        symbols[:10], symbols[self.T + 9], target[self.T + 10 :] = said, 9, said
+        symbols[:10], symbols[self.T + 9], target[self.T + 10 :] = copy, 9, copy
         lengths = np.full(B, self.T + 20)
         x, out = one_hot(symbols, 10, lengths), one_hot(target, 9, lengths)
         return Batch(x, out, out, torch.ones(x.shape[:2], dtype=torch.bool), torch.from_numpy(lengths))

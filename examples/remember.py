@@ -31,21 +31,21 @@ UNITS = 2  # units drawn
 def solve_adding(T: int, seed: int) -> tuple[problems.Problem, Any, Any]:
     """The problem, a network that solved it, and one after a single update."""
     problem = problems.Adding(T)
-    fresh = solve(problem, "lstm", seed=seed, cap=8).net
+    initial = solve(problem, "lstm", seed=seed, cap=8).net
     solved = solve(problem, "lstm", seed=seed)
     print(f"solved after {solved.sequences:,} sequences, {solved.seconds:.0f} s")
-    return problem, solved.net.eval(), fresh.eval()
+    return problem, solved.net.eval(), initial.eval()
 
 
-def rank_units(way: probe.Way, marks: Sequence[int]) -> list[int]:
+def rank_units(trace: probe.Trace, marks: Sequence[int]) -> list[int]:
     """The units with the largest share of the final cell written at the marks, in descending order."""
-    kept = probe.kept(way)
-    parts = np.abs(probe.shares(kept.keep, kept.write, len(kept.keep) - 1))  # (T + 1, H)
-    size = np.abs(way.values["c"][-1].numpy())
-    return list(np.argsort(-parts[list(marks)].sum(0) / parts.sum(0) * np.minimum(size, 1)))[:UNITS]
+    parts = probe.decompose(trace)
+    shares = np.abs(probe.shares(parts.keep, parts.write, len(parts.keep) - 1))  # (T + 1, H)
+    size = np.abs(trace.values["c"][-1].numpy())
+    return list(np.argsort(-shares[list(marks)].sum(0) / shares.sum(0) * np.minimum(size, 1)))[:UNITS]
 
 
-def draw_gates(way: probe.Way, x: np.ndarray, marks: Sequence[int], units: Sequence[int], path: Path) -> None:
+def draw_gates(trace: probe.Trace, x: np.ndarray, marks: Sequence[int], units: Sequence[int], path: Path) -> None:
     """The input numbers, and i, f, c of the units; vertical lines are the marks."""
     figure, rows = plt.subplots(
         1 + 3 * len(units), 1, sharex=True, figsize=(8, 5.6), height_ratios=[1.4] + [1] * 3 * len(units)
@@ -55,7 +55,7 @@ def draw_gates(way: probe.Way, x: np.ndarray, marks: Sequence[int], units: Seque
     rows[0].vlines(list(marks), 0, x[list(marks), 0], color=ORANGE, lw=2.5)
     rows[0].set_ylabel("input", rotation=0, ha="right", va="center")
     for row, (unit, name) in zip(rows[1:], ((u, n) for u in units for n in "ifc"), strict=True):
-        row.plot(way.values[name][:, unit].numpy(), color=BLUE if name == "c" else INK, lw=1.2)
+        row.plot(trace.values[name][:, unit].numpy(), color=BLUE if name == "c" else INK, lw=1.2)
         row.set_ylabel(f"{name}  unit {unit}", rotation=0, ha="right", va="center")
         if name != "c":
             row.set_ylim(-0.05, 1.05)
@@ -66,16 +66,16 @@ def draw_gates(way: probe.Way, x: np.ndarray, marks: Sequence[int], units: Seque
     save(figure, path)
 
 
-def draw_shares(way: probe.Way, marks: Sequence[int], units: Sequence[int], path: Path) -> None:
-    """The content of the final cells, by the step at which it was written."""
-    kept = probe.kept(way)
-    parts = probe.shares(kept.keep, kept.write, len(kept.keep) - 1)[:-1]
+def draw_shares(trace: probe.Trace, marks: Sequence[int], units: Sequence[int], path: Path) -> None:
+    """The shares of the steps in the final cells."""
+    parts = probe.decompose(trace)
+    shares = probe.shares(parts.keep, parts.write, len(parts.keep) - 1)[:-1]
     figure, rows = plt.subplots(len(units), 1, sharex=True, figsize=(8, 1.5 * len(units) + 0.5), squeeze=False)
     for row, unit in zip(rows[:, 0], units, strict=True):
-        colours = [ORANGE if step in marks else GREY for step in range(len(parts))]
-        row.bar(np.arange(len(parts)), parts[:, unit], color=colours, width=1)
+        colours = [ORANGE if step in marks else GREY for step in range(len(shares))]
+        row.bar(np.arange(len(shares)), shares[:, unit], color=colours, width=1)
         row.set_ylabel(f"share of c\nunit {unit}", rotation=0, ha="right", va="center")
-        share = parts[list(marks), unit].sum() / parts[:, unit].sum()
+        share = shares[list(marks), unit].sum() / shares[:, unit].sum()
         print(f"unit {unit}: the two marked steps wrote {100 * share:.0f} % of its final cell")
     rows[-1, 0].set_xlabel("step at which it was written")
     save(figure, path)
@@ -95,12 +95,12 @@ def draw_half_lives(before: np.ndarray, after: np.ndarray, path: Path) -> None:
 
 
 def draw_flows(flows: Sequence[Any], path: Path) -> None:
-    """‖∂L_t/∂s‖ against the lag, of the state that keeps most: h of an RNN and a GRU, c of an LSTM."""
+    """‖∂L_t/∂s‖ against the lag: h of an RNN and a GRU, c of an LSTM."""
     figure, row = plt.subplots(figsize=(8, 3.2))
     for flow, colour, dash in zip(flows, (BLUE, BLUE, ORANGE, GREEN, GREY), "-:---", strict=True):
         norm = flow.norms.get("c", flow.norms["h"])
-        row.plot(flow.lags, norm / norm[0], color=colour, ls=dash, label=f"{flow.name}: {flow.said}")
-        print(f"{flow.name}: {flow.said}")
+        row.plot(flow.lags, norm / norm[0], color=colour, ls=dash, label=f"{flow.name}: {flow.summary}")
+        print(f"{flow.name}: {flow.summary}")
     row.set_yscale("log")
     row.set_ylim(1e-12, 3)
     row.set_xlabel("lag t − s, steps")
@@ -116,21 +116,21 @@ def save(figure: Any, path: Path) -> None:
 
 
 def main(out: Path, T: int = 100, seed: int = 0) -> None:
-    problem, net, fresh = solve_adding(T, seed)
+    problem, net, initial = solve_adding(T, seed)
     batch = problem.batch(np.random.default_rng(1), 16)
     marked = [np.flatnonzero(batch.x[:, b, 1] == 1).tolist() for b in range(16)]
     b = max(range(16), key=lambda b: np.ptp(marked[b]) if len(marked[b]) == 2 else 0)  # marks farthest apart
     marks, x = marked[b], batch.x[: int(batch.lengths[b]), b].numpy()
-    way = probe.gates(net.layer, batch.x[:, b : b + 1], lengths=batch.lengths[b : b + 1])[0]
-    units = rank_units(way, marks)
+    trace = probe.traces(net.layer, batch.x[:, b : b + 1], lengths=batch.lengths[b : b + 1])[0]
+    units = rank_units(trace, marks)
     out.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
-        draw_gates(way, x, marks, units, out / "memory-gates.png")
-        draw_shares(way, marks, units, out / "memory-written.png")
-        halves = [probe.half_lives(n.layer, batch.x, lengths=batch.lengths)[0].half_life for n in (fresh, net)]
+        draw_gates(trace, x, marks, units, out / "memory-gates.png")
+        draw_shares(trace, marks, units, out / "memory-written.png")
+        halves = [probe.half_lives(n.layer, batch.x, lengths=batch.lengths)[0].half_life for n in (initial, net)]
         draw_half_lives(*halves, out / "memory-half-lives.png")
-        after, *others = probe.flow(net.layer, batch.x, lengths=batch.lengths)
-        before = probe.flow(fresh.layer, batch.x, lengths=batch.lengths)[0]
+        after, *others = probe.gradient_flow(net.layer, batch.x, lengths=batch.lengths)
+        before = probe.gradient_flow(initial.layer, batch.x, lengths=batch.lengths)[0]
         named = [replace(after, name="after training"), replace(before, name="before training")]
         draw_flows([*named, *others], out / "memory-gradient.png")
 

@@ -16,7 +16,7 @@ FLOORS = {
     "cells": 1,
     "kernels": 2,
     "layers": 3, "io": 3, "features": 3, "data": 3, "decode": 3, "problems": 3,
-    "checkpoint": 4, "train": 4, "observe": 4, "report": 4,
+    "checkpoint": 4, "train": 4, "observe": 4, "report": 4, "views": 4,
     "runs": 5,
     "tasks": 6,
     "probe": 7, "tune": 7, "scale": 7, "export": 7, "serve": 7,
@@ -36,6 +36,7 @@ ONLY = {  # rooms that may see less than their floor would let them
     "problems": GROUND,
     "checkpoint": GROUND | {"io", "data"},
     "train": GROUND | {"io", "data", "checkpoint"},
+    "views": set(),
     "report": GROUND | {"io", "data"},
 }
 

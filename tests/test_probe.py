@@ -1,4 +1,4 @@
-"""Looking inside layers: what is recorded, and what is kept and written."""
+"""Recording layers, and the decomposition of states into keep and write."""
 
 import math
 
@@ -11,27 +11,27 @@ import gated
 from gated import probe
 from gated._check import InputError
 from gated.layers import Attention, Decoder
-from gated.probe.memory import gates_of, remembers
+from gated.probe.half_life import find_gates, verify_keep
 from made.layers import hold
 from made.probed import CELLS, B, H, I, Model, T, close, hooks, liar, minimal, sequences
 
-# ---- watching
+# ---- recording
 
 
 def test_all_layers_of_a_module_are_seen_and_it_gives_what_it_gives_otherwise():
     """Every call inside the block is recorded by the layer's path, time first, and the outputs are the same bits."""
     model, x, lengths = Model().eval(), sequences(torch.float32), torch.tensor([12, 5, 9])
     y, h = model(x, lengths)
-    with probe.watch(model) as seen:
+    with probe.record(model) as recording:
         seen_y, seen_h = model(x, lengths)
     assert torch.equal(y, seen_y)
     assert torch.equal(h, seen_h)
-    assert [call.name for call in seen.calls] == ["lower", "upper"]
-    assert torch.equal(seen.calls[1].trace[0][0]["h"], y.transpose(0, 1))
-    assert [way.name for way in seen.calls[0].ways()] == [
+    assert [call.name for call in recording.calls] == ["lower", "upper"]
+    assert torch.equal(recording.calls[1].trace[0][0]["h"], y.transpose(0, 1))
+    assert [trace.name for trace in recording.calls[0].traces()] == [
         "lower, layer 1, forward", "lower, layer 1, backward", "lower, layer 2, forward", "lower, layer 2, backward"
     ]  # fmt: skip
-    assert [len(way) for call in seen.calls[1:] for row in range(B) for way in call.ways(row)] == [12, 5, 9]
+    assert [len(trace) for call in recording.calls[1:] for row in range(B) for trace in call.traces(row)] == [12, 5, 9]
 
 
 def test_what_a_caller_asks_for_itself_comes_back():
@@ -39,11 +39,11 @@ def test_what_a_caller_asks_for_itself_comes_back():
     layer, x = gated.LSTM(I, H), sequences(torch.float32)
     _, _, alone = layer(x, trace=True)
     for gradients in (False, True):
-        with probe.watch(layer, gradients=gradients) as seen:
+        with probe.record(layer, gradients=gradients) as recording:
             _, _, trace = layer(x, trace=True)
         assert list(trace[0][0]) == list(alone[0][0])
         assert all(torch.equal(alone[0][0][name], trace[0][0][name]) for name in alone[0][0])
-        assert torch.equal(seen.calls[0].trace[0][0]["c"], trace[0][0]["c"])
+        assert torch.equal(recording.calls[0].trace[0][0]["c"], trace[0][0]["c"])
 
 
 def test_gradients_of_every_step_come_with_the_backward_pass():
@@ -51,28 +51,28 @@ def test_gradients_of_every_step_come_with_the_backward_pass():
     layer, x = gated.LSTM(I, H), sequences(torch.float32)
     y, _, trace = layer(x, grad_trace=True)
     y[-1].square().sum().backward()
-    with probe.watch(layer, gradients=True) as seen:
+    with probe.record(layer, gradients=True) as recording:
         y, _ = layer(x)
         y[-1].square().sum().backward()
-    assert torch.equal(seen.calls[0].trace[0][0]["dc"], trace[0][0]["dc"])
-    assert seen.calls[0].trace[0][0]["dh"].any()
+    assert torch.equal(recording.calls[0].trace[0][0]["dc"], trace[0][0]["dc"])
+    assert recording.calls[0].trace[0][0]["dh"].any()
 
 
 def test_nothing_is_left_behind():
     """After the block, and after an error within it or within a layer, there is no hook and every path is as it was."""
     model = Model()
     model.upper.path = "torch"
-    with probe.watch(model) as seen:
+    with probe.record(model) as recording:
         model(sequences(torch.float32))
-    assert len(seen.calls) == 2
-    with pytest.raises(RuntimeError, match="stop"), probe.watch(model):
+    assert len(recording.calls) == 2
+    with pytest.raises(RuntimeError, match="stop"), probe.record(model):
         raise RuntimeError("stop")
-    with pytest.raises(InputError, match="expected shape"), probe.watch(model):
+    with pytest.raises(InputError, match="expected shape"), probe.record(model):
         model.upper(torch.zeros(1, 1, I + 1))
     assert hooks(model) == 0
     assert model.upper.path == "torch"
     assert len(model.upper(sequences(torch.float32))) == 2
-    assert len(seen.calls) == 2
+    assert len(recording.calls) == 2
 
 
 @pytest.mark.parametrize("form", ["batch first", "packed", "single"])
@@ -83,13 +83,13 @@ def test_a_record_is_the_same_whatever_form_the_input_had(form):
     plain = gated.LSTM(I, H, bidirectional=True, dtype=torch.float64)
     plain.load_state_dict(layer.state_dict())
     if form == "batch first":
-        found = probe.gates(layer, x.transpose(0, 1), lengths=lengths)
+        found = probe.traces(layer, x.transpose(0, 1), lengths=lengths)
     elif form == "packed":
-        found = probe.gates(layer, nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False))
+        found = probe.traces(layer, nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False))
     else:
-        found = [way for k, n in enumerate(lengths) for way in probe.gates(layer, x[:n, k])]
-    right = probe.gates(plain, x, lengths=lengths)
-    assert [(way.name, len(way)) for way in found] == [(way.name, len(way)) for way in right]
+        found = [trace for k, n in enumerate(lengths) for trace in probe.traces(layer, x[:n, k])]
+    right = probe.traces(plain, x, lengths=lengths)
+    assert [(trace.name, len(trace)) for trace in found] == [(trace.name, len(trace)) for trace in right]
     for a, b in zip(found, right, strict=True):
         for name in ("i", "f", "g", "o", "c", "h"):
             close(a.values[name], b.values[name])
@@ -100,25 +100,25 @@ def test_steps_one_by_one_are_one_sequence():
     decoder = Decoder(Attention(H, H), gated.LSTM(I + 3, H), gated.LSTM(2 * H, H), 3, feeding=True)
     memory = decoder.attention.prepare(torch.randn(5, 1, H))
     zeros = tuple(torch.zeros(1, 1, H) for _ in range(2))
-    with torch.no_grad(), probe.watch(decoder) as seen:
+    with torch.no_grad(), probe.record(decoder) as recording:
         decoder(torch.randn(7, 1, I), memory, decoder.start(memory, zeros, zeros))
-    assert len(seen.calls) == 14
-    bottom, top = seen.whole()
+    assert len(recording.calls) == 14
+    bottom, top = recording.merge()
     assert (bottom.name, top.name) == ("bottom", "top")
     again = decoder.bottom(bottom.x, zeros)[0]
-    torch.testing.assert_close(next(bottom.ways()).values["h"], again[:, 0])
+    torch.testing.assert_close(next(bottom.traces()).values["h"], again[:, 0])
 
 
 def test_a_module_without_our_layers_is_refused():
     """What cannot be seen into is one clear error."""
     with (
         pytest.raises(InputError, match=r"recurrent layers of gated in it, got LSTM\. Build it of"),
-        probe.watch(nn.LSTM(2, 3)),
+        probe.record(nn.LSTM(2, 3)),
     ):
         pass
 
 
-# ---- memory
+# ---- keep, write and shares
 
 
 @pytest.mark.parametrize("kind", CELLS)
@@ -129,23 +129,23 @@ def test_shares_sum_to_the_state(kind, bidirectional):
     D = 1 + bidirectional
     widths = [layer.widths[0][name] for name in layer.cell.states]
     hx = tuple(torch.randn(D, B, width, dtype=torch.float64) for width in widths)
-    found = probe.gates(layer, sequences(), hx if len(hx) > 1 else hx[0], lengths=[12, 5, 9])
+    found = probe.traces(layer, sequences(), hx if len(hx) > 1 else hx[0], lengths=[12, 5, 9])
     assert len(found) == D * B
-    for way in found:
-        memory, keep, write, first = probe.kept(way)
-        for t in (0, len(way) // 2, len(way) - 1):
-            parts = probe.shares(keep, write, t, first, way.reverse)
-            close(parts.sum(0), way.values[memory][t])
-            later = slice(0, t) if way.reverse else slice(t + 1, len(way))
+    for trace in found:
+        name, keep, write, initial = probe.decompose(trace)
+        for t in (0, len(trace) // 2, len(trace) - 1):
+            parts = probe.shares(keep, write, t, initial, trace.reverse)
+            close(parts.sum(0), trace.values[name][t])
+            later = slice(0, t) if trace.reverse else slice(t + 1, len(trace))
             assert not parts[later].any()
 
 
 def test_shares_of_an_lstm_are_its_gates():
     """A share is Π f ⊙ i ⊙ g: the forget gates since the step times what was written at it."""
-    (way,) = probe.gates(gated.LSTM(I, H, dtype=torch.float64), sequences()[:, :1])
-    f, i, g = (way.values[name].numpy() for name in "fig")
-    memory, keep, write, _ = probe.kept(way)
-    assert memory == "c"
+    (trace,) = probe.traces(gated.LSTM(I, H, dtype=torch.float64), sequences()[:, :1])
+    f, i, g = (trace.values[name].numpy() for name in "fig")
+    name, keep, write, _ = probe.decompose(trace)
+    assert name == "c"
     close(keep, f)
     close(write, i * g)
     found = probe.shares(keep, write, 9)
@@ -155,10 +155,10 @@ def test_shares_of_an_lstm_are_its_gates():
 
 def test_zoneout_keeps_beside_the_gate():
     """In evaluation zoneout's share of the last state is kept too: keep = k + (1 − k) f, write = (1 − k) i ⊙ g."""
-    (way,) = probe.gates(gated.LSTM(I, H, zoneout=(0.1, 0.3), dtype=torch.float64), sequences()[:, :1])
-    _, keep, write, _ = probe.kept(way)
-    close(keep, 0.3 + 0.7 * way.values["f"])
-    close(write, 0.7 * way.values["i"] * way.values["g"])
+    (trace,) = probe.traces(gated.LSTM(I, H, zoneout=(0.1, 0.3), dtype=torch.float64), sequences()[:, :1])
+    _, keep, write, _ = probe.decompose(trace)
+    close(keep, 0.3 + 0.7 * trace.values["f"])
+    close(write, 0.7 * trace.values["i"] * trace.values["g"])
 
 
 def test_a_backward_direction_is_a_mirrored_forward_one():
@@ -167,12 +167,12 @@ def test_a_backward_direction_is_a_mirrored_forward_one():
     for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
         getattr(layer, f"{name}_reverse").data.copy_(getattr(layer, name).data)
     x = sequences()[:, :1]
-    forward, _ = probe.gates(layer, x.flip(0))
-    _, backward = probe.gates(layer, x)
-    for a, b in zip(probe.kept(forward)[1:3], probe.kept(backward)[1:3], strict=True):
+    forward, _ = probe.traces(layer, x.flip(0))
+    _, backward = probe.traces(layer, x)
+    for a, b in zip(probe.decompose(forward)[1:3], probe.decompose(backward)[1:3], strict=True):
         close(a.flip(0), b)
-    here = probe.shares(*probe.kept(backward)[1:3], 4, reverse=True)
-    there = probe.shares(*probe.kept(forward)[1:3], T - 1 - 4)
+    here = probe.shares(*probe.decompose(backward)[1:3], 4, reverse=True)
+    there = probe.shares(*probe.decompose(forward)[1:3], T - 1 - 4)
     close(here[:-1], there[:-1][::-1])
 
 
@@ -183,10 +183,10 @@ def test_an_open_forget_gate_never_forgets():
     hold(layer, "i", -100.0)
     (found,) = probe.half_lives(layer, sequences())
     assert np.isinf(found.half_life).all()
-    assert found.said == "None of its 4 units ever forgets."
+    assert found.summary == "None of the 4 units ever forgets."
     c = torch.randn(1, 1, H, dtype=torch.float64)
-    (way,) = probe.gates(layer, sequences()[:, :1], (torch.zeros_like(c), c))
-    parts = probe.shares(*probe.kept(way)[1:3], T - 1, probe.kept(way).first)
+    (trace,) = probe.traces(layer, sequences()[:, :1], (torch.zeros_like(c), c))
+    parts = probe.shares(*probe.decompose(trace)[1:3], T - 1, probe.decompose(trace).initial)
     close(parts[-1], c[0, 0], 1e-9)
     close(parts[:-1], 0 * parts[:-1], 1e-9)
 
@@ -204,22 +204,22 @@ def test_a_half_life_is_of_the_geometric_mean_over_all_steps_that_exist():
     """Padding does not count: a batch has the half-lives of its sequences alone, laid end to end."""
     layer, x, lengths = gated.GRU(I, H, dtype=torch.float64), sequences(), [12, 5, 9]
     (found,) = probe.half_lives(layer, x, lengths=lengths)
-    alone = [probe.gates(layer, x[:n, k])[0].values["z"] for k, n in enumerate(lengths)]
+    alone = [probe.traces(layer, x[:n, k])[0].values["z"] for k, n in enumerate(lengths)]
     close(found.half_life, math.log(0.5) / torch.cat(alone).log().mean(0).numpy())
 
 
-def test_what_a_cell_keeps_is_found_by_trying_it():
-    """State, gate and sense are found for our cells and one's own; a keep that is not true is not believed."""
-    assert remembers(gated.LSTM(1, 1).cell) == ("c", "f", False)
-    assert remembers(gated.LSTM(1, 1, coupled=True, peephole=True).cell) == ("c", "i", True)
-    assert remembers(gated.LSTM(1, 1, forget_gate=False).cell) == ("c", "", False)
-    assert remembers(gated.GRU(1, 1).cell) == ("h", "z", False)
-    assert remembers(minimal) == ("h", "f", False)
-    assert remembers(liar) is None
-    assert remembers(gated.RNN(1, 1).cell) is None
-    assert gates_of(gated.LSTM(1, 2, layer_norm=True).cell) == ("i", "f", "o")
-    assert gates_of(gated.GRU(1, 1).cell) == ("r", "z")
-    assert gates_of(gated.RNN(1, 1).cell) == ()
+def test_a_keep_gate_is_verified_numerically():
+    """State, gate and sense are those of our cells and of a custom one; a wrong declaration is rejected."""
+    assert verify_keep(gated.LSTM(1, 1).cell) == ("c", "f", False)
+    assert verify_keep(gated.LSTM(1, 1, coupled=True, peephole=True).cell) == ("c", "i", True)
+    assert verify_keep(gated.LSTM(1, 1, forget_gate=False).cell) == ("c", "", False)
+    assert verify_keep(gated.GRU(1, 1).cell) == ("h", "z", False)
+    assert verify_keep(minimal) == ("h", "f", False)
+    assert verify_keep(liar) is None
+    assert verify_keep(gated.RNN(1, 1).cell) is None
+    assert find_gates(gated.LSTM(1, 2, layer_norm=True).cell) == ("i", "f", "o")
+    assert find_gates(gated.GRU(1, 1).cell) == ("r", "z")
+    assert find_gates(gated.RNN(1, 1).cell) == ()
 
 
 def test_shares_refuse_what_does_not_fit():

@@ -14,7 +14,7 @@ from gated import probe
 from gated._check import InputError
 from gated.kernels import loop
 from gated.probe import gradient
-from gated.probe.look import view as seen_of
+from gated.probe.view import open_view
 from made.layers import hold
 from made.probed import CELLS, B, H, I, Model, T, close, hooks, scaled, sequences
 
@@ -23,17 +23,17 @@ from made.probed import CELLS, B, H, I, Model, T, close, hooks, scaled, sequence
 
 def test_a_known_matrix_gives_the_known_decay():
     """R = ½ Q with orthogonal Q, linear: the norm halves at each step, and a thousandth is left after ten."""
-    (found,) = probe.flow(scaled(0.5), torch.zeros(40, 2, 1, dtype=torch.float64), beside=False)
+    (found,) = probe.gradient_flow(scaled(0.5), torch.zeros(40, 2, 1, dtype=torch.float64), compare=False)
     close(found.norms["h"], 0.5**found.lags, 1e-12)
     assert list(found.lags[:2]) == [0, 1]
-    assert found.said == "vanishes: a thousandth is left after 10 steps"
+    assert found.summary == "vanishes: below a thousandth after 10 steps"
 
 
 def test_an_expanding_matrix_explodes_at_the_known_pace():
     """R = 1.1 Q: tenfold every ln 10 / ln 1.1 = 24.2 steps."""
-    (found,) = probe.flow(scaled(1.1), torch.zeros(100, 1, 1, dtype=torch.float64), beside=False)
+    (found,) = probe.gradient_flow(scaled(1.1), torch.zeros(100, 1, 1, dtype=torch.float64), compare=False)
     close(found.norms["h"] / 1.1**found.lags, np.ones(len(found.lags)), 1e-9)
-    assert found.said == "explodes: grows tenfold every 24 steps"
+    assert found.summary == "explodes: grows tenfold every 24 steps"
 
 
 def test_the_constant_error_carousel_lives_on():
@@ -42,10 +42,10 @@ def test_the_constant_error_carousel_lives_on():
     hold(layer, "f", 100.0)
     with torch.no_grad():
         layer.weight_hh_l0.zero_()
-    (found,) = probe.flow(layer, torch.zeros(60, 1, 1, dtype=torch.float64), beside=False)
+    (found,) = probe.gradient_flow(layer, torch.zeros(60, 1, 1, dtype=torch.float64), compare=False)
     close(found.norms["c"] / found.norms["c"][0], np.ones(len(found.lags)), 1e-9)
     close(found.norms["h"][:2], [1, 0])
-    assert found.said == "lives on: 100 % is left after 49 steps"
+    assert found.summary == "persists: 100 % remains after 49 steps"
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "zoneout", "own"])
@@ -66,7 +66,7 @@ def test_norms_are_those_of_brute_force(kind):
             values[name] = rate * state[name] + (1 - rate) * values[name]
         state = {name: values[name] for name in state}
         steps.append(state)
-    ((found,),) = gradient.projected(layer, x, seed=5)
+    ((found,),) = gradient.project(layer, x, seed=5)
     for t, norms in zip(gradient.points(T), found, strict=True):
         for name in layer.cell.states:
             right = [torch.autograd.grad(p @ steps[t]["h"][0], steps[s][name], retain_graph=True, allow_unused=True)[0]
@@ -90,17 +90,17 @@ def test_a_lag_runs_backward_in_the_backward_direction():
 
 
 def probe_calls(module, x):
-    with torch.no_grad(), probe.watch(module) as seen:
+    with torch.no_grad(), probe.record(module) as recording:
         module(x)
-    return seen.whole()
+    return recording.merge()
 
 
 def test_a_long_sequence_is_followed_through_its_last_steps(monkeypatch):
     """Beyond so many steps the curve is cut, not changed: the states that came before are those of the whole."""
     layer, x = gated.GRU(I, H, dtype=torch.float64), torch.randn(90, 1, I, dtype=torch.float64)
-    ((whole,),) = gradient.projected(layer, x[:, 0])
-    monkeypatch.setattr(gradient, "LONGEST", 30)
-    ((cut,),) = gradient.projected(layer, x[:, 0])
+    ((whole,),) = gradient.project(layer, x[:, 0])
+    monkeypatch.setattr(gradient, "MAX_STEPS", 30)
+    ((cut,),) = gradient.project(layer, x[:, 0])
     close(cut[-1]["h"], whole[-1]["h"][:30])
 
 
@@ -108,7 +108,7 @@ def test_a_real_output_is_followed_to_the_layers_it_names():
     """The norms are those of the output's own gradient, scaled so that h begins at 1; a t by itself leaves no trace."""
     layer, x = gated.LSTM(I, H, dtype=torch.float64), sequences()[:, :1]
     losses = lambda y: [({"": t}, y[t].exp().sum()) for t in (9, 11)]  # noqa: E731
-    (found,) = gradient.real("", layer, [(lambda net: net(x)[0], losses)])
+    (found,) = gradient.output_flows("", layer, [(lambda net: net(x)[0], losses)])
     right = {"h": [], "c": []}
     for t in (9, 11):
         y, _, trace = layer(x, grad_trace=True)
@@ -124,10 +124,13 @@ def test_beside_a_layer_stand_three_of_its_size():
     """An RNN, a GRU and an LSTM on the same inputs, the same for the same seed; the layer is left as it was."""
     layer, x = gated.LSTM(I, H), sequences(torch.float32)
     before = torch.get_rng_state()
-    found = probe.flow(layer, x, seed=3)
-    assert [one.name for one in found] == ["as it is", *(f"{kind} of the same size" for kind in gradient.BESIDE)]
+    found = probe.gradient_flow(layer, x, seed=3)
+    assert [one.name for one in found] == [
+        "current weights",
+        *(f"{kind} of the same size" for kind in gradient.REFERENCES),
+    ]
     assert set(found[-1].norms) == {"h", "c"}
-    again = probe.flow(layer, x, seed=3)
+    again = probe.gradient_flow(layer, x, seed=3)
     assert all(np.array_equal(a.norms["h"], b.norms["h"]) for a, b in zip(found, again, strict=True))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(p.grad is None for p in layer.parameters())
@@ -137,14 +140,16 @@ def test_beside_a_layer_stand_three_of_its_size():
 def test_what_is_said_follows_its_thresholds():
     """A thousandth, tenfold, and what lies between; nothing at all; past all numbers."""
     lags = np.arange(31.0)
-    assert gradient.told({"h": 0.5**lags}) == "vanishes: a thousandth is left after 10 steps"
-    assert gradient.told({"h": 0.5**lags, "c": 0.9**lags}) == "lives on: 4.2 % is left after 30 steps"
-    assert gradient.told({"h": 2.0**lags}) == "explodes: grows tenfold every 3.3 steps"
-    assert gradient.told({"h": 1.05**lags}) == "lives on: 4.3 times as large after 30 steps"
-    assert gradient.told({"h": np.array([1.0, 1.04])}) == "lives on: 104 % is left after 1 step"
-    assert gradient.told({"h": 0.5**lags, "c": 0.01 * 1.2**lags}).startswith("lives on: 2.4e+02 times")  # still below h
-    assert gradient.told({"h": 0 * lags}) == "no gradient at all"
-    assert gradient.told({"h": np.array([1.0, 2.0, np.inf])}) == "explodes: past all numbers after 2 steps"
+    assert gradient.describe({"h": 0.5**lags}) == "vanishes: below a thousandth after 10 steps"
+    assert gradient.describe({"h": 0.5**lags, "c": 0.9**lags}) == "persists: 4.2 % remains after 30 steps"
+    assert gradient.describe({"h": 2.0**lags}) == "explodes: grows tenfold every 3.3 steps"
+    assert gradient.describe({"h": 1.05**lags}) == "persists: 4.3 times as large after 30 steps"
+    assert gradient.describe({"h": np.array([1.0, 1.04])}) == "persists: 104 % remains after 1 step"
+    assert gradient.describe({"h": 0.5**lags, "c": 0.01 * 1.2**lags}).startswith(
+        "persists: 2.4e+02 times"
+    )  # still below h
+    assert gradient.describe({"h": 0 * lags}) == "zero at every lag"
+    assert gradient.describe({"h": np.array([1.0, 2.0, np.inf])}) == "explodes: overflows after 2 steps"
 
 
 # ---- health
@@ -165,7 +170,7 @@ def test_stuck_gates_are_counted_and_something_is_advised():
     found = probe.health(layer, sequences(torch.float32), lengths=[12, 5, 9])
     assert (row(found, "f").shut, row(found, "f").open, row(found, "o").open) == (0.75, 0, 0.5)
     assert "3 of 4 units forget everything at each step: raise forget_bias" in row(found, "f").advice
-    assert "2 of 4 units have o open nearly always" in row(found, "o").advice
+    assert "2 of 4 units have o nearly always open" in row(found, "o").advice
     assert row(found, "i").advice == ""
 
 
@@ -175,7 +180,7 @@ def test_units_that_never_move_are_never_used():
     hold(layer, "o", -30.0, slice(0, 2))
     found = probe.health(layer, sequences(torch.float32))
     assert [one.unused for one in found] == [0.5] * 3
-    assert "2 of 4 units give nearly the same at every step: a narrower layer" in found[0].advice
+    assert "2 of 4 units have a nearly constant output: make the layer narrower" in found[0].advice
 
 
 def test_of_few_steps_nothing_is_advised():
@@ -213,9 +218,9 @@ def test_shares_of_a_linear_function_are_its_terms():
     """F = w · x + b: each input adds w (x − baseline), exactly."""
     pytest.importorskip("captum")
     w, x = torch.randn(5), torch.randn(1, 5)
-    found = probe.attribution(lambda x: x @ w + 1, x, 0.5)
+    found = probe.attribute(lambda x: x @ w + 1, x, 0.5)
     close(found.shares[0], (w * (x[0] - 0.5)).numpy(), 1e-6)
-    assert found.exact
+    assert found.converged
     close(found.shares[0].sum(), found.value - found.baseline, 1e-5)
     assert found.table(1)[0]["share"] == pytest.approx(max(found.shares[0], key=abs))
 
@@ -224,8 +229,8 @@ def test_shares_of_a_layer_sum_to_its_output():
     """Of an LSTM the shares of all inputs and steps sum to output − baseline, and the first step counts too."""
     pytest.importorskip("captum")
     layer, x = gated.LSTM(I, H, batch_first=True), torch.randn(1, T, I)
-    found = probe.attribution(lambda x: layer(x)[0][:, -1].sum(-1), x)
-    assert found.exact
+    found = probe.attribute(lambda x: layer(x)[0][:, -1].sum(-1), x)
+    assert found.converged
     assert found.shares[0].shape == (T, I)
     assert found.shares[0][0].any()
 
@@ -234,13 +239,13 @@ def test_a_sum_that_is_off_is_said():
     """Where so few steps do not reach the sum, how far off it is is known; a wrong form is refused."""
     pytest.importorskip("captum")
     steep = lambda x: torch.sigmoid(2000 * (x.sum(1) - 0.503))  # noqa: E731
-    found = probe.attribution(steep, torch.ones(1, 1), most=32)
-    assert not found.exact
-    assert found.off == pytest.approx(found.value - found.baseline - found.shares[0].sum())
+    found = probe.attribute(steep, torch.ones(1, 1), max_steps=32)
+    assert not found.converged
+    assert found.delta == pytest.approx(found.value - found.baseline - found.shares[0].sum())
     with pytest.raises(InputError, match="a number for each row"):
-        probe.attribution(lambda x: x, torch.ones(1, 3))
+        probe.attribute(lambda x: x, torch.ones(1, 3))
     with pytest.raises(InputError, match="a first axis of 1"):
-        probe.attribution(steep, torch.ones(2, 3))
+        probe.attribute(steep, torch.ones(2, 3))
 
 
 def test_without_captum_it_says_what_to_install(monkeypatch):
@@ -255,7 +260,7 @@ def test_without_captum_it_says_what_to_install(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Nowhere(), *sys.meta_path])
     with pytest.raises(InputError, match=r"Install it with: pip install 'gated\[probe\]'"):
-        probe.attribution(lambda x: x[:, 0], torch.ones(1, 3))
+        probe.attribute(lambda x: x[:, 0], torch.ones(1, 3))
 
 
 # ---- all of it
@@ -265,7 +270,7 @@ def test_a_layer_is_looked_at_in_one_call():
     """Examples with chosen units, memory, flow and health of a layer; it and all randomness stay as they were."""
     layer, x = gated.LSTM(I, 16, num_layers=2, bidirectional=True, dropout=0.5), sequences(torch.float32)
     before = torch.get_rng_state()
-    found = probe.look(layer, x, examples=2, lengths=[12, 5, 9])
+    found = probe.inspect(layer, x, examples=2, lengths=[12, 5, 9])
     assert torch.equal(torch.get_rng_state(), before)
     assert layer.training
     assert hooks(layer) == 0
@@ -275,46 +280,49 @@ def test_a_layer_is_looked_at_in_one_call():
         ("sequence 2", 5, 4),
     ]
     one = found.examples[1].layers[3]
-    assert (one.name, one.units, one.reverse, one.stride, one.memory) == ("layer 2, backward", 16, True, 1.0, "c")
-    assert len(one.chosen) == 8
-    way = probe.gates(layer, x[:5, 1])[3]
-    close(one.values["f"], way.values["f"][:, list(one.chosen)].T, 1e-6)
+    assert (one.name, one.units, one.reverse, one.stride, one.state) == ("layer 2, backward", 16, True, 1.0, "c")
+    assert len(one.selection) == 8
+    way = probe.traces(layer, x[:5, 1])[3]
+    close(one.values["f"], way.values["f"][:, list(one.selection)].T, 1e-6)
     close(one.keep, one.values["f"])
-    assert [m.name for m in found.memory] == [f"layer {k}, {d}" for k in (1, 2) for d in ("forward", "backward")]
+    assert [m.name for m in found.half_lives] == [f"layer {k}, {d}" for k in (1, 2) for d in ("forward", "backward")]
     right = probe.half_lives(layer, x, lengths=[12, 5, 9])
-    close([m.half_life for m in found.memory], [m.half_life for m in right], 1e-6)  # the third counts, unshown
-    assert {f.name for f in found.flow} >= {"as it is", "with first weights", "an RNN of the same size"}
+    close([m.half_life for m in found.half_lives], [m.half_life for m in right], 1e-6)  # the third counts, unshown
+    assert {f.name for f in found.flow} >= {"current weights", "initial weights", "an RNN of the same size"}
     assert len(found.health) == 12
 
 
 def test_units_and_layers_are_chosen_by_number_and_name():
     """Only these are shown; a unit or layer that is not there is one clear error."""
     layer, x = gated.GRU(I, 6, num_layers=2), sequences(torch.float32)
-    found = probe.look(layer, x, units=[5, 0], layer="layer 2", examples=1)
-    assert [(one.name, one.chosen) for one in found.examples[0].layers] == [("layer 2", (0, 5))]
-    assert {f.layer for f in found.flow} == {m.name for m in found.memory} == {"layer 2"}
+    found = probe.inspect(layer, x, units=[5, 0], layer="layer 2", examples=1)
+    assert [(one.name, one.selection) for one in found.examples[0].layers] == [("layer 2", (0, 5))]
+    assert {f.layer for f in found.flow} == {m.name for m in found.half_lives} == {"layer 2"}
     with pytest.raises(InputError, match=r"probe unit: expected units from 0 to 5"):
-        probe.look(layer, x, units=[6])
+        probe.inspect(layer, x, units=[6])
     with pytest.raises(InputError, match=r"probe unit: expected a whole number"):
-        probe.look(layer, x, units=[True])
+        probe.inspect(layer, x, units=[True])
     with pytest.raises(InputError, match=r"part of a layer's name, got 'layer 3'. It has layer 1; layer 2"):
-        probe.look(layer, x, layer="layer 3")
+        probe.inspect(layer, x, layer="layer 3")
     with pytest.raises(InputError, match="Give what the module takes"):
-        probe.look(layer)
-    with pytest.raises(InputError, match="a run of forecast, translate, transcribe, its folder, or a module, got int"):
-        probe.look(3)
+        probe.inspect(layer)
+    with pytest.raises(
+        InputError,
+        match=r"a run of a task with a view \(forecast, transcribe, translate\), its folder, or a module, got int",
+    ):
+        probe.inspect(3)
 
 
 def test_any_module_is_looked_at_on_what_it_takes():
     """Arguments as a tuple, keywords as a dict, several calls as a list; layers by their paths."""
     model, x = Model(), sequences(torch.float32)
     for data in ((x, torch.tensor([12, 5, 9])), {"x": x, "lengths": torch.tensor([12, 5, 9])}):
-        found = probe.look(model, data, examples=2)
+        found = probe.inspect(model, data, examples=2)
         assert [(e.name, e.input.steps) for e in found.examples] == [("sequence 1", 12), ("sequence 2", 5)]
         assert [one.name for one in found.examples[0].layers][-1] == "upper, layer 1"
-    found = probe.look(model, [x[:, :1], x[:4, :1]], examples=1)
+    found = probe.inspect(model, [x[:, :1], x[:4, :1]], examples=1)
     assert [e.input.steps for e in found.examples] == [12]
-    found = probe.look(model, [x[:, :2], x[:4, 1:], x], examples=3)  # batches in a list: so many sequences are shown
+    found = probe.inspect(model, [x[:, :2], x[:4, 1:], x], examples=3)  # batches in a list: so many sequences are shown
     assert [(e.name, e.input.steps) for e in found.examples] == [
         ("sequence 1", 12), ("sequence 2", 12), ("sequence 3", 4),
     ]  # fmt: skip
@@ -323,14 +331,14 @@ def test_any_module_is_looked_at_on_what_it_takes():
 def test_of_a_layers_batch_so_many_sequences_are_counted():
     """The first 64, as of a run; more if more are shown."""
     layer, x = gated.RNN(1, 1), torch.randn(2, 70, 1)
-    assert len(seen_of(layer, x).cases) == 64
-    assert len(seen_of(layer, x, count=66).cases) == 66
+    assert len(open_view(layer, x).cases) == 64
+    assert len(open_view(layer, x, count=66).cases) == 66
 
 
 def test_a_layer_of_half_precision_is_looked_at():
     """bfloat16, which numpy lacks, is shown as float32."""
     layer = gated.LSTM(I, H).bfloat16()
-    found = probe.look(layer, sequences(torch.bfloat16), examples=1).examples[0].layers[0]
+    found = probe.inspect(layer, sequences(torch.bfloat16), examples=1).examples[0].layers[0]
     assert found.values["f"].dtype == np.float32
     assert np.isfinite(found.values["c"]).all()
 
@@ -339,48 +347,50 @@ def test_a_packed_batch_is_one_input():
     """A PackedSequence is looked at as the padded batch with its lengths is."""
     layer, x, lengths = gated.LSTM(I, H, bidirectional=True), sequences(torch.float32), [5, 12, 9]
     packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
-    found, right = probe.look(layer, packed), probe.look(layer, x, lengths=lengths)
+    found, right = probe.inspect(layer, packed), probe.inspect(layer, x, lengths=lengths)
     assert [(e.name, e.input.steps) for e in found.examples] == [(e.name, e.input.steps) for e in right.examples]
     for one, two in zip(found.examples, right.examples, strict=True):
         close(one.input.values["x1"], two.input.values["x1"])
         close(one.layers[1].values["c"], two.layers[1].values["c"], 1e-6)
-    close(found.memory[1].half_life, right.memory[1].half_life, 1e-6)
+    close(found.half_lives[1].half_life, right.half_lives[1].half_life, 1e-6)
 
 
 def test_what_is_no_number_is_one_clear_error():
     """NaN is not taken for a unit that never forgets, nor sequences without a step for a wrong layer's name."""
     layer, x = gated.LSTM(I, H), sequences(torch.float32)
     with pytest.raises(InputError, match="probe layer 1: expected finite values, got NaN or infinity at 9 of 12 steps"):
-        probe.look(layer, torch.cat([x[:3], x[3:] * math.nan]))
-    assert {f.said for f in probe.flow(layer, x * math.nan)} == {"not a number: look at the input and the weights"}
+        probe.inspect(layer, torch.cat([x[:3], x[3:] * math.nan]))
+    assert {f.summary for f in probe.gradient_flow(layer, x * math.nan)} == {
+        "not a number: check the input and the weights"
+    }
     with pytest.raises(InputError, match="probe: expected a sequence of at least one step, got none"):
-        probe.look(Model(), (x, torch.zeros(B, dtype=torch.long)))
+        probe.inspect(Model(), (x, torch.zeros(B, dtype=torch.long)))
 
 
 def test_numbers_are_rows_tables_and_json():
     """Rows make data frames, the tables name every layer, and the JSON is strict and has no infinity in it."""
     layer = gated.LSTM(I, H)
     hold(layer, "f", 100.0)
-    found = probe.look(layer, sequences(torch.float32), units=[1], examples=1)
-    assert probe.rows(found.memory)[0] == {"layer": "layer 1", "unit": 0, "half_life": math.inf}
+    found = probe.inspect(layer, sequences(torch.float32), units=[1], examples=1)
+    assert probe.rows(found.half_lives)[0] == {"layer": "layer 1", "unit": 0, "half_life": math.inf}
     steps = probe.rows(found.examples[0].layers[0])
     assert len(steps) == T
     assert set(steps[0]) == {"layer", "unit", "step", "i", "f", "g", "o", "c", "h", "keep", "write"}
     assert probe.rows(found.examples)[3]["place"] == "3"
     assert set(probe.rows(found.flow)[0]) == {"network", "layer", "lag", "h", "c"}
-    told = probe.numbers(found)
-    for word in ("Half-lives".lower(), "never", "Gradient flow", "an RNN of the same size", "lower forget_bias"):
+    told = probe.to_text(found)
+    for word in ("Half-lives", "∞", "Gradient flow", "an RNN of the same size", "lower forget_bias"):
         assert word in told
-    kept = json.loads(json.dumps(probe.plain(found), allow_nan=False))
-    assert kept["memory"][0]["half_life"] == [None] * H
+    kept = json.loads(json.dumps(probe.to_dict(found), allow_nan=False))
+    assert kept["half_lives"][0]["half_life"] == [None] * H
     assert len(kept["examples"][0]["layers"][0]["values"]["f"][0]) == T
 
 
 def test_a_long_sequence_takes_bounded_memory_and_is_exact():
     """20,000 steps are counted in pieces; the pieces give what the whole gives."""
     layer, x = gated.LSTM(1, 2), torch.randn(20_000, 1, 1)
-    found = probe.look(layer, x, examples=1)
+    found = probe.inspect(layer, x, examples=1)
     assert found.examples[0].layers[0].values["c"].shape == (2, 20_000)
-    (way,) = probe.gates(layer, x)
-    close(found.memory[0].half_life, math.log(0.5) / way.values["f"].double().log().mean(0).numpy(), 1e-9)
-    assert all(len(flow.lags) <= gradient.LONGEST for flow in found.flow)
+    (way,) = probe.traces(layer, x)
+    close(found.half_lives[0].half_life, math.log(0.5) / way.values["f"].double().log().mean(0).numpy(), 1e-9)
+    assert all(len(flow.lags) <= gradient.MAX_STEPS for flow in found.flow)

@@ -13,8 +13,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gated.probe.document import Attribution, Document, Example, Health, Input, Layer, Mark, Memory
+from gated.probe.document import Attribution, Document, Example, HalfLives, Health, Layer
 from gated.probe.page import render, write
+from gated.views import Input, Mark
 from made import documents as made
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -110,7 +111,7 @@ def test_every_kind_of_input_is_drawn_from_a_disk_and_asks_for_nothing(show, kin
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for row in page.evaluate("stacks[0].rows.map(row => row.key)"):
         assert ink(page, row).max() > 0, row
-    for section in ("look", "memory", "flow", "health", "inputs", "history"):
+    for section in ("steps", "memory", "flow", "health", "inputs", "history"):
         assert page.locator(f"#{section}").is_visible()
     lefts = page.evaluate("stacks.flatMap(s => s.rows.map(r => r.canvas.getBoundingClientRect().left))")
     assert len({round(x) for x in lefts}) == 1
@@ -199,14 +200,14 @@ def test_what_the_cell_holds_is_the_product_of_gates_times_what_was_written(show
     page.locator("#unit").select_option("1")
     for t in (0, 17, 79):
         point(page, "g", t)
-        found = page.evaluate("stacks[0].rows.find(r => r.key === 'held').found")
+        found = page.evaluate("stacks[0].rows.find(r => r.key === 'contributions').result")
         drawn = np.array(found["shares"])
         np.testing.assert_allclose(drawn, shares(layer, 1, t), rtol=1e-12)
         steps = 80 - t if reverse else t + 1
         rest = 0.25 * np.prod(layer.keep[1][t:] if reverse else layer.keep[1][:steps])
         assert found["sum"] + rest == pytest.approx(layer.values["c"][1, t], abs=1e-5)
-        assert value(page, "held") == np.float32(drawn[t])
-        picture = ink(page, "held") > 0
+        assert value(page, "contributions") == np.float32(drawn[t])
+        picture = ink(page, "contributions") > 0
         wide = picture.shape[1] / 80
         tall = np.array([picture[:, int((s + 0.5) * wide)].sum() for s in range(80)])
         height = (picture.shape[0] - 2) * np.abs(drawn) / (max(0, drawn.max()) - min(0, drawn.min()))
@@ -221,8 +222,8 @@ def test_a_click_pins_the_step_and_escape_lets_go(show):
     point(page, "f", 27)
     assert value(page, "input:x") == 30
     assert page.locator(".readout .pin").is_visible()
-    assert value(page, "held") == pytest.approx(shares(layer, 0, 30)[27], rel=1e-6)
-    assert "From step 27" in page.locator("#held").inner_text()
+    assert value(page, "contributions") == pytest.approx(shares(layer, 0, 30)[27], rel=1e-6)
+    assert "Share of step 27" in page.locator("#note").inner_text()
     page.keyboard.press("Escape")
     point(page, "f", 26)
     assert value(page, "input:x") == 26
@@ -236,7 +237,7 @@ def test_a_hundred_thousand_steps_hide_no_spike_and_are_exact_from_near(show):
     """A spike of one step is seen among 100,000, and from near the step read is that step, to the last bit."""
     spike = 31_415
     example = made.long(spike=spike)
-    page = show(made.document(example, memory=(), flow=(), health=(), history=()))
+    page = show(made.document(example, half_lives=(), flow=(), health=(), history=()))
     for row in ("input:signal", "o"):
         picture = ink(page, row) > 0
         column = int((spike + 0.5) / 100_000 * picture.shape[1])
@@ -328,7 +329,7 @@ def test_curves_of_the_gradient_are_told_by_lag(show):
     assert not page.locator("#flow-layer").is_visible()
     page.locator("#flows .legend button").nth(0).click()
     assert page.locator("#flows path").count() < before
-    for said in (f.said for f in document.flow):
+    for said in (f.summary for f in document.flow):
         assert page.get_by_text(said).is_visible()
 
 
@@ -348,7 +349,7 @@ def test_examples_keep_the_layer_and_units_are_found_in_others(show):
     """Another example shows the same layer and unit, and a unit of a layer that only another example has opens that."""
     here = Example("one", Input("values", 20, values={"x": np.zeros(20)}), made.both(20))
     there = Example("two", Input("values", 9, values={"x": np.zeros(9)}), (made.gru(9, name="decoder"), *made.both(9)))
-    page = show(made.document(here, there, memory=(Memory("decoder", np.arange(1.0, 17), ""),)))
+    page = show(made.document(here, there, half_lives=(HalfLives("decoder", np.arange(1.0, 17), ""),)))
     page.get_by_role("button", name="Backward").click()
     page.locator("#unit").select_option(label="7")
     page.locator("#example").select_option("two")
@@ -364,8 +365,8 @@ def test_attributions_are_those_of_the_output_chosen(show):
     page = show(made.document(example))
     page.locator("#output").select_option("1")
     point(page, "f", 4)
-    assert value(page, "shares", "#because") == np.float32(example.attributions[1].shares[4])
-    sums = page.eval_on_selector_all("#adds data", "all => all.map(d => Number(d.value))")
+    assert value(page, "shares", "#shares") == np.float32(example.attributions[1].shares[4])
+    sums = page.eval_on_selector_all("#difference data", "all => all.map(d => Number(d.value))")
     np.testing.assert_allclose(sums, [0.9, 0.1, 0.8, example.attributions[1].shares.sum()], rtol=1e-5)
 
 
@@ -380,7 +381,7 @@ def test_sections_without_data_are_absent(show):
     assert not page.locator("#unit").is_visible()
     cell = Layer("rnn", "RNN", 2, (1,), {"h": np.zeros((1, 3))})
     page = show(Document("t", "", (), (Example("e", only.input, (cell,)),)))
-    assert page.locator("[data-row=held]").count() == 0
+    assert page.locator("[data-row=contributions]").count() == 0
     page = show(Document("t", "", (), (Example("empty", Input("tokens", 0), ()),)))
     assert page.locator("h1").inner_text() == "t"
 
@@ -405,16 +406,14 @@ def test_hostile_words_stay_words(show, word):
         (word, "NaN", "", word),
         values={word: np.array([np.nan, np.inf, -np.inf, 1])},
         marks=(Mark(0, 3, word),),
-        said=word,
+        output=word,
     )
-    layer = Layer(
-        word, word, 2, (1,), {word: t[None], "constructor": t[None]}, memory=word, keep=t[None], write=t[None]
-    )
+    layer = Layer(word, word, 2, (1,), {word: t[None], "constructor": t[None]}, state=word, keep=t[None], write=t[None])
     example = Example(word, given, (layer,), (Attribution(word, np.inf, np.nan, t),))
-    memory = Memory(word, np.array([np.inf, 0.0, np.nan]), word)
+    memory = HalfLives(word, np.array([np.inf, 0.0, np.nan]), word)
     health = Health(word, word, np.nan, 0.5, 1.0, word)
     document = made.document(
-        example, example, title=word, task=word, summary=(word,), memory=(memory,), health=(health,)
+        example, example, title=word, task=word, summary=(word,), half_lives=(memory,), health=(health,)
     )
     document = replace(document, history=({"step": 1, word: 2.0}, {"step": 2.0, word: np.inf}))
     page = show(document)
@@ -426,7 +425,7 @@ def test_hostile_words_stay_words(show, word):
     assert squeezed(page.locator("h1").text_content()) == squeezed(seen)
     assert page.evaluate("DOC.examples[0].name") == json.loads(json.dumps(word)).replace("\ud800", "\ufffd")
     assert page.locator("#example option").count() == 2
-    assert page.locator("#came").evaluate("e => getComputedStyle(e).unicodeBidi") == "isolate"
+    assert page.locator("#result").evaluate("e => getComputedStyle(e).unicodeBidi") == "isolate"
     point(page, "f" if page.locator("[data-row=f]").count() else "axis", 1)
     assert page.locator("#readout data").nth(0).inner_text() == "∞"
 

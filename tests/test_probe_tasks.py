@@ -14,13 +14,13 @@ import torch
 
 from gated import checkpoint, cli, forecast, probe, transcribe, translate
 from gated.probe.document import Document
-from gated.probe.look import view as seen_of
-from gated.probe.tasks import forecast as of_forecast
-from gated.probe.tasks import transcribe as of_transcribe
-from gated.probe.tasks import translate as of_translate
+from gated.probe.view import open_view
 from gated.tasks.forecast import learn
+from gated.tasks.forecast import view as of_forecast
 from gated.tasks.transcribe import typeset
+from gated.tasks.transcribe import view as of_transcribe
 from gated.tasks.translate import batches
+from gated.tasks.translate import view as of_translate
 
 H, DAYS, RATE = 5, 40, 4000
 STILL = dict(lr=1e-9, progress=False)  # the network ends where it began
@@ -83,7 +83,7 @@ DATA = dict(forecast="sales.csv", translate="lines.txt", transcribe="sound.csv")
 @pytest.fixture(scope="module")
 def found(desk):
     """Everything of every run."""
-    return {task: probe.look(desk / task, str(desk / data), examples=2) for task, data in DATA.items()}
+    return {task: probe.inspect(desk / task, str(desk / data), examples=2) for task, data in DATA.items()}
 
 
 @pytest.mark.parametrize("task", DATA)
@@ -105,21 +105,21 @@ def test_every_kind_of_run_is_looked_into(found, task):
             assert (steps - 1) * layer.stride < example.input.steps <= steps * layer.stride
             np.testing.assert_allclose(layer.keep, layer.values["f"], rtol=1e-6)
     names = {layer.name for example in document.examples for layer in example.layers}
-    assert {memory.name for memory in document.memory} == {health.name for health in document.health} == names
+    assert {memory.name for memory in document.half_lives} == {health.name for health in document.health} == names
     assert {flow.name.split(",")[0] for flow in document.flow if flow.layer in names} == {
         "after training", "before training", "an RNN of the same size", "a GRU of the same size",
         "an LSTM of the same size",
     }  # fmt: skip
     assert sum(", of " in flow.name for flow in document.flow) >= 1
-    json.dumps(probe.plain(document), allow_nan=False)
-    assert all(name in probe.numbers(document) for name in names)
+    json.dumps(probe.to_dict(document), allow_nan=False)
+    assert all(name in probe.to_text(document) for name in names)
 
 
 @pytest.mark.parametrize("task", DATA)
 def test_before_training_is_what_the_fit_began_from(desk, task):
     """The network beside the trained one has the very weights that the fit drew."""
-    view = seen_of(desk / task, str(desk / DATA[task]), 1)
-    for one, two in zip(view.network.parameters(), view.fresh.parameters(), strict=True):
+    view = open_view(desk / task, str(desk / DATA[task]), 1)
+    for one, two in zip(view.network.parameters(), view.initial.parameters(), strict=True):
         torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-6)
 
 
@@ -149,7 +149,7 @@ def test_a_forecasters_history_stands_on_its_dates(desk, found):
     np.testing.assert_array_equal(history.input.values["qty"], north.qty[DAYS - H - steps : DAYS - H])
     np.testing.assert_array_equal(history.input.values["promo"], north.promo[DAYS - H - steps : DAYS - H])
     assert horizon.input.labels == tuple(str(day.date()) for day in north.date[-H:])
-    np.testing.assert_array_equal(horizon.input.values["qty, as it came"], north.qty[-H:])
+    np.testing.assert_array_equal(horizon.input.values["qty, observed"], north.qty[-H:])
     assert [layer.name for layer in history.layers] == ["encoder, layer 1"]
     assert history.layers[0].stride == rule.season
 
@@ -176,7 +176,7 @@ def test_what_has_a_place_in_the_window_is_all_that_changes(desk):
     cut = of_forecast.Windows(of_forecast.roll.roll(panel, H).history, loaded.learnt.recipe)
     b = cut.at(torch.tensor([0]), cut.lengths[:1])
     b = dataclasses.replace(b, known=torch.zeros_like(b.known))
-    function, z, past, _ = of_forecast.placed(view.network, b, cut, 0, 2)
+    function, z, past, _ = of_forecast.by_place(view.network, b, cut, 0, 2)
     with torch.no_grad():
         centre, _ = view.network(b)
         right = (of_forecast.likelihood.units(centre, b) * b.unit + b.origin)[:, 2]
@@ -196,7 +196,7 @@ def test_a_translators_tokens_stand_over_its_steps(desk, found):
     written = [mark.text for mark in target.input.marks]
     assert target.input.labels == ("<s>", *written[:-1])
     assert written[-1] == "</s>"
-    assert target.input.said == run(desk, "translate").predict(line, width=1)
+    assert target.input.output == run(desk, "translate").predict(line, width=1)
 
 
 def test_the_embeddings_of_the_source_give_the_networks_own_log_probability(desk):
@@ -209,7 +209,7 @@ def test_the_embeddings_of_the_source_give_the_networks_own_log_probability(desk
         o, _, _ = learnt.network.decode(b.before, memory, state)
         right = torch.log_softmax(learnt.network.logits(o[1, 0]), -1)[token]
         e = learnt.network.embed_source(b.source).transpose(0, 1)
-        found = of_translate.spoken(learnt.network, b, 1, token)(torch.cat([e, 0 * e, e]))
+        found = of_translate.by_embeddings(learnt.network, b, 1, token)(torch.cat([e, 0 * e, e]))
     torch.testing.assert_close(found[[0, 2]], right.expand(2))
     assert found[1] != found[0]
     assert not learnt.network.embed_source._forward_hooks
@@ -219,11 +219,11 @@ def test_a_decoder_fed_with_what_it_wrote_is_one_sequence(tmp_path):
     """With input feeding the layers run step by step, and are shown over all the steps."""
     made = translate.fit(pairs(40), valid=pairs(40)[:4], tokens="word", units=8, steps=1, batch=200, monitor="loss",
                          layers=1, feeding=True, precision="32", cell="gru", **STILL)  # fmt: skip
-    document = probe.look(made, ["eins zwei drei"], attribute=False)
+    document = probe.inspect(made, ["eins zwei drei"], attribute=False)
     target = document.examples[1]
     (layer,) = target.layers
     assert layer.values["z"].shape == (8, target.input.steps)
-    assert (layer.memory, set(layer.values)) == ("h", {"h", "r", "z", "n"})
+    assert (layer.state, set(layer.values)) == ("h", {"h", "r", "z", "n"})
     assert any(flow.layer == "decoder.bottom, layer 1" and ", of " in flow.name for flow in document.flow)
 
 
@@ -236,26 +236,26 @@ def test_sound_is_shown_in_seconds_with_what_was_written(desk, found):
     assert (example.input.kind, example.input.unit) == ("sound", "second")
     assert example.input.scale == (0.0, loaded.learnt.frames.unit)
     best = loaded.read(str(desk / "sound" / "0.wav"))[0][0]
-    assert example.input.said == best.text
+    assert example.input.output == best.text
     unit = loaded.learnt.frames.unit
     for mark, letter in zip(example.input.marks, best.letters, strict=True):
         assert mark.text == letter.text
         assert mark.first * unit == pytest.approx(letter.start)
         assert (mark.last + 1) * unit <= letter.end + 1e-9
     assert {layer.stride for layer in example.layers} == {float(stride)}
-    with torch.no_grad(), probe.watch(loaded.learnt.network) as seen:
+    with torch.no_grad(), probe.record(loaded.learnt.network) as recording:
         right, _ = loaded.learnt.network(torch.from_numpy(x)[None], torch.tensor([x.shape[1]]))
-        one = of_transcribe.written(loaded.learnt.network, 3, 1)(torch.from_numpy(x)[None].expand(2, -1, -1))
+        one = of_transcribe.by_frames(loaded.learnt.network, 3, 1)(torch.from_numpy(x)[None].expand(2, -1, -1))
     torch.testing.assert_close(one, right[3, 0, 1].expand(2))
-    way = next(seen.calls[0].ways())
-    np.testing.assert_allclose(example.layers[0].values["c"], way.values["c"][:, list(example.layers[0].chosen)].T)
+    way = next(recording.calls[0].traces())
+    np.testing.assert_allclose(example.layers[0].values["c"], way.values["c"][:, list(example.layers[0].selection)].T)
 
 
 def test_print_is_shown_by_its_columns(tmp_path):
     """Lines of print: places are columns, the picture their ink from the top down."""
     folder = typeset.save(tmp_path / "lines", [one for one in typeset.lines(30, 5) if len(one[1]) < 40][:3])
     made = transcribe.fit(folder, hold=0, units=6, layers=1, steps=1, batch=3000, precision="32", **STILL)
-    document = probe.look(made, folder, examples=1, attribute=False)
+    document = probe.inspect(made, folder, examples=1, attribute=False)
     (example,) = document.examples
     assert (example.input.kind, example.input.unit, example.input.scale) == ("print", "column", (0.0, 1.0))
     assert example.input.picture.shape == (made.learnt.frames.rows, example.input.steps)
@@ -264,9 +264,9 @@ def test_print_is_shown_by_its_columns(tmp_path):
 
 def test_without_captum_all_else_is_told(desk, monkeypatch):
     """Where captum is missing the numbers come without attributions, and say what to install."""
-    monkeypatch.setattr(sys.modules["gated.probe.look"], "find_spec", lambda name: None)
-    document = probe.look(desk / "forecast", examples=1)
-    assert document.summary[-1] == "Which inputs mattered is left out: pip install 'gated[probe]'."
+    monkeypatch.setattr(sys.modules["gated.probe.inspect"], "find_spec", lambda name: None)
+    document = probe.inspect(desk / "forecast", examples=1)
+    assert document.summary[-1] == "Input attributions are left out: pip install 'gated[probe]'."
     assert document.flow
     assert not any(example.attributions for example in document.examples)
 
@@ -275,15 +275,15 @@ def test_each_question_is_asked_of_a_run_too(desk, found):
     """half_lives, flow and gates of a run, or its folder, are those of the document."""
     data = str(desk / DATA["translate"])
     document = found["translate"]
-    for one, two in zip(probe.half_lives(desk / "translate", data), document.memory, strict=True):
+    for one, two in zip(probe.half_lives(desk / "translate", data), document.half_lives, strict=True):
         np.testing.assert_allclose(one.half_life, two.half_life, rtol=1e-9)
-    told = probe.flow(run(desk, "translate"), data)
-    assert [(flow.name, flow.layer, flow.said) for flow in told] == [
-        (flow.name, flow.layer, flow.said) for flow in document.flow
+    told = probe.gradient_flow(run(desk, "translate"), data)
+    assert [(flow.name, flow.layer, flow.summary) for flow in told] == [
+        (flow.name, flow.layer, flow.summary) for flow in document.flow
     ]
-    way = probe.gates(desk / "translate", data)[0]
+    way = probe.traces(desk / "translate", data)[0]
     layer = document.examples[0].layers[0]
-    np.testing.assert_allclose(layer.values["c"], way.values["c"][:, list(layer.chosen)].T)
+    np.testing.assert_allclose(layer.values["c"], way.values["c"][:, list(layer.selection)].T)
 
 
 # ---- the command
@@ -326,7 +326,7 @@ def test_tables_go_to_people_and_json_to_programs(gated, desk, drawn):
     told = json.loads(out)
     assert set(told) == {field.name for field in dataclasses.fields(Document)}
     (layer,) = told["examples"][1]["layers"]
-    assert (layer["name"], layer["chosen"]) == ("decoder, layer 1", [3])
+    assert (layer["name"], layer["selection"]) == ("decoder, layer 1", [3])
     assert (desk / "page.html").exists()
     assert not list(desk.glob("*.new"))
 
@@ -335,7 +335,7 @@ def test_tables_go_to_people_and_json_to_programs(gated, desk, drawn):
     (("nowhere",), "does not exist"),
     (("sound", "sound.csv"), "config.json: expected a file, got nothing there. Is this a run folder?"),
     (("translate",), "expected sentences: a file or a list, got none. Name a file with a sentence a line."),
-    (("transcribe",), "got none. Name what to look at."),
+    (("transcribe",), "got none. Name the files."),
     (("transcribe", "sales.csv"), "path"),
     (("transcribe", "nothing.wav"), "nothing.wav"),
     (("forecast", "lines.txt"), "time: expected one of the columns"),
@@ -357,15 +357,17 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(gated, monkeypa
     monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
     status, out, err = gated("probe", "sound", "--out", "page.html")
     assert (status, out) == (2, "")
-    assert "expected a file in a folder that can be written, got page.html" in err
+    assert "page.html: expected a file that can be written, got no right to write to" in err
 
 
 def test_a_run_of_another_task_is_refused(gated, desk):
-    """A run that no task here has written is told by its task."""
-    checkpoint.save(desk / "other", {}, torch.nn.Linear(1, 1), task="chess")
-    status, _, err = gated("probe", "other", "sales.csv")
-    assert status == 2
-    assert "one of 'forecast', 'translate', 'transcribe', got 'chess'" in err
+    """A run of a task without a view, or of no task here, is one error that names those with one."""
+    for task in ("lags", "chess"):
+        checkpoint.save(desk / task, {}, torch.nn.Linear(1, 1), task=task)
+        status, out, err = gated("probe", task, "sales.csv")
+        assert (status, out) == (2, "")
+        assert "expected a run of a task with a view (forecast, transcribe, translate), its folder, or a module" in err
+        assert f"got a run of {task} in {task}" in err
 
 
 def test_help_costs_no_torch_and_tells_the_options(gated):

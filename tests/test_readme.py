@@ -183,7 +183,7 @@ def test_the_example_of_what_is_remembered(tmp_path, capsys):
     shell.script(ROOT / "examples/remember.py")["main"](tmp_path, T=60)
     out = capsys.readouterr().out
     assert max(map(int, re.findall(r"the two marked steps wrote (\d+) %", out))) > 50
-    assert re.search(r"after training: lives on", out)
+    assert re.search(r"after training: persists", out)
     assert re.search(r"an RNN of the same size: vanishes", out)
     drawn = {path.name for path in tmp_path.glob("*.png")}
     assert drawn == {path.name for path in (ROOT / "docs").glob("memory-*.png")}

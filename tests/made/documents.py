@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gated.probe.document import Attribution, Document, Example, Flow, Health, Input, Layer, Mark, Memory
+from gated.probe.document import Attribution, Document, Example, Flow, HalfLives, Health, Layer
+from gated.views import Input, Mark
 
 
 def sigmoid(x):
@@ -58,7 +59,7 @@ def values(steps=240, seed=4):
     curves = {"sales": sales, "price": 9 + (t // 40) % 3 + 0.0}
     shares = rng.normal(size=steps) * np.exp((t - steps) / 15)
     why = Attribution("sales, 3 days ahead", 131.5, 131.5 - float(shares.sum()), shares)
-    given = Input("values", steps, "day", days, values=curves, said="Forecast for the next 7 days: 128 to 163 a day.")
+    given = Input("values", steps, "day", days, values=curves, output="Forecast for the next 7 days: 128 to 163 a day.")
     return Example("shop 12", given, (lstm(steps), lstm(steps, name="encoder, layer 2", seed=9), gru(steps)), (why,))
 
 
@@ -67,7 +68,7 @@ def tokens(words="Ein Mann schläft im Gras , während sein Hund am Ufer des See
     rng = np.random.default_rng(5)
     why = tuple(Attribution(f"the token `{w}`", 0.9, 0.1, rng.normal(size=len(labels)) / 10) for w in ("man", "lake"))
     said = "A man sleeps in the grass while his dog waits for him on the shore of the lake."
-    return Example("sentence 1", Input("tokens", len(labels), "token", labels, said=said), both(len(labels)), why)
+    return Example("sentence 1", Input("tokens", len(labels), "token", labels, output=said), both(len(labels)), why)
 
 
 def sound(frames=400):
@@ -77,7 +78,7 @@ def sound(frames=400):
     picture = picture + np.exp(-((bands - 27 - 5 * np.cos(t / 41)) ** 2) / 20) * 3 + rng.normal(size=(40, frames)) * 0.3
     marks = (Mark(30, 95, "seven"), Mark(140, 210, "three"), Mark(260, 262, "a"), Mark(290, 370, "nine"))
     given = Input(
-        "sound", frames, "second", scale=(0.0, 0.01), picture=picture, marks=marks, said="Heard: seven three a nine."
+        "sound", frames, "second", scale=(0.0, 0.01), picture=picture, marks=marks, output="Heard: seven three a nine."
     )
     shares = rng.normal(size=frames) * np.exp(-((t - 175) ** 2) / 900)
     why = Attribution("the word `three`", 4.2, -0.3, shares, shares * np.exp(-((bands - 15) ** 2) / 60))
@@ -92,7 +93,7 @@ def print_(columns=420):
         picture[8 + 5 * (n % 3), x : x + 10] = 0.8
         picture[(6, 14, 22)[n % 3] : 24, x + 8 : x + 11] = 1
     marks = tuple(Mark(x, x + 12, "letters of print"[n % 16]) for n, x in enumerate(range(10, columns - 20, 17)))
-    given = Input("print", columns, "column", picture=picture, marks=marks, said="Read: letters of print.")
+    given = Input("print", columns, "column", picture=picture, marks=marks, output="Read: letters of print.")
     shares = rng.normal(size=columns) * np.exp(-((np.arange(columns) - 120) ** 2) / 400)
     why = Attribution("the letter `t`", 3.1, 0.2, shares, shares * picture)
     return Example("page-3.png", given, both(columns // 2, stride=2.0), (why,))
@@ -137,9 +138,9 @@ def document(*examples, title="Sales of two shops", task="forecast", **parts):
             "An LSTM of 2 layers of 32 units, trained for 1,000 steps on 24 series.",
             "Half of its units forget within 8 days; two never do.",
         ),
-        "memory": (
-            Memory("encoder, layer 1", lives, "Half of the units forget within 7.9 steps; 2 never forget."),
-            Memory("encoder, layer 2", np.exp(rng.normal(size=32)), "Half of the units forget within 1.1 steps."),
+        "half_lives": (
+            HalfLives("encoder, layer 1", lives, "Half of the units forget within 7.9 steps; 2 never forget."),
+            HalfLives("encoder, layer 2", np.exp(rng.normal(size=32)), "Half of the units forget within 1.1 steps."),
         ),
         "flow": flow,
         "health": (

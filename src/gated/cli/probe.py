@@ -14,21 +14,21 @@ def probe(
     /,
     *,
     out: Annotated[Path | None, "Page to write, one .html file."] = None,
-    unit: Annotated[list[int], "A unit to show; may come again."],
+    unit: Annotated[list[int], "Unit to show; may be repeated."],
     layer: Annotated[str, "Only layers with this in their name: encoder, backward."] = "",
     examples: Annotated[int, "Sequences to show, 1 to 100."] = 3,
-    seed: Annotated[int, "Seed of the untrained networks to compare with."] = 0,
+    seed: Annotated[int, "Seed of the untrained reference networks."] = 0,
 ) -> Any:
     from gated import probe
     from gated.io import files
     from gated.runs import Output
 
     files.check(out, (".html",))  # before the work
-    document = probe.look(run, data, units=unit or None, layer=layer, examples=examples, seed=seed)
+    document = probe.inspect(run, data, units=unit or None, layer=layer, examples=examples, seed=seed)
     if out is not None:
         from gated.probe import page
 
         files.write(out, page.render(document).encode())
     wide = {"width": shutil.get_terminal_size().columns} if sys.stderr.isatty() else {}
-    page_at = "" if out is None else f"\n\nDrawn in {out}."
-    return Output(probe.plain(document), lambda: probe.numbers(document, **wide) + page_at)
+    page_at = "" if out is None else f"\n\nPage: {out}"
+    return Output(probe.to_dict(document), lambda: probe.to_text(document, **wide) + page_at)

@@ -1,4 +1,4 @@
-// Memory, gradient flow, health and training; and the start.
+// Half-lives, gradient flow, health and training; and the start.
 
 const SHADES = ["accent", "warm", "green", "violet", "ink", "grey"];
 const SHAPES = ["circle", "square", "triangle", "diamond"];
@@ -44,7 +44,7 @@ function evenly(low, high, most = 5) {
 
 const stroke = ({ colour, dash }) => ({ stroke: colour, "stroke-width": 2, "stroke-dasharray": dash });
 
-// Curves over a shared x: {name, colour, dash, shape, x, y}. The legend hides and shows them and tells the values.
+// Curves over a shared x: {name, colour, dash, shape, x, y}. The legend hides and shows them and has their values.
 function chart(host, { curves, log = false, across, unit: word = "", height = 250, label, legend = true }) {
   const drawn = make("div"), list = make("ul", "", "legend"), shown = new Set(curves), values = new Map();
   for (const one of curves) {
@@ -88,7 +88,7 @@ function chart(host, { curves, log = false, across, unit: word = "", height = 25
     if (!(low <= high)) [low, high] = [log ? 0.1 : 0, 1];
     if (log) {
       [low, high] = [Math.log10(low), Math.log10(high)];
-      [low, high] = padded(Math.max(low, high - 12), high); // what is smaller still nobody could learn from
+      [low, high] = padded(Math.max(low, high - 12), high); // smaller gradients have no effect
     } else {
       if (low > 0 && low < 0.6 * high) low = 0;
       if (low === high) [low, high] = [Math.min(0, 2 * low), Math.max(0, 2 * low) || 1];
@@ -185,7 +185,7 @@ function table(head, rows, words = []) {
   return host;
 }
 
-function folded(head, rows) { // a table that is made when it is opened
+function folded(head, rows) { // a table that is built when it is opened
   const host = make("details");
   host.append(make("summary", "As a table"));
   host.addEventListener("toggle", () => {
@@ -200,19 +200,19 @@ function sentences(all) {
   return list;
 }
 
-// ---- how long units remember
+// ---- half-lives
 
-const remembered = [];
-const remember = () => remembered.forEach((paint) => paint());
+const halfLifeCharts = [];
+const paintHalfLives = () => halfLifeCharts.forEach((paint) => paint());
 
-function memoryChart(memory) {
+function halfLifeChart(memory) {
   const host = make("div", "", "chart"), drawn = make("div"), now = make("p", "", "now");
   const lives = floats(memory.half_life), order = [...lives.keys()].sort((a, b) => lives[b] - lives[a]);
   const finite = [...lives].filter((v) => v > 0 && Number.isFinite(v));
   const never = [...lives].filter((v) => v === Infinity).length, none = lives.length - finite.length - never;
   const half = lives[order[Math.floor((order.length - 1) / 2)]]; // of an even number the longer
   const words = (u) => `Unit ${u}: ${lives[u] === Infinity ? "never forgets" : `${format(lives[u])} steps`}`;
-  host.append(make("h3", memory.name), ...(memory.said ? [make("p", memory.said)] : []), drawn, now);
+  host.append(make("h3", memory.name), ...(memory.summary ? [make("p", memory.summary)] : []), drawn, now);
   host.append(folded(["Unit", "Half-life, steps"], () => order.map((u) => [u, lives[u]])));
 
   function paint() {
@@ -264,20 +264,20 @@ function memoryChart(memory) {
     const foot = (x, text) => root.append(svg("text", { x, y: H - 6 }, text));
     foot(0, "steps");
     foot(left + 4, "units, sorted →");
-    foot(mid, "how many");
-    const kept = order.map((u) => find(memory.name, u)).filter(Boolean);
+    foot(mid, "count");
+    const here = order.map((u) => find(memory.name, u)).filter(Boolean);
     root.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (!by || !kept.length) return;
+      if (!by || !here.length) return;
       event.preventDefault();
-      const k = kept.findIndex(isShown);
-      choose(kept[k < 0 ? 0 : (k + by + kept.length) % kept.length]);
+      const k = here.findIndex(isShown);
+      choose(here[k < 0 ? 0 : (k + by + here.length) % here.length]);
       drawn.firstChild.focus();
     });
     drawn.replaceChildren(root);
     if (!now.textContent) now.textContent = `Median ${format(half)} steps`;
   }
-  remembered.push(() => {
+  halfLifeCharts.push(() => {
     now.textContent = "";
     paint();
   });
@@ -303,7 +303,7 @@ function flows() {
     drawn.replaceChildren();
     chart(drawn, { curves, log: true, across: "lag", unit: "steps", height: 340, label });
     const called = (one) => (where ? one.name : `${one.layer}, ${one.name}`);
-    drawn.append(sentences(chosen.map((one) => one.said && `${called(one)}: ${one.said}`)));
+    drawn.append(sentences(chosen.map((one) => one.summary && `${called(one)}: ${one.summary}`)));
   };
   fill(choice, [...layers, "All layers"].map((name, n) => [n, name]), 0);
   choice.closest(".tools").hidden = layers.length < 2;
@@ -323,7 +323,7 @@ function healths() {
   const rows = DOC.health.map((h) => [
     h.name, nameOf(h.gate), share(h.open), share(h.shut), share(h.unused), h.advice || "Nothing need be done.",
   ]);
-  const host = table(["Layer", "Gate", "Always open", "Always shut", "Unit never used", "Advice"], rows, [0, 1, 5]);
+  const host = table(["Layer", "Gate", "Always open", "Always shut", "Unused", "Advice"], rows, [0, 1, 5]);
   host.classList.add("folding");
   byId("healths").append(host);
 }
@@ -341,7 +341,7 @@ function histories() {
   }
   const called = {
     loss: "Loss", lr: "Learning rate", grad_norm: "Norm of the gradient, before clipping",
-    clipped: "Share of steps whose gradient was clipped",
+    clipped: "Share of steps with a clipped gradient",
     open: "Share of gate values that are open (> 0.95)", shut: "Share of gate values that are shut (< 0.05)",
   };
   for (const [family, curves] of groups) {
@@ -367,8 +367,8 @@ function histories() {
 
 function open() {
   try {
-    const kept = localStorage.getItem("gated-theme");
-    if (THEMES.includes(kept) && kept !== "auto") document.documentElement.dataset.theme = kept;
+    const stored = localStorage.getItem("gated-theme");
+    if (THEMES.includes(stored) && stored !== "auto") document.documentElement.dataset.theme = stored;
   } catch { /* a page from a disk may have no storage */ }
   theme();
   byId("theme").hidden = false;
@@ -381,12 +381,12 @@ function open() {
     recolour();
     try {
       localStorage.setItem("gated-theme", document.documentElement.dataset.theme ?? "auto");
-    } catch { /* then it is not kept */ }
+    } catch { /* then it is not stored */ }
   };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
 
   const fillings = {
-    look: DOC.examples.length, memory: DOC.memory.length, flow: DOC.flow.length, health: DOC.health.length,
+    steps: DOC.examples.length, memory: DOC.half_lives.length, flow: DOC.flow.length, health: DOC.health.length,
     inputs: DOC.examples.some((e) => e.attributions.length), history: DOC.history.length,
   };
   for (const [id, something] of Object.entries(fillings)) {
@@ -400,7 +400,7 @@ function open() {
     link.href = "#" + id;
     byId("contents").append(link);
   }
-  if (DOC.memory.length) byId("memories").append(...DOC.memory.map(memoryChart));
+  if (DOC.half_lives.length) byId("memories").append(...DOC.half_lives.map(halfLifeChart));
   if (DOC.flow.length) flows();
   if (DOC.health.length) healths();
   if (DOC.history.length) histories();
@@ -409,7 +409,7 @@ function open() {
   for (const { layers } of DOC.examples) for (const l of layers) l.values.sort((a, b) => rank(a) - rank(b));
 
   makeStack(byId("stack"));
-  if (byId("because")) makeStack(byId("because"));
+  if (byId("shares")) makeStack(byId("shares"));
   const chooser = (id, change) => byId(id).addEventListener("change", (event) => choose(change(event.target.value)));
   chooser("example", (v) => ({ example: Number(v) }));
   chooser("layer", (v) => ({ layer: Number(v) }));

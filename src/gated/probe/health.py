@@ -1,8 +1,8 @@
-"""Which gates are stuck and which units are of no use, counted over all steps of all sequences.
+"""Saturated gates and unused units, counted over all steps of all sequences.
 
-A unit's gate is always open where it is above 0.95 on at least 95 % of the steps, always shut where it is below 0.05 as
-often. A unit is never used where its h hardly changes: a standard deviation below 0.001. Of a layer without gates, a
-plain RNN, h stands in their place: open where |h| > 0.95, where tanh lets no gradient through.
+A unit's gate is always open if it is above 0.95 on at least 95 % of the steps, always shut if it is below 0.05 on as
+many. A unit is unused if the standard deviation of its h is below 0.001. In a layer without gates, a plain RNN, h is
+counted instead: open where |h| > 0.95, where tanh lets no gradient through.
 """
 
 from __future__ import annotations
@@ -15,52 +15,53 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gated._check import want
-from gated.probe.document import Health, Memory
-from gated.probe.memory import gates_of, keeps, memory, remembers
-from gated.probe.watch import Way
+from gated.probe.document import HalfLives, Health
+from gated.probe.half_life import compute_keep, find_gates, make_half_lives, verify_keep
+from gated.probe.record import Trace
+from gated.views import spread
 
-OPEN, SHUT, OFTEN, STILL = 0.95, 0.05, 0.95, 1e-3
-SOME, MANY = 0.25, 0.5  # shares of units from which on something is advised
-FEW = 20  # steps, with fewer of which 95 % of them are all, and nothing is advised
-PIECE = 4096  # steps counted at a time, which bounds the memory of it
+OPEN, SHUT, ALWAYS, MIN_DEVIATION = 0.95, 0.05, 0.95, 1e-3
+SOME, MANY = 0.25, 0.5  # shares of units that lead to advice
+MIN_STEPS = 20  # for advice: 95 % of fewer steps are all of them
+CHUNK = 4096  # steps counted at a time, to bound the memory
 
 
 @dataclass
 class Tally:
     """Sums over the steps of one layer in one direction."""
 
-    way: Way  # the first that was counted, without its steps
+    trace: Trace  # the first one, without its steps
     steps: int = 0
-    longest: int = 0
-    opened: dict[str, Tensor] = field(default_factory=dict)  # by gate, on how many steps each unit's was open
+    max_steps: int = 0  # of a sequence
+    open: dict[str, Tensor] = field(default_factory=dict)  # by gate, the number of steps at which each unit's is open
     shut: dict[str, Tensor] = field(default_factory=dict)
-    kept: Tensor | None = None  # Σ ln keep
+    log_keep: Tensor | None = None  # Σ ln keep
     h: tuple[Tensor, Tensor] | None = None  # Σ h − shift and Σ (h − shift)²
     shift: Tensor | None = None
 
-    def add(self, way: Way) -> None:
+    def add(self, trace: Trace) -> None:
         """Count another sequence."""
-        self.steps, self.longest = self.steps + len(way), max(self.longest, len(way))
-        for low in range(0, len(way), PIECE):
-            self._add(replace(way, values={name: value[low : low + PIECE] for name, value in way.values.items()}))
+        self.steps, self.max_steps = self.steps + len(trace), max(self.max_steps, len(trace))
+        for low in range(0, len(trace), CHUNK):
+            self._add(replace(trace, values={name: x[low : low + CHUNK] for name, x in trace.values.items()}))
 
-    def _add(self, way: Way) -> None:
-        h = way.values["h"].double()
+    def _add(self, trace: Trace) -> None:
+        h = trace.values["h"].double()
         lost = int((~h.isfinite()).any(1).sum())
-        want(not lost, f"probe {way.name}", "finite values", f"NaN or infinity at {lost} of {len(h)} steps",
-             "Look at the input and the weights; probe.gates shows where it begins.")  # fmt: skip
-        for name in gates_of(way.cell) or ("h",):
-            value = h.abs() if name == "h" else way.values[name]
-            _count(self.opened, name, value > OPEN)
+        want(not lost, f"probe {trace.name}", "finite values", f"NaN or infinity at {lost} of {len(h)} steps",
+             "Check the input and the weights; probe.traces shows where it begins.")  # fmt: skip
+        for name in find_gates(trace.cell) or ("h",):
+            value = h.abs() if name == "h" else trace.values[name]
+            _count(self.open, name, value > OPEN)
             _count(self.shut, name, (value < SHUT) & (name != "h"))
         self.shift = h[0].clone() if self.shift is None else self.shift
         h = h - self.shift
         sums = h.sum(0), (h * h).sum(0)
         self.h = sums if self.h is None else (self.h[0] + sums[0], self.h[1] + sums[1])
-        keep = keeps(way)
+        keep = compute_keep(trace)
         if keep is not None:
             logs = keep.log().sum(0)
-            self.kept = logs if self.kept is None else self.kept + logs
+            self.log_keep = logs if self.log_keep is None else self.log_keep + logs
 
     @property
     def deviation(self) -> Float[np.ndarray, " H"]:
@@ -70,100 +71,93 @@ class Tally:
         mean, square = (part / max(1, self.steps) for part in self.h)
         return (square - mean**2).clamp(min=0).sqrt().cpu().numpy()
 
-    def memory(self) -> Memory | None:
-        """The half-lives of the units, if the cell has any."""
-        if self.kept is None:
+    def half_lives(self) -> HalfLives | None:
+        """The half-lives of the units, or None if the cell has no keep gate."""
+        if self.log_keep is None:
             return None
-        return memory(self.way.name, (self.kept / max(1, self.steps)).cpu().numpy(), self.longest)
+        return make_half_lives(self.trace.name, (self.log_keep / max(1, self.steps)).cpu().numpy(), self.max_steps)
 
     def health(self) -> list[Health]:
         """A row for each gate."""
-        unused = float((self.deviation < STILL).mean()) if self.steps > 1 else 0.0  # of one step nobody knows
+        unused = float((self.deviation < MIN_DEVIATION).mean()) if self.steps > 1 else 0.0
         rows = []
-        for gate in self.opened if self.steps else ():
-            counts = self.opened[gate], self.shut[gate]
-            opened, shut = ((count >= OFTEN * self.steps).double().mean().item() for count in counts)
-            told = advice(self.way, gate, opened, shut, unused) if self.steps >= FEW else ""
-            rows.append(Health(self.way.name, gate, opened, shut, unused, told))
+        for gate in self.open if self.steps else ():
+            counts = self.open[gate], self.shut[gate]
+            open_, shut = ((count >= ALWAYS * self.steps).double().mean().item() for count in counts)
+            advice = advise(self.trace, gate, open_, shut, unused) if self.steps >= MIN_STEPS else ""
+            rows.append(Health(self.trace.name, gate, open_, shut, unused, advice))
         return rows
 
 
 def _count(counts: dict[str, Tensor], name: str, holds: Tensor) -> None:
-    found = holds.sum(0)
-    counts[name] = counts[name] + found if name in counts else found
+    count = holds.sum(0)
+    counts[name] = counts[name] + count if name in counts else count
 
 
-def count(ways: Iterable[Way], tallies: dict[str, Tally] | None = None) -> dict[str, Tally]:
-    """The tallies of all layers and directions, by name; added to those that are given."""
-    found = {} if tallies is None else tallies
-    for way in ways:
-        bare = {name: value.new_empty(0, value.shape[-1]) for name, value in way.values.items()}
-        found.setdefault(way.name, Tally(replace(way, values=bare))).add(way)
-    return found
+def count(traces: Iterable[Trace], tallies: dict[str, Tally] | None = None) -> dict[str, Tally]:
+    """The tallies of all layers and directions, by name; added to `tallies` if given."""
+    tallies = {} if tallies is None else tallies
+    for trace in traces:
+        bare = {name: value.new_empty(0, value.shape[-1]) for name, value in trace.values.items()}
+        tallies.setdefault(trace.name, Tally(replace(trace, values=bare))).add(trace)
+    return tallies
 
 
-def advice(way: Way, gate: str, opened: float, shut: float, unused: float) -> str:
-    """What to try, in a sentence or two; empty where nothing need be done."""
-    found, memory = remembers(way.cell), way.cell
-    keeps = found is not None and found[1] == gate
-    if keeps and found is not None and found[2]:  # it keeps when shut
-        opened, shut = shut, opened
-    said: list[str] = []
-    units = way.units
+def advise(trace: Trace, gate: str, open_: float, shut: float, unused: float) -> str:
+    """What to try, in a sentence or two; empty if nothing need be done."""
+    verified, units = verify_keep(trace.cell), trace.units
+    keeps = verified is not None and verified[1] == gate
+    if keeps and verified is not None and verified[2]:  # 1 − gate is kept
+        open_, shut = shut, open_
+    advice: list[str] = []
     if unused >= SOME:
-        said.append(f"{_of(unused, units)} give nearly the same at every step: a narrower layer would do, or weights "
-                    "that start larger.")  # fmt: skip
+        advice.append(f"{_fraction(unused, units)} have a nearly constant output: make the layer narrower, or its "
+                      "initial weights larger.")  # fmt: skip
     if keeps:
         if shut >= MANY:
-            said.append(f"{_of(shut, units)} forget everything at each step: raise forget_bias, or set chrono to the "
-                        "longest lag that matters.")  # fmt: skip
-        if opened >= MANY:
-            said.append(f"{_of(opened, units)} never forget: fine where all of a sequence counts; else lower "
-                        "forget_bias or chrono, or train for longer.")  # fmt: skip
+            advice.append(f"{_fraction(shut, units)} forget everything at each step: raise forget_bias, or set chrono "
+                          "to the longest lag that matters.")  # fmt: skip
+        if open_ >= MANY:
+            advice.append(f"{_fraction(open_, units)} never forget: fine if all of a sequence counts; else lower "
+                          "forget_bias or chrono, or train for longer.")  # fmt: skip
     elif gate == "h":
-        if opened >= SOME:
-            said.append(f"{_of(opened, units)} sit where tanh is flat and no gradient passes: lower the learning rate, "
-                        "scale the input to about ±1, or take an LSTM.")  # fmt: skip
+        if open_ >= SOME:
+            advice.append(f"{_fraction(open_, units)} are saturated, where tanh is flat and no gradient passes: lower "
+                          "the learning rate, scale the input to about ±1, or use an LSTM.")  # fmt: skip
     else:
         if shut >= MANY:
-            what = {"i": "nothing is written to them", "o": "nothing of them is seen outside"}.get(gate, "it is shut")
-            said.append(f"{_of(shut, units)} have {gate} shut nearly always, so {what}: lower the learning rate, or "
-                        "make the layer narrower.")  # fmt: skip
-        if opened >= MANY:
+            effect = {"i": ", so nothing is written to them", "o": ", so their output is zero"}.get(gate, "")
+            advice.append(f"{_fraction(shut, units)} have {gate} nearly always shut{effect}: lower the learning rate, "
+                          "or make the layer narrower.")  # fmt: skip
+        if open_ >= MANY:
             simpler = {"i": "coupled=True, which ties it to the forget gate,", "r": "a simpler cell"}.get(gate)
-            may = f"{simpler} may do as well." if simpler and memory.keep else "it is hardly a gate there."
-            said.append(f"{_of(opened, units)} have {gate} open nearly always: {may}")
-    return " ".join(said)
+            may = f"{simpler} may do as well." if simpler and trace.cell.keep else "it hardly acts as a gate."
+            advice.append(f"{_fraction(open_, units)} have {gate} nearly always open: {may}")
+    return " ".join(advice)
 
 
-def _of(share: float, units: int) -> str:
-    n = round(share * units)
-    return f"{n} of {units} units"
+def _fraction(share: float, units: int) -> str:
+    return f"{round(share * units)} of {units} units"
 
 
-def rows_of(tallies: Iterable[Tally]) -> tuple[list[Memory], list[Health]]:
-    """The memory and the health of all layers."""
-    memories: list[Memory] = []
-    found: list[Health] = []
-    for tally in tallies:
-        one = tally.memory()
-        memories += [one] if one is not None else []
-        found += tally.health()
-    return memories, found
+def summarise(tallies: Iterable[Tally]) -> tuple[list[HalfLives], list[Health]]:
+    """The half-lives and the health of all layers."""
+    tallies = list(tallies)
+    half_lives = [lives for tally in tallies if (lives := tally.half_lives()) is not None]
+    return half_lives, [row for tally in tallies for row in tally.health()]
 
 
-def telling(tally: Tally, count: int) -> list[int]:
-    """Units worth a look: from the one that remembers longest to the one that remembers least, of those in use.
+def select_units(tally: Tally, count: int) -> list[int]:
+    """Units to show, unused ones excluded: evenly spread over the half-lives, longest first.
 
-    Of a cell without memory those whose h moves most.
+    In a cell without half-lives those with the largest deviation of h.
     """
-    moves = tally.deviation
-    used = np.flatnonzero(moves >= STILL)
-    used = used if len(used) else np.arange(len(moves))
-    found = tally.memory()
-    if found is None or len(found.half_life) != len(moves):
-        order: Sequence[int] = used[np.argsort(-moves[used], kind="stable")][:count].tolist()
+    deviation = tally.deviation
+    used = np.flatnonzero(deviation >= MIN_DEVIATION)
+    used = used if len(used) else np.arange(len(deviation))
+    lives = tally.half_lives()
+    if lives is None or len(lives.half_life) != len(deviation):
+        order: Sequence[int] = used[np.argsort(-deviation[used], kind="stable")][:count].tolist()
         return sorted(map(int, order))
-    order = used[np.argsort(-found.half_life[used], kind="stable")].tolist()
-    places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
-    return [int(order[k]) for k in places]
+    order = used[np.argsort(-lives.half_life[used], kind="stable")].tolist()
+    return [int(order[k]) for k in spread(len(order), count)]

@@ -1,6 +1,6 @@
 "use strict";
-// What is shown, and what changes it. stack.js draws lanes on one axis, charts.js the rest.
-// Every word of the document reaches the page through textContent or a canvas, never as markup.
+// The state of the page and its changes. stack.js draws lanes on one axis, charts.js the rest.
+// Text of the document reaches the page through textContent or a canvas, never as markup.
 
 const byId = (id) => document.getElementById(id);
 const DOC = JSON.parse(byId("document").textContent);
@@ -8,7 +8,7 @@ const DOC = JSON.parse(byId("document").textContent);
 // ---- numbers
 
 const decoded = new Map(); // an array's number -> Float32Array
-const parted = new Map(); // "number:row" -> its row, always the same object, so that what is known of it can be kept
+const rowViews = new Map(); // "number:row" -> its row, always the same object, the key of `known`
 
 function floats(ref) {
   if (!decoded.has(ref.array)) {
@@ -22,8 +22,8 @@ function floats(ref) {
 
 function rowOf(ref, r) {
   const key = ref.array + ":" + ref.shape.join("x") + ":" + r, T = ref.shape[ref.shape.length - 1];
-  if (!parted.has(key)) parted.set(key, floats(ref).subarray(r * T, (r + 1) * T));
-  return parted.get(key);
+  if (!rowViews.has(key)) rowViews.set(key, floats(ref).subarray(r * T, (r + 1) * T));
+  return rowViews.get(key);
 }
 
 const SUPER = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
@@ -50,9 +50,9 @@ const nice = (x, among = [1, 2, 5, 10]) => { // the next of 1, 2, 5 × 10^k
   return power * among.find((m) => m * power >= x * (1 - 1e-9));
 };
 
-// The least, the largest and the mean of a stretch, finite numbers only; blocks of 64 are looked at once.
-const BLOCK = 64, known = new WeakMap();
-let least = NaN, most = NaN, middle = NaN; // what `extremes` found; no array is made, for it runs once a pixel
+// Minimum, maximum and mean of a range, finite numbers only; blocks of 64 are computed once.
+const BLOCK = 64, known = new WeakMap(); // a row -> statistics of its blocks
+let minimum = NaN, maximum = NaN, mean = NaN; // results of `extremes`, without an array as it runs for every pixel
 
 function blocks(values) {
   if (!known.has(values)) {
@@ -79,14 +79,14 @@ function blocks(values) {
 
 function extremes(values, from, to) {
   const far = to - from > 2 * BLOCK ? blocks(values) : null;
-  let lo = Infinity, hi = -Infinity, sum = 0, seen = 0;
+  let lo = Infinity, hi = -Infinity, sum = 0, n = 0;
   for (let k = Math.max(0, from), end = Math.min(to, values.length); k < end; ) {
     if (far && k % BLOCK === 0 && k + BLOCK <= end) {
       const b = k / BLOCK;
       if (far.low[b] < lo) lo = far.low[b];
       if (far.high[b] > hi) hi = far.high[b];
       sum += far.sums[b];
-      seen += far.counts[b];
+      n += far.counts[b];
       k += BLOCK;
     } else {
       const v = values[k++];
@@ -94,20 +94,20 @@ function extremes(values, from, to) {
       if (v < lo) lo = v;
       if (v > hi) hi = v;
       sum += v;
-      seen++;
+      n++;
     }
   }
-  middle = sum / seen;
-  least = lo <= hi ? lo : NaN;
-  most = lo <= hi ? hi : NaN;
+  mean = sum / n;
+  minimum = lo <= hi ? lo : NaN;
+  maximum = lo <= hi ? hi : NaN;
 }
 
-// What the cell holds at t of what was written at each step: w_s = write_s times keep at every step after s, up to t.
-// A layer that reads from the end has written later steps first.
-function held(keep, write, t, reverse) {
-  const shares = new Float64Array(keep.length), way = reverse ? 1 : -1;
+// The share of each step's write in the state at t: w_s = write_s times keep at every step after s, up to t.
+// In a backward layer time runs from the last step to the first.
+function sharesAt(keep, write, t, reverse) {
+  const shares = new Float64Array(keep.length), back = reverse ? 1 : -1;
   let left = 1, sum = 0;
-  for (let s = t; s >= 0 && s < keep.length && left !== 0; s += way) {
+  for (let s = t; s >= 0 && s < keep.length && left !== 0; s += back) {
     shares[s] = left * write[s];
     sum += shares[s];
     left *= keep[s];
@@ -122,7 +122,7 @@ const state = { example: 0, layer: 0, unit: 0, gate: "", output: 0, from: 0, to:
 const example = () => DOC.examples[state.example];
 const input = () => example().input;
 const layer = () => example().layers[state.layer];
-const unit = () => (layer() ? layer().chosen[state.unit] : undefined);
+const unit = () => (layer() ? layer().selection[state.unit] : undefined);
 const steps = () => Math.max(1, input().steps);
 const stepOf = (l, s) => Math.floor(s / l.stride); // the layer's step at a step of the input
 
@@ -172,12 +172,12 @@ function choosers() {
     button.onclick = () => choose({ layer: n });
     byId("direction").lastElementChild.append(button);
   }
-  fill(byId("unit"), layer().chosen.map((u, n) => [n, String(u)]), state.unit);
-  byId("before").disabled = byId("after").disabled = layer().chosen.length < 2;
+  fill(byId("unit"), layer().selection.map((u, n) => [n, String(u)]), state.unit);
+  byId("before").disabled = byId("after").disabled = layer().selection.length < 2;
   fill(byId("gate"), layer().values.map(([name]) => [name, nameOf(name)]), state.gate);
 }
 
-// Change what is chosen, keep what can be kept, and draw.
+// Change the selection, keep the rest where possible, and draw.
 function choose(change) {
   const number = unit(), was = state.example, name = layer()?.name;
   Object.assign(state, change);
@@ -186,7 +186,7 @@ function choose(change) {
     Object.assign(state, { from: 0, to: steps(), pinned: false, output: 0 });
     state.step = start();
   }
-  if (layer() && !("unit" in change)) state.unit = Math.max(0, layer().chosen.indexOf(number));
+  if (layer() && !("unit" in change)) state.unit = Math.max(0, layer().selection.indexOf(number));
   if (layer() && !layer().values.some(([name]) => name === state.gate)) {
     const names = layer().values.map(([name]) => name);
     state.gate = ["f", "z", "h"].find((name) => names.includes(name)) ?? names[0] ?? "";
@@ -195,20 +195,20 @@ function choose(change) {
   rebuild();
 }
 
-// Where the page opens: at the step that the layer reads last, when it holds all that it has kept.
+// The step at which the page opens: the last one in the layer's time.
 const start = () => (layer()?.reverse ? 0 : steps() - 1);
 
 function turn(by) {
-  const n = layer()?.chosen.length ?? 0;
+  const n = layer()?.selection.length ?? 0;
   if (n > 1) choose({ unit: (state.unit + by + n) % n });
 }
 
-// Where the unit of a layer can be looked at: in the example shown, else in the first that has it.
+// Where the unit of a layer is shown: in the current example, else in the first that has it.
 function find(name, number) {
   const all = DOC.examples.map((_, n) => n);
   for (const n of DOC.examples.length ? [state.example, ...all] : []) {
-    const at = DOC.examples[n].layers.findIndex((l) => l.name === name && l.chosen.includes(number));
-    if (at >= 0) return { example: n, layer: at, unit: DOC.examples[n].layers[at].chosen.indexOf(number) };
+    const at = DOC.examples[n].layers.findIndex((l) => l.name === name && l.selection.includes(number));
+    if (at >= 0) return { example: n, layer: at, unit: DOC.examples[n].layers[at].selection.indexOf(number) };
   }
   return null;
 }
@@ -224,7 +224,7 @@ function make(tag, text = "", about = "") {
   return element;
 }
 
-function datum(x, digits = 4) { // a number as it is, shown short
+function datum(x, digits = 4) { // a number with its full value, displayed rounded
   const element = make("data", format(x, digits));
   element.value = String(Number(x));
   return element;

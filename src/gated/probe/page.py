@@ -1,8 +1,8 @@
-"""A document as one HTML file that holds all it shows and asks for nothing: page.html, page.css, four scripts.
+"""A document as one self-contained HTML file, made of page.html, page.css and four scripts.
 
-Words travel as JSON, arrays as base64 of little-endian float32, each once, however often it is shown. Nothing of a
-document becomes markup: `<`, `>` and `&` are escaped in the JSON, in the title and summary as entities, and the script
-makes text nodes only. The page's policy runs no script but its own, which it knows by its SHA-256, and loads nothing.
+Text is embedded as JSON, arrays as base64 of little-endian float32, each array once. Nothing of a document becomes
+markup: `<`, `>` and `&` are escaped in the JSON, in the title and summary as entities, and the script makes text nodes
+only. The page's policy runs no script but its own, identified by its SHA-256, and loads nothing.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ SCRIPTS = ("page.js", "stack.js", "point.js", "charts.js")
 
 
 def render(document: Document) -> str:
-    """The page as text. It opens from a disk, and shows the sections that the document has something for."""
+    """The page as text. It opens from a disk, and shows the sections for which the document has data."""
     arrays: dict[bytes, int] = {}
-    data = json.dumps(_plain(document, arrays), allow_nan=False, separators=(",", ":"))
+    data = json.dumps(_to_json(document, arrays), allow_nan=False, separators=(",", ":"))
     for mark in "<>&":
         data = data.replace(mark, f"\\u{ord(mark):04x}")
     style = _read("page.css")
@@ -50,7 +50,7 @@ def render(document: Document) -> str:
         "data": data,
         "arrays": "\n".join(blocks),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _read("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read("page.html"))
 
 
 def write(document: Document, path: str | os.PathLike[str]) -> Path:
@@ -70,22 +70,22 @@ def _digest(text: str) -> str:
 
 
 def _text(words: str) -> str:
-    """Words as HTML; half a surrogate pair, which no file can hold, becomes a question mark; NUL is made visible."""
+    """Text as HTML; a lone surrogate, which no file can hold, becomes a question mark; NUL is made visible."""
     return html.escape(words.encode(errors="replace").decode().replace("\0", "\ufffd"))
 
 
-def _plain(value: Any, arrays: dict[bytes, int]) -> Any:
-    """What JSON can say of it: dicts as pairs, which keep their order whatever the names, NaN and inf as words."""
+def _to_json(value: Any, arrays: dict[bytes, int]) -> Any:
+    """A value for JSON: dicts as pairs, which keep their order whatever the names, NaN and inf as words."""
     if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name), arrays) for field in dataclasses.fields(value)}
+        return {field.name: _to_json(getattr(value, field.name), arrays) for field in dataclasses.fields(value)}
     if isinstance(value, np.ndarray):
         with np.errstate(over="ignore"):
             data = np.ascontiguousarray(value, dtype="<f4").tobytes()
         return {"array": arrays.setdefault(data, len(arrays)), "shape": list(value.shape)}
     if isinstance(value, Mapping):
-        return [[str(name), _plain(entry, arrays)] for name, entry in value.items()]
+        return [[str(name), _to_json(entry, arrays)] for name, entry in value.items()]
     if isinstance(value, tuple | list):
-        return [_plain(entry, arrays) for entry in value]
+        return [_to_json(entry, arrays) for entry in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

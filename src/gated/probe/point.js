@@ -1,4 +1,4 @@
-// Pointing, pinning, zooming; and the words that go with it.
+// Pointer, pin, zoom, and the text about them.
 
 function point() {
   if (!DOC.examples.length) return;
@@ -14,7 +14,7 @@ function point() {
     Object.assign(stack.where.style, { left: percent(state.from), width: percent(span()) });
     for (const row of stack.rows) {
       if (!row.value) continue;
-      const x = row.at(row.key === "held" ? state.over : state.step), now = datum(x);
+      const x = row.at(row.key === "contributions" ? state.over : state.step), now = datum(x);
       row.value.value = now.value;
       row.value.textContent = now.textContent;
     }
@@ -22,10 +22,10 @@ function point() {
   read();
 }
 
-function read() { // the step pointed at, in words and numbers
+function read() { // the values at the step under the pointer
   const [name, more] = place(state.step), l = layer(), box = byId("readout");
   const parts = [make("span", name, "place")], pin = make("span", "pinned", "pin");
-  pin.style.visibility = state.pinned ? "visible" : "hidden"; // its room is kept, so that nothing below moves
+  pin.style.visibility = state.pinned ? "visible" : "hidden"; // it keeps its space, so that nothing below moves
   if (more) parts.push(make("small", more));
   const pair = (label, x) => {
     const part = make("span");
@@ -35,78 +35,78 @@ function read() { // the step pointed at, in words and numbers
   };
   for (const [label, ref] of input().values.slice(0, 4)) pair(label, rowOf(ref, 0)[state.step]);
   const shares = example().attributions[state.output];
-  if (shares) pair("added", rowOf(shares.shares, 0)[state.step]);
+  if (shares) pair("share", rowOf(shares.shares, 0)[state.step]);
   if (l) {
     const k = stepOf(l, state.step);
     parts.push(make("small", `unit ${unit()}`));
     for (const [letter, ref] of l.values) pair(letter, rowOf(ref, state.unit)[k]);
-    if (state.hint >= 0 && state.hint !== state.unit && state.hint < l.chosen.length) {
+    if (state.hint >= 0 && state.hint !== state.unit && state.hint < l.selection.length) {
       const ref = l.values.find(([letter]) => letter === state.gate)[1];
-      pair(`${state.gate} of unit ${l.chosen[state.hint]}`, rowOf(ref, state.hint)[k]);
+      pair(`${state.gate} of unit ${l.selection[state.hint]}`, rowOf(ref, state.hint)[k]);
     }
   }
   parts.push(pin);
   const mark = input().marks.find(({ first, last }) => first <= state.step && state.step <= last);
   if (mark) parts.push(make("span", mark.text));
   box.replaceChildren(...parts);
-  said();
+  note();
 }
 
-function said() { // what the cell holds, and when it was written
-  const row = stacks[0].rows.find(({ key }) => key === "held"), l = layer(), box = byId("held");
-  if (!row?.found) return box.replaceChildren();
-  const t = stepOf(l, state.step), { shares, sum } = row.found, way = l.reverse ? 1 : -1;
+function note() { // the state at the step, and when it was written
+  const row = stacks[0].rows.find(({ key }) => key === "contributions"), l = layer(), box = byId("note");
+  if (!row?.result) return box.replaceChildren();
+  const t = stepOf(l, state.step), { shares, sum } = row.result, back = l.reverse ? 1 : -1;
   const all = shares.reduce((sum, w) => sum + Math.abs(w), 0);
-  const age = (part) => { // steps back to when so much of it all had been written
+  const age = (part) => { // steps back to when this part of all had been written
     let n = 0;
-    for (let s = t, seen = 0; s in shares && seen < part * all; s += way, n++) seen += Math.abs(shares[s]);
+    for (let s = t, total = 0; s in shares && total < part * all; s += back, n++) total += Math.abs(shares[s]);
     return n;
   };
-  const states = l.values.find(([letter]) => letter === l.memory), c = states && rowOf(states[1], state.unit)[t];
-  const rest = c - sum, parts = [`At ${place(state.step)[0]}, ${l.memory} ${states ? "is" : "holds"} `];
+  const states = l.values.find(([letter]) => letter === l.state), c = states && rowOf(states[1], state.unit)[t];
+  const rest = c - sum, parts = [`At ${place(state.step)[0]}, ${l.state} = `];
   if (states && Math.abs(rest) > 1e-4 * Math.max(Math.abs(c), all, 1e-12)) {
-    parts.push(datum(c), ": ", datum(sum), " written at the steps drawn, ", datum(rest));
-    parts.push(" left of the state it began with. ");
-  } else parts.push(datum(sum), ", written at the steps drawn. ");
+    parts.push(datum(c), ": ", datum(sum), " written at the steps shown, ", datum(rest));
+    parts.push(" remaining of the initial state. ");
+  } else parts.push(datum(sum), ", written at the steps shown. ");
   if (all > 0) {
     const reach = age(0.99) * l.stride, half = age(0.5), when = l.reverse ? "next" : "last";
-    const stretch = half === 1 ? "with this step" : `within the ${when} ${count(half, "step")}`;
-    parts.push(`Half of what was written and still counts came ${stretch}`, l.stride !== 1 ? " of the layer. " : ". ");
+    const range = half === 1 ? "at this step" : `within the ${when} ${count(half, "step")}`;
+    parts.push(`Half of the absolute shares were written ${range}`, l.stride !== 1 ? " of the layer. " : ". ");
     if (reach < span() / 40) {
-      const near = make("button", "Zoom to what it holds");
+      const near = make("button", "Zoom to the shares");
       near.type = "button";
-      const [back, on] = l.reverse ? [0.1, 1.2] : [1.2, 0.1];
-      near.onclick = () => see(state.step - back * reach - 2, state.step + on * reach + 3);
+      const [before, after] = l.reverse ? [0.1, 1.2] : [1.2, 0.1];
+      near.onclick = () => see(state.step - before * reach - 2, state.step + after * reach + 3);
       parts.push(near);
     }
   }
   if (state.pinned && state.over !== state.step) {
     const w = shares[stepOf(l, state.over)] ?? 0;
-    parts.push(`From ${place(state.over)[0]}: `, datum(w), `, ${format((100 * Math.abs(w)) / all, 3)} % of all.`);
+    parts.push(`Share of ${place(state.over)[0]}: `, datum(w), `, ${format((100 * Math.abs(w)) / all, 3)} % of all.`);
   }
   box.replaceChildren(...parts);
 }
 
-// The step under the pointer. `moved` draws only what depends on it.
+// Set the step under the pointer, and draw only what depends on it.
 function moveTo(step) {
   const s = Math.max(0, Math.min(steps() - 1, Math.floor(step)));
   state.over = s;
   if (!state.pinned && s !== state.step) {
     state.step = s;
-    drawHeld();
+    drawContributions();
   }
   point();
 }
 
-function drawHeld() {
-  for (const row of stacks[0].rows) if (row.key === "held") drawRow(row);
+function drawContributions() {
+  for (const row of stacks[0].rows) if (row.key === "contributions") drawRow(row);
 }
 
 function pin(step) {
   state.pinned = !(state.pinned && step === state.step);
   if (step !== state.step) {
     state.step = state.over = step;
-    drawHeld();
+    drawContributions();
   }
   point();
 }
@@ -117,7 +117,7 @@ function unpin() {
   point();
 }
 
-function see(from, to) { // the part of the input that is drawn
+function see(from, to) { // set the range of the input that is drawn
   const all = steps(), wide = Math.min(all, Math.max(to - from, Math.min(all, 4)));
   state.from = Math.max(0, Math.min(all - wide, from));
   state.to = state.from + wide;
@@ -129,7 +129,7 @@ function zoom(factor, at = (state.from + state.to) / 2) {
 }
 
 function listen(stack) {
-  const { host } = stack, down = new Map(); // pointers that are down: where they began
+  const { host } = stack, down = new Map(); // pressed pointers: their last events
   let begun = null, squeeze = null;
   const plotOf = (event) => event.target.closest?.(".rowplot");
   const xIn = (event) => event.clientX - host.getBoundingClientRect().right + stack.width;
@@ -225,7 +225,7 @@ function listen(stack) {
       state.over = state.step;
       if (state.step < state.from) see(state.step, state.step + span());
       else if (state.step + 1 > state.to) see(state.step + 1 - span(), state.step + 1);
-      drawHeld();
+      drawContributions();
       point();
     };
     const keys = {
@@ -242,15 +242,15 @@ function listen(stack) {
   });
 }
 
-// Make the rows anew: another example, layer, unit or output.
+// Rebuild the rows for another example, layer, unit or output.
 function rebuild() {
-  const l = layer(), [main, because] = stacks;
-  byId("came").textContent = input().said;
+  const l = layer(), [main, shares] = stacks;
+  byId("result").textContent = input().output;
   const rows = [axisRow(), ...inputRows(), ...(l ? layerRows(l) : [])];
   const units = rows.find(({ key }) => key === "units");
   setRows(main, rows, units && scaleOf(units.limits));
-  if (because) attribute(because);
-  remember();
+  if (shares) attribute(shares);
+  paintHalfLives();
   refresh();
 }
 
@@ -261,16 +261,16 @@ function attribute(stack) {
   fill(byId("output"), attributions.map((a, n) => [n, a.output]), state.output);
   const { shares, value, baseline, picture } = shown, row = rowOf(shares, 0);
   const sum = row.reduce((a, b) => a + (Number.isFinite(b) ? b : 0), 0);
-  const added = value - baseline, parts = ["The output is ", datum(value), "; with nothing to read it would be "];
-  parts.push(datum(baseline), ". The input added ", datum(added), ", and the bars say where. ");
-  if (!(Math.abs(added - sum) <= 0.01 * Math.abs(added))) parts.push("They add up to ", datum(sum), ".");
-  byId("adds").replaceChildren(...parts);
+  const difference = value - baseline, parts = ["Output ", datum(value), ", baseline ", datum(baseline)];
+  parts.push(", difference ", datum(difference), ". The bars are the shares of the places in the difference. ");
+  if (!(Math.abs(difference - sum) <= 0.01 * Math.abs(difference))) parts.push("They sum to ", datum(sum), ".");
+  byId("difference").replaceChildren(...parts);
   extremes(row, 0, row.length);
-  const ticks = [Math.min(0, least || 0), Math.max(0, most || 0)];
+  const ticks = [Math.min(0, minimum || 0), Math.max(0, maximum || 0)];
   if (ticks[0] === ticks[1]) ticks[1] = 1;
   const inputs = inputRows(true), bar = {
-    key: "shares", name: "added", about: "to the output", height: 110, ticks, at: (s) => row[s],
-    label: `What each ${input().unit} added`, draw: (ctx, w, h) => bars(ctx, w, h, row, 1, ticks),
+    key: "shares", name: "share", about: "in the output", height: 110, ticks, at: (s) => row[s],
+    label: `Share of each ${input().unit}`, draw: (ctx, w, h) => bars(ctx, w, h, row, 1, ticks),
   };
   if (picture) {
     const all = Array.from({ length: picture.shape[0] }, (_, r) => rowOf(picture, r));
@@ -282,8 +282,8 @@ function attribute(stack) {
       ctx.globalAlpha = 1;
       raster(ctx, w, h, all, 1, [-high, high], colours.over, input().kind === "sound");
     };
-    if (under) Object.assign(under, { draw, about: "and what it added" });
-    else inputs.push({ key: "picture", name: "added", about: "by place", height: 110, draw });
+    if (under) Object.assign(under, { draw, about: "and shares" });
+    else inputs.push({ key: "picture", name: "share", about: "by place", height: 110, draw });
   }
   const after = inputs.findLastIndex(({ key }) => key === "picture" || key === "tokens") + 1;
   inputs.splice(after, 0, bar);

@@ -1,8 +1,8 @@
-// Rows that share one axis: a name, its value at the step pointed at, and a canvas.
+// Rows on one axis: a name, its value at the step under the pointer, and a canvas.
 
 const ABOUT = {
-  i: "input gate", f: "forget gate", g: "what may be written", o: "output gate", c: "cell", h: "output",
-  r: "reset gate", z: "update gate", n: "what may be written", k: "what may be written",
+  i: "input gate", f: "forget gate", g: "candidate", o: "output gate", c: "cell", h: "output",
+  r: "reset gate", z: "update gate", n: "candidate", k: "candidate",
 };
 const nameOf = (letter) => (Object.hasOwn(ABOUT, letter) ? `${letter}, ${ABOUT[letter]}` : letter);
 const isState = (letter) => letter === "c" || letter === "h"; // in ink, after the gates, which have the accent
@@ -52,13 +52,13 @@ function setRows(stack, rows, scale) {
 
 // ---- drawing
 
-let asked = false;
+let pending = false;
 
-function refresh() { // once a frame, however often it is asked for
-  if (asked) return;
-  asked = true;
+function refresh() { // at maximum once a frame
+  if (pending) return;
+  pending = true;
   requestAnimationFrame(() => {
-    asked = false;
+    pending = false;
     draw();
   });
 }
@@ -100,8 +100,8 @@ function columns(w, stride) { // how many columns of pixels there are, and which
   return { n, each, part, at: (p) => Math.floor(first + (p + 0.5) * each) };
 }
 
-// A curve. Where several steps share a pixel, from the least of them to the most, so that no spike is lost, and where
-// they are many their mean upon it. Else every point.
+// A curve. Where several steps share a pixel, a line from their minimum to their maximum, so that no spike is lost, and
+// where they are many their mean over it. Else every point.
 function curve(ctx, w, h, values, stride, [low, high], colour) {
   const y = (v) => 2 + (h - 4) * (1 - (v - low) / (high - low));
   ctx.strokeStyle = ctx.fillStyle = colour;
@@ -116,14 +116,14 @@ function curve(ctx, w, h, values, stride, [low, high], colour) {
     let last = 0;
     for (let p = 0; p < n; p++) {
       extremes(values, ...part(p));
-      means[p] = middle;
-      if (Number.isNaN(least)) {
+      means[p] = mean;
+      if (Number.isNaN(minimum)) {
         drawing = false;
         continue;
       }
-      const x = ((p + 0.5) / n) * w, a = y(least), b = y(most), up = Math.abs(last - a) < Math.abs(last - b);
+      const x = ((p + 0.5) / n) * w, a = y(minimum), b = y(maximum), up = Math.abs(last - a) < Math.abs(last - b);
       if (drawing) ctx.lineTo(x, up ? a : b);
-      else ctx.moveTo(x, up ? a - 0.6 : b + 0.6); // a column by itself is a dot, not nothing
+      else ctx.moveTo(x, up ? a - 0.6 : b + 0.6); // a single column is a dot
       ctx.lineTo(x, (last = up ? b : a));
       drawing = true;
     }
@@ -175,7 +175,7 @@ function bars(ctx, w, h, values, stride, [low, high]) {
     const { n, part } = columns(w, stride);
     for (let p = 0; p < n; p++) {
       extremes(values, ...part(p));
-      bar((p / n) * w, w / n, least, most);
+      bar((p / n) * w, w / n, minimum, maximum);
     }
   } else {
     const wide = (w * stride) / span(), gap = wide > 4 ? 1 : 0;
@@ -188,21 +188,21 @@ function bars(ctx, w, h, values, stride, [low, high]) {
   ctx.fillRect(0, zero - 0.5, w, 1);
 }
 
-// Rows of numbers as colours. Where steps share a pixel, the one farthest from its row's mean stands for them.
+// Rows of numbers as colours. Where steps share a pixel, the one farthest from the mean of its row is drawn.
 const sheet = document.createElement("canvas");
 
 function raster(ctx, w, h, rows, stride, [low, high], table, flip = false) {
   const { n, each, part, at: middleOf } = columns(w, stride), R = rows.length, image = new ImageData(n, R);
   rows.forEach((values, r) => {
-    const { mean } = each > 1 ? blocks(values) : { mean: 0 };
+    const centre = each > 1 ? blocks(values).mean : 0;
     let to = 4 * n * (flip ? R - 1 - r : r);
     for (let p = 0; p < n; p++, to += 4) {
       let v = values[middleOf(p)];
       if (each > 1) {
         extremes(values, ...part(p));
-        v = most - mean >= mean - least ? most : least;
+        v = maximum - centre >= centre - minimum ? maximum : minimum;
       }
-      if (!(v === v)) continue; // nothing there, or not a number
+      if (!(v === v)) continue; // missing, or not a number
       const at = 4 * Math.max(0, Math.min(255, Math.round((255 * (v - low)) / (high - low))));
       for (let c = 0; c < 4; c++) image.data[to + c] = table[at + c];
     }
@@ -301,20 +301,20 @@ function axis(ctx, w, h) {
   }
 }
 
-// ---- what is shown
+// ---- the rows
 
 function spread(values) { // a range for a curve of the input
   extremes(values, 0, values.length);
-  if (!(least < most)) return least === most ? [least - 0.5, most + 0.5] : [0, 1];
-  return [least, most];
+  if (!(minimum < maximum)) return minimum === maximum ? [minimum - 0.5, maximum + 0.5] : [0, 1];
+  return [minimum, maximum];
 }
 
 function range(letter, values) { // gates stand between 0 and 1, states around 0
   extremes(values, 0, values.length);
-  if (!isState(letter) && least >= 0 && most <= 1) return [0, 1];
-  const size = Math.max(Math.abs(least), Math.abs(most)) || 1;
+  if (!isState(letter) && minimum >= 0 && maximum <= 1) return [0, 1];
+  const size = Math.max(Math.abs(minimum), Math.abs(maximum)) || 1;
   const round = Number.isFinite(size) ? nice(size, [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10]) : 1;
-  return [least < 0 ? -round : 0, most > 0 || !(least < 0) ? round : 0];
+  return [minimum < 0 ? -round : 0, maximum > 0 || !(minimum < 0) ? round : 0];
 }
 
 // One range for the colours of many rows: what they span, or for signed ones as much below zero as above.
@@ -322,8 +322,8 @@ function sweep(rows, signed = true) {
   let low = Infinity, high = -Infinity;
   for (const values of rows) {
     extremes(values, 0, values.length);
-    if (least < low) low = least;
-    if (most > high) high = most;
+    if (minimum < low) low = minimum;
+    if (maximum > high) high = maximum;
   }
   const size = Math.max(-low, high);
   if (!(low < high)) return low === high ? [low, low + 1] : [0, 1];
@@ -340,16 +340,16 @@ function inputRows(small = false) {
   if (picture) {
     const lines = picture.shape[0], all = Array.from({ length: lines }, (_, r) => rowOf(picture, r));
     const limits = sweep(all, false);
-    const heard = kind === "sound", height = heard ? 132 : (w) => Math.max(40, Math.min(132, (w * lines) / steps()));
+    const sound = kind === "sound", height = sound ? 132 : (w) => Math.max(40, Math.min(132, (w * lines) / steps()));
     rows.push({
-      key: "picture", name: kind, about: heard ? `${lines} bands, low to high` : `${lines} rows`, height,
-      label: `Picture of the ${kind}`, draw: (ctx, w, h) => raster(ctx, w, h, all, 1, limits, colours.picture, heard),
+      key: "picture", name: kind, about: sound ? `${lines} bands, low to high` : `${lines} rows`, height,
+      label: `Picture of the ${kind}`, draw: (ctx, w, h) => raster(ctx, w, h, all, 1, limits, colours.picture, sound),
     });
   }
   if (kind === "tokens" && labels.length) {
     const height = (w) => (fits(sheet.getContext("2d"), w, 0, steps()) ? 32 : 86);
     const about = count(steps(), input().unit);
-    rows.push({ key: "tokens", name: "input", about, height, draw: tokens, label: "The tokens read" });
+    rows.push({ key: "tokens", name: "input", about, height, draw: tokens, label: "Input tokens" });
   }
   values.forEach(([name, ref], n) => {
     const row = rowOf(ref, 0), ticks = spread(row);
@@ -360,36 +360,36 @@ function inputRows(small = false) {
     });
   });
   if (found.length) {
-    rows.push({ key: "marks", name: "read as", height: 30, draw: marks, label: "What came of it, in its place" });
+    rows.push({ key: "marks", name: "output", height: 30, draw: marks, label: "The output at its places" });
   }
   return rows;
 }
 
-function heldRow(l) {
+function contributionRow(l) {
   const keep = rowOf(l.keep, state.unit), write = rowOf(l.write, state.unit);
   const row = {
-    key: "held", name: `kept in ${l.memory}`, about: "by when it was written", height: 74, ticks: [0, 1],
-    label: `What ${l.memory} holds at the step pointed at, by the step it was written`, found: null,
-    at: (s) => (row.found && stepOf(l, s) < keep.length ? row.found.shares[stepOf(l, s)] : NaN),
-    look: () => {
+    key: "contributions", name: "shares", about: `of ${l.state}, by step of writing`, height: 74, ticks: [0, 1],
+    label: `Shares of ${l.state} at the step under the pointer, by step of writing`, result: null,
+    at: (s) => (row.result && stepOf(l, s) < keep.length ? row.result.shares[stepOf(l, s)] : NaN),
+    compute: () => {
       const t = stepOf(l, state.step);
-      row.found = t < keep.length ? held(keep, write, t, l.reverse) : null;
+      row.result = t < keep.length ? sharesAt(keep, write, t, l.reverse) : null;
     },
     draw: (ctx, w, h) => {
-      row.look();
-      if (!row.found) return;
-      extremes(row.found.shares, 0, keep.length);
-      row.ticks = [Math.min(0, least), Math.max(0, most)];
+      row.compute();
+      if (!row.result) return;
+      extremes(row.result.shares, 0, keep.length);
+      row.ticks = [Math.min(0, minimum), Math.max(0, maximum)];
       if (row.ticks[0] === row.ticks[1]) row.ticks[1] = 1;
-      bars(ctx, w, h, row.found.shares, l.stride, row.ticks);
+      bars(ctx, w, h, row.result.shares, l.stride, row.ticks);
     },
   };
   return row;
 }
 
 function layerRows(l) {
-  const rows = [], known = l.keep && l.write && l.memory;
-  if (known) rows.push(heldRow(l));
+  const rows = [], known = l.keep && l.write && l.state;
+  if (known) rows.push(contributionRow(l));
   for (const [letter, ref] of l.values) {
     const values = rowOf(ref, state.unit), limits = range(letter, values), colour = isState(letter) ? "ink" : "accent";
     const about = Object.hasOwn(ABOUT, letter) ? ABOUT[letter] : "";
@@ -407,7 +407,7 @@ function layerRows(l) {
   }
   const chosen = l.values.find(([name]) => name === state.gate);
   if (!chosen) return rows;
-  const all = l.chosen.map((_, u) => rowOf(chosen[1], u)), limits = sweep(all);
+  const all = l.selection.map((_, u) => rowOf(chosen[1], u)), limits = sweep(all);
   rows.push({
     key: "units", name: `${state.gate} of all`, about: `${all.length} of ${count(l.units, "unit")}`, limits,
     height: Math.max(28, Math.min(320, all.length * 16)), values: all,
@@ -423,7 +423,7 @@ function layerRows(l) {
   return rows;
 }
 
-function scaleOf(limits) { // the colours of the overview, and what they mean
+function scaleOf(limits) { // the colour scale of the overview
   const host = make("div", "", "scale"), canvas = make("canvas");
   canvas.width = 256;
   canvas.height = 1;

@@ -1,9 +1,9 @@
-"""A forecaster on series: the history season by season, and the horizon step by step, each on its own axis.
+"""The probe's view of a forecaster: the history season by season, and the horizon step by step, each on its own axis.
 
-Of every series the last horizon is looked at as if it were still to come. What is attributed is the first member's
-median (of counts, the mean), to the values and covariates of the steps that the network reads, wherever they enter it:
-the encoder, the values of the same phase, the naive forecast. The path starts at a flat history, at the window's level
-and the covariates' means; what has no single place (levels, drift, Theta, calendar) stays as it is.
+The last horizon of every series is held back. Attributed is the first member's median (of counts, the mean), to the
+values and covariates of the network's window, wherever they enter it: the encoder, the values of the same phase, the
+naive forecast. The path starts at a flat history, at the window's level and the covariates' means; inputs of no
+single step (levels, drift, Theta, calendar) are constant.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from torch import Tensor
 
 from gated import train
 from gated._check import want
-from gated.probe.case import COUNTED, Case, Part, View, curve
-from gated.probe.document import Attribution, Input
-from gated.probe.inputs import attribution, remark
 from gated.tasks.forecast import clock as clocks
 from gated.tasks.forecast import frame, likelihood, model, read, roll, windows
 from gated.tasks.forecast.run import Run
 from gated.tasks.forecast.windows import Batch, Windows
+from gated.views import MAX_SEQUENCES, Case, Input, Output, Part, View, keep_numbers, spread
 
 SPANS = ((7 * clocks.DAY, "week"), (clocks.DAY, "day"), (clocks.DAY // 24, "hour"), (clocks.DAY // 1440, "minute"),
          (clocks.DAY // 86400, "second"))  # fmt: skip
@@ -32,7 +30,7 @@ MONTHS = {1: "month", 3: "quarter", 12: "year"}
 
 
 def view(run: Run, data: Any = None, count: int = 3) -> View:
-    """Series of a file or frame, joined to what the run knows of them; without data, the run's own."""
+    """Series of a file or frame, appended to the run's series of the same ids; by default the run's own series."""
     panel = run.panel
     if data is not None:
         new, _ = frame.panel(read.read(data, id=run.schema.id), run.schema)
@@ -40,32 +38,27 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
         panel = frame.join(roll.cut(panel, old, panel.lengths[old]), new) if len(old) else new
     rule = run.learnt.recipe
     rolled = roll.roll(panel, rule.horizon)
-    seen = np.flatnonzero(~np.isnan(np.fmax.reduceat(rolled.history.y, rolled.history.offsets[:-1])))
-    want(len(seen) > 0, "probe", "a series with a value before its last horizon", "none")
-    shown, counted = (_spread(seen, n) for n in (count, max(count, COUNTED)))
-    chosen = np.r_[shown, np.setdiff1d(counted, shown)]
+    observed = np.flatnonzero(~np.isnan(np.fmax.reduceat(rolled.history.y, rolled.history.offsets[:-1])))
+    want(len(observed) > 0, "probe", "a series with a value before its last horizon", "none")
+    shown, extra = (observed[spread(len(observed), n)] for n in (count, max(count, MAX_SEQUENCES)))
+    chosen = np.r_[shown, np.setdiff1d(extra, shown)]
     history = roll.cut(rolled.history, chosen, rolled.history.lengths[chosen])
     rolled = replace(rolled, history=history, truth=rolled.truth[chosen], known=rolled.known[chosen])
     cut = Windows(history, rule, rolled.known)
     network: Any = run.learnt.networks[0]
     with train.seeded(run.config.seed):
-        fresh = model.Network(cut)
+        initial = model.Network(cut)
     for name in ("covariates", "statics"):
-        getattr(fresh, name).copy_(getattr(network, name))
+        getattr(initial, name).copy_(getattr(network, name))
     cases = [_case(run, network, rolled, cut, n) for n in range(len(chosen))]
-    cases = [*cases[:count], *(case.hidden() for case in cases[count:])]
+    cases = [*cases[:count], *(case.hide() for case in cases[count:])]
     many = len(run.learnt.networks)
-    notes = [f"Shown is the first of {many} members."] if many > 1 else []
+    notes = [f"The first of {many} members is shown."] if many > 1 else []
     return View(
-        f"{run.schema.target}, {rule.horizon} {_unit(panel.freq)}s ahead", "forecast", network, fresh.eval(), cases,
+        f"{run.schema.target}, {rule.horizon} {_unit(panel.freq)}s ahead", "forecast", network, initial.eval(), cases,
         "a median ahead", (*run.summary().splitlines(), *notes),
-        curve(run.history),
+        keep_numbers(run.history),
     )  # fmt: skip
-
-
-def _spread(all: np.ndarray, count: int) -> np.ndarray:
-    """So many of them, evenly spread."""
-    return all[np.unique(np.linspace(0, len(all) - 1, min(count, len(all))).round().astype(int))]
 
 
 def _case(run: Run, network: Any, rolled: roll.Rolled, cut: Windows, n: int) -> Case:
@@ -83,39 +76,40 @@ def _case(run: Run, network: Any, rolled: roll.Rolled, cut: Windows, n: int) -> 
     with torch.no_grad():
         median = likelihood.quantiles(network, b)[0, :, rule.levels.index(0.5)].numpy()
     ahead = clocks.ahead(panel.times[rows.stop - 1 : rows.stop], panel.freq, h).reshape(-1)
-    said = f"{h} {unit}s ahead: {median[0]:.4g} to {median[-1]:.4g}"
+    output = f"{h} {unit}s ahead: {median[0]:.4g} to {median[-1]:.4g}"
     before = ("before the data",) * lacking + _dates(panel.times[past])
     title = f"series {who}" if run.schema.id else target
     ks = sorted({0, h - 1})
     parts = (
-        Part(f"{title}, history", Input("values", steps, unit, before, values=values, said=said),
-             {"encoder": float(rule.season)}, lambda: [_attributed(network, b, cut, n, k, target, unit) for k in ks]),
+        Part(f"{title}, history", Input("values", steps, unit, before, values=values, output=output),
+             {"encoder": float(rule.season)}, tuple(_output(network, b, cut, n, k, target, unit) for k in ks)),
         Part(f"{title}, horizon", Input("values", h, unit, _dates(ahead),
-             values={"median": median, f"{target}, as it came": rolled.truth[n]}, said=said), {"decoder": 1.0}),
+             values={"median": median, f"{target}, observed": rolled.truth[n]}, output=output), {"decoder": 1.0}),
     )  # fmt: skip
 
-    def losses(found: Any) -> list[tuple[dict[str, int], Tensor]]:
-        return [({"encoder": rule.context - 1, "decoder": k}, found[0][0, k]) for k in sorted({0, h // 2, h - 1})]
+    def losses(result: Any) -> list[tuple[dict[str, int], Tensor]]:
+        return [({"encoder": rule.context - 1, "decoder": k}, result[0][0, k]) for k in sorted({0, h // 2, h - 1})]
 
     return Case(lambda network: network(b), parts, losses)
 
 
-def _attributed(network: Any, b: Batch, cut: Windows, n: int, k: int, target: str, unit: str) -> Attribution:
-    function, z, past, mean = placed(network, b, cut, n, k)
-    found = attribution(function, (z, past), (0.0, mean.expand_as(past)))
-    shares = found.shares[0] + found.shares[1].reshape(len(found.shares[0]), -1).sum(1)
-    many = "s" if k else ""
-    said = f"{target}, {k + 1} {unit}{many} ahead, against a flat history{remark(found)}"
-    return Attribution(said, found.value, found.baseline, shares)
+def _output(network: Any, b: Batch, cut: Windows, n: int, k: int, target: str, unit: str) -> Output:
+    function, z, past, mean = by_place(network, b, cut, n, k)
+    name = f"{target}, {k + 1} {unit}{'s' if k else ''} ahead, against a flat history"
+    return Output(name, function, (z, past), _sum_by_step, (0.0, mean.expand_as(past)))
 
 
-def placed(
+def _sum_by_step(shares: tuple[np.ndarray, ...]) -> np.ndarray:
+    return shares[0] + shares[1].reshape(len(shares[0]), -1).sum(1)
+
+
+def by_place(
     network: Any, b: Batch, cut: Windows, n: int, k: int
 ) -> tuple[Callable[[Tensor, Tensor], Tensor], Tensor, Tensor, Tensor]:
-    """The median of step k in the data's units as a function of what has a place in the window, and that.
+    """The median of step k in the data's units as a function of the window's inputs by step; and these inputs.
 
-    z (1, S·m) the values about the window's centre, gaps filled; past (1, S, m, P) the covariates, and their means. The
-    function takes N rows of each.
+    z (1, S·m) the values relative to the window's centre, gaps filled; past (1, S, m, P) the covariates; and the means
+    of the covariates. The function takes N rows of z and past.
     """
     rule = cut.recipe
     m, S, last = rule.season, rule.context, int(cut.start[n] + cut.lengths[n]) - 1
@@ -123,25 +117,25 @@ def placed(
     mean = network.covariates[0]
     past = torch.where(b.past.isnan(), mean, b.past)
     shifts = [*(cut.same - m * i for i in range(rule.lags)), *cut.longs]
-    places = torch.stack([S * m - 1 + shift for shift in shifts], -1)  # (h, lags), where each stands in z
+    places = torch.stack([S * m - 1 + shift for shift in shifts], -1)  # (h, lags), indices into z
 
     def function(z: Tensor, past: Tensor) -> Tensor:
         N, cut_z = len(z), z.clamp(-windows.WIDEST, windows.WIDEST)
         wide = {name: getattr(b, name).expand(N, *getattr(b, name).shape[1:]) for name in b.__dataclass_fields__}
         step = torch.cat([cut_z[:, places], wide["step"][..., len(shifts) :]], -1)
         naive = b.centre + b.spread * z[:, places[:, 0]]
-        asked = Batch(**wide | dict(
+        batch = Batch(**wide | dict(
             x=cut_z.view(N, S, m) * b.seen, past=past, step=step, bases=torch.stack([naive, wide["bases"][..., 1]], -1),
             whole=torch.cat([cut_z[:, -1:], wide["whole"][:, 1:]], 1),
         ))  # fmt: skip
-        centre, _ = network(asked)
-        return (likelihood.units(centre, asked) * asked.unit + asked.origin)[:, k]
+        centre, _ = network(batch)
+        return (likelihood.units(centre, batch) * batch.unit + batch.origin)[:, k]
 
     return function, z, past, mean
 
 
 def _unit(freq: str) -> str:
-    """What a step of the clock is called."""
+    """The name of a step of the clock."""
     clock = clocks.parse(freq)
     if clock.unit == "month":
         return MONTHS.get(clock.step, "step")
@@ -151,7 +145,7 @@ def _unit(freq: str) -> str:
 
 
 def _dates(times: np.ndarray) -> tuple[str, ...]:
-    """Times as short as they can be told."""
+    """Times as text, without trailing zeros."""
     if times.dtype.kind != "M":
         return tuple(map(str, times.tolist()))
     days = bool((times == times.astype("datetime64[D]")).all())

@@ -1,0 +1,103 @@
+"""Input attribution by integrated gradients, with captum.
+
+    share_k = (x_k − b_k) ∫_0^1 ∂F(b + α (x − b)) / ∂x_k dα        Σ_k share_k = F(x) − F(b)
+
+Sundararajan, Taly & Yan 2017, eq. 1. The integral is a sum of gradients (Gauss–Legendre) with more and more steps,
+until the shares sum to F(x) − F(b) within one per cent of it; a larger difference, `delta`, is reported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gated._check import optional, refuse, want, within
+
+STEPS, MAX_STEPS = 32, 1024
+TOLERANCE = 0.01  # of F(x) − F(b), or of 1 / 1000 of F(x), whichever is larger
+BATCH = 4_000_000  # numbers of the inputs in one batch of steps
+
+
+@dataclass(frozen=True)
+class IntegratedGradients:
+    """The share of each number of the inputs in an output; delta = value − baseline − Σ shares."""
+
+    value: float  # F(x)
+    baseline: float  # F(b)
+    shares: tuple[np.ndarray, ...]  # as the inputs, without their first axis
+    steps: int
+    delta: float
+
+    @property
+    def converged(self) -> bool:
+        """Whether the shares sum to value − baseline within the tolerance."""
+        return abs(self.delta) <= _tolerance(self.value, self.baseline)
+
+    def table(self, count: int = 10) -> list[dict[str, float | str]]:
+        """The inputs with the largest absolute shares, largest first."""
+        flat = [(float(s), f"{n}{list(map(int, k))}") for n, a in enumerate(self.shares) for k, s in np.ndenumerate(a)]
+        return [{"input": name, "share": share} for share, name in sorted(flat, key=lambda e: -abs(e[0]))[:count]]
+
+
+def attribute(
+    function: Callable[..., Tensor],
+    inputs: Tensor | tuple[Tensor, ...],
+    baselines: Any = 0.0,
+    *,
+    max_steps: int = MAX_STEPS,
+) -> IntegratedGradients:
+    """The share of each input in an output.
+
+    function: from the inputs with N rows to a number for each row, (N,). inputs: one example each, with a first axis of
+    1. baselines: numbers, or tensors as the inputs, where the path starts. max_steps: of the integral.
+
+    Needs captum: pip install 'gated[probe]'.
+    """
+    captum = optional("captum.attr", "probe")
+    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    for x in given:
+        want(x.ndim > 0 and len(x) == 1, "attribution inputs", "one example: a first axis of 1", tuple(x.shape))
+        want(x.is_floating_point(), "attribution inputs", "numbers", x.dtype, "Take the embeddings of tokens.")
+    within("attribution max_steps", max_steps, 2)
+    given = tuple(x.detach() for x in given)
+    starts = baselines if isinstance(baselines, tuple) else (baselines,) * len(given)
+    starts = tuple(
+        torch.as_tensor(b, dtype=x.dtype, device=x.device).expand_as(x) for b, x in zip(starts, given, strict=True)
+    )
+    with torch.no_grad():
+        value, base = (float(_one(function(*side))) for side in (given, starts))
+    if not (math.isfinite(value) and math.isfinite(base)):
+        refuse("attribution", "a finite output", f"{value} at the inputs, {base} at the baseline")
+    engine = captum.IntegratedGradients(function)
+    side = max(1, BATCH // max(1, sum(x.numel() for x in given)))
+    steps, parts, delta = min(STEPS, max_steps), given, math.inf
+    while True:
+        parts = engine.attribute(given, starts, n_steps=steps, internal_batch_size=min(side, steps))
+        delta = value - base - sum(float(a.double().sum()) for a in parts)
+        if abs(delta) <= _tolerance(value, base) or 4 * steps > max_steps:
+            break
+        steps *= 4
+    shares = tuple(a.detach()[0].double().cpu().numpy() for a in parts)
+    return IntegratedGradients(value, base, shares, steps, delta)
+
+
+def _one(output: Any) -> Tensor:
+    fits = isinstance(output, Tensor) and output.shape == (1,)
+    got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    want(fits, "attribution function", "a number for each row, (1,) for one", got)
+    return output
+
+
+def _tolerance(value: float, base: float) -> float:
+    return TOLERANCE * max(abs(value - base), 1e-3 * abs(value), 1e-6)
+
+
+def describe_delta(found: IntegratedGradients) -> str:
+    """The sum of the shares, if it differs from value − baseline; else an empty text."""
+    return "" if found.converged else f" (the shares sum to {found.value - found.baseline - found.delta:.4g})"

@@ -1,0 +1,166 @@
+"""Inspect a run, or any module, on some data: everything that the page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from gated._check import InputError, want, within
+from gated.probe import attribution, gradient
+from gated.probe.document import Attribution, Document, Example, Flow, HalfLives, Layer
+from gated.probe.half_life import decompose
+from gated.probe.health import Tally, count, select_units, summarise
+from gated.probe.record import Call, Trace, eval_mode, record
+from gated.probe.view import open_view
+from gated.views import MAX_FLOWS, Case, Output, Part, View
+
+UNITS = 8  # of a layer, shown by default
+
+
+def inspect(
+    run: Any, data: Any = None, *, units: Sequence[int] | None = None, layer: str = "", examples: int = 3,
+    seed: int = 0, lengths: Any = None, attribute: bool = True,
+) -> Document:  # fmt: skip
+    """Gates, half-lives, gradient flow, saturation and input attributions of a network, for `to_text` and the page.
+
+    run: a run of a task, or its folder; or a module with recurrent layers of gated.
+    data: what the task reads (a forecaster has its own); for a module what it takes, for a layer (T, B, I) and
+    optionally lengths, or a list of such inputs, tuples of arguments or dicts of keywords among them.
+    units: to show of every layer; by default eight, evenly spread over the half-lives. layer: only layers with this in
+    their name. examples: sequences to show; half-lives and gate statistics count up to 64.
+    attribute: integrated gradients, if captum is installed. seed: of the reference networks.
+
+    Errors: no run folder, another kind of data, no layer of that name, no such unit.
+    """
+    within("probe examples", examples, 1, 100)
+    with eval_mode(run):
+        return _document(open_view(run, data, examples, seed, lengths), units, layer, seed, attribute)
+
+
+def _document(view: View, units: Sequence[int] | None, layer: str, seed: int, attribute: bool) -> Document:
+    tallies: dict[str, Tally] = {}
+    followed: list[Call] = []
+    examples: list[Example] = []
+    selection: dict[str, list[int]] = {}
+    installed = find_spec("captum") is not None
+    for case in view.cases:
+        calls = record_calls(view.network, case, layer)
+        count(_traces(calls, layer), tallies)
+        selection |= {name: _select(tally, units) for name, tally in tallies.items() if name not in selection}
+        want(bool(tallies or layer), "probe", "a sequence of at least one step", "none")
+        want(bool(tallies), "probe layer", "part of a layer's name", repr(layer), _list_names(view, case))
+        want(any(selection.values()), "probe unit", _unit_range(tallies), units)
+        if len(followed) < MAX_FLOWS * len(calls):
+            followed += [replace(call, trace=[]) for call in calls]
+        for part in case.parts:
+            outputs = part.outputs if attribute and installed else ()
+            layers = tuple(_layers(calls, part, selection))
+            examples.append(Example(part.name, part.input, layers, tuple(map(_attribute, outputs))))
+    half_lives, health = summarise(tallies.values())
+    flows = tuple(compute_flows(view, followed, layer, seed))
+    notes = [_describe_longest(half_lives)] if half_lives else []
+    if attribute and not installed and view.task != "module":
+        notes.append("Input attributions are left out: pip install 'gated[probe]'.")
+    return Document(
+        view.title, view.task, (*view.summary, *notes), tuple(examples), tuple(half_lives), flows, tuple(health),
+        view.history,
+    )  # fmt: skip
+
+
+def record_calls(network: nn.Module, case: Case, layer: str = "") -> list[Call]:
+    """The calls of a network's layers on a sequence, of those with `layer` in their name."""
+    with torch.no_grad(), record(network) as recording:
+        case.forward(network)
+    return [call for call in recording.merge() if any(layer in trace.name for trace in call.traces())]
+
+
+def _traces(calls: Sequence[Call], layer: str) -> Iterator[Trace]:
+    for call in calls:
+        for row in range(call.x.shape[1]):
+            yield from (trace for trace in call.traces(row) if len(trace) and layer in trace.name)
+
+
+def _attribute(output: Output) -> Attribution:
+    found = attribution.attribute(output.function, output.inputs, output.baselines, max_steps=output.max_steps)
+    shares = output.place(found.shares)
+    picture = shares if shares.ndim == 2 else None
+    name = output.name + attribution.describe_delta(found)
+    return Attribution(name, found.value, found.baseline, shares if picture is None else shares.sum(0), picture)
+
+
+def _list_names(view: View, case: Case) -> str:
+    names = [trace.name for call in record_calls(view.network, case) for trace in call.traces()]
+    return "It has " + "; ".join(names) + "."
+
+
+def _unit_range(tallies: dict[str, Tally]) -> str:
+    return f"units from 0 to {max(tally.trace.units for tally in tallies.values()) - 1}"
+
+
+def _select(tally: Tally, units: Sequence[int] | None) -> list[int]:
+    if units is None:
+        return select_units(tally, UNITS)
+    for unit in units:
+        if not isinstance(unit, int) or isinstance(unit, bool) or unit < 0:
+            raise InputError(f"probe unit: expected a whole number of at least 0, got {unit!r}.")
+    return sorted({unit for unit in units if unit < tally.trace.units})
+
+
+def _layers(calls: Sequence[Call], part: Part, selection: dict[str, list[int]]) -> Iterator[Layer]:
+    for call in calls:
+        if (part.strides and call.name not in part.strides) or part.row >= call.x.shape[1]:
+            continue
+        for trace in call.traces(part.row):
+            units = selection.get(trace.name, [])
+            if units and len(trace):
+                yield _layer(trace, units, part.strides.get(call.name, part.input.steps / len(trace)))
+
+
+def _layer(trace: Trace, units: list[int], stride: float) -> Layer:
+    """The selected units; h of a projected layer is left out, as it has other units."""
+    values = {
+        name: value[:, units].T.float().cpu().numpy()
+        for name, value in trace.values.items()
+        if value.shape[-1] == trace.units
+    }
+    parts = decompose(trace, units)
+    both = [None, None] if parts is None else [a.T.cpu().numpy().astype(np.float32) for a in (parts.keep, parts.write)]
+    state = "" if parts is None else parts.name
+    return Layer(trace.name, trace.cell.name, trace.units, tuple(units), values, stride, trace.reverse, state, *both)
+
+
+def compute_flows(view: View, followed: Sequence[Call], layer: str = "", seed: int = 0) -> Iterator[Flow]:
+    """Every layer's curves: current and initial weights, three reference cells, and the network's real output."""
+    if not followed:
+        return
+    now, first = view.names
+    flows = list(gradient.flows(now, followed, seed=seed))
+    cases = view.cases[:MAX_FLOWS]
+    if view.initial is not None:
+        calls = [call for case in cases for call in record_calls(view.initial, case, layer)]
+        flows += gradient.flows(first, calls, seed=seed)
+    groups: dict[str, list[Call]] = {}
+    for call in followed:
+        groups.setdefault(call.name, []).append(call)
+    for calls in groups.values():
+        for name, other in gradient.make_references(calls[0].layer, seed).items():
+            flows += gradient.flows(f"{name} of the same size", calls, other, seed)
+    if view.output:
+        name = f"{now}, of {view.output}"
+        flows += gradient.output_flows(name, view.network, [(case.forward, case.losses) for case in cases])
+    order = list(dict.fromkeys(flow.layer for flow in flows))
+    yield from sorted((flow for flow in flows if layer in flow.layer), key=lambda flow: order.index(flow.layer))
+
+
+def _describe_longest(half_lives: Sequence[HalfLives]) -> str:
+    best = max(half_lives, key=lambda m: float(m.half_life.max()))
+    life, unit = float(best.half_life.max()), int(best.half_life.argmax())
+    if np.isinf(life):
+        return f"Longest memory: unit {unit} of {best.name} never forgets on this data."
+    return f"Longest memory: unit {unit} of {best.name} has a half-life of {life:.3g} steps on this data."

@@ -1,1 +1,0 @@
-"""From a run of a task, or a module, and data to cases; a file a task."""

@@ -1,0 +1,91 @@
+"""The probe's view of a transcriber: frames of sound or columns of print, with the transcript at its places.
+
+Attributed is log p of a symbol of the transcript at its most confident step, to the frames; the path starts at frames
+of zero, which are the mean of the training data for sound, and paper for print.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gated import train
+from gated._check import refuse
+from gated.tasks.transcribe import read
+from gated.tasks.transcribe.model import Network
+from gated.tasks.transcribe.run import Run
+from gated.tasks.transcribe.search import Reading, Search
+from gated.views import MAX_FLOWS, MAX_SEQUENCES, Case, Input, Mark, Output, Part, View, keep_numbers, points, spread
+
+ATTRIBUTED = 3  # symbols of an example
+NUMBERS = 4_000_000  # of the frames in all steps of one integral
+
+
+def view(run: Run, data: Any = None, count: int = 3) -> View:
+    """The first files of a folder or manifest, of a list, or one file."""
+    if data is None:
+        refuse("probe", "files: a folder, a manifest, a sound or an image", "none", "Name the files.")
+    found = read.items(data, text=False)
+    found = found._replace(items=found.items[: max(count, MAX_SEQUENCES)])
+    xs, _, _ = run.frames(found)
+    network = run.learnt.network.eval()
+    with train.seeded(run.config.seed):
+        initial = Network(network.shape)
+    full = xs[: max(count, MAX_FLOWS)]
+    best = [one[0] for one in run.decode(full, Search())]
+    cases = [_case(run, network, item, x, one) for item, x, one in zip(found.items, full, best, strict=False)]
+    cases = [*cases[:count], *(case.hide() for case in cases[count:]), *map(_unread, xs[len(full) :])]
+    return View(
+        "a transcriber", "transcribe", network, initial.eval(), cases, "log p of a step's symbol",
+        tuple(run.summary().splitlines()), keep_numbers(run.history),
+    )  # fmt: skip
+
+
+def _unread(x: np.ndarray) -> Case:
+    frames, lengths = torch.from_numpy(x)[None], torch.tensor([x.shape[1]])
+    return Case(lambda network: network(frames, lengths))
+
+
+def _case(run: Run, network: Network, item: read.Item, x: np.ndarray, best: Reading) -> Case:
+    how, symbols = run.learnt.frames, run.learnt.alphabet.symbols
+    sound, stride, T = how.kind == "sound", network.shape.stride, x.shape[1]
+    frames, lengths = torch.from_numpy(x)[None], torch.tensor([T])
+    with torch.no_grad():
+        log_p = network(frames, lengths)[0][:, 0]
+    steps = [(round(one.start / (how.unit * stride)), round(one.end / (how.unit * stride)) - 1, one.text)
+             for one in best.letters]  # fmt: skip
+    most = max(0, T - 1)
+    marks = tuple(Mark(min(a * stride, most), min((b + 1) * stride - 1, most), text) for a, b, text in steps)
+    chosen = [steps[k] for k in spread(len(steps), ATTRIBUTED)]
+
+    def output(first: int, last: int, text: str) -> Output:
+        token = symbols.index(text)
+        t = min(first, len(log_p) - 1)
+        t += int(log_p[t : max(last, first) + 1, token].argmax())
+        name, most = f"log p of `{text}` at step {t + 1}", int(np.clip(NUMBERS // x.size, 32, 512))
+        return Output(name, by_frames(network, t, token), (frames,), lambda shares: shares[0], max_steps=most)
+
+    def losses(log_p: Tensor) -> list[tuple[dict[str, int], Tensor]]:
+        ahead = points(len(log_p))
+        back = [len(log_p) - 1 - t for t in ahead] if network.shape.both else []
+        return [({"layers": t}, log_p[t].max()) for t in (*ahead, *back)]
+
+    given = Input(
+        how.kind, T, "second" if sound else "column", scale=(0.0, how.unit), picture=x, marks=marks, output=best.text,
+        values={"loudness": x.mean(0)} if sound else {},
+    )  # fmt: skip
+    part = Part(Path(item.path).name, given, {"layers": float(stride)}, tuple(output(*step) for step in chosen))
+    return Case(lambda network: network(frames, lengths)[0][:, 0], (part,), losses)
+
+
+def by_frames(network: Network, t: int, token: int) -> Any:
+    """log p of a symbol at step t as a function of the frames (N, R, T)."""
+
+    def function(x: Tensor) -> Tensor:
+        return network(x, torch.full((len(x),), x.shape[2]))[0][t, :, token]
+
+    return function

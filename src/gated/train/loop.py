@@ -128,7 +128,8 @@ def _observe(run: Run, observers: list[Observer]) -> Iterator[Observe]:
 
 def _stop_reason(run: Run) -> str:
     """Why there is no further step, or nothing."""
-    config, end = run.config, run.clock + run.step_seconds + run.eval_seconds
+    config, evaluated = run.config, run.eval_step == run.step
+    end = run.clock + run.step_seconds + run.eval_seconds * (1 + evaluated)  # of one more step and its evaluation
     if run.interrupted:
         return "interrupted"
     if run.step >= config.steps:

@@ -29,7 +29,7 @@ import torch
 import sheet
 from gated import problems
 from gated.problems import PAPER, Problem
-from gated.tasks.lags.learn import KINDS, Recipe, solve
+from gated.tasks.lags.training import KINDS, Recipe, solve
 
 RESULTS = Path(__file__).parent / "results"
 CLIPS = (1.0, None)
@@ -104,10 +104,10 @@ class Job:
     def run(self) -> dict[str, Any]:
         torch.set_num_threads(1)
         row = ROWS[self.row]
-        solved = solve(row.problem, self.kind, recipe=self.recipe, seed=self.seed, cap=row.allowed(self.kind))
+        result = solve(row.problem, self.kind, recipe=self.recipe, seed=self.seed, cap=row.allowed(self.kind))
         return {
-            "sequences": solved.sequences, "seen": solved.seen, "seconds": round(solved.seconds, 2),
-            "diverged": solved.diverged, "terms": self.terms,
+            "sequences": result.sequences, "seen": result.total, "seconds": round(result.seconds, 2),
+            "diverged": result.diverged, "terms": self.terms,
         }  # fmt: skip
 
 

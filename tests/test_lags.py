@@ -17,7 +17,7 @@ from gated import cli
 from gated._check import InputError
 from gated.problems import Adding, Criterion, EmbeddedReber, NoiseFree, TemporalOrder, TwoSequence
 from gated.tasks.lags import KINDS, demo, solve
-from gated.tasks.lags.learn import Net, Recipe, passes
+from gated.tasks.lags.training import Net, Recipe, passes
 
 SHORT = TwoSequence(T=6, N=2)
 QUICK = Recipe(H=8, B=16, lr=0.03, check=64)
@@ -45,10 +45,10 @@ def drawn(problem, B=6):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("problem", [EmbeddedReber(), Adding(22), TemporalOrder(2)], ids=lambda p: type(p).__name__)
 def test_outputs_stand_where_they_are_asked_for(problem, kind):
-    """`said` holds what the network answers at the steps with an error signal, probabilities or numbers; else zeros."""
+    """`outputs` holds probabilities or numbers at the steps with an error signal, and zeros elsewhere."""
     net, batch = Net(problem, kind, Recipe(H=5)), drawn(problem)
     a = net(batch)
-    y = net.said(batch, a)
+    y = net.outputs(batch, a)
     assert y.shape == batch.truth.shape
     assert (y[~batch.where] == 0).all()
     if problem.output == "softmax":
@@ -62,7 +62,7 @@ def test_the_loss_is_the_textbook_s(problem):
     """-log p of the target symbol, or (y - target)², the mean over the steps with an error signal."""
     net, batch = Net(problem, "lstm", Recipe(H=5)), drawn(problem)
     a = net(batch)
-    y, terms = net.said(batch, a), []
+    y, terms = net.outputs(batch, a), []
     for t, b in batch.where.nonzero().tolist():
         if problem.output == "softmax":
             terms.append(-math.log(y[t, b, int(batch.target[t, b].argmax())].item()))
@@ -75,7 +75,7 @@ def test_a_sequence_is_answered_alone_as_in_a_batch():
     """Padding and neighbours change no answer."""
     problem = Adding(22)
     net, batch = Net(problem, "gru", Recipe(H=5)), drawn(problem)
-    whole = net.said(batch, net(batch))
+    whole = net.outputs(batch, net(batch))
     assert len(set(batch.lengths.tolist())) > 1
     for b, length in enumerate(batch.lengths.tolist()):
         h, _ = net.layer(batch.x[:length, b : b + 1])
@@ -108,16 +108,16 @@ def test_the_four_networks_are_what_they_are_called(norm):
 def test_what_can_be_learnt_is_learnt(kind):
     """An easy problem is solved; the count is that of whole updates, and of tests when they are due."""
     solved = solve(SHORT, kind, recipe=QUICK, cap=6000)
-    assert solved.sequences == solved.seen
-    assert solved.seen % QUICK.check == 0
-    assert len(solved.losses) == solved.seen // QUICK.B
+    assert solved.sequences == solved.total
+    assert solved.total % QUICK.check == 0
+    assert len(solved.losses) == solved.total // QUICK.B
     assert not solved.diverged
 
 
 def test_a_criterion_on_training_waits_for_its_n():
     """It cannot hold before n sequences, and holds at the first update after which the last n were right."""
     problem, wrong = Easy(), []
-    solved = solve(problem, recipe=QUICK, cap=20_000, tell=lambda *told: wrong.append(told[3]))
+    solved = solve(problem, recipe=QUICK, cap=20_000, log=lambda *numbers: wrong.append(numbers[3]))
     assert solved.sequences
     assert solved.sequences >= problem.n
     updates = -(-problem.n // QUICK.B)
@@ -148,7 +148,7 @@ def test_the_cap_ends_it():
     """Without success it ends at the cap, says None, and how many it saw."""
     solved = solve(NoiseFree(20), "rnn", recipe=Recipe(H=4, B=16, check=64), cap=200)
     assert solved.sequences is None
-    assert solved.seen == 208
+    assert solved.total == 208
     assert not solved.diverged
 
 
@@ -157,7 +157,7 @@ def test_a_network_that_bursts_is_said_to_have_diverged():
     solved = solve(SHORT, recipe=Recipe(H=4, B=4, lr=1e30, clip=None), cap=4000)
     assert solved.diverged
     assert solved.sequences is None
-    assert solved.seen < 4000
+    assert solved.total < 4000
 
 
 def test_clipping_is_a_choice():
@@ -207,16 +207,16 @@ def test_test_sequences_are_other_than_those_learnt_from():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: solve(SHORT, "LSTM"), "lags kind: expected one of 'lstm', 'no forget gate', 'gru', 'rnn', got 'LSTM'"),
         (lambda: Recipe(H=0), "lags.Recipe H"),
         (lambda: Recipe(clip=-1.0), "lags.Recipe clip"),
     ],
 )  # fmt: skip
-def test_mistakes_are_told_in_a_line(make, said):
+def test_mistakes_are_one_line(make, message):
     """Where, what was expected, what came."""
-    with pytest.raises(InputError, match=re.escape(said)):
+    with pytest.raises(InputError, match=re.escape(message)):
         make()
 
 
@@ -238,11 +238,11 @@ def gated(capsys, *words):
         cli.main([*map(str, words)])
     except SystemExit as left:
         status = left.code or 0
-    told = capsys.readouterr()
-    return status, told.out, told.err
+    streams = capsys.readouterr()
+    return status, streams.out, streams.err
 
 
-def test_the_demo_tells_both_and_keeps_their_errors(small, capsys, tmp_path):
+def test_the_demo_compares_both_and_writes_their_errors(small, capsys, tmp_path):
     """`--json` prints one object; a pipe sees a line now and then; the errors of both are in a table."""
     status, out, err = gated(capsys, "demo", "lags", "--out", tmp_path / "demo", "--json")
     assert status == 0
@@ -272,14 +272,14 @@ def test_the_demo_s_table_says_who_solved_it():
     """Solved or not, against the paper's figure; the RNN against saying 0.5."""
     lstm = {"sequences": 12_000, "seen": 12_000, "error": 1e-4, "seconds": 5.0}
     rnn = {"sequences": None, "seen": 12_000, "error": 0.0375, "seconds": 3.0}
-    told = demo.table({"lstm": lstm, "rnn": rnn, "paper": 74_000, "constant": 1 / 24})
-    assert "12,000 sequences until the last 2,000 were all right to 0.04; the paper's LSTM needed 74,000" in told
-    assert "its error is 0.0375, saying 0.5 has 0.0417" in told
-    told = demo.table(
+    text = demo.table({"lstm": lstm, "rnn": rnn, "paper": 74_000, "constant": 1 / 24})
+    assert "12,000 sequences until the last 2,000 were all right to 0.04; the paper's LSTM needed 74,000" in text
+    assert "its error is 0.0375, saying 0.5 has 0.0417" in text
+    text = demo.table(
         {"lstm": lstm | {"sequences": None}, "rnn": rnn | {"sequences": 12_000}, "paper": 74_000, "constant": 1 / 24}
     )
-    assert "not solved within 12,000" in told
-    assert "it solved it too" in told
+    assert "not solved within 12,000" in text
+    assert "it solved it too" in text
 
 
 def test_a_spark_line_falls_as_errors_do():
@@ -356,12 +356,12 @@ def test_the_markov_model_s_next_symbols_are_bayes(bench):
     model.startprob_, model.transmat_ = rng.dirichlet(np.ones(3)), rng.dirichlet(np.ones(3), 3)
     model.emissionprob_ = rng.dirichlet(np.ones(4), 3)
     past = [0, 2, 1, 3]
-    told = bench.following(model, past)
+    p = bench.following(model, past)
     for t in range(1, len(past)):
         seen = model.score(np.array(past[:t])[:, None])
         for k in range(4):
             both = model.score(np.array([*past[:t], k])[:, None])
-            assert told[t - 1, k] == pytest.approx(math.exp(both - seen), rel=1e-6)
+            assert p[t - 1, k] == pytest.approx(math.exp(both - seen), rel=1e-6)
 
 
 def test_a_page_is_made_of_whatever_is_there(bench):

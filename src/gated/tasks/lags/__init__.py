@@ -1,9 +1,9 @@
-"""Long time lags: networks that learn the problems of `gated.problems` until each one's criterion holds.
+"""Long time lags: networks trained on the problems of `gated.problems` until each one's criterion holds.
 
-solved = solve(problems.Adding(100), "lstm")
-solved.sequences        how many it took, or None
+result = solve(problems.Adding(100), "lstm")
+result.sequences        how many it took, or None
 """
 
-from gated.tasks.lags.learn import KINDS, Solved, solve
+from gated.tasks.lags.training import KINDS, Result, solve
 
-__all__ = ["KINDS", "Solved", "solve"]
+__all__ = ["KINDS", "Result", "solve"]

@@ -15,50 +15,50 @@ from typing import Any
 import numpy as np
 
 from gated.problems import PAPER, Adding
-from gated.tasks.lags.learn import Recipe, Solved, Tell, solve
+from gated.tasks.lags.training import Log, Recipe, Result, solve
 from gated.train import threads
 
 T, SEED = 100, 0
 NAMES = {"lstm": "LSTM", "rnn": "plain RNN"}
 LATE = 2000  # sequences over which the last error is the mean
-EVERY = 2000  # sequences between two lines, where nobody can watch
+EVERY = 2000  # sequences between two lines, where there is no terminal
 BARS = " ▁▂▃▄▅▆▇█"
 HISTORY = "lags.csv"
 
 
 def run(out: Path, say: Callable[[str], None], recipe: Recipe = Recipe()) -> tuple[dict[str, Any], str]:  # noqa: B008
-    """Learn with both, as many sequences for the RNN as the LSTM took; the figures and the text that tells them."""
-    problem, watching = Adding(T), sys.stderr.isatty()
+    """Train both, the RNN on as many sequences as the LSTM took; the results as data and as text."""
+    problem, terminal = Adding(T), sys.stderr.isatty()
     paper, constant = PAPER[problem], 1 / 24
     say(f"Sequences of {T} to {problem.longest} random numbers, two of them marked. At the end: what is their sum?")
     say(
         f"By then the marks are {problem.lag} to {problem.longest} steps away. The error is the mean square; saying 0.5"
     )
     say(f"always has {constant:.4f}.\n")
-    found: dict[str, Solved] = {}
-    with threads(1), bars(paper) if watching else lines(say) as told:
+    results: dict[str, Result] = {}
+    with threads(1), bars(paper) if terminal else lines(say) as make_log:
         for kind, name in NAMES.items():
-            cap = found["lstm"].seen if found else paper
-            found[kind] = solve(problem, kind, recipe=recipe, seed=SEED, cap=cap, tell=told(name, constant))
-    write(out / HISTORY, found, recipe.B)
+            cap = results["lstm"].total if results else paper
+            results[kind] = solve(problem, kind, recipe=recipe, seed=SEED, cap=cap, log=make_log(name, constant))
+    write(out / HISTORY, results, recipe.B)
     result = {
         "problem": "adding", "T": T, "paper": paper, "constant": constant,
-        **{kind: facts(solved, recipe.B) for kind, solved in found.items()},
+        **{kind: facts(one, recipe.B) for kind, one in results.items()},
     }  # fmt: skip
     return result, f"\n{table(result)}\n\nThe errors, update by update, are in {out / HISTORY}."
 
 
-def facts(solved: Solved, B: int) -> dict[str, Any]:
-    """What is told of a network: its error is the mean square of the last sequences."""
-    late = solved.losses[-LATE // B :]
+def facts(result: Result, B: int) -> dict[str, Any]:
+    """A network's result as data; its error is the mean square of the last sequences."""
+    late = result.losses[-LATE // B :]
     return {
-        "sequences": solved.sequences, "seen": solved.seen, "error": float(np.mean(late)) if late else None,
-        "seconds": solved.seconds,
+        "sequences": result.sequences, "seen": result.total, "error": float(np.mean(late)) if late else None,
+        "seconds": result.seconds,
     }  # fmt: skip
 
 
 def table(result: dict[str, Any]) -> str:
-    """A line for each network, one for saying nothing, and who won."""
+    """A line for each network and for the constant 0.5, and who solved it."""
     rows = [f"{'':<12}{'sequences':>11}{'error':>10}   {'solved':<8}{'seconds':>7}"]
     for kind, name in NAMES.items():
         one = result[kind]
@@ -67,30 +67,30 @@ def table(result: dict[str, Any]) -> str:
     rows.append(f"{'saying 0.5':<12}{'':>11}{result['constant']:>10.5f}   no")
     lstm, rnn, paper, constant = (result[name] for name in ("lstm", "rnn", "paper", "constant"))
     if lstm["sequences"]:
-        said = f"{lstm['sequences']:,} sequences until the last 2,000 were all right to 0.04"
-        said += f"; the paper's LSTM needed {paper:,}, a mean of 10 trials."
+        outcome = f"{lstm['sequences']:,} sequences until the last 2,000 were all right to 0.04"
+        outcome += f"; the paper's LSTM needed {paper:,}, a mean of 10 trials."
     else:
-        said = f"not solved within {lstm['seen']:,} sequences, which is what the paper's LSTM needed."
+        outcome = f"not solved within {lstm['seen']:,} sequences, which is what the paper's LSTM needed."
     other = (
         "it solved it too" if rnn["sequences"] else f"its error is {rnn['error']:.4f}, saying 0.5 has {constant:.4f}"
     )
-    return "\n".join([*rows, "", f"LSTM: {said}", f"Plain RNN: after the same sequences {other}."])
+    return "\n".join([*rows, "", f"LSTM: {outcome}", f"Plain RNN: after the same sequences {other}."])
 
 
-def write(path: Path, found: dict[str, Solved], B: int) -> None:
+def write(path: Path, results: dict[str, Result], B: int) -> None:
     """The mean square error of every update's sequences, one network beside the other."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    losses = [solved.losses for solved in found.values()]
+    losses = [result.losses for result in results.values()]
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["sequences", *found])
+        rows.writerow(["sequences", *results])
         for k in range(max(map(len, losses))):
             rows.writerow([(k + 1) * B, *(f"{one[k]:.6g}" if k < len(one) else "" for one in losses)])
 
 
-# ---- while it learns
+# ---- progress
 
-Told = Callable[[str, float], Tell]
+MakeLog = Callable[[str, float], Log]  # of a network's name and the scale of its errors
 
 
 def smooth(errors: list[float], last: int) -> float:
@@ -98,24 +98,25 @@ def smooth(errors: list[float], last: int) -> float:
 
 
 @contextlib.contextmanager
-def lines(say: Callable[[str], None]) -> Iterator[Told]:
+def lines(say: Callable[[str], None]) -> Iterator[MakeLog]:
     """A line now and then, for a pipe or a file."""
 
-    def told(name: str, scale: float) -> Tell:
+    def make_log(name: str, scale: float) -> Log:
         errors: list[float] = []
 
-        def tell(seen: int, loss: float, error: float, wrong: float) -> None:
+        def log(total: int, loss: float, error: float, wrong: float) -> None:
             errors.append(loss)
-            if seen % EVERY == 0:
-                say(f"{name:<10}{seen:>8,} sequences   error {smooth(errors, max(1, len(errors) * EVERY // seen)):.5f}")
+            if total % EVERY == 0:
+                mean = smooth(errors, max(1, len(errors) * EVERY // total))
+                say(f"{name:<10}{total:>8,} sequences   error {mean:.5f}")
 
-        return tell
+        return log
 
-    yield told
+    yield make_log
 
 
 @contextlib.contextmanager
-def bars(total: int) -> Iterator[Told]:
+def bars(total: int) -> Iterator[MakeLog]:
     """For a terminal: a row for each network, its sequences as a share of the paper's, and its error, drawn."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
@@ -124,23 +125,23 @@ def bars(total: int) -> Iterator[Told]:
         TextColumn("{task.description:<10}"),
         BarColumn(20),
         TextColumn("{task.completed:>7,.0f} of the paper's {task.total:,.0f}"),
-        TextColumn("error {task.fields[said]}  {task.fields[drawn]}"),
+        TextColumn("error {task.fields[error]}  {task.fields[drawn]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
 
-        def told(name: str, scale: float) -> Tell:
+        def make_log(name: str, scale: float) -> Log:
             errors: list[float] = []
-            task = progress.add_task(name, total=total, said="", drawn="")
+            task = progress.add_task(name, total=total, error="", drawn="")
 
-            def tell(seen: int, loss: float, error: float, wrong: float) -> None:
+            def log(total: int, loss: float, error: float, wrong: float) -> None:
                 errors.append(loss)
                 if len(errors) % 16 == 0:
-                    said = f"{smooth(errors, 64):.5f}"
-                    progress.update(task, completed=seen, said=said, drawn=spark(errors, scale))
+                    shown = f"{smooth(errors, 64):.5f}"
+                    progress.update(task, completed=total, error=shown, drawn=spark(errors, scale))
 
-            return tell
+            return log
 
-        yield told
+        yield make_log
 
 
 def spark(errors: list[float], scale: float, width: int = 24) -> str:

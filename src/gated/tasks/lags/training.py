@@ -1,4 +1,4 @@
-"""Learning a problem until its criterion holds, and counting the sequences."""
+"""Training on a problem until its criterion holds, and counting the sequences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = ("lstm", "no forget gate", "gru", "rnn")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to learn: the same for all problems."""
+    """How to train: the same for all problems."""
 
     H: int = 32  # units
     B: int = 8  # sequences an update
@@ -44,12 +44,12 @@ class Recipe:
 
 
 @dataclass
-class Solved:
-    """What became of it: the network, and the sequences it took, or None, of those it saw."""
+class Result:
+    """The network, and how many sequences it took until the criterion held, or None, of how many in total."""
 
     net: nn.Module
     sequences: int | None = None
-    seen: int = 0
+    total: int = 0
     seconds: float = 0.0
     diverged: bool = False
     losses: list[float] = field(default_factory=list)  # of every update
@@ -95,14 +95,14 @@ class Net(nn.Module):
             return -(target * F.log_softmax(a, -1)).sum(-1).mean()
         return (a - target).square().sum(-1).mean()
 
-    def said(self, batch: Batch, a: Float32[Tensor, "N O"]) -> Float32[Tensor, "T B O"]:
+    def outputs(self, batch: Batch, a: Float32[Tensor, "N O"]) -> Float32[Tensor, "T B O"]:
         """The outputs at their steps, and zeros elsewhere."""
         y = torch.zeros_like(batch.truth)
         y[batch.where] = a.softmax(-1) if self.output == "softmax" else a
         return y
 
 
-Tell = Callable[[int, float, float, float], None]  # sequences, loss, mean error and share wrong, after every update
+Log = Callable[[int, float, float, float], None]  # sequences, loss, mean error and share wrong, after every update
 
 
 def solve(
@@ -112,9 +112,9 @@ def solve(
     recipe: Recipe = Recipe(),
     seed: int = 0,
     cap: int = 100_000,
-    tell: Tell | None = None,
-) -> Solved:
-    """Learn until the problem's criterion holds, or `cap` sequences were seen.
+    log: Log | None = None,
+) -> Result:
+    """Train until the problem's criterion holds, or on `cap` sequences.
 
     Every update sees B new sequences. All of them are counted, those of the last update too. A criterion on training
     judges the outputs before the update. The sequences of a test come from another stream, are the same at each test,
@@ -126,39 +126,39 @@ def solve(
     criterion = problem.criterion
     run = train.start(net, recipe.training)
     wrongs, errors = [np.zeros(0, bool)], [np.zeros(0, np.float32)]
-    solved = Solved(net)
-    kept, checked = 0, 0
-    while solved.seen < cap:
+    result = Result(net)
+    size, tested = 0, 0
+    while result.total < cap:
         batch = problem.batch(rng, recipe.B)
         a = net(batch)
         try:
             loss = train.update(run, [net.loss(batch, a)]).loss
         except train.Diverged:
-            solved.diverged = True
+            result.diverged = True
             break
-        wrong, error = problem.judge(batch, net.said(batch, a.detach()))
-        solved.seen += recipe.B
-        solved.losses.append(loss)
+        wrong, error = problem.judge(batch, net.outputs(batch, a.detach()))
+        result.total += recipe.B
+        result.losses.append(loss)
         wrongs.append(wrong)
         errors.append(error)
-        kept += recipe.B
-        if kept > 2 * criterion.n + 4096:  # forget what no criterion asks for
-            whole = np.concatenate(wrongs)[-criterion.n :], np.concatenate(errors)[-criterion.n :]
-            wrongs, errors, kept = [whole[0]], [whole[1]], len(whole[0])
-        if tell:
-            tell(solved.seen, loss, float(error.mean()), float(wrong.mean()))
+        size += recipe.B
+        if size > 2 * criterion.n + 4096:  # drop what no criterion asks for
+            wrongs, errors = ([np.concatenate(parts)[-criterion.n :]] for parts in (wrongs, errors))
+            size = len(wrongs[0])
+        if log:
+            log(result.total, loss, float(error.mean()), float(wrong.mean()))
         if criterion.on == "training":
             holds = not wrong.any() or criterion.fewer > 1
             holds = holds and criterion.holds(np.concatenate(wrongs), np.concatenate(errors))
         else:
-            due = solved.seen - checked >= recipe.check
-            checked = solved.seen if due else checked
+            due = result.total - tested >= recipe.check
+            tested = result.total if due else tested
             holds = due and passes(net, problem, seed)
         if holds:
-            solved.sequences = solved.seen
+            result.sequences = result.total
             break
-    solved.seconds = run.clock
-    return solved
+    result.seconds = run.clock
+    return result
 
 
 @torch.no_grad()
@@ -166,7 +166,7 @@ def passes(net: Net, problem: Problem, seed: int) -> bool:
     """Does it pass the problem's test? It ends as soon as too many are wrong."""
     criterion, wrongs, errors = problem.criterion, [], []
     for batch in problem.tests(np.random.default_rng((seed, 1))):
-        wrong, error = problem.judge(batch, net.said(batch, net(batch)))
+        wrong, error = problem.judge(batch, net.outputs(batch, net(batch)))
         wrongs.append(wrong)
         errors.append(error)
         if sum(int(one.sum()) for one in wrongs) >= criterion.fewer:

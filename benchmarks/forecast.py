@@ -24,9 +24,9 @@ import pandas as pd
 import torch
 
 from forecast_sets import SETS, Set
+from gated.io.tables import read
 from gated.tasks import forecast
 from gated.tasks.forecast import frame, score
-from gated.tasks.forecast.read import read
 
 RESULTS = Path(__file__).parent / "results"
 CLASSICAL = ("SeasonalNaive", "AutoETS", "Theta", "DynamicOptimizedTheta")

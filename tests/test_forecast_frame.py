@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 pd = pytest.importorskip("pandas")
 
 from gated._check import InputError  # noqa: E402
-from gated.tasks.forecast import clock  # noqa: E402
+from gated.features import calendar  # noqa: E402
+from gated.io.tables import read  # noqa: E402
 from gated.tasks.forecast.ahead import columns, future, known_future, to_frame, truth  # noqa: E402
 from gated.tasks.forecast.frame import Schema, join, learn, panel  # noqa: E402
-from gated.tasks.forecast.read import read  # noqa: E402
 
 
 def daily(n=6, start="2024-01-01", freq="D", **columns):
@@ -139,7 +139,7 @@ def test_a_frequency_is_inferred_and_continued_as_pandas_does(freq):
     assert (made.times == times[:20].to_numpy()).all()
     assert (future(made, 10)[0] == times[20:].to_numpy()).all()
     assert np.isnan(made.y[[7, 12, 13]]).all()
-    assert clock.name(clock.parse(freq), times[0]) == freq
+    assert calendar.name(calendar.parse(freq), times[0]) == freq
 
 
 @pytest.mark.parametrize("day", [15, 28])
@@ -176,8 +176,8 @@ def test_freq_may_be_given_and_old_aliases_are_understood():
     assert whole(frame, freq="D")[1].lengths.tolist() == [36]
     assert whole(frame, freq="H")[0].freq == "h"
     assert whole(frame, freq="W")[0].freq == "W-MON"
-    assert clock.parse("M") == clock.parse("ME")
-    assert clock.parse("15T") == clock.parse("15min")
+    assert calendar.parse("M") == calendar.parse("ME")
+    assert calendar.parse("15T") == calendar.parse("15min")
 
 
 # -- times of every kind come back as they came

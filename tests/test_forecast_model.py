@@ -64,16 +64,6 @@ def same(a, b, but=()):
 # ---- features
 
 
-@pytest.mark.parametrize(
-    ("freq", "expected"),
-    [("h", (24, 168)), ("30min", (48, 336)), ("D", (7, 0)), ("W-SUN", (52, 0)), ("MS", (12, 0)), ("QS", (4, 0)),
-     ("YS", (1, 0)), ("B", (5, 0)), ("min", (60, 1440)), ("3", (1, 0)), ("2D", (1, 0))],
-)  # fmt: skip
-def test_the_season_follows_from_the_frequency(freq, expected):
-    """A frequency has a day and a week, a week, or a year for its season; integer times have none."""
-    assert features.seasons(freq) == expected
-
-
 def test_smoothing_is_the_recursion_written_out():
     """Without a season, levels are exponential smoothing and drifts least-squares slopes; gaps change neither."""
     x = random(1).normal(size=40)

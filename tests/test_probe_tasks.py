@@ -159,7 +159,7 @@ def test_a_forecast_is_that_of_the_run(desk, found):
     loaded, frame = run(desk, "forecast"), sales()
     day = frame.date.max() - pd.Timedelta(days=H)
     before, after = frame[frame.date <= day], frame[frame.date > day]
-    panel = of_forecast.frame.panel(of_forecast.read.read(before, id="shop"), loaded.schema)[0]
+    panel = of_forecast.frame.panel(of_forecast.tables.read(before, id="shop"), loaded.schema)[0]
     known = np.stack([after[after.shop == shop].promo.to_numpy(float) for shop in panel.ids])[..., None]
     told = learn.quantiles(loaded.learnt, panel, known)[:, :, loaded.config.quantiles.index(0.5)]
     for k, example in enumerate(found["forecast"].examples[1::2]):

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from gated._check import optional, refuse, want
+from gated.features import calendar as clocks
 from gated.io import files
-from gated.tasks.forecast import clock as clocks
+from gated.io.tables import numbers, restore
 from gated.tasks.forecast.frame import Schema, encode, rows_of, span, want_columns
 from gated.tasks.forecast.panel import Panel
-from gated.tasks.forecast.read import numbers, restore
 
 pd: Any = optional("pandas", "forecast")
 

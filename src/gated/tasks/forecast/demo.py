@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gated.tasks.forecast.read import read
+from gated.io.tables import read
 from gated.tasks.forecast.run import fit
 from gated.tasks.forecast.score import table
 

@@ -1,4 +1,4 @@
-"""What the network is told of a series: its season, its calendar, its values on a smooth scale, its levels and drift.
+"""What the network reads of a series: its values on a smooth scale, its levels, drift and seasonal index.
 
 Everything is causal but two constants of a series, its unit and whether it is read on a log scale: the features at a
 time are functions of the values up to it.
@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from gated.tasks.forecast import clock as clocks
-
 ALPHAS = np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 0.99])  # rates of exponential smoothing
 CENTRE = 3  # which of them gives the centre of a window
 SHOWN = (1, 4, 7, 9)  # and which the network sees
@@ -20,44 +18,6 @@ SHARPNESS = 8  # power of the errors by which rates are weighed
 GAMMA = 0.2  # slowest rate of the seasonal index
 SMALL = 0.01  # in the log of values, so that zeros have one
 STEADY = 0.02  # values that vary less than this about their mean need no log
-
-
-def seasons(freq: str) -> tuple[int, int]:
-    """Steps in the shortest season m of a frequency, and in the next longer one (0: none).
-
-    A day for what is finer than a day, and then a week; else a week, or a year. Integer times have no season (m = 1).
-    """
-    clock = clocks.parse(freq)
-    if clock.unit == "integer":
-        return 1, 0
-    if clock.unit == "business":
-        return (5 // clock.step, 0) if 5 % clock.step == 0 else (1, 0)
-    if clock.unit == "month":
-        return (12 // clock.step, 0) if 12 % clock.step == 0 else (1, 0)
-    day = clocks.DAY
-    if clock.step < day:
-        per = day // clock.step
-        hour = per // 24  # where a day is too many steps, the hour comes first
-        return (per, 7 * per) if per <= 192 else (hour, per) if hour > 1 else (per, 0)
-    weeks = clock.step // (7 * day)
-    if weeks:
-        return (52 // weeks, 0) if weeks <= 26 else (1, 0)
-    return (7 * day // clock.step, 0) if clock.step in (day,) else (1, 0)
-
-
-def calendar(times: np.ndarray, freq: str) -> Float[np.ndarray, "L c"]:
-    """Hour of the day and day of the week on circles: what matters to people and no season index can know.
-
-    Months and longer steps have none: their season says it all, and the year itself would be learnt by heart.
-    """
-    clock = clocks.parse(freq)
-    if clock.unit in ("integer", "month") or (clock.unit == "ns" and clock.step > clocks.DAY):
-        return np.zeros((len(times), 0))
-    day = times.astype("datetime64[ns]").astype(np.int64) / clocks.DAY
-    angles = [2 * np.pi * (np.floor(day) + 3) / 7 * k for k in (1, 2, 3)]
-    if clock.unit == "ns" and clock.step < clocks.DAY:
-        angles.append(2 * np.pi * day)
-    return np.stack([f(a) for a in angles for f in (np.sin, np.cos)], -1)
 
 
 # ---- a smooth scale

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from gated._check import one_of, optional, refuse, want
-from gated.tasks.forecast import clock as clocks
+from gated.features import calendar as clocks
+from gated.io.tables import name_rows, numbers, refuse_rows, restore, text, times, to_numbers
+from gated.io.text import plural
 from gated.tasks.forecast.panel import Panel
-from gated.tasks.forecast.read import clean, numbers, parse, restore, say, text, times
 
 pd: Any = optional("pandas", "forecast")
 
@@ -29,7 +30,7 @@ class Schema:
     target: str
     id: str | None  # None: one series
     freq: str
-    kind: str  # what a time is: see `read.times`
+    kind: str  # what a time is: see `tables.times`
     zone: str | None
     ids: str  # "integer" or "text"
     past: dict[str, list[str] | None] = field(default_factory=dict)  # a column's categories, or None for a number
@@ -79,44 +80,41 @@ class Report:
         def some(names: Sequence[str]) -> str:
             return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
 
-        size = f"{_count(self.series, 'series', 'series')}, {_count(self.rows, 'row')}"
+        size = f"{plural(self.series, 'series', 'series')}, {plural(self.rows, 'row')}"
         told = [f"{size}, frequency {self.freq}, {self.span[0]} to {self.span[1]}."]
         if self.unsorted:
-            told.append(f"{_count(self.unsorted, 'row')} out of order: sorted by time.")
+            told.append(f"{plural(self.unsorted, 'row')} out of order: sorted by time.")
         if self.inserted:
-            told.append(f"{_count(self.inserted, 'step')} without a row: treated as missing.")
+            told.append(f"{plural(self.inserted, 'step')} without a row: treated as missing.")
         if self.missing:
-            told.append(f"{_count(self.missing, 'row')} without a value: treated as missing.")
+            told.append(f"{plural(self.missing, 'row')} without a value: treated as missing.")
         if self.trailing:
-            ends = f"{_count(len(self.trailing), 'series ends', 'series end')} without a value"
+            ends = f"{plural(len(self.trailing), 'series ends', 'series end')} without a value"
             told.append(f"{ends}: {some(self.trailing)}. The forecast begins after the last row.")
         if self.empty:
-            told.append(f"{_count(len(self.empty), 'series', 'series')} without any value: {some(self.empty)}.")
+            told.append(f"{plural(len(self.empty), 'series', 'series')} without any value: {some(self.empty)}.")
         if self.constant:
-            told.append(f"{_count(len(self.constant), 'constant series', 'constant series')}: {some(self.constant)}.")
+            told.append(f"{plural(len(self.constant), 'constant series', 'constant series')}: {some(self.constant)}.")
         if self.short:
-            short = f"{_count(len(self.short), 'series', 'series')} shorter than the context of {self.context:,} steps"
+            short = f"{plural(len(self.short), 'series', 'series')} shorter than the context of {self.context:,} steps"
             told.append(f"{short}: {some(self.short)}.")
         for name, values in self.unseen.items():
             told.append(f"Column {name!r} has values unseen when it was learnt, taken as none of them: {some(values)}.")
         return told
 
 
-def _count(n: int, one: str, many: str = "") -> str:
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
 def learn(
     frame: Any, *, time: str | None = None, target: str | None = None, id: str | None = None, past: Sequence[str] = (),
     known: Sequence[str] = (), static: Sequence[str] = (), freq: str | None = None,
 ) -> Schema:  # fmt: skip
-    """What the columns of a frame (from `read.read`) are, the frequency inferred from all series.
+    """What the columns of a frame (from `tables.read`) are, the frequency inferred from all series.
 
     time, target, id default to `ds`, `y`, `unique_id`; without an id column the frame is one series. past: covariates
     known up to now; known: in the future as well; static: one value a series. A covariate is a number, or a category of
     at most 256 values when it holds text or has pandas' category type.
 
-    Errors: an unknown column; one column in two roles; what `read.times` and `clock.infer` refuse; too many categories.
+    Errors: an unknown column; one column in two roles; what `tables.times` and `calendar.infer` refuse; too many
+    categories.
     """
     past, known, static = ([part] if isinstance(part, str) else list(part) for part in (past, known, static))
     if id in (None, "unique_id"):
@@ -136,7 +134,7 @@ def learn(
     ids_kind = "integer" if id is not None and frame[id].dtype.kind in "iu" else "text"
     rows = _rows(frame, roles["time"], roles["target"], id, ids_kind)
     if freq is None:
-        freq = clocks.infer(rows.times, rows.codes, rows.ids, lambda mask: say(rows.frame, mask))
+        freq = clocks.infer(rows.times, rows.codes, rows.ids, lambda mask: name_rows(rows.frame, mask))
     else:
         clock = clocks.parse(freq)
         integer = rows.times.dtype.kind == "i"
@@ -177,12 +175,12 @@ def want_columns(frame: Any, schema: Schema, *roles: str) -> None:
 
 def _categories(frame: Any, name: str) -> list[str] | None:
     column = frame[name]
-    _, bad = parse(column)
+    _, bad = to_numbers(column)
     if not isinstance(column.dtype, pd.CategoricalDtype) and not bad.any():
         return None
     want(column.dtype.kind not in "cmM", f"column {name!r}", "numbers or categories", str(column.dtype))
     found = sorted(text(column).dropna().unique())
-    todo = f"Numbers may hold no text: {say(frame, bad, column)}." if bad.any() else ""
+    todo = f"Numbers may hold no text: {name_rows(frame, bad, column)}." if bad.any() else ""
     want(
         len(found) <= CATEGORIES,
         f"column {name!r}",
@@ -218,7 +216,7 @@ def _rows(frame: Any, time: str, target: str, id: str | None, ids_kind: str, kin
     else:
         column = frame[id]
         missing = column.isna().to_numpy(bool)
-        clean(frame, missing, f"column {id!r}", "a series in every row")
+        refuse_rows(frame, missing, f"column {id!r}", "a series in every row")
         column = column if ids_kind == "integer" and column.dtype.kind in "iu" else text(column)
         codes, found = pd.factorize(column)
         ids = np.asarray(found, None if column.dtype.kind in "iu" else object)
@@ -234,11 +232,11 @@ def _rows(frame: Any, time: str, target: str, id: str | None, ids_kind: str, kin
     if twice.any():
         k = int(np.flatnonzero(twice)[0])
         todo = "Name the column that tells series apart with id." if id is None else "Keep one of them."
-        first = f"{frame[time].iloc[k]} in {say(frame, np.isin(np.arange(len(frame)), [k - 1, k]))}"
+        first = f"{frame[time].iloc[k]} in {name_rows(frame, np.isin(np.arange(len(frame)), [k - 1, k]))}"
         refuse(
             f"column {time!r}",
             "each time once in a series",
-            f"{_count(int(twice.sum()), 'repeated row')}, the first {first}",
+            f"{plural(int(twice.sum()), 'repeated row')}, the first {first}",
             todo,
         )
     return _Rows(frame, codes, ids, moments, kind, zone, backwards)
@@ -316,7 +314,7 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, Repor
         f"{len(frame) * width:,}",
         "Leave some out.",
     )
-    offsets, place, moments = _grid(codes, rows.times, schema.freq, n, width, lambda mask: say(frame, mask))
+    offsets, place, moments = _grid(codes, rows.times, schema.freq, n, width, lambda mask: name_rows(frame, mask))
     first = np.r_[0, np.flatnonzero(codes[1:] != codes[:-1]) + 1]
     made = Panel(
         rows.ids, offsets, _scatter(values, place, len(moments)), moments, schema.freq,
@@ -353,7 +351,7 @@ def _static(
         refuse(
             f"static column {name!r}",
             f"one value in the series {ids[n]!r}",
-            say(frame, odd, column),
+            name_rows(frame, odd, column),
             "Name it under past or known.",
         )
     return low

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gated._check import refuse, want
-from gated.tasks.forecast import features
+from gated.features import calendar
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.task import Config
 
@@ -38,7 +38,7 @@ class Recipe:
 def recipe(panel: Panel, config: Config) -> Recipe:
     """The recipe of a panel; what the config says stands, the rest follows.
 
-    - m and the longer season by frequency (`features.seasons`); no season where no series is longer than one.
+    - m and the longer season by frequency (`calendar.seasons`); no season where no series is longer than one.
     - S = 4 seasons and at least 6 steps; where there is a longer season, two of that, and K = 7 in place of 4.
     - Data finer than a day: H = 128, windows in batches of 64 for 1,500 updates. Else 64, 128 and 500. Horizons beyond
       48 steps take fewer windows, then fewer updates.
@@ -49,7 +49,7 @@ def recipe(panel: Panel, config: Config) -> Recipe:
     want(len(panel) > 0, "fit", "at least one series", "none")
     longest = int(panel.lengths.max())
     want(longest > 1, "fit", "a series of at least two steps", "one step in each")
-    m, long = features.seasons(panel.freq)
+    m, long = calendar.seasons(panel.freq)
     if config.season is not None:
         m, long = config.season, long if long > config.season and long % config.season == 0 else 0
     if longest <= m:

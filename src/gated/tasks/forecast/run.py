@@ -12,11 +12,11 @@ import numpy as np
 
 from gated import options, runs
 from gated._check import optional, refuse, want, within
+from gated.io.tables import read
 from gated.tasks.forecast import ahead, frame, learn, roll, score
 from gated.tasks.forecast.baselines import BASELINES
 from gated.tasks.forecast.learn import Learnt
 from gated.tasks.forecast.panel import Panel
-from gated.tasks.forecast.read import read
 from gated.tasks.forecast.task import TASK, Config
 
 pd: Any = optional("pandas", "forecast")

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from gated import train
 from gated._check import want
-from gated.tasks.forecast import clock as clocks
-from gated.tasks.forecast import frame, likelihood, model, read, roll, windows
+from gated.features import calendar as clocks
+from gated.io import tables
+from gated.tasks.forecast import frame, likelihood, model, roll, windows
 from gated.tasks.forecast.run import Run
 from gated.tasks.forecast.windows import Batch, Windows
 from gated.views import MAX_SEQUENCES, Case, Input, Output, Part, View, keep_numbers, spread
@@ -33,7 +34,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     """Series of a file or frame, appended to the run's series of the same ids; by default the run's own series."""
     panel = run.panel
     if data is not None:
-        new, _ = frame.panel(read.read(data, id=run.schema.id), run.schema)
+        new, _ = frame.panel(tables.read(data, id=run.schema.id), run.schema)
         old = np.flatnonzero(np.isin(panel.ids, new.ids))
         panel = frame.join(roll.cut(panel, old, panel.lengths[old]), new) if len(old) else new
     rule = run.learnt.recipe

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gated.tasks.forecast import clock as clocks
+from gated.features import calendar as clocks
 from gated.tasks.forecast import features
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.recipe import Recipe
@@ -91,13 +91,13 @@ class Windows:
         ahead = (start + lengths)[:, None] + np.arange(h)
         if future is not None and K:
             covariates[ahead, P:] = future
-        days = features.calendar(panel.times, panel.freq)
+        days = clocks.encode(panel.times, panel.freq)
         calendar = flat(days.shape[1])
         if days.shape[1]:
             calendar[rows] = days
             last = panel.times[np.maximum(panel.offsets[1:] - 1, 0)]
             coming = clocks.ahead(last, panel.freq, h).reshape(-1)
-            calendar[ahead.reshape(-1)] = features.calendar(coming, panel.freq)
+            calendar[ahead.reshape(-1)] = clocks.encode(coming, panel.freq)
 
         tensor = torch.from_numpy
         self.fill, self.seasonal, self.seen, self.state = tensor(fill), tensor(seasonal), tensor(seen), tensor(state)

@@ -1,4 +1,4 @@
-"""The clock of a panel: which steps there are between two times, and which come next.
+"""Clocks and calendars: the steps between two times, those that come next, seasons, and where a time stands in them.
 
 A time t lies on a clock as  t = at(u) + shift,  u = u_0 + step · p,  with p its row in the series: u counts
 nanoseconds, business days or months since 1970, or is the integer itself, and the shift (an hour of the day, a day of
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from gated._check import optional, refuse, want
 
@@ -237,3 +238,44 @@ def length(nanos: int) -> str:
     alias = next(a for a, size in TICKS.items() if nanos % size == 0)
     count = nanos // TICKS[alias]
     return f"{count} {words.get(alias, 'nanosecond')}" + "s" * (count != 1)
+
+
+# ---- what a network reads of a time
+
+
+def seasons(freq: str) -> tuple[int, int]:
+    """Steps in the shortest season m of a frequency, and in the next longer one (0: none).
+
+    A day for what is finer than a day, and then a week; else a week, or a year. Integer times have no season (m = 1).
+    """
+    clock = parse(freq)
+    if clock.unit == "integer":
+        return 1, 0
+    if clock.unit == "business":
+        return (5 // clock.step, 0) if 5 % clock.step == 0 else (1, 0)
+    if clock.unit == "month":
+        return (12 // clock.step, 0) if 12 % clock.step == 0 else (1, 0)
+    day = DAY
+    if clock.step < day:
+        per = day // clock.step
+        hour = per // 24  # where a day is too many steps, the hour comes first
+        return (per, 7 * per) if per <= 192 else (hour, per) if hour > 1 else (per, 0)
+    weeks = clock.step // (7 * day)
+    if weeks:
+        return (52 // weeks, 0) if weeks <= 26 else (1, 0)
+    return (7 * day // clock.step, 0) if clock.step in (day,) else (1, 0)
+
+
+def encode(times: np.ndarray, freq: str) -> Float[np.ndarray, "L c"]:
+    """Hour of the day and day of the week on circles: what matters to people and no season index can know.
+
+    Months and longer steps have none: their season says it all, and the year itself would be learnt by heart.
+    """
+    clock = parse(freq)
+    if clock.unit in ("integer", "month") or (clock.unit == "ns" and clock.step > DAY):
+        return np.zeros((len(times), 0))
+    day = times.astype("datetime64[ns]").astype(np.int64) / DAY
+    angles = [2 * np.pi * (np.floor(day) + 3) / 7 * k for k in (1, 2, 3)]
+    if clock.unit == "ns" and clock.step < DAY:
+        angles.append(2 * np.pi * day)
+    return np.stack([f(a) for a in angles for f in (np.sin, np.cos)], -1)

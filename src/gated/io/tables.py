@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gated._check import optional, refuse, want
+from gated.io.text import is_path, places, siblings
 
 pd: Any = optional("pandas", "forecast")
 
@@ -41,7 +42,7 @@ def read(source: Any, *, id: str | None = None) -> Any:
 
     Errors: no such file; another kind of file; an empty one; rows with more fields than the header; not UTF-8.
     """
-    if isinstance(source, str | Path):
+    if is_path(source):
         frame = _file(Path(source), id or "unique_id")
     else:
         frame = _frame(source)
@@ -51,7 +52,7 @@ def read(source: Any, *, id: str | None = None) -> Any:
         "different names",
         f"{list(frame.columns[frame.columns.duplicated()])} twice",
     )
-    want(len(frame) > 0, str(source) if isinstance(source, str | Path) else "the data", "at least one row", "none")
+    want(len(frame) > 0, str(source) if is_path(source) else "the data", "at least one row", "none")
     return frame
 
 
@@ -75,7 +76,7 @@ def _frame(source: Any) -> Any:
 
 def _file(path: Path, id: str) -> Any:
     where = str(path)
-    want(path.exists(), where, "a CSV or Parquet file", "no such file", _siblings(path))
+    want(path.exists(), where, "a CSV or Parquet file", "no such file", siblings(path))
     want(path.is_file(), where, "a CSV or Parquet file", "a folder")
     want(
         path.suffix.lower() not in {".xlsx", ".xls", ".ods"},
@@ -145,29 +146,23 @@ def _csv(path: Path, id: str, encoding: str, lines: list[str]) -> Any:
     return frame
 
 
-def _siblings(path: Path) -> str:
-    near = sorted(p.name for p in path.parent.glob("*") if p.suffix == path.suffix) if path.parent.is_dir() else []
-    return f"In that folder are: {', '.join(near[:5])}." if near and path.suffix else ""
-
-
-def say(frame: Any, mask: np.ndarray, values: Any = None) -> str:
+def name_rows(frame: Any, mask: np.ndarray, values: Any = None) -> str:
     """The rows of a mask in words: "lines 7, 9, 12 and 3 more", or each value with its line."""
-    rows = np.flatnonzero(mask)
-    kind, first = frame.index.name or "row", [frame.index[r] for r in rows[:5]]
+    rows, kind = np.flatnonzero(mask), frame.index.name or "row"
+    if values is None:
+        return places(kind, [frame.index[r] for r in rows])
+    values = values.astype(object)  # Python's own numbers print as they are read
     more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-    if values is not None:
-        values = values.astype(object)  # Python's own numbers print as they are read
-        return ", ".join(f"{values.iloc[r]!r} ({kind} {k})" for r, k in zip(rows, first, strict=False)) + more
-    return kind + "s" * (len(rows) > 1) + " " + ", ".join(map(str, first)) + more
+    return ", ".join(f"{values.iloc[r]!r} ({kind} {frame.index[r]})" for r in rows[:5]) + more
 
 
-def clean(frame: Any, bad: np.ndarray, where: str, expected: str, values: Any = None, todo: str = "") -> None:
-    """Refuse a column with the rows of the mask, and with their values where they are given."""
+def refuse_rows(frame: Any, bad: np.ndarray, where: str, expected: str, values: Any = None, todo: str = "") -> None:
+    """Refuse a column if the mask has rows, and name these, with their values where they are given."""
     if bad.any():
-        refuse(where, expected, ("" if values is not None else "none in ") + say(frame, bad, values), todo)
+        refuse(where, expected, ("" if values is not None else "none in ") + name_rows(frame, bad, values), todo)
 
 
-def parse(column: Any) -> tuple[np.ndarray, np.ndarray]:
+def to_numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
     """A column's numbers, NaN where there is none, and a mask of the values that are neither a number nor missing.
 
     Separators of thousands ("1,234.5") are taken out. Booleans are 0 and 1.
@@ -190,11 +185,11 @@ def parse(column: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def numbers(frame: Any, name: str) -> np.ndarray:
     """A column as float64, NaN where it is missing. Errors: text, infinities; both with their rows."""
-    values, bad = parse(frame[name])
+    values, bad = to_numbers(frame[name])
     todo = "Correct them, or leave them empty where the value is unknown."
-    clean(frame, bad, f"column {name!r}", "numbers", frame[name], todo)
+    refuse_rows(frame, bad, f"column {name!r}", "numbers", frame[name], todo)
     wild = np.isinf(values)
-    clean(frame, wild, f"column {name!r}", "finite numbers", frame[name], todo)
+    refuse_rows(frame, wild, f"column {name!r}", "finite numbers", frame[name], todo)
     return values
 
 
@@ -217,7 +212,7 @@ def times(frame: Any, name: str, kind: str | None = None) -> tuple[np.ndarray, s
     """
     column, where = frame[name], f"column {name!r}"
     missing = column.isna().to_numpy(bool)
-    clean(frame, missing, where, "a time in every row")
+    refuse_rows(frame, missing, where, "a time in every row")
     if isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.to_timestamp()
     if column.dtype.kind not in "iufM" and not isinstance(column.dtype, pd.DatetimeTZDtype):
@@ -238,21 +233,21 @@ def times(frame: Any, name: str, kind: str | None = None) -> tuple[np.ndarray, s
         refuse(
             where,
             f"times as they were when fitted ({kind})",
-            f"{got}: {say(frame, np.arange(len(frame)) < 1, frame[name])}",
+            f"{got}: {name_rows(frame, np.arange(len(frame)) < 1, frame[name])}",
         )
     values = found.to_numpy()
     if values.dtype.kind == "M":
         wild = (values < FIRST) | (values >= LAST) | np.isnat(values)
-        clean(frame, wild, where, "years 1678 to 2261", frame[name].astype(str))
+        refuse_rows(frame, wild, where, "years 1678 to 2261", frame[name].astype(str))
         values = values.astype("datetime64[ns]")
     return values, kind or got, None if zone is None or zone == "offset" else zone
 
 
 def _integers(frame: Any, column: Any, where: str, kind: str | None) -> tuple[Any, str]:
     broken = (column % 1 != 0).to_numpy(bool) | (column.abs() >= 2**53).to_numpy(bool) * (column.dtype.kind == "f")
-    clean(frame, broken, where, "dates or whole numbers", column)
+    refuse_rows(frame, broken, where, "dates or whole numbers", column)
     wild = (column >= 2**61).to_numpy(bool) | (column <= -(2**61)).to_numpy(bool)
-    clean(frame, wild, where, "whole numbers below 2**61", column)
+    refuse_rows(frame, wild, where, "whole numbers below 2**61", column)
     column = column.astype("int64")
     for pattern, low, high in (("%Y%m%d", 18000101, 22001231), ("%Y%m", 180001, 220012)):
         # Thirteen months in a row cannot be a plain count: it would have passed through month 13.
@@ -262,7 +257,7 @@ def _integers(frame: Any, column: Any, where: str, kind: str | None) -> tuple[An
             bad = days.isna().to_numpy(bool)
             if not bad.any():
                 return days, pattern
-            want(kind is None, where, f"dates written as {pattern}", say(frame, bad, column))
+            want(kind is None, where, f"dates written as {pattern}", name_rows(frame, bad, column))
     return column, "integer"
 
 
@@ -274,8 +269,8 @@ def _words(frame: Any, column: Any, where: str) -> Any:
         days.attrs["dates"] = True
         return days
     if isinstance(first, int | float | np.integer | np.floating) and not isinstance(first, bool):
-        values, bad = parse(column)
-        clean(frame, bad, where, "whole numbers", column)
+        values, bad = to_numbers(column)
+        refuse_rows(frame, bad, where, "whole numbers", column)
         return pd.Series(values, column.index)
     if isinstance(first, datetime | np.datetime64):
         aware = getattr(first, "tzinfo", None) is not None
@@ -288,7 +283,7 @@ def _words(frame: Any, column: Any, where: str) -> Any:
     zoned = words.str.contains(r"\d\d:\d\d.*" + OFFSET)
     if zoned.any():
         bare = ~zoned.to_numpy(bool)
-        clean(frame, bare, where, "a zone in every time or in none")
+        refuse_rows(frame, bare, where, "a zone in every time or in none")
         zone = "UTC" if words.str.contains(r"(?:Z|[+-]00:?(?:00)?)$").all() else "offset"
         return (
             _dates(frame, words, where, utc=True),
@@ -313,7 +308,7 @@ def _dates(frame: Any, words: Any, where: str, utc: bool = False) -> Any:
     refuse(
         where,
         ISO,
-        say(frame, best.isna().to_numpy(bool), words),
+        name_rows(frame, best.isna().to_numpy(bool), words),
         "Correct these rows, or name another column with time.",
     )
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from gated import InputError, checkpoint
 from gated.checkpoint import ARRAYS, CONFIG, LEARNT, METRICS, MODEL
+from gated.layers import GRU, LSTM
 
 
 class Tied(nn.Module):
@@ -388,6 +389,46 @@ def test_weights_of_another_model_are_refused_and_the_model_stays(run, change, s
         checkpoint.fill(model, state)
     assert said in str(caught.value)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def net(width=6, hidden=5):
+    """Drawn in every way that tasks draw: by torch's modules, our layers, orthogonal, by hand; with a memory format."""
+    embed = nn.Embedding(7, width)
+    nn.init.normal_(embed.weight, std=width**-0.5)
+    convolve = nn.Conv2d(3, 4, 3)
+    nn.init.kaiming_normal_(convolve.weight)
+    layers = LSTM(width, hidden, 2, init="orthogonal", forget_bias=1.0)
+    return nn.ModuleList([embed, convolve.to(memory_format=torch.channels_last), layers, GRU(hidden, 3)])
+
+
+def test_a_module_is_built_of_its_weights_alone():
+    """`build` gives what making and filling gives, down to strides, for evaluation, and draws no random number."""
+    made = net().eval()
+    before = torch.get_rng_state()
+    built = checkpoint.build(net, checkpoint.tensors(made))
+    assert torch.equal(before, torch.get_rng_state())
+    assert not any(module.training for module in built.modules())
+    assert repr(built) == repr(made)
+    for (name, one), (other, two) in zip(built.named_parameters(), made.named_parameters(), strict=True):
+        assert (name, one.stride(), one.requires_grad, one.device.type) == (other, two.stride(), True, "cpu")
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize(("sizes", "said"), [
+    (dict(width=10**6), "weights 0.weight: expected shape (7, 1000000), got (7, 6)"),
+    (dict(hidden=10**8), "weights 2.weight_ih_l0: expected shape (400000000, 6)"),
+    (dict(hidden=2**40), "weights: expected sizes that a network can have, got Storage size"),
+    (dict(width=2**63 - 1), "weights: expected sizes that a network can have"),
+    (dict(width=0), "weights: expected sizes that a network can have, got 0.0 cannot be raised"),
+    (dict(width=6.0), "weights: expected sizes that a network can have"),
+], ids=str)  # fmt: skip
+def test_sizes_that_the_weights_do_not_have_take_no_memory(sizes, said):
+    """A module of other sizes is refused before memory is taken for it, and one of impossible sizes in one line."""
+    state = checkpoint.tensors(net())
+    with pytest.raises(InputError) as caught:
+        checkpoint.build(lambda: net(**sizes), state)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_loading_executes_nothing(run, monkeypatch):

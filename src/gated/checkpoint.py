@@ -23,10 +23,10 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import safetensors
@@ -34,12 +34,13 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from gated._check import InputError, one_of, refuse, want
 from gated.io.files import flush, put
 from gated.io.files import replace as write
 
-__all__ = ["FORMAT", "Run", "claim", "fill", "load", "save", "tensors"]
+__all__ = ["FORMAT", "Run", "build", "claim", "fill", "load", "save", "tensors"]
 
 FORMAT = 1
 CONFIG, MODEL, METRICS, LEARNT, ARRAYS = (
@@ -55,6 +56,9 @@ JSON_LIMIT = 16 << 20  # bytes of one JSON file
 HEADER_LIMIT = 16 << 20  # bytes of one safetensors header
 DEPTH_LIMIT = 64  # JSON inside JSON
 LIMIT = 16 << 30  # bytes of one file of weights, unless the caller says otherwise
+DRAWS = {name for name in vars(nn.init) if name[0] != "_" and name.endswith("_")}  # functions that set initial values
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,27 +229,55 @@ def load(folder: str | os.PathLike[str], *, task: str | None = None, limit: int 
     )
 
 
+def build(make: Callable[[], Module], state: Mapping[str, Tensor]) -> Module:
+    """The module of `make` with these weights, which are all of its tensors and not tied, in evaluation mode.
+
+    It is made without memory and without initial values, and takes memory once the names, shapes and dtypes of the
+    weights are its own: sizes from a stranger's file cost nothing.
+    """
+    try:
+        with torch.device("meta"), _Undrawn():  # on the meta device tensors have shapes alone
+            model = make()
+    except (ArithmeticError, RuntimeError, TypeError) as error:
+        got = str(error).partition("\n")[0][:120]
+        refuse("weights", "sizes that a network can have", got, "Is the config the run's own?")
+    _compare(tensors(model), state)
+    model.to_empty(device="cpu")
+    fill(model, state)
+    return model.eval()
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out initial values, which take longer than all else where matrices are orthogonal."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def fill(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Copy weights into the model; names, shapes and dtypes must be the model's own, and every number finite."""
     own = tensors(model)
+    _compare(own, state)
+    for name, weight in state.items():
+        finite = not weight.is_floating_point() or bool(torch.isfinite(weight).all())
+        want(finite, f"weights {name}", "finite numbers", "NaN or infinity")
+    with torch.no_grad():
+        for name, mine in own.items():
+            mine.copy_(state[name])
+
+
+def _compare(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Refuse weights with other names, shapes or dtypes than a model's own."""
     missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
-    want(
-        not missing,
-        "weights",
-        f"{len(own)} tensors",
-        f"none for {', '.join(missing[:3])}",
-        "Is the config the run's own?",
-    )
-    want(not extra, "weights", f"{len(own)} tensors", f"also {', '.join(extra[:3])}", "Is the config the run's own?")
+    todo = "Is the config the run's own?"
+    want(not missing, "weights", f"{len(own)} tensors", f"none for {', '.join(missing[:3])}", todo)
+    want(not extra, "weights", f"{len(own)} tensors", f"also {', '.join(extra[:3])}", todo)
     for name, mine in own.items():
         theirs = state[name]
         want(mine.shape == theirs.shape, f"weights {name}", f"shape {tuple(mine.shape)}", tuple(theirs.shape))
         want(mine.dtype == theirs.dtype, f"weights {name}", str(mine.dtype), theirs.dtype)
-        whole = not theirs.is_floating_point() or bool(torch.isfinite(theirs).all())
-        want(whole, f"weights {name}", "finite numbers", "NaN or infinity")
-    with torch.no_grad():
-        for name, mine in own.items():
-            mine.copy_(state[name])
 
 
 def _part(folder: Path, name: str, entry: Any, limit: int) -> bytes:

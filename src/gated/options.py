@@ -44,7 +44,7 @@ def default(name: str, value: Any) -> Any:
 @functools.cache
 def kinds(config: type) -> dict[str, tuple[type, bool]]:
     """Of every field its type, a tuple's being that of its items, and whether None is allowed."""
-    out = {}
+    out: dict[str, tuple[Any, bool]] = {}
     for name, hint in typing.get_type_hints(config).items():
         union = typing.get_origin(hint) in (typing.Union, UnionType)
         args = typing.get_args(hint) if union else (hint,)
@@ -55,13 +55,13 @@ def kinds(config: type) -> dict[str, tuple[type, bool]]:
 def check(config: Any) -> None:
     """Check every field of a frozen Config against its type, bounds and choices; lists become tuples."""
     for one in fields(config):
-        kind, optional = kinds(type(config))[one.name]
+        kind, optional = kinds(config.__class__)[one.name]
         value, low, high = getattr(config, one.name), one.metadata.get("low"), one.metadata.get("high", INFINITE)
         if value is None and optional:
             continue
         if typing.get_origin(kind) is tuple:
-            single = value is None or isinstance(value, str | float | int)
-            items = () if value is None else (value,) if single else tuple(value)
+            single = isinstance(value, str | float | int)
+            items: tuple[Any, ...] = () if value is None else (value,) if single else tuple(value)
             object.__setattr__(config, one.name, items)
         elif one.metadata.get("choices"):
             one_of(one.name, value, one.metadata["choices"])
@@ -94,7 +94,8 @@ def make(kind: type, words: Mapping[str, Any], config: Any = None, where: str = 
 
 def restore(kind: type, words: Mapping[str, Any]) -> Any:
     """A Config, or another record, from JSON, whose lists were tuples."""
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in words.items()})
+    tuples = {name: tuple(typing.cast(list[Any], value)) for name, value in words.items() if isinstance(value, list)}
+    return kind(**{**words, **tuples})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -237,7 +237,7 @@ def test_the_step_never_continues_what_has_ended():
     assert len(beam(step, state, memory, RULES, limit=8, lengths=lengths, n_best=5)) == 5
 
 
-def test_nothing_is_recorded_and_nothing_is_kept():
+def test_no_gradient_is_recorded_and_no_state_is_retained():
     """No gradients are recorded, though the model's weights want them, and attention does not hold the batch's."""
     weight = torch.zeros(5, 5, requires_grad=True)
     modes = []

@@ -111,7 +111,7 @@ def test_what_cannot_be_is_taken_if_it_must(search):
 
 
 def test_attention_that_is_nowhere_still_gives_numbers():
-    """A source position that was never looked at costs log 1e-9 each and leaves the ranking to the rest."""
+    """A source position without attention costs log 1e-9 each and leaves the ranking to the rest."""
 
     def step(tokens, state, memory):
         looks = torch.zeros(*tokens.shape, 3)
@@ -137,7 +137,7 @@ def test_attention_that_is_nowhere_still_gives_numbers():
     kinds=st.integers(1, 6),
 )
 def test_best_is_a_stable_sort(seed, V, W, kinds):
-    """The W best are the first of a stable sort, however many are equal, and -inf is not told apart."""
+    """The W best are the first of a stable sort, however many are equal, and -inf equals -inf."""
     g = torch.Generator().manual_seed(seed)
     x = torch.randint(0, kinds, (3, 2, V), generator=g).float()
     x[x == 5] = -math.inf
@@ -257,7 +257,7 @@ def joined(models, lengths):
 
 @pytest.mark.parametrize("models", [1, 2, 3])
 def test_an_ensemble_of_one_model_is_the_model(models):
-    """A model beside itself gives what it gives alone."""
+    """An ensemble of a model with itself equals the model."""
     step = toy(6, end=-1.0)
     state, memory, lengths = joined(models, LENGTHS)
     options = dict(limit=8, n_best=3, coverage_penalty=0.1, lengths=lengths)
@@ -357,7 +357,7 @@ def run(search=beam, step=UNIFORM, state=ONE, memory=None, begin=1, end=0, limit
         (dict(step=ensemble([UNIFORM, fixed(0.5, 0.5)]), state=(ONE, ONE), memory=(None, None)), "ensemble log_probs"),
     ],
 )  # fmt: skip
-def test_mistakes_are_said_in_one_line(mistake, message):
+def test_a_mistake_is_one_line(mistake, message):
     """A wrong argument is an error that names it, what was expected and what came."""
     with pytest.raises(InputError, match=message):
         run(**mistake)

@@ -180,7 +180,7 @@ def test_an_estimate_is_witten_and_bells(sentences, order):
 
 
 def test_a_better_model_is_a_longer_one():
-    """On text like what it has seen, a trigram is more certain than a unigram; sentences may be words or characters."""
+    """On text like its training text a trigram beats a unigram; sentences may be words or characters."""
     lines = [f"the {a} fox sees the {b} dog" for a, b in itertools.product(["red", "old", "big"], repeat=2)] * 10
     for form in (str, str.split):
         one, three = (ngram.estimate(map(form, lines), n) for n in (1, 3))
@@ -249,7 +249,7 @@ WRONG = {  # what is changed -> what it becomes, the line named, words of the me
     "none": ("1=5", "1=0", "line 3", "from 1"),
     "vast": ("3=2", "3=2000000000", "line 5", "1073741824"),
     "promised": ("3=2", "3=200000", "lm.arpa:", "bytes"),
-    "fewer": ("2=4", "2=5", "line 19", "5 of them"),
+    "fewer": ("2=4", "2=5", "line 19", "a count of 5"),
     "more": ("2=4", "2=3", "line 18", "3-grams"),
     "missing": ("-0.3\tFox </s>\n", "", "line 18", "4 of them"),
     "number": ("-0.4\t", "-0.4x\t", "line 15", "a number"),

@@ -18,7 +18,7 @@ from made.probed import CELLS, B, H, I, Model, T, close, hooks, liar, minimal, s
 # ---- recording
 
 
-def test_all_layers_of_a_module_are_seen_and_it_gives_what_it_gives_otherwise():
+def test_all_layers_of_a_module_are_recorded_and_its_outputs_do_not_change():
     """Every call inside the block is recorded by the layer's path, time first, and the outputs are the same bits."""
     model, x, lengths = Model().eval(), sequences(torch.float32), torch.tensor([12, 5, 9])
     y, h = model(x, lengths)
@@ -110,7 +110,7 @@ def test_steps_one_by_one_are_one_sequence():
 
 
 def test_a_module_without_our_layers_is_refused():
-    """What cannot be seen into is one clear error."""
+    """A module without recurrent layers of ours is one clear error."""
     with (
         pytest.raises(InputError, match=r"recurrent layers of gated in it, got LSTM\. Build it of"),
         probe.record(nn.LSTM(2, 3)),
@@ -153,8 +153,8 @@ def test_shares_of_an_lstm_are_its_gates():
         close(found[s], f[s + 1 : 10].prod(0) * i[s] * g[s])
 
 
-def test_zoneout_keeps_beside_the_gate():
-    """In evaluation zoneout's share of the last state is kept too: keep = k + (1 − k) f, write = (1 − k) i ⊙ g."""
+def test_zoneout_adds_to_keep():
+    """In evaluation zoneout keeps its share of the last state as well: keep = k + (1 − k) f, write = (1 − k) i ⊙ g."""
     (trace,) = probe.traces(gated.LSTM(I, H, zoneout=(0.1, 0.3), dtype=torch.float64), sequences()[:, :1])
     _, keep, write, _ = probe.decompose(trace)
     close(keep, 0.3 + 0.7 * trace.values["f"])

@@ -120,7 +120,7 @@ def test_a_real_output_is_followed_to_the_layers_it_names():
         close(found.norms[name], right[name][1] / right["h"][1][0], 1e-9)
 
 
-def test_beside_a_layer_stand_three_of_its_size():
+def test_a_layer_is_compared_with_three_of_its_size():
     """An RNN, a GRU and an LSTM on the same inputs, the same for the same seed; the layer is left as it was."""
     layer, x = gated.LSTM(I, H), sequences(torch.float32)
     before = torch.get_rng_state()
@@ -137,7 +137,7 @@ def test_beside_a_layer_stand_three_of_its_size():
     assert layer.training
 
 
-def test_what_is_said_follows_its_thresholds():
+def test_the_verdict_on_a_curve_follows_its_thresholds():
     """A thousandth, tenfold, and what lies between; nothing at all; past all numbers."""
     lags = np.arange(31.0)
     assert gradient.describe({"h": 0.5**lags}) == "vanishes: below a thousandth after 10 steps"
@@ -160,8 +160,8 @@ def row(found, gate):
     return one
 
 
-def test_stuck_gates_are_counted_and_something_is_advised():
-    """Units whose gate is held open or shut are counted, by gate, and only then is anything said."""
+def test_saturated_gates_are_counted_and_lead_to_advice():
+    """Units whose gate is held open or shut are counted, by gate, and only then is there advice."""
     layer = gated.LSTM(I, H)
     assert all(one.advice == "" and one.open == one.shut == one.unused == 0
                for one in probe.health(layer, sequences(torch.float32)))  # fmt: skip
@@ -183,7 +183,7 @@ def test_units_that_never_move_are_never_used():
     assert "2 of 4 units have a nearly constant output: make the layer narrower" in found[0].advice
 
 
-def test_of_few_steps_nothing_is_advised():
+def test_few_steps_lead_to_no_advice():
     """One step says nothing of use, and fewer than twenty nothing of what is nearly always so."""
     layer = gated.LSTM(I, H)
     hold(layer, "o", -30.0)
@@ -194,7 +194,7 @@ def test_of_few_steps_nothing_is_advised():
 
 
 def test_a_coupled_gate_keeps_when_it_is_shut():
-    """Of a coupled LSTM i open means that all is forgotten, and is advised on so."""
+    """In a coupled LSTM an open i forgets everything, and the advice is about forgetting."""
     layer = gated.LSTM(I, H, coupled=True)
     hold(layer, "i", 9.0)
     found = row(probe.health(layer, sequences(torch.float32)), "i")
@@ -235,7 +235,7 @@ def test_shares_of_a_layer_sum_to_its_output():
     assert found.shares[0][0].any()
 
 
-def test_a_sum_that_is_off_is_said():
+def test_a_sum_that_did_not_converge_is_reported():
     """Where so few steps do not reach the sum, how far off it is is known; a wrong form is refused."""
     pytest.importorskip("captum")
     steep = lambda x: torch.sigmoid(2000 * (x.sum(1) - 0.503))  # noqa: E731
@@ -266,7 +266,7 @@ def test_without_captum_it_says_what_to_install(monkeypatch):
 # ---- all of it
 
 
-def test_a_layer_is_looked_at_in_one_call():
+def test_a_layer_is_inspected_in_one_call():
     """Examples with chosen units, memory, flow and health of a layer; it and all randomness stay as they were."""
     layer, x = gated.LSTM(I, 16, num_layers=2, bidirectional=True, dropout=0.5), sequences(torch.float32)
     before = torch.get_rng_state()
@@ -313,7 +313,7 @@ def test_units_and_layers_are_chosen_by_number_and_name():
         probe.inspect(3)
 
 
-def test_any_module_is_looked_at_on_what_it_takes():
+def test_any_module_is_inspected_on_what_it_takes():
     """Arguments as a tuple, keywords as a dict, several calls as a list; layers by their paths."""
     model, x = Model(), sequences(torch.float32)
     for data in ((x, torch.tensor([12, 5, 9])), {"x": x, "lengths": torch.tensor([12, 5, 9])}):
@@ -335,7 +335,7 @@ def test_of_a_layers_batch_so_many_sequences_are_counted():
     assert len(open_view(layer, x, count=66).cases) == 66
 
 
-def test_a_layer_of_half_precision_is_looked_at():
+def test_a_layer_of_half_precision_is_inspected():
     """bfloat16, which numpy lacks, is shown as float32."""
     layer = gated.LSTM(I, H).bfloat16()
     found = probe.inspect(layer, sequences(torch.bfloat16), examples=1).examples[0].layers[0]
@@ -344,7 +344,7 @@ def test_a_layer_of_half_precision_is_looked_at():
 
 
 def test_a_packed_batch_is_one_input():
-    """A PackedSequence is looked at as the padded batch with its lengths is."""
+    """A PackedSequence gives the document of the padded batch with its lengths."""
     layer, x, lengths = gated.LSTM(I, H, bidirectional=True), sequences(torch.float32), [5, 12, 9]
     packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
     found, right = probe.inspect(layer, packed), probe.inspect(layer, x, lengths=lengths)

@@ -147,7 +147,7 @@ def test_an_array_that_is_shown_twice_travels_once():
     assert [np.frombuffer(base64.b64decode(b), "<f4").tolist() for b in blocks] == [[0, 1, 2, 3, 4], [0, 2, 4, 6, 8]]
 
 
-def test_units_layers_and_directions_change_what_is_drawn_and_said(show):
+def test_units_layers_and_directions_change_lanes_and_values(show):
     """Whatever is chosen, lanes are drawn anew and the values beside them are the arrays' at the step pointed at."""
     first, second = made.both(60, of=40)
     third = made.lstm(60, 3, name="encoder, layer 2", seed=7)
@@ -215,7 +215,7 @@ def test_what_the_cell_holds_is_the_product_of_gates_times_what_was_written(show
 
 
 def test_a_click_pins_the_step_and_escape_lets_go(show):
-    """While a step is pinned its values stay, and the share written at the step pointed at is told; Escape lets go."""
+    """While a step is pinned its values stay, and the share of the step under the pointer is shown; Escape unpins."""
     layer = made.lstm(50)
     page = show(made.document(Example("e", Input("values", 50, values={"x": np.arange(50.0)}), (layer,))))
     point(page, "input:x", 30, click=True)
@@ -315,7 +315,7 @@ def test_a_unit_is_chosen_from_its_half_life(show):
     assert first.locator("td").nth(1).inner_text() == "∞"
 
 
-def test_curves_of_the_gradient_are_told_by_lag(show):
+def test_curves_of_the_gradient_have_their_values_by_lag(show):
     """The legend tells each curve's norm at the lag pointed at, and hides a curve."""
     document = made.document()
     page = show(document)
@@ -345,7 +345,7 @@ def test_curves_are_shown_by_layer(show):
     assert page.locator("#flows .legend button").count() == 10
 
 
-def test_examples_keep_the_layer_and_units_are_found_in_others(show):
+def test_another_example_keeps_the_layer_and_a_click_finds_units_of_others(show):
     """Another example shows the same layer and unit, and a unit of a layer that only another example has opens that."""
     here = Example("one", Input("values", 20, values={"x": np.zeros(20)}), made.both(20))
     there = Example("two", Input("values", 9, values={"x": np.zeros(9)}), (made.gru(9, name="decoder"), *made.both(9)))
@@ -360,7 +360,7 @@ def test_examples_keep_the_layer_and_units_are_found_in_others(show):
 
 
 def test_attributions_are_those_of_the_output_chosen(show):
-    """The bars beside the input are the shares of the output that is chosen, and their sum is told."""
+    """The bars beside the input are the shares of the selected output, and their sum is shown."""
     example = made.tokens()
     page = show(made.document(example))
     page.locator("#output").select_option("1")

@@ -87,7 +87,7 @@ def found(desk):
 
 
 @pytest.mark.parametrize("task", DATA)
-def test_every_kind_of_run_is_looked_into(found, task):
+def test_every_kind_of_run_is_inspected(found, task):
     """A folder and data give examples with layers that fill the input's places, memory, flow, health and history."""
     document = found[task]
     assert document.task == task
@@ -117,7 +117,7 @@ def test_every_kind_of_run_is_looked_into(found, task):
 
 @pytest.mark.parametrize("task", DATA)
 def test_before_training_is_what_the_fit_began_from(desk, task):
-    """The network beside the trained one has the very weights that the fit drew."""
+    """The initial network has the very weights that the fit drew."""
     view = open_view(desk / task, str(desk / DATA[task]), 1)
     for one, two in zip(view.network.parameters(), view.initial.parameters(), strict=True):
         torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-6)
@@ -262,7 +262,7 @@ def test_print_is_shown_by_its_columns(tmp_path):
     assert not example.attributions
 
 
-def test_without_captum_all_else_is_told(desk, monkeypatch):
+def test_without_captum_there_is_everything_but_attributions(desk, monkeypatch):
     """Where captum is missing the numbers come without attributions, and say what to install."""
     monkeypatch.setattr(sys.modules["gated.probe.inspect"], "find_spec", lambda name: None)
     document = probe.inspect(desk / "forecast", examples=1)
@@ -271,7 +271,7 @@ def test_without_captum_all_else_is_told(desk, monkeypatch):
     assert not any(example.attributions for example in document.examples)
 
 
-def test_each_question_is_asked_of_a_run_too(desk, found):
+def test_each_part_of_the_document_is_available_for_a_run(desk, found):
     """half_lives, flow and gates of a run, or its folder, are those of the document."""
     data = str(desk / DATA["translate"])
     document = found["translate"]
@@ -352,7 +352,7 @@ def test_a_mistake_is_one_line(gated, words, said):
     assert len(err.strip().splitlines()) == 1
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_the_work(gated, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_an_error_before_the_work(gated, monkeypatch):
     """Not after minutes of it; whatever the run, which is not yet read."""
     monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
     status, out, err = gated("probe", "sound", "--out", "page.html")

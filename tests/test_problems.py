@@ -100,7 +100,7 @@ def test_the_truth_is_right_and_a_constant_is_not(problem):
 
 
 @pytest.mark.parametrize("problem", ALL, ids=NAMED)
-def test_what_is_said_where_nobody_asks_does_not_matter(problem):
+def test_only_judged_outputs_matter(problem):
     """Only the steps of `answers` count: anything may stand at the others, and in the padding."""
     batch = drawn(problem, 64)
     answers = problem.answers(batch)
@@ -407,7 +407,7 @@ def test_marks_are_uniform_over_their_places():
     assert marks.sum(0).min() == 1
 
 
-def test_a_constant_answer_to_adding_has_the_error_told():
+def test_a_constant_answer_to_adding_has_the_stated_error():
     """0.5 has the mean square error 1/24, but for the rare first pair."""
     batch = drawn(Adding(1000), 2000)
     error = (ends(batch.target, batch) - 0.5).square().mean().item()
@@ -441,7 +441,7 @@ def test_temporal_order_is_the_order_of_x_and_y(relevant, places):
 
 
 def test_copying_says_blanks_and_then_the_same():
-    """Ten symbols, T - 1 blanks, the sign, ten blanks; T + 10 blanks to be said, then the ten."""
+    """Ten symbols, T - 1 blanks, the sign, ten blanks; the target is T + 10 blanks, then the ten."""
     T = 7
     batch = drawn(Copying(T))
     for read, target in zip(symbols(batch), batch.target.argmax(-1).T.tolist(), strict=True):

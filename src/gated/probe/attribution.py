@@ -98,6 +98,6 @@ def _tolerance(value: float, base: float) -> float:
     return TOLERANCE * max(abs(value - base), 1e-3 * abs(value), 1e-6)
 
 
-def describe_delta(found: IntegratedGradients) -> str:
+def describe_delta(result: IntegratedGradients) -> str:
     """The sum of the shares, if it differs from value − baseline; else an empty text."""
-    return "" if found.converged else f" (the shares sum to {found.value - found.baseline - found.delta:.4g})"
+    return "" if result.converged else f" (the shares sum to {result.value - result.baseline - result.delta:.4g})"

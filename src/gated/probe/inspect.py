@@ -87,11 +87,11 @@ def _traces(calls: Sequence[Call], layer: str) -> Iterator[Trace]:
 
 
 def _attribute(output: Output) -> Attribution:
-    found = attribution.attribute(output.function, output.inputs, output.baselines, max_steps=output.max_steps)
-    shares = output.place(found.shares)
+    result = attribution.attribute(output.function, output.inputs, output.baselines, max_steps=output.max_steps)
+    shares = output.place(result.shares)
     picture = shares if shares.ndim == 2 else None
-    name = output.name + attribution.describe_delta(found)
-    return Attribution(name, found.value, found.baseline, shares if picture is None else shares.sum(0), picture)
+    name = output.name + attribution.describe_delta(result)
+    return Attribution(name, result.value, result.baseline, shares if picture is None else shares.sum(0), picture)
 
 
 def _list_names(view: View, case: Case) -> str:

@@ -142,9 +142,9 @@ function curve(ctx, w, h, values, stride, [low, high], colour) {
   const from = Math.max(0, Math.floor(state.from / stride) - 1);
   const to = Math.min(values.length, Math.ceil(state.to / stride) + 1);
   const dots = (w * stride) / span() > 9;
-  const seen = (k) => k >= 0 && k < values.length && Number.isFinite(values[k]);
+  const finite = (k) => k >= 0 && k < values.length && Number.isFinite(values[k]);
   for (let k = from; k < to; k++) {
-    if (!seen(k)) {
+    if (!finite(k)) {
       drawing = false;
       continue;
     }
@@ -155,7 +155,7 @@ function curve(ctx, w, h, values, stride, [low, high], colour) {
   }
   ctx.stroke();
   for (let k = from; k < to; k++) {
-    if (!seen(k) || !(dots || (!seen(k - 1) && !seen(k + 1)))) continue;
+    if (!finite(k) || !(dots || (!finite(k - 1) && !finite(k + 1)))) continue;
     ctx.beginPath();
     ctx.arc(xOf((k + 0.5) * stride, w), y(values[k]), dots ? 2.2 : 1.3, 0, 7);
     ctx.fill();
@@ -253,9 +253,9 @@ function fits(ctx, w, from, to) { // whether most words lie in their places with
 
 function marks(ctx, w, h) { // a mark's word may use the space to halfway to its neighbours
   ctx.textAlign = "center";
-  const found = input().marks, ends = found.map(({ first, last }) => [xOf(first, w), xOf(last + 1, w)]);
+  const all = input().marks, ends = all.map(({ first, last }) => [xOf(first, w), xOf(last + 1, w)]);
   const middle = ([a, b]) => (Math.max(a, 0) + Math.min(b, w)) / 2;
-  found.forEach(({ text }, k) => {
+  all.forEach(({ text }, k) => {
     const [a, b] = ends[k], mid = middle(ends[k]);
     if (b < 0 || a > w) return;
     ctx.fillStyle = colours.accent;
@@ -336,7 +336,7 @@ function axisRow() {
 }
 
 function inputRows(small = false) {
-  const { kind, values, picture, labels, marks: found } = input(), rows = [];
+  const { kind, values, picture, labels, marks: list } = input(), rows = [];
   if (picture) {
     const lines = picture.shape[0], all = Array.from({ length: lines }, (_, r) => rowOf(picture, r));
     const limits = sweep(all, false);
@@ -359,7 +359,7 @@ function inputRows(small = false) {
       label: `Input ${name}`, draw: (ctx, w, h) => curve(ctx, w, h, row, 1, limits, colours.ink),
     });
   });
-  if (found.length) {
+  if (list.length) {
     rows.push({ key: "marks", name: "output", height: 30, draw: marks, label: "The output at its places" });
   }
   return rows;

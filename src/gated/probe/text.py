@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gated.probe.document import Attribution, Document, Example, Flow, HalfLives, Health, Layer
+from gated.report import tables
 
 WIDTH = 120
 TOP = 5  # places of the input in a row of the attribution table
@@ -64,23 +64,16 @@ def make_label(example: Example, place: int) -> str:
 
 def table(lines: Iterable[Mapping[str, Any]], width: int = WIDTH) -> str:
     """Rows as text in columns, at most `width` characters wide."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     lines = [dict(row) for row in lines]
-    names = list(dict.fromkeys(name for row in lines for name in row))
-    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    for name in names:
+    grid = tables.grid(tight=False)
+    for name in dict.fromkeys(name for row in lines for name in row):
         number = all(isinstance(row.get(name, 0), int | float) for row in lines)
         words = " ".join([name, *(str(_cell(row.get(name, ""))) for row in lines)]).split()
-        least = min(8, max(map(len, words), default=1))  # a narrower column would split numbers and words
-        grid.add_column(name, justify="right" if number else "left", overflow="fold", min_width=least)
+        narrow = min(8, max(map(len, words), default=1))  # a narrower column would split numbers and words
+        grid.add_column(name, justify="right" if number else "left", overflow="fold", min_width=narrow)
     for row in lines:
-        grid.add_row(*(_cell(row.get(name, "")) for name in names))
-    console = Console(file=io.StringIO(), width=width, color_system=None, markup=False, highlight=False, emoji=False)
-    console.print(grid)
-    return console.file.getvalue().rstrip()  # pyright: ignore[reportAttributeAccessIssue]
+        grid.add_row(*(_cell(row.get(column.header, "")) for column in grid.columns))
+    return tables.draw(grid, width, markup=False, highlight=False, emoji=False).rstrip()
 
 
 def _cell(value: Any) -> Any:

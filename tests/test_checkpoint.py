@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gated import InputError, checkpoint
-from gated.checkpoint import ARRAYS, CONFIG, LEARNT, METRICS, MODEL
+from gated.checkpoint import ARRAYS, CONFIG, EXTRAS, METRICS, MODEL
 from gated.layers import GRU, LSTM
 
 
@@ -39,8 +39,8 @@ def run(tmp_path):
     """A folder with a whole run in it."""
     torch.manual_seed(1)
     model = Tied()
-    learnt, arrays = {"names": ["Å", "b"], "levels": {"x": 0.1}}, {"mean": np.arange(3.0), "when": np.array([2**62])}
-    checkpoint.save(tmp_path / "run", {"h": 4}, model, task="toy", metrics={"mse": 0.5}, learnt=learnt, arrays=arrays)
+    extras, arrays = {"names": ["Å", "b"], "levels": {"x": 0.1}}, {"mean": np.arange(3.0), "when": np.array([2**62])}
+    checkpoint.save(tmp_path / "run", {"h": 4}, model, task="toy", metrics={"mse": 0.5}, extras=extras, arrays=arrays)
     return tmp_path / "run"
 
 
@@ -81,7 +81,7 @@ def test_loaded_equals_saved(run):
     assert loaded.out.weight is loaded.embed.weight
     assert "out.weight" not in found.state  # tied: written once
     assert (found.task, found.config, found.metrics) == ("toy", {"h": 4}, {"mse": 0.5})
-    assert found.learnt == {"names": ["Å", "b"], "levels": {"x": 0.1}}
+    assert found.extras == {"names": ["Å", "b"], "levels": {"x": 0.1}}
     assert found.arrays["mean"].tolist() == [0, 1, 2]
     assert found.arrays["when"].tolist() == [2**62]
 
@@ -131,16 +131,16 @@ def test_a_killed_save_leaves_the_old_run_or_the_new_one(tmp_path, monkeypatch, 
         monkeypatch.setattr(module, name, mortal(getattr(module, name)))
 
     def save(n, full):
-        extra = {"learnt": {"n": n}, "arrays": {"n": np.array([n])}} if full else {}
+        extra = {"extras": {"n": n}, "arrays": {"n": np.array([n])}} if full else {}
         checkpoint.save(tmp_path / "run", {"n": n}, {"n": torch.tensor([n])}, metrics={"n": n}, **extra)
 
     def read():
         run = checkpoint.load(tmp_path / "run")
         numbers = {run.config["n"], run.metrics["n"], int(run.state["n"])}
-        if run.learnt or run.arrays:
-            numbers |= {run.learnt["n"], int(run.arrays["n"][0])}
+        if run.extras or run.arrays:
+            numbers |= {run.extras["n"], int(run.arrays["n"][0])}
         assert len(numbers) == 1
-        return numbers.pop(), bool(run.learnt)
+        return numbers.pop(), bool(run.extras)
 
     save(0, smaller)
     found, moment = set(), 0
@@ -199,7 +199,7 @@ def test_what_is_no_run_is_refused(tmp_path, run):
         checkpoint.load(run, task="forecast")
 
 
-@pytest.mark.parametrize("name", [CONFIG, MODEL, METRICS, LEARNT, ARRAYS])
+@pytest.mark.parametrize("name", [CONFIG, MODEL, METRICS, EXTRAS, ARRAYS])
 def test_a_damaged_file_is_refused(run, name):
     """Cut short, with a changed byte, or missing, a file that config.json answers for does not load."""
     whole = (run / name).read_bytes()
@@ -215,8 +215,8 @@ def test_a_damaged_file_is_refused(run, name):
 
 def test_files_of_two_runs_do_not_load_together(tmp_path, run):
     """A file copied in from another run of the same shape is noticed."""
-    checkpoint.save(tmp_path / "other", {"h": 4}, Tied(), task="toy", metrics={"mse": 0.6}, learnt={}, arrays={})
-    for name in (MODEL, METRICS, LEARNT, ARRAYS):
+    checkpoint.save(tmp_path / "other", {"h": 4}, Tied(), task="toy", metrics={"mse": 0.6}, extras={}, arrays={})
+    for name in (MODEL, METRICS, EXTRAS, ARRAYS):
         before = (run / name).read_bytes()
         shutil.copy(tmp_path / "other" / name, run / name)
         refused(run, name, "belongs to another run")
@@ -317,7 +317,7 @@ def test_a_file_past_the_limit_is_not_read(run, name):
 )
 def test_absurd_json_is_refused(run, text, said):
     """NaN, numbers out of range, a name twice, depth, what is no object: each is one error, in every JSON file."""
-    for name in (METRICS, LEARNT):
+    for name in (METRICS, EXTRAS):
         rewrite(run, name, text.encode())
         refused(run, name, said)
         rewrite(run, name, b"{}")

@@ -52,10 +52,10 @@ def content(folder):
     """All that a run folder holds, without the seconds that it took."""
     stored = checkpoint.load(folder)
     arrays = {name: np.asarray(array).tolist() for name, array in stored.arrays.items()}
-    timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in stored.learnt.pop("history")]
+    timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in stored.extras.pop("history")]
     metrics = {k: v for k, v in stored.metrics.items() if "seconds" not in k}
     weights = {name: value.tolist() for name, value in stored.state.items()}
-    return stored.config, metrics, stored.learnt, arrays, timeless, weights
+    return stored.config, metrics, stored.extras, arrays, timeless, weights
 
 
 def generators():
@@ -154,7 +154,7 @@ def damaged(change):
         stored = checkpoint.load("run")
         change(stored)
         arrays = stored.arrays or None
-        more = dict(task=task.name, metrics=stored.metrics, learnt=stored.learnt, arrays=arrays)
+        more = dict(task=task.name, metrics=stored.metrics, extras=stored.extras, arrays=arrays)
         checkpoint.save(folder, stored.config, stored.state, **more)
 
     return damage
@@ -172,15 +172,15 @@ DAMAGE = {  # what to do with a folder, and what is said of it
     "an empty folder": (lambda folder, task: folder.mkdir(), "Is this a run folder"),
     "cut short": (cut, "cut short, damaged"),
     "another task": (
-        lambda folder, task: checkpoint.save(folder, {}, {}, task="cooking", learnt={}), "a run of 'cooking'"
+        lambda folder, task: checkpoint.save(folder, {}, {}, task="cooking", extras={}), "a run of 'cooking'"
     ),
-    "nothing but weights": (lambda folder, task: checkpoint.save(folder, {}, {}, task=task.name, learnt={}), ANEW),
+    "nothing but weights": (lambda folder, task: checkpoint.save(folder, {}, {}, task=task.name, extras={}), ANEW),
     "an unknown option": (damaged(lambda stored: stored.config.update(unheard=3)), "unheard"),
     "an option out of bounds": (damaged(lambda stored: stored.config.update(steps=-3)), "steps"),
     "a weight less": (damaged(lambda stored: stored.state.pop(next(iter(stored.state)))), None),
     "a weight more": (damaged(lambda stored: stored.state.update(strange=torch.zeros(2))), None),
-    "notes that are none": (damaged(lambda stored: stored.learnt.update(notes=3)), ANEW),
-    "history that is none": (damaged(lambda stored: stored.learnt.update(history=3)), ANEW),
+    "notes that are none": (damaged(lambda stored: stored.extras.update(notes=3)), ANEW),
+    "history that is none": (damaged(lambda stored: stored.extras.update(history=3)), ANEW),
 }  # fmt: skip
 
 
@@ -198,7 +198,7 @@ def test_a_folder_without_one_thing_that_was_fitted_is_one_error(task, desk, mon
     """Each entry that the task itself stores beside weights and options is missed when it is gone."""
     monkeypatch.chdir(desk)
     for name in set(checkpoint.load("run").learnt):
-        damaged(lambda stored, name=name: stored.learnt.pop(name))(tmp_path / name, task)
+        damaged(lambda stored, name=name: stored.extras.pop(name))(tmp_path / name, task)
         with pytest.raises(InputError, match=f"run folder .*{name}"):
             task.load(tmp_path / name)
 

@@ -14,7 +14,7 @@ def rewritten(source, folder, change):
     """The run folder with something else in it, under sums that are right."""
     found = checkpoint.load(source)
     change(found)
-    how = dict(task="transcribe", metrics=found.metrics, learnt=found.learnt)
+    how = dict(task="transcribe", metrics=found.metrics, extras=found.extras)
     checkpoint.save(folder, found.config, found.state, **how)
     return folder
 
@@ -39,15 +39,15 @@ LIES = [
 @pytest.mark.parametrize("lie", LIES, ids=str)
 def test_a_folder_whose_shape_lies_is_refused(saved, tmp_path, lie):
     """Before memory is taken for what it claims, with one clear error."""
-    rewritten(saved, tmp_path / "run", lambda found: found.learnt["shape"].update(lie))
+    rewritten(saved, tmp_path / "run", lambda found: found.extras["shape"].update(lie))
     with pytest.raises(InputError):
         transcribe.load(tmp_path / "run")
 
 
 def empty(found):
     """Weights without a number, of which a shape of a hundred gigabytes would take its sizes."""
-    found.learnt["shape"]["units"] = 100_000
-    found.state["output.weight"] = torch.zeros(len(found.learnt["alphabet"]["symbols"]), 200_000)
+    found.extras["shape"]["units"] = 100_000
+    found.state["output.weight"] = torch.zeros(len(found.extras["alphabet"]["symbols"]), 200_000)
     for name in [*found.state]:
         if name.startswith("layers.weight_hh"):
             found.state[name] = torch.zeros(0, 100_000)
@@ -55,29 +55,29 @@ def empty(found):
 
 LEARNT = {
     "empty weights": empty,
-    "kind": lambda found: found.learnt["frames"].update(kind="smell"),
-    "rate": lambda found: found.learnt["frames"].update(rate=0),
-    "rate as text": lambda found: found.learnt["frames"].update(rate="8000"),
-    "bands": lambda found: found.learnt["frames"].update(rows=250),
-    "mean": lambda found: found.learnt["frames"].update(mean=[1.0]),
-    "mean of texts": lambda found: found.learnt["frames"].update(mean=["1"] * 16),
-    "normalise": lambda found: found.learnt["frames"].update(normalise="never"),
-    "frames": lambda found: found.learnt.update(frames=None),
-    "one more": lambda found: found.learnt["frames"].update(more=1),
-    "symbol twice": lambda found: found.learnt["alphabet"]["symbols"].__setitem__(
-        1, found.learnt["alphabet"]["symbols"][2]
+    "kind": lambda found: found.extras["frames"].update(kind="smell"),
+    "rate": lambda found: found.extras["frames"].update(rate=0),
+    "rate as text": lambda found: found.extras["frames"].update(rate="8000"),
+    "bands": lambda found: found.extras["frames"].update(rows=250),
+    "mean": lambda found: found.extras["frames"].update(mean=[1.0]),
+    "mean of texts": lambda found: found.extras["frames"].update(mean=["1"] * 16),
+    "normalise": lambda found: found.extras["frames"].update(normalise="never"),
+    "frames": lambda found: found.extras.update(frames=None),
+    "one more": lambda found: found.extras["frames"].update(more=1),
+    "symbol twice": lambda found: found.extras["alphabet"]["symbols"].__setitem__(
+        1, found.extras["alphabet"]["symbols"][2]
     ),
-    "symbols": lambda found: found.learnt["alphabet"].update(symbols={"a": 1}),
-    "no symbols": lambda found: found.learnt["alphabet"].update(symbols=[]),
-    "tokens": lambda found: found.learnt["alphabet"].update(tokens="bpe"),
+    "symbols": lambda found: found.extras["alphabet"].update(symbols={"a": 1}),
+    "no symbols": lambda found: found.extras["alphabet"].update(symbols=[]),
+    "tokens": lambda found: found.extras["alphabet"].update(tokens="bpe"),
     "NaN": lambda found: found.state["early.bias"].fill_(math.nan),
     "a weight less": lambda found: found.state.pop("early.bias"),
     "a weight more": lambda found: found.state.update(strange=torch.zeros(2)),
     "double": lambda found: found.state.update({"early.bias": found.state["early.bias"].double()}),
     "config": lambda found: found.config.update(layers="two"),
     "config's name": lambda found: found.config.update(units_=3),
-    "notes": lambda found: found.learnt.update(notes=3),
-    "constant": lambda found: found.learnt.pop("constant"),
+    "notes": lambda found: found.extras.update(notes=3),
+    "constant": lambda found: found.extras.pop("constant"),
 }
 
 

@@ -260,9 +260,9 @@ def test_learning_leaves_a_folder_that_can_be_gone_on_from(tmp_path):
 def hostile(folder, change) -> None:
     """Write the run again as a stranger might, with checksums that fit."""
     found = checkpoint.load(folder)
-    learnt, config, state = json.loads(json.dumps(found.learnt)), dict(found.config), dict(found.state)
+    learnt, config, state = json.loads(json.dumps(found.extras)), dict(found.config), dict(found.state)
     change(learnt, config, state)
-    checkpoint.save(folder, config, state, task="language", metrics=found.metrics, learnt=learnt)
+    checkpoint.save(folder, config, state, task="language", metrics=found.metrics, extras=learnt)
 
 
 @pytest.mark.parametrize(

@@ -339,8 +339,8 @@ def test_a_folder_whose_shape_lies_is_refused(poor, tmp_path, lie):
     """Before memory is taken for what it claims, with one clear error."""
     poor.save(tmp_path)
     found = checkpoint.load(tmp_path)
-    found.learnt["shape"] |= lie
-    how = dict(task="translate", metrics=found.metrics, learnt=found.learnt, arrays=found.arrays)
+    found.extras["shape"] |= lie
+    how = dict(task="translate", metrics=found.metrics, extras=found.extras, arrays=found.arrays)
     checkpoint.save(tmp_path, found.config, found.state, **how)
     with pytest.raises(InputError):
         translate.load(tmp_path)
@@ -351,7 +351,7 @@ def test_a_memory_that_is_no_text_is_refused(poor, tmp_path):
     poor.save(tmp_path / "run")
     found = checkpoint.load(tmp_path / "run")
     arrays = found.arrays | {"memory.source": np.array([255], np.uint8)}
-    how = dict(task="translate", metrics=found.metrics, learnt=found.learnt, arrays=arrays)
+    how = dict(task="translate", metrics=found.metrics, extras=found.extras, arrays=arrays)
     checkpoint.save(tmp_path / "run", found.config, found.state, **how)
     with pytest.raises(InputError, match="a run of translate as this version writes it"):
         translate.load(tmp_path / "run")

@@ -1,13 +1,13 @@
-"""A run folder: weights, config, metrics and what preprocessing learnt, in safetensors and JSON, never pickle.
+"""A run folder: weights, config, metrics and the state of preprocessing, in safetensors and JSON, never pickle.
 
     runs/sales/
     ├── config.json            {"format": 1, "gated": "0.1.0", "task": "forecast", "config": {…}, "files": {…}}
     ├── model.safetensors      the weights
-    ├── metrics.json           what was measured
-    ├── learnt.json            what preprocessing learnt, if anything: names, levels, a vocabulary
+    ├── metrics.json           the metrics
+    ├── learnt.json            the state of preprocessing, if any: names, levels, a vocabulary
     ├── arrays.safetensors     the same where it is numbers in bulk
-    ├── history.csv            the curve of the training
-    └── training.safetensors   what `train.fit` needs to go on
+    ├── history.csv            the training curve
+    └── training.safetensors   the state of `train.fit`, for resuming
 
 `config.json` names every other file of the run with its size and SHA-256, and is replaced in one step, so it decides
 which run the folder holds: a save that was killed leaves the old run or the new one, and files that do not belong
@@ -43,7 +43,7 @@ from gated.io.files import replace as write
 __all__ = ["FORMAT", "Run", "build", "claim", "fill", "load", "save", "tensors"]
 
 FORMAT = 1
-CONFIG, MODEL, METRICS, LEARNT, ARRAYS = (
+CONFIG, MODEL, METRICS, EXTRAS, ARRAYS = (
     "config.json",
     "model.safetensors",
     "metrics.json",
@@ -51,7 +51,7 @@ CONFIG, MODEL, METRICS, LEARNT, ARRAYS = (
     "arrays.safetensors",
 )
 HISTORY, TRAINING, TENSORBOARD = "history.csv", "training.safetensors", "tensorboard"
-PARTS = (MODEL, METRICS, LEARNT, ARRAYS)  # the files that config.json answers for
+PARTS = (MODEL, METRICS, EXTRAS, ARRAYS)  # the files that config.json answers for
 JSON_LIMIT = 16 << 20  # bytes of one JSON file
 HEADER_LIMIT = 16 << 20  # bytes of one safetensors header
 DEPTH_LIMIT = 64  # JSON inside JSON
@@ -63,13 +63,13 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a run folder holds. `state` are the weights, for `fill`; `arrays` are NumPy's."""
+    """The contents of a run folder: `state` are the weights, for `fill`, `extras` JSON, `arrays` NumPy's."""
 
     task: str
     config: dict[str, Any]
     state: dict[str, Tensor]
     metrics: dict[str, Any]
-    learnt: dict[str, Any]
+    extras: dict[str, Any]
     arrays: dict[str, np.ndarray]
     gated: str  # the version that wrote it
 
@@ -84,13 +84,13 @@ def save(
     *,
     task: str = "",
     metrics: Mapping[str, Any] | None = None,
-    learnt: Mapping[str, Any] | None = None,
+    extras: Mapping[str, Any] | None = None,
     arrays: Mapping[str, np.ndarray | Tensor] | None = None,
     artefacts: Iterable[str] = (),
 ) -> None:
     """Write a run, over an older one if the folder holds one. artefacts: names of what may lie beside it later.
 
-    Killed at any moment it leaves the older run or this one, whole. `config`, `metrics` and `learnt` are JSON; a metric
+    Killed at any moment it leaves the older run or this one, whole. `config`, `metrics` and `extras` are JSON; a metric
     that is NaN or infinite is written as null. Weights that are tied are written once.
 
     Raises `InputError` where the folder holds files that are no part of a run, or where something is not JSON.
@@ -98,8 +98,8 @@ def save(
     folder = claim(folder, artefacts)
     state = tensors(model) if isinstance(model, nn.Module) else dict(model)
     parts = {MODEL: pack(state), METRICS: _dump(METRICS, _null_where_not_finite(dict(metrics or {})))}
-    if learnt is not None:
-        parts[LEARNT] = _dump(LEARNT, dict(learnt))
+    if extras is not None:
+        parts[EXTRAS] = _dump(EXTRAS, dict(extras))
     if arrays is not None:
         parts[ARRAYS] = pack({name: torch.as_tensor(array) for name, array in arrays.items()})
     head = {
@@ -150,22 +150,22 @@ def _artefacts(folder: Path) -> list[str]:
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
     """The model's parameters and buffers by name, tied ones once, under their first name."""
-    found: dict[int, tuple[str, Tensor]] = {}
+    first: dict[int, tuple[str, Tensor]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         todo = "Keep extra state in the config."
         want(isinstance(tensor, Tensor), f"weights {name}", "a tensor", type(tensor).__name__, todo)
-        found.setdefault(id(tensor), (name, tensor.detach()))
-    return dict(found.values())
+        first.setdefault(id(tensor), (name, tensor.detach()))
+    return dict(first.values())
 
 
 def pack(state: Mapping[str, Tensor], note: Mapping[str, Any] | None = None) -> bytes:
     """Tensors, and a note in JSON, as the bytes of one safetensors file."""
     copies = {name: tensor.detach().to("cpu").contiguous() for name, tensor in state.items()}
-    seen: set[int] = set()
+    memory: set[int] = set()
     for name, tensor in copies.items():  # two names for one memory are two tensors in a file
-        if tensor.untyped_storage().data_ptr() in seen:
+        if tensor.untyped_storage().data_ptr() in memory:
             copies[name] = tensor.clone()
-        seen.add(tensor.untyped_storage().data_ptr())
+        memory.add(tensor.untyped_storage().data_ptr())
     metadata = None if note is None else {"note": _dump("note", dict(note)).decode()}
     return safetensors.torch.save(copies, metadata)
 
@@ -205,10 +205,10 @@ def load(folder: str | os.PathLike[str], *, task: str | None = None, limit: int 
     want(folder.is_dir(), f"run folder {folder}", "a folder", "a file" if folder.exists() else "nothing there")
     head = _parse(folder / CONFIG, _read(folder / CONFIG, JSON_LIMIT))
     where = str(folder / CONFIG)
-    made_by, found = head.get("gated"), head.get("format", "")
-    want(type(found) is int and "files" in head, where, "a run's config", "another JSON file")
-    want(found <= FORMAT, where, f"format {FORMAT} or older", f"format {found} from gated {made_by}", "Upgrade gated.")
-    want(found == FORMAT, where, f"format {FORMAT}", f"format {found}")
+    writer, form = head.get("gated"), head.get("format", "")
+    want(type(form) is int and "files" in head, where, "a run's config", "another JSON file")
+    want(form <= FORMAT, where, f"format {FORMAT} or older", f"format {form} from gated {writer}", "Upgrade gated.")
+    want(form == FORMAT, where, f"format {FORMAT}", f"format {form}")
     kinds = {"gated": str, "task": str, "config": dict, "files": dict}
     for name, kind in kinds.items():
         want(isinstance(head.get(name), kind), f"{where}, {name}", f"a {kind.__name__}", repr(head.get(name))[:80])
@@ -223,7 +223,7 @@ def load(folder: str | os.PathLike[str], *, task: str | None = None, limit: int 
         config=head["config"],
         state=state,
         metrics=_parse(folder / METRICS, parts[METRICS]),
-        learnt=_parse(folder / LEARNT, parts[LEARNT]) if LEARNT in parts else {},
+        extras=_parse(folder / EXTRAS, parts[EXTRAS]) if EXTRAS in parts else {},
         arrays={name: array.numpy() for name, array in arrays.items()},
         gated=head["gated"],
     )
@@ -305,10 +305,10 @@ def _part(folder: Path, name: str, entry: Any, limit: int) -> bytes:
 def _size(path: Path, limit: int) -> int:
     """The size of a regular file, no link, of at most `limit` bytes."""
     want(os.path.lexists(path), str(path), "a file", "nothing there", "Is this a run folder?")
-    found = path.lstat()
-    want(stat.S_ISREG(found.st_mode), str(path), "a regular file", "a link" if path.is_symlink() else "something else")
-    want(found.st_size <= limit, str(path), f"at most {limit} bytes", f"{found.st_size}")
-    return found.st_size
+    status = path.lstat()
+    want(stat.S_ISREG(status.st_mode), str(path), "a regular file", "a link" if path.is_symlink() else "something else")
+    want(status.st_size <= limit, str(path), f"at most {limit} bytes", f"{status.st_size}")
+    return status.st_size
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -130,9 +130,9 @@ def save(
     task: Any, folder: str | os.PathLike[str], run: Any, network: nn.Module, extras: dict[str, Any], arrays: Any = None
 ) -> None:
     """Write a run's folder: config, weights, metrics, history, notes, and the task's `extras` (JSON) and `arrays`."""
-    learnt = extras | {"notes": list(run.notes), "history": observe.thin(run.history)}
+    extras = extras | {"notes": list(run.notes), "history": observe.thin(run.history)}
     checkpoint.save(
-        folder, asdict(run.config), network, task=task.name, metrics=run.metrics, learnt=learnt, arrays=arrays,
+        folder, asdict(run.config), network, task=task.name, metrics=run.metrics, extras=extras, arrays=arrays,
         artefacts=task.artefacts,
     )  # fmt: skip
     checkpoint.write(Path(folder) / checkpoint.HISTORY, train.to_csv(run.history))
@@ -149,7 +149,7 @@ def load(task: Any, folder: str | os.PathLike[str], restore: Callable[..., Any],
     want(stored.task in (task.name, *formerly), where, f"a run of {task.name}", f"a run of {stored.task!r}")
     try:
         config = options.restore(task.Config, stored.config)
-        notes, history = tuple(map(str, stored.learnt["notes"])), list(stored.learnt["history"])
+        notes, history = tuple(map(str, stored.extras["notes"])), list(stored.extras["history"])
         return restore(stored, config=config, metrics=stored.metrics, history=history, notes=notes)
     except InputError:
         raise

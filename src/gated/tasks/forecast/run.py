@@ -213,10 +213,10 @@ def load(folder: str | os.PathLike[str]) -> Run:
     """The run of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
 
     def restore(stored: Any, config: Config, **common: Any) -> Run:
-        schema = frame.Schema(**stored.learnt["schema"])
+        schema = frame.Schema(**stored.extras["schema"])
         panel = _panel(stored, schema, f"run folder {folder}")
         rest = {k.removeprefix("learnt."): v for k, v in stored.arrays.items() if k.startswith("learnt.")}
-        learnt = learn.restore(stored.learnt["recipe"], config.members, panel, rest, stored.state)
+        learnt = learn.restore(stored.extras["recipe"], config.members, panel, rest, stored.state)
         return Run(config, schema, learnt, panel, **common)
 
     return runs.load(TASK, folder, restore)
@@ -226,7 +226,7 @@ def _panel(stored: Any, schema: frame.Schema, where: str) -> Panel:
     """The series of a run folder."""
     arrays = {k.removeprefix("panel."): v for k, v in stored.arrays.items() if k.startswith("panel.")}
     times = arrays.pop("times").astype(np.int64)
-    ids = np.array(stored.learnt["ids"], None if schema.ids == "integer" else object)
+    ids = np.array(stored.extras["ids"], None if schema.ids == "integer" else object)
     clock = times if schema.freq.isdecimal() else times.view("datetime64[ns]")
     panel = Panel(ids=ids, times=clock, freq=schema.freq, **arrays)
     rows, n = len(panel.y), len(panel.ids)

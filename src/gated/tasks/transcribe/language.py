@@ -265,8 +265,8 @@ def load(folder: str | os.PathLike[str]) -> Language:
     """The language model of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
 
     def restored(stored: Any, **common: Any) -> Language:
-        symbols = alphabets.restore(stored.learnt["alphabet"])
-        return Language(alphabet=symbols, network=restore(stored.learnt["shape"], symbols, stored.state), **common)
+        symbols = alphabets.restore(stored.extras["alphabet"])
+        return Language(alphabet=symbols, network=restore(stored.extras["shape"], symbols, stored.state), **common)
 
     return runs.load(RECORD, folder, restored, formerly=("language",))
 

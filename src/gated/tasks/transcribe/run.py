@@ -149,9 +149,9 @@ def load(folder: str | os.PathLike[str]) -> Run:
     """The run of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
 
     def restore(stored: Any, **common: Any) -> Run:
-        how = frames.restore(stored.learnt["frames"])
-        letters = alphabet.restore(stored.learnt["alphabet"])
-        network = model.restore(stored.learnt["shape"], how, letters, stored.state)
-        return Run(learnt=Learnt(how, letters, network), constant=str(stored.learnt["constant"]), **common)
+        how = frames.restore(stored.extras["frames"])
+        letters = alphabet.restore(stored.extras["alphabet"])
+        network = model.restore(stored.extras["shape"], how, letters, stored.state)
+        return Run(learnt=Learnt(how, letters, network), constant=str(stored.extras["constant"]), **common)
 
     return runs.load(TASK, folder, restore)

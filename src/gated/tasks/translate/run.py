@@ -135,8 +135,8 @@ def load(folder: str | os.PathLike[str]) -> Run:
     """The run of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
 
     def restore(stored: Any, config: Config, **common: Any) -> Run:
-        source, target = (tokens.restore(stored.learnt[side]) for side in ("source", "target"))
-        network = model.restore(stored.learnt["shape"], source, target, stored.state)
+        source, target = (tokens.restore(stored.extras[side]) for side in ("source", "target"))
+        network = model.restore(stored.extras["shape"], source, target, stored.state)
         left, right = (_lines(stored.arrays[f"memory.{side}"]) for side in ("source", "target"))
         want(
             len(left) == len(right), f"run folder {folder}", "a memory of pairs", f"{len(left)} and {len(right)} sides"

@@ -78,7 +78,7 @@ def fit(source, config=None, *, out=None, resume=False, progress=True, **words):
 
 def load(folder):
     def restore(stored, **common):
-        words = stored.learnt["words"]
+        words = stored.extras["words"]
         network = Unigrams(len(words))
         network.load_state_dict(stored.state)
         want(bool(network.logits.isfinite().all()), f"run folder {folder}", "finite weights", "others")

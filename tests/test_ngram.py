@@ -249,7 +249,7 @@ WRONG = {  # what is changed -> what it becomes, the line named, words of the me
     "none": ("1=5", "1=0", "line 3", "from 1"),
     "vast": ("3=2", "3=2000000000", "line 5", "1073741824"),
     "promised": ("3=2", "3=200000", "lm.arpa:", "bytes"),
-    "fewer": ("2=4", "2=5", "line 19", "a count of 5"),
+    "fewer": ("2=4", "2=5", "line 19", "5 of them"),
     "more": ("2=4", "2=3", "line 18", "3-grams"),
     "missing": ("-0.3\tFox </s>\n", "", "line 18", "4 of them"),
     "number": ("-0.4\t", "-0.4x\t", "line 15", "a number"),

@@ -250,7 +250,7 @@ def _read_section(
         number, line = next(lines, (0, b""))
         parts = line.split()
         if len(parts) not in (n + 1, n + 2) or line.startswith(b"\\"):
-            todo = f"\\data\\ has a count of {count}, this is number {k + 1}."
+            todo = f"\\data\\ says {count} of them, this is number {k + 1}."
             expected = f"log10 p, {n} {'word' if n == 1 else 'words'} and maybe a back-off weight"
             refuse(_at(path, number), expected, _show(line), todo)
         try:
@@ -316,7 +316,7 @@ def _check_size(path: Path, counts: list[int]) -> None:
         zipped, size = file.read(2) == b"\x1f\x8b", path.stat().st_size
     needed = sum(count * (2 * n + 2) for n, count in enumerate(counts, 1))
     todo = "Was it cut short?"
-    want(zipped or needed <= size, str(path), f"at least {needed} bytes for its counts", size, todo)
+    want(zipped or needed <= size, str(path), f"at least {needed} bytes for the counts it says", size, todo)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -36,8 +36,12 @@ test: $(READY)
 LOWERED := GATED_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 PROCESSOR := $(addprefix tests/test_,cpu.py native.py native_parity.py layers.py layer_laws.py stream.py initialise.py allocator.py noise.py)
 
+# Left out is what takes long and is the same on any processor: graphs, schemas, second derivatives, forks; and the test
+# that goes through the instruction sets by itself.
+ALIKE := graph or own_checks or gradcheck or second_derivatives or forked or every_instruction_set
+
 test-avx2: $(READY)
-	$(LOWERED) $(BIN)/python -m pytest $(WORKERS) $(PROCESSOR)
+	$(LOWERED) $(BIN)/python -m pytest $(WORKERS) $(PROCESSOR) -k "not ($(ALIKE))"
 
 # A wheel in dist/, from what setup compiled; tests/test_wheel.py installs one and fits with it from another folder.
 wheel: $(READY)

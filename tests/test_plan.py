@@ -462,8 +462,8 @@ def test_a_dense_program_is_lowered_in_a_moment():
     """Values that each use the last one twice do not make the work grow as its powers do."""
     lines = "\n".join(f"v{k + 1} = v{k} * v{k}" for k in range(3, 240))
     text = str(trace(lstm())).replace("v3 = tanh(c)", f"v3 = tanh(c)\n{lines}").replace("o * v3", "o * v240")
-    start = time.perf_counter()
+    start = time.process_time()
     plan = lower(parse(text), train=True)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert len(plan.spec["backward"]) < 1000
     assert all(0 <= code[0] < len(OPS) for way in ("forward", "backward") for code in plan.spec[way])

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -17,10 +16,9 @@ import pytest
 
 from gated import forecast
 from gated.tasks.forecast import demo, learn
+from made import shell
 
-GATED = Path(sys.executable).with_name("gated")
 FIT = ["--time", "date", "--target", "qty", "--id", "shop", "--horizon", "7", "--steps", "10"]
-ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -227,9 +225,7 @@ def whole(desk, tmp_path_factory):
 def test_a_stopped_fit_resumes_to_the_same_weights(gated, desk, whole, tmp_path, stop, status):
     """Killed or stopped by Ctrl-C in its second part, `--resume` ends where a fit never stopped does."""
     words = ["forecast", "fit", "sales.csv", *FIT[:-1], "300", "--width", "16", "--out"]
-    process = subprocess.Popen(
-        [GATED, *words, tmp_path / "run"], cwd=desk, env=ALONE, stderr=subprocess.PIPE, text=True
-    )
+    process = shell.start(*words, tmp_path / "run", cwd=desk, text=True)
     sign = tmp_path / "run" / "held" / "training.safetensors"  # the first part is done
     while not sign.exists() and process.poll() is None:
         time.sleep(0.002)
@@ -264,8 +260,8 @@ def test_ctrl_c_ends_a_fit_at_once_and_not_just_its_first_part(gated, monkeypatc
 @pytest.mark.skipif(os.name == "nt", reason="no such pipes")
 def test_a_reader_that_leaves_is_no_error(desk):
     """`gated forecast predict … | head -1` prints its line, no traceback, and ends with status 0."""
-    words = [GATED, "forecast", "predict", "run", "--samples", "5000"]
-    process = subprocess.Popen(words, cwd=desk, env=ALONE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    words = ["forecast", "predict", "run", "--samples", "5000"]
+    process = shell.start(*words, cwd=desk, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None
     assert process.stdout.readline().startswith(b"shop,date,s1")

@@ -4,9 +4,7 @@ import io
 import os
 import signal
 import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +15,9 @@ from hypothesis import strategies as st
 from gated import transcribe
 from gated._check import InputError
 from gated.tasks.transcribe import listen as listening
+from made import shell
 from made.sounds import QUICK, RATE, SMALL, record, say
 
-GATED = Path(sys.executable).with_name("gated")
-ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
 SPEECH = ["lo up", "hi", "up hi lo"]  # with long pauses between them
 SEARCHES = [dict(), dict(width=4), dict(hot=("hi lo",), boost=2.0)]
 
@@ -189,8 +186,7 @@ def test_what_cannot_listen_is_refused(run, spoken, file):
 
 
 def process(*words, **more):
-    return subprocess.Popen([GATED, "transcribe", "listen", *words], env=ALONE, stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)  # fmt: skip
+    return shell.start("transcribe", "listen", *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **more)
 
 
 def feed(stream, data, sizes):

@@ -14,10 +14,9 @@ import pytest
 
 from gated import cli, runs, translate
 from gated.tasks.translate import commands as writing
+from made import shell
 
 COMMAND = ("translate",)  # what `gated` in conftest.py begins with
-GATED = Path(sys.executable).with_name("gated")
-ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
 WORDS = dict(eins="one", zwei="two", drei="three", vier="four")
 PAIRS = [(f"{a} {b} {c}", f"{WORDS[a]} {WORDS[b]} {WORDS[c]}") for a in WORDS for b in WORDS for c in WORDS]
 FIT = ["--tokens", "word", "--units", "8", "--layers", "1", "--batch", "100", "--precision", "32",
@@ -43,11 +42,6 @@ def desk(tmp_path_factory):
         patch.chdir(folder)
         cli.main(words)
     return folder
-
-
-def sandboxed(*words, **more):
-    """The command as a process of its own."""
-    return subprocess.Popen([GATED, "translate", *words], env=ALONE, stderr=subprocess.PIPE, **more)
 
 
 # ---- which stream
@@ -318,7 +312,8 @@ def test_a_pipe_by_name_stays_a_pipe(gated, tmp_path):
 def test_a_reader_that_leaves_is_no_error(desk):
     """`gated translate predict … | head -1` prints its line, no traceback, and ends with status 0."""
     (desk / "long.de").write_text("eins zwei drei\n" * 4100)
-    process = sandboxed("predict", "run", "long.de", "--width", "1", "--limit", "0", cwd=desk, stdout=subprocess.PIPE)
+    words = ["translate", "predict", "run", "long.de", "--width", "1", "--limit", "0"]
+    process = shell.start(*words, cwd=desk, stdout=subprocess.PIPE)
     assert process.stdout.readline().strip()
     process.stdout.close()
     assert process.stderr.read() == b""

@@ -1,6 +1,7 @@
 """The commands that README and docs tell a reader to type. `gated` runs in this process, by its own entry point."""
 
 import glob
+import os
 import re
 import shlex
 import subprocess
@@ -9,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+GATED = Path(sys.executable).with_name("gated")  # the installed command
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
@@ -74,7 +76,7 @@ def script(path):
     return names
 
 
-def entry(*rest, **how):
-    """The installed command, in a process of its own."""
-    program = Path(sys.executable).with_name("gated")
-    return subprocess.run([program, *rest], capture_output=True, text=True, **how)
+def start(*rest, **how):
+    """The installed command in a process of its own, on one thread, which has just begun."""
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([GATED, *rest], env=alone, stderr=subprocess.PIPE, **how)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from gated._check import want
+from gated._check import want, within
 from gated.io import files
 from gated.runs import FitOptions, Output
 from gated.tasks.transcribe import language as languages
@@ -94,6 +94,7 @@ def listen(
     as_json: bool,
 ) -> Output:
     """A line an utterance; with --json an object each, and one with the latency at the end."""
+    within("piece", piece, 0.001, 60)
     todo = "Pipe raw 16-bit PCM into it."
     want(data != "-" or not sys.stdin.isatty(), "listen", "sound on standard input, or a file", "a terminal", todo)
     shown = sys.stderr.isatty() and not as_json

@@ -42,16 +42,9 @@ def read(source: Any, *, id: str | None = None) -> Any:
 
     Errors: no such file; another kind of file; an empty one; rows with more fields than the header; not UTF-8.
     """
-    if is_path(source):
-        frame = _file(Path(source), id or "unique_id")
-    else:
-        frame = _frame(source)
-    want(
-        frame.columns.is_unique,
-        "columns",
-        "different names",
-        f"{list(frame.columns[frame.columns.duplicated()])} twice",
-    )
+    frame = _file(Path(source), id or "unique_id") if is_path(source) else _frame(source)
+    twice = list(frame.columns[frame.columns.duplicated()])
+    want(not twice, "columns", "different names", f"{twice} twice")
     want(len(frame) > 0, str(source) if is_path(source) else "the data", "at least one row", "none")
     return frame
 
@@ -75,16 +68,11 @@ def _frame(source: Any) -> Any:
 
 
 def _file(path: Path, id: str) -> Any:
-    where = str(path)
-    want(path.exists(), where, "a CSV or Parquet file", "no such file", siblings(path))
-    want(path.is_file(), where, "a CSV or Parquet file", "a folder")
-    want(
-        path.suffix.lower() not in {".xlsx", ".xls", ".ods"},
-        where,
-        "a CSV or Parquet file",
-        "a spreadsheet",
-        "Save it as CSV.",
-    )
+    where, expected = str(path), "a CSV or Parquet file"
+    want(path.exists(), where, expected, "no such file", siblings(path))
+    want(path.is_file(), where, expected, "a folder")
+    sheet = path.suffix.lower() in {".xlsx", ".xls", ".ods"}
+    want(not sheet, where, expected, "a spreadsheet", "Save it as CSV.")
     with path.open("rb") as file:
         start = file.read(4)
     want(len(start) > 0, where, "a file with a header line and rows", "an empty file")
@@ -98,7 +86,7 @@ def _file(path: Path, id: str) -> Any:
         with opener(path, "rb") as file:
             head = file.read(1 << 16)
         encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        want(encoding == "utf-16" or b"\0" not in head, where, "a CSV or Parquet file", "binary data")
+        want(encoding == "utf-16" or b"\0" not in head, where, expected, "binary data")
         lines = head.decode(encoding, "ignore").splitlines()
         frame = _csv(path, id, encoding, lines[: len(lines) - (len(head) == 1 << 16)])
     except UnicodeDecodeError as error:
@@ -106,11 +94,8 @@ def _file(path: Path, id: str) -> Any:
     except pd.errors.EmptyDataError:
         refuse(where, "a file with a header line and rows", "an empty file")
     except (pd.errors.ParserError, pd.errors.ParserWarning, OSError, EOFError) as error:
-        refuse(
-            where,
-            "rows with as many fields as the header",
-            str(error).strip().removeprefix("Error tokenizing data. C error: "),
-        )
+        got = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        refuse(where, "rows with as many fields as the header", got)
     return frame
 
 
@@ -230,11 +215,8 @@ def times(frame: Any, name: str, kind: str | None = None) -> tuple[np.ndarray, s
     else:
         found, got = column, "date" if column.attrs.get("dates") else "datetime"
     if kind is not None and got != kind and {got, kind} != {"date", "datetime"}:
-        refuse(
-            where,
-            f"times as they were when fitted ({kind})",
-            f"{got}: {name_rows(frame, np.arange(len(frame)) < 1, frame[name])}",
-        )
+        first = name_rows(frame, np.arange(len(frame)) < 1, frame[name])
+        refuse(where, f"times as they were when fitted ({kind})", f"{got}: {first}")
     values = found.to_numpy()
     if values.dtype.kind == "M":
         wild = (values < FIRST) | (values >= LAST) | np.isnat(values)
@@ -305,12 +287,8 @@ def _dates(frame: Any, words: Any, where: str, utc: bool = False) -> Any:
     if whole:
         return whole[0]
     best = min([found, *readings], key=lambda r: int(r.isna().sum()))
-    refuse(
-        where,
-        ISO,
-        name_rows(frame, best.isna().to_numpy(bool), words),
-        "Correct these rows, or name another column with time.",
-    )
+    bad = name_rows(frame, best.isna().to_numpy(bool), words)
+    refuse(where, ISO, bad, "Correct these rows, or name another column with time.")
 
 
 def _fits(word: str, pattern: str) -> bool:

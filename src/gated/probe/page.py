@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gated import checkpoint
+from gated.io import files
 from gated.probe.document import Document
 
 __all__ = ["render", "write"]
@@ -57,7 +57,7 @@ def write(document: Document, path: str | os.PathLike[str]) -> Path:
     """Write the page, over an older one in one step, and return its path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.write(path, render(document).encode())
+    files.write(path, render(document).encode())
     return path
 
 

@@ -197,7 +197,7 @@ def test_a_damaged_folder_is_one_error(gated, task, example, tmp_path, damage, p
 def test_a_folder_without_one_thing_that_was_fitted_is_one_error(task, desk, monkeypatch, tmp_path):
     """Each entry that the task itself stores beside weights and options is missed when it is gone."""
     monkeypatch.chdir(desk)
-    for name in set(checkpoint.load("run").learnt):
+    for name in set(checkpoint.load("run").extras):
         damaged(lambda stored, name=name: stored.extras.pop(name))(tmp_path / name, task)
         with pytest.raises(InputError, match=f"run folder .*{name}"):
             task.load(tmp_path / name)

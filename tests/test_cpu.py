@@ -38,10 +38,10 @@ def twin(layer):
 def test_the_operator_passes_torchs_own_checks(kind, how):
     """Schema, autograd registration, fake tensors and tracing with dynamic shapes, forward and backward."""
     layer = KINDS[kind](3, 4, bidirectional=True)
-    x, recipe = torch.randn(5, 2, 3, requires_grad=True), layer.recipe
-    states = [torch.randn(2, 2, w, requires_grad=True) for w in layer.widths[0].values()] if how == "states" else []
+    x, recipe = torch.randn(5, 2, 3, requires_grad=True), layer.stack.recipes[True]
+    states = [torch.randn(2, 2, w, requires_grad=True) for w in layer.stack.widths[0].values()] if how == "states" else []
     lengths, keep = (torch.tensor([5, 2]), recipe.keep) if how == "lengths and trace" else (None, ())
-    given = (recipe.text, x, states, layer.parameters_of(layer.order[0]), lengths, torch.tensor([1, 2]), " ".join(keep))
+    given = (recipe.text, x, states, list(layer.parameters()), lengths, torch.tensor([1, 2]), " ".join(keep))
     torch.library.opcheck(scan, (*given, False, 0, False))
 
 
@@ -176,7 +176,7 @@ def test_second_derivatives_are_the_definitions(kind):
     layer = KINDS[kind](3, 4, **DOUBLE)
     many = len(layer.cell.states)
     names = [name for name, _ in layer.named_parameters()]
-    state = [torch.randn(1, 2, w, dtype=torch.float64, requires_grad=True) for w in layer.widths[0].values()]
+    state = [torch.randn(1, 2, w, dtype=torch.float64, requires_grad=True) for w in layer.stack.widths[0].values()]
 
     def call(x, *values):
         torch.manual_seed(1)
@@ -312,7 +312,7 @@ def test_recomputing_changes_memory_and_nothing_else(kind, recompute):
     """Values and gradients are those without, with lengths, states, noise and both directions."""
     x = torch.randn(10, 3, 3, dtype=torch.float64, requires_grad=True)
     layer, found = KINDS[kind](3, 4, bidirectional=True, **DOUBLE), []
-    state = [torch.randn(2, 3, w, dtype=torch.float64, requires_grad=True) for w in layer.widths[0].values()]
+    state = [torch.randn(2, 3, w, dtype=torch.float64, requires_grad=True) for w in layer.stack.widths[0].values()]
     for how in (False, recompute):
         layer.recompute = how
         torch.manual_seed(4)
@@ -454,7 +454,7 @@ def test_a_precision_that_the_processor_lacks_is_said_or_refused(monkeypatch):
     layer.path = "native"
     with pytest.raises(InputError, match=lacks):
         layer(x)
-    given = (layer.recipe.text, x, [], layer.parameters_of(layer.order[0]), None, None, "", False, 0)
+    given = (layer.stack.recipes[True].text, x, [], list(layer.parameters()), None, None, "", False, 0)
     with pytest.raises(InputError, match="a processor with products in bfloat16"):
         scan(*given, True)
 

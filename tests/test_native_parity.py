@@ -40,8 +40,8 @@ def test_native_equals_the_definition(kind, T, B, I, H, data):
     x = torch.randn(T, B, I, dtype=dtype, requires_grad=True)
     state = []
     if data.draw(st.booleans(), "states"):
-        D = len(layer.suffixes)
-        state = [torch.randn(D, B, w, dtype=dtype, requires_grad=True) for w in layer.widths[0].values()]
+        D = len(layer.stack.suffixes)
+        state = [torch.randn(D, B, w, dtype=dtype, requires_grad=True) for w in layer.stack.widths[0].values()]
     options = {"lengths": data.draw(st.lists(st.integers(0, T), min_size=B, max_size=B), "lengths")}
     options = options if data.draw(st.booleans(), "ragged") else {}
     if T and data.draw(st.booleans(), "trace"):

@@ -127,7 +127,7 @@ def test_shares_sum_to_the_state(kind, bidirectional):
     """What each step wrote, and what is left of the first state, sum to the state at t, of any cell."""
     layer = CELLS[kind](dtype=torch.float64, bidirectional=bidirectional)
     D = 1 + bidirectional
-    widths = [layer.widths[0][name] for name in layer.cell.states]
+    widths = [layer.stack.widths[0][name] for name in layer.cell.states]
     hx = tuple(torch.randn(D, B, width, dtype=torch.float64) for width in widths)
     found = probe.traces(layer, sequences(), hx if len(hx) > 1 else hx[0], lengths=[12, 5, 9])
     assert len(found) == D * B

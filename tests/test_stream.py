@@ -117,7 +117,7 @@ def test_a_long_block_goes_in_pieces(kind):
 def test_what_is_given_has_the_kind_and_the_axes_of_what_came(kind):
     """Array for array, tensor for tensor; for batch 1 without the axis of the batch where it came without."""
     layer = make(kind, torch.float32)
-    I, P, x = layer.input_size, layer.widths[-1]["h"], torch.randn(4, 1, layer.input_size)
+    I, P, x = layer.input_size, layer.stack.widths[-1]["h"], torch.randn(4, 1, layer.input_size)
     y, _ = whole(layer, x)
     for form, shape in ((lambda a: a[:, 0], (P,)), (lambda a: a, (1, P))):
         stream = layer.stream()

@@ -25,7 +25,8 @@ def want(holds: bool, where: str, expected: str, got: object, todo: str = "") ->
 def one_of(where: str, got: object, allowed: Iterable[object]) -> None:
     """The value must be one of the allowed ones, which the error lists."""
     allowed = list(allowed)
-    want(got in allowed, where, "one of " + ", ".join(map(repr, allowed)), repr(got))
+    if got not in allowed:
+        refuse(where, "one of " + ", ".join(map(repr, allowed)), repr(got))
 
 
 def within(where: str, got: object, low: float | int, high: float | int = float("inf")) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -43,37 +44,55 @@ def choose(path: str, cell: Cell, conditions: Conditions) -> Choice:
     the loop; a path asked for, or an error.
     """
     one_of("path", path, PATHS)
-    given = conditions
-    each = "vmap, jvp and their like want the steps one by one"
-    against = {
-        "native": {
-            given.unsupported: bool(given.unsupported),
-            f"the core computes on the processor, not on {given.device}": given.device != "cpu",
-            f"the core computes in float32 and float64, not in {given.dtype}": given.dtype
-            not in (torch.float32, torch.float64),
-            each: given.transformed,
-            "gradients in a trace come from the core past torch.compile, autocast and their like": given.must_dispatch,
-            given.imprecise: bool(given.imprecise) and path == "native",
-        },
-        "torch": {
-            f"{cell.name} has no operator in torch": not cell.torch,
-            "trace=True wants every gate of every step, which torch's operator keeps to itself": given.trace,
-            "zoneout acts at every step": given.zoneout,
-            "recurrent dropout acts at every step": given.recurrent_dropout,
-            "no sequence has a step to run": given.empty,
-            each: given.transformed,
-            "torch.compile and torch.export cannot look into torch's operator": given.compiled,
-        },
-    }
-    reasons = {name: "; ".join(why for why, holds in whys.items() if holds) for name, whys in against.items()}
-    serves = {"native": f"{cell.name} in the native core", "torch": f"plain {cell.name}, torch.{cell.torch}"}
     if path == "loop":
         return Choice("loop", "asked for")
     why = ""
-    for name, reason in reasons.items():
-        if path in ("auto", name) and not reason:
-            return Choice(name, serves[name] + why)
+    for name, against in (
+        ("native", _against_native(conditions, path == "native")),
+        ("torch", _against_torch(conditions, cell)),
+    ):
+        if path not in ("auto", name):
+            continue
+        reason = "; ".join(against)
+        if not reason:
+            serves = f"{cell.name} in the native core" if name == "native" else f"plain {cell.name}, torch.{cell.torch}"
+            return Choice(name, serves + why)
         if path == name:
             refuse(f"path={name!r}", "a request that it can serve", reason, "Ask for path='auto' or 'loop'.")
-        why += f"; not {name}: {reason}" if path == "auto" else ""
+        why += f"; not {name}: {reason}"
     return Choice("loop", why.removeprefix("; "))
+
+
+EACH = "vmap, jvp and their like want the steps one by one"
+
+
+def _against_native(given: Conditions, insist: bool) -> Iterator[str]:
+    if given.unsupported:
+        yield given.unsupported
+    if given.device != "cpu":
+        yield f"the core computes on the processor, not on {given.device}"
+    if given.dtype not in (torch.float32, torch.float64):
+        yield f"the core computes in float32 and float64, not in {given.dtype}"
+    if given.transformed:
+        yield EACH
+    if given.must_dispatch:
+        yield "gradients in a trace come from the core past torch.compile, autocast and their like"
+    if given.imprecise and insist:
+        yield given.imprecise
+
+
+def _against_torch(given: Conditions, cell: Cell) -> Iterator[str]:
+    if not cell.torch:
+        yield f"{cell.name} has no operator in torch"
+    if given.trace:
+        yield "trace=True wants every gate of every step, which torch's operator keeps to itself"
+    if given.zoneout:
+        yield "zoneout acts at every step"
+    if given.recurrent_dropout:
+        yield "recurrent dropout acts at every step"
+    if given.empty:
+        yield "no sequence has a step to run"
+    if given.transformed:
+        yield EACH
+    if given.compiled:
+        yield "torch.compile and torch.export cannot look into torch's operator"

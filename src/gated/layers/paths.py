@@ -1,142 +1,193 @@
-"""A stack of layers by each path: the same states in, the same outputs and states out."""
+"""A stack of layers by each path: the same states in, the same outputs and states out; and which path a call takes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gated._check import refuse
-from gated.kernels.cpu import core, op
+from gated import _native
+from gated._check import refuse, want
+from gated.kernels.choose import Choice, Conditions, choose
+from gated.kernels.cpu import op
 from gated.kernels.fused import fused
 from gated.kernels.loop import layer
 from gated.kernels.noise import draw
+from gated.kernels.program import Unsupported
 from gated.kernels.request import Request
-from gated.layers.door import Batch
+from gated.layers.layout import Batch, States, zero_states
+from gated.layers.stack import Stack
 
-if TYPE_CHECKING:
-    from gated.layers.recurrent import Recurrent
-
-States = list[dict[str, Tensor]]  # by layer and name, (D, B, W)
+Trace = list[list[dict[str, Tensor]]]  # by layer and direction, the values of every step
 
 
-def by_torch(layers: Recurrent, batch: Batch, states: States) -> tuple[Tensor, States]:
-    """torch's operator, on as many layers at once as it takes."""
-    x, sizes, order = batch.compact()
-    names, many = layers.cell.states, len(layers.suffixes)
-    start = states
-    if order is not None:
-        start = [{name: state.index_select(1, order) for name, state in layer.items()} for layer in states]
-    options: dict[str, Any] = dict(
-        bias=layers.bias, bidirectional=layers.bidirectional, training=layers.training, sizes=sizes
+class Call(NamedTuple):
+    """One call of a stack."""
+
+    stack: Stack
+    weights: list[list[Tensor]]  # by layer, as `Stack.parameters` names them
+    training: bool
+    batch: Batch
+    trace: bool
+    gradients: bool  # of the trace
+
+
+def check_trace(where: str, trace: object, gradients: object) -> None:
+    """Refuse a trace that is not asked for by True or False, and gradients that nobody could fill in."""
+    for name, asked in (("trace", trace), ("grad_trace", gradients)):
+        want(isinstance(asked, bool), f"{where} {name}", "True or False", repr(asked))
+    if gradients and torch.compiler.is_compiling():
+        refuse(f"{where} grad_trace", "a run by itself", "torch.compile or torch.export", "Take trace=True.")
+
+
+def pick(call: Call) -> Choice:
+    """The path of a call, and why."""
+    stack, batch, first = call.stack, call.batch, call.weights[0][0]
+    compiled, moved, unsupported = torch.compiler.is_compiling(), op.in_transform(), stack.unsupported
+    if call.gradients and not compiled:
+        try:
+            stack.recipe(call.training, True)
+        except Unsupported as error:
+            unsupported = str(error)
+    none = not compiled and not moved and batch.lengths is not None and not bool(batch.lengths.any())
+    conditions = Conditions(
+        device="cpu" if first.is_cpu else first.device.type,
+        dtype=first.dtype,
+        unsupported=unsupported,
+        trace=call.trace or call.gradients,
+        zoneout=any(stack.rates),
+        recurrent_dropout=call.training and stack.recurrent_dropout > 0,
+        empty=none or not (compiled or batch.x.numel()),
+        transformed=moved,
+        compiled=compiled,
+        must_dispatch=call.gradients and op.must_dispatch(),
+        imprecise=lack_bfloat16(call),
     )
-    y, ends = x, []
-    for stack in layers.stacks:
-        flat = [w for k in stack for direction in range(many) for w in layers.weights(k, direction).values()]
-        hx = tuple(torch.cat([start[k][name] for k in stack]) for name in names)
-        dropout = layers.dropout if len(stack) > 1 else 0.0
-        out, final = fused(layers.cell.torch, flat, y, hx, layers=len(stack), dropout=dropout, **options)
-        y = between(layers, stack[-1], y, out)
-        ends += [dict(zip(names, parts, strict=True)) for parts in zip(*(s.split(many) for s in final), strict=True)]
+    return choose(stack.path, stack.cell, conditions)
+
+
+def explain(call: Call) -> str:
+    """The path of a call, why, and what it leaves undone."""
+    choice, stack, batch = pick(call), call.stack, call.batch
+    native, note, lacking = choice.path == "native", "", lack_bfloat16(call)
+    if choice.path == "torch":
+        note = " for the whole stack" if len(stack.blocks) == 1 else ", layer by layer"
+        note += ", over the steps that exist" if batch.packed is not None or batch.lengths is not None else ""
+    if stack.recompute and (not native or call.trace or call.gradients):
+        note += f"; nothing is recomputed: {'a trace keeps every step' if native else 'only the native path does'}"
+    if stack.precision != "float32" and (not native or lacking):
+        other = lacking if native else "only the native path multiplies in bfloat16"
+        note += f"; products in the weights' precision: {other}"
+    return f"{choice}{note}"
+
+
+def lack_bfloat16(call: Call) -> str:
+    """Why products in bfloat16 were asked for and cannot be had."""
+    if call.stack.precision == "float32":
+        return ""
+    if call.weights[0][0].dtype == torch.float64:
+        return "weights in float64"
+    return "" if _native.bf16() else "the processor has no products in bfloat16"
+
+
+def by_torch(call: Call, states: States | None) -> tuple[Tensor, States, Trace]:
+    """torch's operator, on as many layers at once as it takes. There is no trace."""
+    stack, batch, D = call.stack, call.batch, len(call.stack.suffixes)
+    y, sizes, order = batch.compact()
+    before = states = zero_states(stack, batch) if states is None else states
+    if order is not None:
+        states = [[state.index_select(1, order) for state in layer] for layer in states]
+    options: dict[str, Any] = dict(
+        bias=stack.bias, bidirectional=stack.bidirectional, training=call.training, sizes=sizes
+    )
+    ends: list[Sequence[Tensor]] = []
+    for block in stack.blocks:
+        flat = [w for k in block for w in call.weights[k]]
+        hx = tuple(map(torch.cat, zip(*(states[k] for k in block), strict=True)))
+        dropout = stack.dropout if len(block) > 1 else 0.0
+        out, final = fused(stack.cell.torch, flat, y, hx, layers=len(block), dropout=dropout, **options)
+        y = _pass_on(call, block[-1], y, out)
+        ends += zip(*(state.split(D) for state in final), strict=True)
     if order is not None:
         ends = [
-            {name: state.index_copy(1, order, end[name]) for name, state in before.items()}
-            for before, end in zip(states, ends, strict=True)
+            [state.index_copy(1, order, end) for state, end in zip(*layer, strict=True)]
+            for layer in zip(before, ends, strict=True)
         ]
-    return batch.spread(y, sizes, order), ends
+    return batch.spread(y, sizes, order), ends, []
 
 
-def by_loop(
-    layers: Recurrent, batch: Batch, states: States, trace: bool, gradients: bool
-) -> tuple[Tensor, States, list[list[dict[str, Tensor]]]]:
-    """The definition. The third result is the trace, by layer and direction: h alone unless asked for."""
-    x, lengths = batch.padded()
-    ends, seen = [], []
-    noise: dict[str, Any] = dict(zone=layers.zoneout, drop=layers.recurrent_dropout)
-    keep: dict[str, Any] = dict(keep=() if trace or gradients else ("h",), gradients=gradients)
-    for k, state in enumerate(states):
-        weights = [layers.weights(k, direction) for direction in range(len(layers.suffixes))]
-        values, end = layer(layers.cell, weights, x, state, lengths=lengths, seed=seeds(layers), **noise, **keep)
-        seen.append(values)
-        ends.append(end)
-        x = between(layers, k, x, torch.cat([v["h"] for v in values], -1))
-    return x, ends, seen
+def by_loop(call: Call, states: States | None) -> tuple[Tensor, States, Trace]:
+    """The definition."""
+    stack, (x, lengths) = call.stack, call.batch.pad()
+    ends, values = [], []
+    noise: dict[str, Any] = dict(zone=stack.rates, drop=stack.recurrent_dropout)
+    keep: dict[str, Any] = dict(keep=() if call.trace or call.gradients else ("h",), gradients=call.gradients)
+    for k, state in enumerate(zero_states(stack, call.batch) if states is None else states):
+        weights, start = stack.by_direction(call.weights[k]), dict(zip(stack.cell.states, state, strict=True))
+        steps, end = layer(stack.cell, weights, x, start, lengths=lengths, seed=_draw_seeds(call), **noise, **keep)
+        values.append(steps)
+        ends.append(tuple(end.values()))
+        x = _pass_on(call, k, x, torch.cat([way["h"] for way in steps], -1))
+    return x, ends, values
 
 
-def quick(layers: Recurrent, x: Any, hx: Any) -> Any:
-    """The whole way for what comes most, a batch and its states as they should be; None for all that wants words."""
-    usual = type(x) is Tensor and layers.recipe is not None and layers.path in ("auto", "native")
-    if not usual or op.must_dispatch() or op.in_transform():
-        return None
-    (first,) = layers.parameters_of(layers.order[0][:1])
-    dtype, n, L = x.dtype, len(layers.cell.states), layers.num_layers
-    fits = x.dim() == 3 and x.shape[2] == layers.input_size and dtype is first.dtype and dtype in core.BYTES
-    kind = isinstance(layers.hidden_size, int) and (layers.precision == "float32" or not layers.imprecise())
-    if not (fits and kind and x.is_cpu and first.is_cpu):
-        return None
-    if layers.batch_first:
-        x = x.transpose(0, 1)
-    starts: Any = ((),) * L
-    if hx is not None:
-        hx = (hx,) if n == 1 else hx
-        D = len(layers.suffixes)
-        if type(hx) is not tuple or len(hx) != n:
-            return None
-        for state, width in zip(hx, layers.widths[0].values(), strict=True):
-            if type(state) is not Tensor or state.dtype is not dtype or state.shape != (L * D, x.shape[1], width):
-                return None
-        starts = (hx,) if L == 1 else zip(*(state.split(D) for state in hx), strict=True)
-    y, ends, _ = by_native(layers, x, None, starts, False, False)
-    finals = ends[0] if L == 1 else [torch.cat(parts) for parts in zip(*ends, strict=True)]
-    return y.transpose(0, 1) if layers.batch_first else y, finals[0] if n == 1 else tuple(finals)
-
-
-def by_native(
-    layers: Recurrent,
-    x: Tensor,
-    lengths: Tensor | None,
-    starts: Iterable[Sequence[Tensor]],
-    trace: bool,
-    gradients: bool,
-) -> tuple[Tensor, list[Sequence[Tensor]], list[list[dict[str, Tensor]]]]:
-    """The native core, a layer at a time. States by layer, none for zeros; the third result is the trace."""
-    recipe = layers.grad_recipe() if gradients else layers.recipe
+def by_native(call: Call, states: States | None) -> tuple[Tensor, States, Trace]:
+    """The native core, a layer at a time."""
+    stack, (x, lengths) = call.stack, call.batch.pad()
+    recipe = stack.recipe(call.training, True) if call.gradients else stack.recipes.get(call.training)
     if recipe is None:
-        refuse("native path", "a cell with a program", layers.unsupported)
-    keep, n, ends, seen = recipe.keep if trace or gradients else (), len(layers.cell.states), [], []
-    bf16 = layers.precision == "bfloat16" and not layers.imprecise()
+        refuse("native path", "a cell with a program", stack.unsupported)
+    keep, n = recipe.keep if call.trace or call.gradients else (), len(stack.cell.states)
+    ends, values = [], []
+    bf16 = stack.precision == "bfloat16" and not lack_bfloat16(call)
     chunk = 0
-    if layers.recompute and not keep:
-        chunk = math.ceil(math.sqrt(x.shape[0])) if layers.recompute is True else layers.recompute
-    for k, start in enumerate(starts):
-        memory = grad_trace = None
-        if gradients:
+    if stack.recompute and not keep:
+        chunk = math.ceil(math.sqrt(x.shape[0])) if stack.recompute is True else stack.recompute
+    for k, weights in enumerate(call.weights):
+        start, memory, grad_trace = () if states is None else states[k], None, None
+        if call.gradients:
             memory, grad_trace = op.make_grad_trace(
-                recipe, x, len(layers.suffixes), layers.sizes[k], layers.widths[k]["h"]
+                recipe, x, len(stack.suffixes), stack.sizes[k], stack.widths[k]["h"]
             )
-        weights = layers.parameters_of(layers.order[k])
-        y, *rest = op.scan(Request(recipe.text, x, start, weights, lengths, seeds(layers), keep, chunk, bf16), memory)
+        request = Request(recipe.text, x, start, weights, lengths, _draw_seeds(call), keep, chunk, bf16)
+        y, *rest = op.scan(request, memory)
         ends.append(rest[:n])
         if keep:
-            seen.append(op.view_trace(recipe, y, rest[n], layers.sizes[k]))
+            values.append(op.view_trace(recipe, y, rest[n], stack.sizes[k]))
             if grad_trace is not None:
-                seen[-1] = [one | two for one, two in zip(seen[-1], grad_trace, strict=True)]
-        x = between(layers, k, x, y)
-    return x, ends, seen
+                values[-1] = [one | two for one, two in zip(values[-1], grad_trace, strict=True)]
+        x = _pass_on(call, k, x, y)
+    return x, ends, values
 
 
-def seeds(layers: Recurrent) -> Tensor | None:
+RUN = {"native": by_native, "torch": by_torch, "loop": by_loop}
+
+
+def _draw_seeds(call: Call) -> Tensor | None:
     """What one layer's noise is made of in training, a seed for each direction; without noise torch draws nothing."""
-    noisy = layers.training and (layers.recurrent_dropout > 0 or any(layers.zoneout))
-    return draw(len(layers.suffixes)) if noisy else None
+    return draw(len(call.stack.suffixes)) if call.training and call.stack.noisy else None
 
 
-def between(layers: Recurrent, layer: int, x: Tensor, y: Tensor) -> Tensor:
-    """What a layer hands on: dropout except after the last, and from the second on its input added."""
-    if layers.dropout and layer < layers.num_layers - 1:
-        y = F.dropout(y, layers.dropout, layers.training)
-    return x + y if layers.residual and layer > 0 else y
+def _pass_on(call: Call, k: int, x: Tensor, y: Tensor) -> Tensor:
+    """What layer k hands on: dropout except after the last, and from the second on its input added."""
+    stack = call.stack
+    if stack.dropout and k < len(stack.sizes) - 1:
+        y = F.dropout(y, stack.dropout, call.training)
+    return x + y if stack.residual and k > 0 else y
+
+
+def flatten(stack: Stack, weights: Sequence[Sequence[Tensor]]) -> None:
+    """Lay the weights out in one piece for cuDNN; nothing to do elsewhere."""
+    mode = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}[stack.cell.torch]
+    for block in stack.blocks:
+        flat = [w for k in block for w in weights[k]]
+        alike = all(w.is_cuda and w.dtype == flat[0].dtype for w in flat) and len(set(map(id, flat))) == len(flat)
+        if not alike or not torch.backends.cudnn.is_acceptable(flat[0]):
+            continue
+        sizes = (stack.inputs[block[0]], mode, stack.sizes[block[0]], stack.proj_size, len(block))
+        with torch.cuda.device_of(flat[0]), torch.no_grad():
+            torch.ops.aten._cudnn_rnn_flatten_weight(flat, len(stack.keys), *sizes, False, stack.bidirectional)

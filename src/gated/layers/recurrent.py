@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import Any, ClassVar, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from gated import _native
-from gated._check import one_of, want, within
 from gated.cells import Cell
-from gated.kernels.choose import Choice, Conditions, choose
-from gated.kernels.cpu import core, op
-from gated.kernels.program import Unsupported
-from gated.layers import door, paths
-from gated.layers.door import Batch
+from gated.layers import layout, paths
 from gated.layers.initialise import check, initialise
+from gated.layers.stack import Stack
 from gated.layers.stream import Stream
 
-PRECISIONS = ("float32", "bfloat16")
+ARGUMENTS = {field.name for field in fields(Stack) if field.init} - {"name"}
 
 
 class Options(TypedDict, total=False):
@@ -72,7 +68,7 @@ class Recurrent(nn.Module):
     derivative, and vmap, jvp and their like, are computed by the definition.
     """
 
-    _shown: ClassVar[Mapping[str, Any]] = {}  # a subclass's own arguments and their defaults, for repr
+    _shown: ClassVar[dict[str, Any]] = {}  # a subclass's own arguments and their defaults, for repr
 
     def __init__(
         self,
@@ -99,109 +95,42 @@ class Recurrent(nn.Module):
         precision: str = "float32",
     ) -> None:
         super().__init__()
-        name = type(self).__name__
-        want(isinstance(cell, Cell), name, "a cell, made by gated.cells.cell", type(cell).__name__)
-        _count(f"{name} input_size", input_size, 1)
-        _count(f"{name} num_layers", num_layers, 1)
-        sizes = list(hidden_size) if isinstance(hidden_size, Sequence) else [hidden_size] * num_layers
-        want(len(sizes) > 0, f"{name} hidden_size", "at least one layer's width", "an empty list")
-        for size in sizes:
-            _count(f"{name} hidden_size", size, 1)
-        listed = isinstance(hidden_size, Sequence)
-        agree = not listed or num_layers in (1, len(sizes))
-        want(agree, f"{name} num_layers", f"{len(sizes)}, as hidden_size lists", num_layers, "Leave num_layers out.")
-        within(f"{name} dropout", dropout, 0, 1)
-        within(f"{name} recurrent_dropout", recurrent_dropout, 0, 1)
-        _count(f"{name} proj_size", proj_size, 0)
-        if cell.project:
-            want(proj_size > 0, f"{name} proj_size", f"the width of {cell.name}'s projection", proj_size)
-        else:
-            want(proj_size == 0, f"{name} proj_size", f"0, for {cell.name} projects nothing", proj_size)
-        small = proj_size < min(sizes)
-        want(small, f"{name} proj_size", f"less than hidden_size = {min(sizes)}", proj_size, "A projection narrows h.")
-        rates = tuple(zoneout) if isinstance(zoneout, Sequence) else (zoneout,) * len(cell.states)
-        each = f"one number, or one each for {', '.join(cell.states)}"
-        want(len(rates) == len(cell.states), f"{name} zoneout", each, repr(zoneout))
-        for rate in rates:
-            within(f"{name} zoneout", rate, 0, 1)
-        check(name, cell, init, forget_bias, chrono, bias)
-        one_of(f"{name} precision", precision, PRECISIONS)
-        if not isinstance(recompute, bool):
-            _count(f"{name} recompute", recompute, 1)
-        if dropout and len(sizes) == 1:
-            warnings.warn(f"{name} dropout={dropout} acts between layers, and there is one layer", stacklevel=3)
-
-        self.cell, self.input_size, self.hidden_size, self.num_layers = cell, input_size, hidden_size, len(sizes)
-        self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
+        self.cell, self.input_size, self.hidden_size, self.num_layers = cell, input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
         self.bidirectional, self.proj_size = bidirectional, proj_size
-        self.zoneout, self.recurrent_dropout, self.residual = rates, float(recurrent_dropout), residual
+        self.zoneout, self.recurrent_dropout, self.residual = zoneout, recurrent_dropout, residual
         self.init, self.forget_bias, self.chrono, self.path = init, forget_bias, chrono, path
         self.recompute, self.precision = recompute, precision
-        self.sizes = sizes
-        self.widths = [{state: cell.width(state, size, proj_size) for state in cell.states} for size in sizes]
-        if residual:
-            same = len({width["h"] for width in self.widths}) == 1
-            want(same, f"{name} residual", "layers of one width, to add them up", sizes)
-
-        self.lower()
-        choose(path, cell, Conditions(unsupported=self.unsupported))
-
-        directions = len(self.suffixes)
-        self._names: list[list[dict[str, str]]] = []  # by layer and direction, the cell's names to the module's
-        for layer, size in enumerate(sizes):
-            width = input_size if layer == 0 else self.widths[layer - 1]["h"] * directions
-            self._names.append([])
-            for suffix in self.suffixes:
-                shapes = cell.shapes(width, size, proj_size, bias)
-                self._names[-1].append({key: f"{key}_l{layer}{suffix}" for key in shapes})
-                for key, value in shapes.items():
-                    empty = torch.empty(value, device=device, dtype=dtype)
-                    self.register_parameter(f"{key}_l{layer}{suffix}", nn.Parameter(empty))
-        self.order = [[name for way in layer for name in way.values()] for layer in self._names]
+        stack = self._describe()
+        self.num_layers, self.zoneout = len(stack.sizes), stack.rates
+        self.dropout, self.recurrent_dropout = float(dropout), float(recurrent_dropout)
+        self.stack = stack
+        check(stack.name, cell, init, forget_bias, chrono, bias)
+        if dropout and len(stack.sizes) == 1:
+            warnings.warn(f"{stack.name} dropout={dropout} acts between layers, and there is one layer", stacklevel=3)
+        for k, names in enumerate(stack.parameters):
+            shapes = stack.shapes(k).values()
+            for name, shape in zip(names, [*shapes] * len(stack.suffixes), strict=True):
+                self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.flatten_parameters()
         self.reset_parameters()
 
-    def lower(self) -> None:
-        """Note the programs of training and evaluation, or why the native core has none for the cell."""
-        self.recipes: dict[tuple, core.Recipe] = {}
-        self.unsupported = ""
-        for training in (True, False):
-            try:
-                self.recipes[training, *self._rates] = self._recipe(training)
-            except Unsupported as error:
-                self.unsupported = str(error)
+    def _describe(self) -> Stack:
+        return Stack(type(self).__name__, **{name: getattr(self, name) for name in ARGUMENTS})
 
-    @property
-    def _rates(self) -> tuple[tuple[float, ...], float]:
-        return self.zoneout, self.recurrent_dropout
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ARGUMENTS and "stack" in self.__dict__:
+            self.__dict__["stack"] = replace(self.stack, **{name: value})
+        super().__setattr__(name, value)
 
-    def _recipe(self, training: bool, grad_trace: bool = False) -> core.Recipe:
-        noise = training and (self.recurrent_dropout > 0 or any(self.zoneout))
-        return core.recipe(self.cell, *self._rates, noise, grad_trace)
-
-    @property
-    def recipe(self) -> core.Recipe | None:
-        """The program of the native core for what the layer does now."""
-        return self.recipes.get((self.training, self.zoneout, self.recurrent_dropout))
-
-    def grad_recipe(self) -> core.Recipe:
-        """The recipe with the gradients of a trace."""
-        return self._recipe(self.training, True)
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "stack"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.lower()
+        self.stack = self._describe()
 
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        return ("", "_reverse") if self.bidirectional else ("",)
-
-    @property
-    def all_weights(self) -> list[list[Tensor]]:
-        """The parameters of every layer and direction, as torch.nn lists them."""
-        return [[getattr(self, name) for name in names.values()] for layer in self._names for names in layer]
-
-    def parameters_of(self, names: Sequence[str]) -> list[Tensor]:
+    def _fetch(self, names: Sequence[str]) -> list[Tensor]:
         """Parameters by name, wherever parametrization and the like have put them."""
         held = self._parameters
         try:
@@ -211,30 +140,41 @@ class Recurrent(nn.Module):
 
     def weights(self, layer: int, direction: int) -> dict[str, Tensor]:
         """The parameters of one layer in one direction, by the cell's names for them."""
-        return {key: getattr(self, name) for key, name in self._names[layer][direction].items()}
+        return self.stack.by_direction(self._fetch(self.stack.parameters[layer]))[direction]
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """The parameters of every layer and direction, as torch.nn lists them."""
+        layers = [self.stack.by_direction(self._fetch(names)) for names in self.stack.parameters]
+        return [list(way.values()) for layer in layers for way in layer]
 
     def reset_parameters(self) -> None:
         """Draw the initial values anew, from torch's generator."""
-        for layer, size in enumerate(self.sizes):
-            for direction in range(len(self.suffixes)):
-                weights = self.weights(layer, direction)
+        for size, names in zip(self.stack.sizes, self.stack.parameters, strict=True):
+            for weights in self.stack.by_direction(self._fetch(names)):
                 initialise(self.cell, weights, size, self.init, self.forget_bias, self.chrono)
+
+    def flatten_parameters(self) -> None:
+        """Lay the weights out in one piece for cuDNN; nothing to do elsewhere, and never needed."""
+        if self.cell.torch:
+            paths.flatten(self.stack, [self._fetch(names) for names in self.stack.parameters])
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        result = super()._apply(fn, recurse)
+        self.flatten_parameters()
+        return result
 
     def explain(self, input: Any, lengths: Any = None, trace: Any = False, grad_trace: Any = False) -> str:
         """Which path this input would take, and why."""
-        batch = self._enter(input, lengths)
-        choice = self._choose(batch, trace, grad_trace)
-        note = ""
-        if choice.path == "torch":
-            note = " for the whole stack" if len(self.stacks) == 1 else ", layer by layer"
-            note += ", over the steps that exist" if batch.packed is not None or batch.lengths is not None else ""
-        if self.recompute and (choice.path != "native" or trace or grad_trace):
-            other = "a trace keeps every step" if choice.path == "native" else "only the native path does"
-            note += f"; nothing is recomputed: {other}"
-        if self.precision != "float32" and (choice.path != "native" or self.imprecise()):
-            other = self.imprecise() if choice.path == "native" else "only the native path multiplies in bfloat16"
-            note += f"; products in the weights' precision: {other}"
-        return f"{choice}{note}"
+        return paths.explain(self._call(input, lengths, trace, grad_trace))
+
+    def _call(self, input: Any, lengths: Any, trace: Any, grad_trace: Any) -> paths.Call:
+        stack, fetch = self.stack, self._fetch
+        if trace is not False or grad_trace is not False:
+            paths.check_trace(stack.name, trace, grad_trace)
+        weights = [fetch(names) for names in stack.parameters]
+        batch = layout.arrange(stack, weights[0][0].dtype, input, lengths)
+        return paths.Call(stack, weights, self.training, batch, trace, grad_trace)
 
     def forward(
         self, input: Any, hx: Any = None, *, lengths: Any = None, trace: Any = False, grad_trace: Any = False
@@ -250,34 +190,14 @@ class Recurrent(nn.Module):
         grad_trace: the trace, which also holds di, df … dh: zeros which the next backward pass turns into
             ∂L/∂i_t … ∂L/∂h_t. Not for torch.compile and torch.export.
         """
-        if lengths is None and trace is False and grad_trace is False:
-            found = paths.quick(self, input, hx)
-            if found is not None:
-                return found
-        where = type(self).__name__
-        for name, given in (("trace", trace), ("grad_trace", grad_trace)):
-            want(isinstance(given, bool), f"{where} {name}", "True or False", repr(given))
-        recorded = grad_trace and torch.compiler.is_compiling()  # where the backward pass cannot fill what is given now
-        want(
-            not recorded, f"{where} grad_trace", "a run by itself", "torch.compile or torch.export", "Take trace=True."
-        )
-        batch = self._enter(input, lengths)
-        path, seen, states = self._choose(batch, trace, grad_trace).path, [], []
-        if hx is not None or path != "native":  # which begins at zero of itself
-            states = door.states_in(where, hx, self.cell.states, self.widths, len(self.suffixes), batch)
-        if path == "torch":
-            y, states = paths.by_torch(self, batch, states)
-        elif path == "native":
-            x, lengths = batch.padded()
-            starts = [tuple(state.values()) for state in states] or [()] * self.num_layers
-            y, ends, seen = paths.by_native(self, x, lengths, starts, trace, grad_trace)
-            states = [dict(zip(self.cell.states, end, strict=True)) for end in ends]
-        else:
-            y, states, seen = paths.by_loop(self, batch, states, trace, grad_trace)
-        result = batch.out(y), door.states_out(self.cell.states, states, batch)
-        if not trace and not grad_trace:
+        call = self._call(input, lengths, trace, grad_trace)
+        states = None if hx is None else layout.split_states(call.stack, hx, call.batch)
+        y, states, values = paths.RUN[paths.pick(call).path](call, states)
+        result = call.batch.restore(y), layout.join_states(states, call.batch)
+        if not (trace or grad_trace):
             return result
-        return *result, [[{k: batch.leave(v) for k, v in way.items()} for way in layer] for layer in seen]
+        restore = call.batch.restore_axes
+        return *result, [[{k: restore(v) for k, v in way.items()} for way in layer] for layer in values]
 
     def stream(self, batch: int = 1) -> Stream:
         """The layer for input that comes step by step, `batch` sequences at once: `Stream`.
@@ -287,76 +207,8 @@ class Recurrent(nn.Module):
         y = stream.push_block(xs)       # (T, 1, I) to (T, 1, P), as T pushes
         stream.state, stream.reset()    # the layer's hx, to read and write; zeros
         """
-        return Stream(self, batch)
-
-    def _enter(self, input: Any, lengths: Any) -> Batch:
-        first = getattr(self, self.order[0][0])
-        where = type(self).__name__
-        return door.enter(where, input, lengths, size=self.input_size, dtype=first.dtype, batch_first=self.batch_first)
-
-    def _choose(self, batch: Batch, trace: bool, grad_trace: bool) -> Choice:
-        compiled, moved = torch.compiler.is_compiling(), op.in_transform()
-        if not compiled and self.recipe is None:
-            self.lower()
-        unsupported = self.unsupported
-        if self.recipe is None and not unsupported:
-            unsupported = "the layer's rates have changed since it last ran, and a graph is recorded without it"
-        if not compiled and grad_trace:
-            try:
-                self.grad_recipe()
-            except Unsupported as error:
-                unsupported = str(error)
-        first = getattr(self, self.order[0][0])
-        none = not compiled and not moved and batch.lengths is not None and not bool(batch.lengths.any())
-        conditions = Conditions(
-            device=first.device.type,
-            dtype=first.dtype,
-            unsupported=unsupported,
-            trace=trace or grad_trace,
-            zoneout=any(self.zoneout),
-            recurrent_dropout=self.training and self.recurrent_dropout > 0,
-            empty=batch.steps == 0 or batch.size == 0 or none,
-            transformed=moved,
-            compiled=compiled,
-            must_dispatch=grad_trace and op.must_dispatch(),
-            imprecise=self.imprecise(),
-        )
-        return choose(self.path, self.cell, conditions)
-
-    def imprecise(self) -> str:
-        """Why products are not in the precision asked for."""
-        if self.precision == "float32":
-            return ""
-        wide = getattr(self, self.order[0][0]).dtype == torch.float64
-        lacks = "" if _native.bf16() else "the processor has no products in bfloat16"
-        return "weights in float64" if wide else lacks
-
-    @property
-    def stacks(self) -> list[range]:
-        """The layers that one call of torch's operator can run: all, or one by one."""
-        L = self.num_layers
-        return [range(L)] if not self.residual and len(set(self.sizes)) == 1 else [range(k, k + 1) for k in range(L)]
-
-    def flatten_parameters(self) -> None:
-        """Lay the weights out in one piece for cuDNN; nothing to do elsewhere, and never needed."""
-        if not self.cell.torch:
-            return
-        mode, many = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}[self.cell.torch], len(self.suffixes)
-        for stack in self.stacks:
-            ways = [list(self.weights(k, direction).values()) for k in stack for direction in range(many)]
-            flat = [w for way in ways for w in way]
-            alike = all(w.is_cuda and w.dtype == flat[0].dtype for w in flat) and len(set(map(id, flat))) == len(flat)
-            if not alike or not torch.backends.cudnn.is_acceptable(flat[0]):
-                continue
-            width = self.input_size if stack[0] == 0 else self.widths[stack[0] - 1]["h"] * many
-            sizes = (width, mode, self.sizes[stack[0]], self.proj_size, len(stack))
-            with torch.cuda.device_of(flat[0]), torch.no_grad():
-                torch.ops.aten._cudnn_rnn_flatten_weight(flat, len(ways[0]), *sizes, False, self.bidirectional)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        result = super()._apply(fn, recurse)
-        self.flatten_parameters()
-        return result
+        weights = [self._fetch(names) for names in self.stack.parameters]
+        return Stream(self.stack, weights, batch, repr(self))
 
     def extra_repr(self) -> str:
         """The arguments that are not the defaults, as torch.nn writes them."""
@@ -366,14 +218,10 @@ class Recurrent(nn.Module):
             recompute=False, precision="float32",
         )  # fmt: skip
         shown = {name: getattr(self, name) for name in default}
-        shown["zoneout"] = self.zoneout[0] if len(set(self.zoneout)) == 1 else self.zoneout
+        rates = self.stack.rates
+        shown["zoneout"] = rates[0] if len(set(rates)) == 1 else rates
         shown |= {name: getattr(self, name) for name in self._shown}
         default |= self._shown
         changed = [f"{name}={value!r}" for name, value in shown.items() if value != default[name]]
         named = [self.cell.name] if type(self) is Recurrent else []
         return ", ".join([*named, str(self.input_size), str(self.hidden_size), *changed])
-
-
-def _count(where: str, value: object, low: int) -> None:
-    fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
-    want(fits, where, f"a whole number of at least {low}", repr(value))

@@ -96,4 +96,4 @@ class Decoder(nn.Module):
 
 
 def _width(layer: Recurrent) -> int:
-    return layer.widths[-1]["h"]
+    return layer.stack.widths[-1]["h"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NoReturn, overload
+from typing import Any, NoReturn, overload
 
 import numpy as np
 import torch
@@ -14,20 +15,15 @@ from torch import Tensor
 
 from gated import _native
 from gated._check import refuse, want
-from gated.cells import Cell
 from gated.kernels import loop
 from gated.kernels.cpu import core
-from gated.kernels.program import Unsupported
-from gated.layers import door
-from gated.layers.door import Batch
-
-if TYPE_CHECKING:
-    from gated.layers.recurrent import Recurrent
+from gated.layers import layout
+from gated.layers.layout import Batch, States
+from gated.layers.stack import Stack, check_count
 
 ROOM = 1 << 14  # numbers that the steps of a block may have side by side; more go in pieces
 
 Run = Callable[..., None]  # so many steps, from the first room, or an address if the core runs, to the last room
-States = Sequence[dict[str, Tensor]]  # by layer and name, (1, B, W)
 
 
 class Stream:
@@ -51,37 +47,33 @@ class Stream:
     about a hundred times slower; repr says which, and why. One thread at a time may use a stream.
     """
 
-    def __init__(self, layer: Recurrent, batch: int = 1) -> None:
-        self._name = name = f"{type(layer).__name__} stream"
+    def __init__(self, stack: Stack, weights: Sequence[Sequence[Tensor]], batch: int, label: str) -> None:
+        """weights: by layer, as `Stack.parameters` names them. label: of the layer, for repr."""
+        name = f"{stack.name} stream"
         todo = "The second direction begins at the end, which a stream has not seen."
-        want(not layer.bidirectional, name, "a layer of one direction", "bidirectional=True", todo)
-        fits = isinstance(batch, int) and not isinstance(batch, bool) and batch >= 1
-        want(fits, f"{name} batch", "a whole number of at least 1", repr(batch))
+        want(not stack.bidirectional, name, "a layer of one direction", "bidirectional=True", todo)
+        check_count(f"{name} batch", batch, 1)
+        dtypes = {weight.dtype for own in weights for weight in own}
+        want(len(dtypes) == 1, name, "weights of one dtype", ", ".join(map(str, dtypes)), "Use layer.to(dtype).")
+        (self._dtype,) = dtypes
+        text, why = _program(stack, self._dtype)
+        want(not why or stack.path != "native", name, "what path='native' can serve", why, "Ask for path='auto'.")
+        self._shown = f"{label}.stream(batch={batch}), {f'loop: {why}' if why else 'native'}"
+        self._stack, self._batch = replace(stack, name=name), batch
         with torch.inference_mode(False), torch.no_grad():  # what is made here may be written anywhere
-            weights = [
-                {key: weight.detach().to("cpu", copy=True).contiguous() for key, weight in layer.weights(k, 0).items()}
-                for k in range(layer.num_layers)
-            ]
-            dtypes = {weight.dtype for held in weights for weight in held.values()}
-            want(len(dtypes) == 1, name, "weights of one dtype", ", ".join(map(str, dtypes)), "Use layer.to(dtype).")
-            (self._dtype,) = dtypes
-            text, why = _program(layer, self._dtype)
-            want(not why or layer.path != "native", name, "what path='native' can serve", why, "Ask for path='auto'.")
-            self._shown = f"{layer!r}.stream(batch={batch}), {f'loop: {why}' if why else 'native'}"
-
-            outs = [width["h"] for width in layer.widths]
-            rooms = [layer.input_size, *(outs if layer.residual else outs[-1:])]
+            own = [[w.detach().to("cpu", copy=True).contiguous() for w in layer] for layer in weights]
+            outs = [width["h"] for width in stack.widths]
+            rooms = [stack.input_size, *(outs if stack.residual else outs[-1:])]
             self._steps = max(1, ROOM // (batch * max(rooms)))
             new = partial(torch.zeros, dtype=self._dtype, device="cpu")
             self._rooms = [new(self._steps, batch, size) for size in rooms]  # x, then what comes of it
-            self._states = [{s: new(1, batch, size) for s, size in width.items()} for width in layer.widths]
-        self._cell, self._widths, self._batch, self._batch_first = layer.cell, layer.widths, batch, layer.batch_first
+            self._states = [[new(1, batch, size) for size in width.values()] for width in stack.widths]
 
         self._reads = not why  # the core reads a tensor where it is
         if why:
-            self._run = _loop(layer.cell, weights, self._states, self._rooms, layer.zoneout, layer.residual)
+            self._run = _loop(stack, own, self._states, self._rooms)
         else:
-            self._run, self._kept = _core(text, weights, self._states, self._rooms, layer.residual)
+            self._run, self._kept = _core(text, own, self._states, self._rooms, stack.residual)
             self._run(self._steps)  # the core makes itself room at its first run, not at the first push
             self.reset()
 
@@ -121,12 +113,12 @@ class Stream:
         """T steps, as T pushes: (T, B, P) of (T, B, I), (B, T, P) of (B, T, I) if the layer is batch_first; for batch 1
         also (T, P) of (T, I). No later push overwrites them.
         """
-        array, axes = isinstance(x, np.ndarray), ("(B, T, I)" if self._batch_first else "(T, B, I)", "(T, I)")
+        array, axes = isinstance(x, np.ndarray), ("(B, T, I)" if self._stack.batch_first else "(T, B, I)", "(T, I)")
         fits = x.dtype == self._numpy if array else isinstance(x, Tensor) and x.dtype is self._dtype and x.is_cpu
         alone = fits and x.ndim == 2 and self._batch == 1
         if not fits or (x.ndim != 3 and not alone):
             self._refuse(x, *axes)
-        turned = self._batch_first and not alone
+        turned = self._stack.batch_first and not alone
         given = x[:, None] if alone else x.swapaxes(0, 1) if turned else x
         into: Any = self._rooms[0]
         out: Any = self._rooms[-1]
@@ -146,7 +138,7 @@ class Stream:
     def reset(self) -> None:
         """Begin anew: all states are zero."""
         for layer in self._states:
-            for state in layer.values():
+            for state in layer:
                 state.zero_()
 
     @property
@@ -157,8 +149,8 @@ class Stream:
         Reading gives copies, which a layer, this stream or another may go on from. Writing takes the same form, for
         batch 1 also without B, and copies too.
         """
-        copies = [{name: state.clone() for name, state in layer.items()} for layer in self._states]
-        return door.states_out(self._cell.states, copies, self._as(True))
+        copies = [[state.clone() for state in layer] for layer in self._states]
+        return layout.join_states(copies, self._as(True))
 
     @state.setter
     def state(self, given: Any) -> None:
@@ -166,16 +158,19 @@ class Stream:
         while isinstance(one, tuple | list) and one:
             one = one[0]
         alone = self._batch == 1 and isinstance(one, Tensor) and one.dim() == 2
-        found = door.states_in(self._name, given, self._cell.states, self._widths, 1, self._as(not alone))
-        for layer, states in zip(self._states, found, strict=True):
-            for name, state in layer.items():
-                state.copy_(states[name].detach())
+        batch = self._as(not alone)
+        states = (
+            layout.zero_states(self._stack, batch) if given is None else layout.split_states(self._stack, given, batch)
+        )
+        for layer, starts in zip(self._states, states, strict=True):
+            for state, start in zip(layer, starts, strict=True):
+                state.copy_(start.detach())
 
     def _as(self, batched: bool) -> Batch:
         return Batch(self._rooms[0], None, None, batched, False)
 
     def _refuse(self, x: Any, many: str, one: str) -> NoReturn:
-        where = f"{self._name} input"
+        where = f"{self._stack.name} input"
         if not isinstance(x, np.ndarray | Tensor):
             refuse(where, "a NumPy array or a tensor", type(x).__name__)
         if isinstance(x, Tensor):
@@ -200,16 +195,13 @@ class Stream:
         return self._shown
 
 
-def _program(layer: Recurrent, dtype: torch.dtype) -> tuple[str, str]:
+def _program(stack: Stack, dtype: torch.dtype) -> tuple[str, str]:
     """What the core runs in evaluation, or why it cannot."""
-    if layer.path == "loop":
+    if stack.path == "loop":
         return "", "asked for"
     if dtype not in core.BYTES:
         return "", f"the core computes in float32 and float64, not in {dtype}"
-    try:
-        return core.recipe(layer.cell, layer.zoneout, layer.recurrent_dropout, False).text, ""
-    except Unsupported as error:
-        return "", str(error)
+    return ("", stack.unsupported) if stack.unsupported else (stack.recipes[False].text, "")
 
 
 def _forms(x: Any, y: Any) -> dict[tuple[int, ...], tuple[Any, Any]]:
@@ -219,20 +211,20 @@ def _forms(x: Any, y: Any) -> dict[tuple[int, ...], tuple[Any, Any]]:
 
 
 def _core(
-    text: str, weights: Sequence[dict[str, Tensor]], states: States, rooms: Sequence[Tensor], residual: bool
+    text: str, weights: Sequence[list[Tensor]], states: States, rooms: Sequence[Tensor], residual: bool
 ) -> tuple[Run, list[Tensor]]:
     """Steps in the native core, and the weights that it reads where they are; the others it has packed."""
     chains, kept, batch, dtype = [], [], rooms[0].shape[1], rooms[0].dtype
-    for k, (held, state) in enumerate(zip(weights, states, strict=True)):
-        call = core.find_layer(text, (), False, False, list(held.values()))
+    for k, (own, state) in enumerate(zip(weights, states, strict=True)):
+        call = core.find_layer(text, (), False, False, own)
         addresses = [0] * call.addresses
-        for (place, size), (name, weight) in zip(call.places, held.items(), strict=True):
-            want(weight.numel() == size, f"stream {name}", f"{size} numbers", weight.numel())
+        for (place, size), weight in zip(call.places, own, strict=True):
+            want(weight.numel() == size, "stream weights", f"{size} numbers", weight.numel())
             addresses[place] = weight.data_ptr()
             kept += [weight] if place >= core.FIXED else []
         if k == 0 or residual:
             chains.append(_native.Streams())
-        at = [value.data_ptr() for value in state.values()]
+        at = [value.data_ptr() for value in state]
         chains[-1].add(call.plan, core.BYTES[dtype], batch, call.I, call.H, call.P, at, addresses)
     ways = [
         (chain.run, x.data_ptr(), x.stride(0), x.stride(1), y.data_ptr())
@@ -255,23 +247,18 @@ def _core(
     return summed if len(ways) > 1 else one, kept
 
 
-def _loop(
-    cell: Cell,
-    weights: Sequence[dict[str, Tensor]],
-    states: States,
-    rooms: Sequence[Tensor],
-    zone: Sequence[float],
-    residual: bool,
-) -> Run:
+def _loop(stack: Stack, weights: Sequence[list[Tensor]], states: States, rooms: Sequence[Tensor]) -> Run:
     """Steps by the definition."""
+    names = stack.cell.states
 
     @torch.no_grad()
     def run(steps: int) -> None:
         x = rooms[0][:steps]
-        for k, (held, state) in enumerate(zip(weights, states, strict=True)):
-            (values,), ends = loop.layer(cell, [held], x, state, zone=zone)
-            x = x + values["h"] if residual and k else values["h"]
-            for name, value in state.items():
+        for k, (own, state) in enumerate(zip(weights, states, strict=True)):
+            start = dict(zip(names, state, strict=True))
+            (values,), ends = loop.layer(stack.cell, stack.by_direction(own), x, start, zone=stack.rates)
+            x = x + values["h"] if stack.residual and k else values["h"]
+            for name, value in start.items():
                 value.copy_(ends[name])
         rooms[-1][:steps].copy_(x)
 

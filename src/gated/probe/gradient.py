@@ -114,7 +114,9 @@ def project(layer: Recurrent, x: Float[Tensor, "T I"], hx: Any = None, seed: int
                 _, hx = own(x[:-MAX_STEPS], hx)
         x = x[-MAX_STEPS:]
     ahead = points(len(x))
-    sides = [ahead, [len(x) - 1 - t for t in ahead]][: len(own.suffixes)]  # the same steps in each direction's own time
+    sides = [ahead, [len(x) - 1 - t for t in ahead]][
+        : len(own.stack.suffixes)
+    ]  # the same steps in each direction's own time
     ts = [t for side in sides for t in side]
     many = x[:, None].repeat(1, len(ts), 1).requires_grad_(True)
     y, _, trace = own(many, trees.map(lambda a: a[:, None].repeat(1, len(ts), 1), hx), grad_trace=True)
@@ -142,7 +144,8 @@ def make_references(layer: Recurrent, seed: int) -> dict[str, Recurrent]:
     layers = {}
     for name, kind in REFERENCES.items():
         with train.seeded(seed):
-            layers[name] = kind(layer.input_size, layer.sizes, bidirectional=layer.bidirectional, bias=layer.bias)
+            sizes = list(layer.stack.sizes)
+            layers[name] = kind(layer.input_size, sizes, bidirectional=layer.bidirectional, bias=layer.bias)
     return layers
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gated._check import want
 from gated.cells import Cell
-from gated.layers import Recurrent, door
+from gated.layers import Recurrent, layout
 
 Values = dict[str, Tensor]
 
@@ -33,11 +33,11 @@ class Call:
 
     def traces(self, row: int = 0) -> Iterator[Trace]:
         """Every layer and direction on one sequence of the batch, cut to its length."""
-        many, T = len(self.layer.suffixes), len(self.x)
+        many, T = len(self.layer.stack.suffixes), len(self.x)
         steps = T if self.lengths is None else int(self.lengths[row])
-        rates = dict(zip(self.layer.cell.states, self.layer.zoneout, strict=True))
+        rates = dict(zip(self.layer.cell.states, self.layer.stack.rates, strict=True))
         zone = {} if self.training else {name: float(rate) for name, rate in rates.items() if rate}
-        known = not (self.training and any(self.layer.zoneout))
+        known = not (self.training and any(self.layer.stack.rates))
         for k, directions in enumerate(self.trace):
             for d, batch in enumerate(directions):
                 values = {name: value[:steps, row] for name, value in batch.items()}
@@ -161,24 +161,21 @@ def eval_mode(module: Any) -> Iterator[None]:
 def _call(name: str, layer: Recurrent, args: tuple, words: dict[str, Any], result: Any, gradients: bool) -> Call:
     x = words["input"] if "input" in words else args[0]
     hx = words.get("hx", args[1] if len(args) > 1 else None)
-    where, directions = type(layer).__name__, len(layer.suffixes)
-    dtype = next(layer.parameters()).dtype
-    batch = door.enter(
-        where, x, words.get("lengths"), size=layer.input_size, dtype=dtype, batch_first=layer.batch_first
-    )
-    inside, lengths = batch.padded()
+    stack, names = layer.stack, layer.cell.states
+    batch = layout.arrange(stack, next(layer.parameters()).dtype, x, words.get("lengths"))
+    inside, lengths = batch.pad()
     with torch.no_grad():
-        first = door.states_in(where, hx, layer.cell.states, layer.widths, directions, batch)
-        last = door.states_in(where, result[1], layer.cell.states, layer.widths, directions, batch)
+        first = layout.zero_states(stack, batch) if hx is None else layout.split_states(stack, hx, batch)
+        last = layout.split_states(stack, result[1], batch)
 
-    def to_time_first(value: Tensor) -> Tensor:  # the inverse of `door.leave`
+    def to_time_first(value: Tensor) -> Tensor:  # the inverse of `Batch.restore_axes`
         value = value.detach()
         if not batch.batched:
             return value.unsqueeze(1)
         return value.transpose(0, 1) if batch.batch_first and batch.packed is None else value
 
     trace = [[{k: to_time_first(v) for k, v in one.items()} for one in each] for each in result[2]]
-    start, end = ([{k: v.detach() for k, v in one.items()} for one in side] for side in (first, last))
+    start, end = ([{k: v.detach() for k, v in zip(names, one, strict=True)} for one in side] for side in (first, last))
     return Call(name, layer, inside.detach(), lengths, start, end, trace, layer.training)
 
 

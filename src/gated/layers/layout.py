@@ -1,21 +1,22 @@
-"""The layer's door: whatever form a batch of sequences comes in, inside it is (T, B, I), and it leaves as it came."""
+"""Layouts of a batch: inside the layers (T, B, I), outside the form in which the input came."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from gated._check import refuse, shape, want
+from gated.layers.stack import Stack
+
+States = Sequence[Sequence[Tensor]]  # by layer, in the order of the cell's states, (D, B, width)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Sequences inside the layer, and what is needed to give the results the form of the input."""
+class Batch(NamedTuple):
+    """Sequences inside the layers, and what is needed to give the results the form of the input."""
 
     x: Tensor  # (T, B, I); the packed rows (N, I) if packed is given
     lengths: Tensor | None
@@ -31,7 +32,7 @@ class Batch:
     def size(self) -> int:
         return self.x.shape[1] if self.packed is None else int(self.packed.batch_sizes[0])
 
-    def padded(self) -> tuple[Tensor, Tensor | None]:
+    def pad(self) -> tuple[Tensor, Tensor | None]:
         """x as (T, B, I) and the lengths, if not all are T."""
         if self.packed is not None:
             x, lengths = pad_packed_sequence(self.packed)
@@ -56,10 +57,10 @@ class Batch:
         y, _ = pad_packed_sequence(PackedSequence(y, sizes), total_length=self.steps)
         return y if order is None else y.new_zeros(self.steps, self.size, y.shape[-1]).index_copy(1, order, y)
 
-    def out(self, y: Tensor) -> Any:
-        """An output (T, B, ·), or packed rows, in the form in which the input came."""
+    def restore(self, y: Tensor) -> Any:
+        """An output (T, B, ·), or packed rows, in the form of the input."""
         if self.packed is None:
-            return self.leave(y)
+            return self.restore_axes(y)
         if y.dim() == 3:
             order, lengths = self.packed.sorted_indices, pad_packed_sequence(self.packed)[1]
             if order is not None:
@@ -67,47 +68,47 @@ class Batch:
             y = pack_padded_sequence(y, lengths).data
         return PackedSequence(y, self.packed.batch_sizes, self.packed.sorted_indices, self.packed.unsorted_indices)
 
-    def leave(self, y: Tensor) -> Tensor:
+    def restore_axes(self, y: Tensor) -> Tensor:
         """(T, B, ·) as (B, T, ·) for batch_first, as (T, ·) for a single sequence."""
         if not self.batched:
             return y.squeeze(1)
         return y.transpose(0, 1) if self.batch_first else y
 
 
-def autocast(x: Tensor) -> bool:
+def autocasts(x: Tensor) -> bool:
     """Whether autocast is on for the device of x; some devices have none."""
     return torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
 
 
-def enter(where: str, given: Any, lengths: Any, *, size: int, dtype: torch.dtype, batch_first: bool) -> Batch:
-    """Check the input of a layer with `size` features and weights of `dtype`."""
+def arrange(stack: Stack, dtype: torch.dtype, given: Any, lengths: Any = None) -> Batch:
+    """Check the input of layers with weights of `dtype`, and arrange it as (T, B, I)."""
     packed = given if isinstance(given, PackedSequence) else None
-    x = given.data if packed is not None else given
+    x = given if packed is None else packed.data
     if not isinstance(x, Tensor):
-        refuse(f"{where} input", "a tensor or a PackedSequence", type(given).__name__)
-    casts = autocast(x) and x.is_floating_point()
-    todo = f"Convert it with input.to({dtype}), or the layer with layer.to({x.dtype})."
-    todo = todo if x.is_floating_point() else "Embed or convert what is not floating point."
-    want(x.dtype == dtype or casts, f"{where} input", f"{dtype}, as its weights have", x.dtype, todo)
+        refuse(f"{stack.name} input", "a tensor or a PackedSequence", type(given).__name__)
+    if x.dtype != dtype and not (x.is_floating_point() and autocasts(x)):
+        todo = f"Convert it with input.to({dtype}), or the layer with layer.to({x.dtype})."
+        todo = todo if x.is_floating_point() else "Embed or convert what is not floating point."
+        refuse(f"{stack.name} input", f"{dtype}, as its weights have", x.dtype, todo)
     if packed is not None:
-        want(lengths is None, where, "lengths or a PackedSequence, which has its own", "both", "Leave lengths out.")
-        shape(f"{where} packed input", x, "N", size)
-        return Batch(x, None, packed, True, batch_first)
-    batched = x.dim() != 2
-    axes = (("B", "T") if batch_first else ("T", "B")) if batched else ("T",)
-    shape(f"{where} input", x, *axes, size)
-    if not batched:
-        x = x.unsqueeze(1)
-        want(lengths is None, where, "no lengths with a single sequence (T, I)", "lengths", "Cut the sequence instead.")
-    elif batch_first:
+        both = "lengths or a PackedSequence, which has its own"
+        want(lengths is None, stack.name, both, "both", "Leave lengths out.")
+        shape(f"{stack.name} packed input", x, "N", stack.input_size)
+        return Batch(x, None, packed, True, stack.batch_first)
+    if x.dim() == 2:
+        shape(f"{stack.name} input", x, "T", stack.input_size)
+        alone = "no lengths with a single sequence (T, I)"
+        want(lengths is None, stack.name, alone, "lengths", "Cut the sequence instead.")
+        return Batch(x.unsqueeze(1), None, None, False, stack.batch_first)
+    shape(f"{stack.name} input", x, *("BT" if stack.batch_first else "TB"), stack.input_size)
+    if stack.batch_first:
         x = x.transpose(0, 1)
-    return Batch(x, _lengths(where, lengths, *x.shape[:2]), None, batched, batch_first)
+    if lengths is not None:
+        lengths = _check_lengths(f"{stack.name} lengths", lengths, *x.shape[:2])
+    return Batch(x, lengths, None, True, stack.batch_first)
 
 
-def _lengths(where: str, lengths: Any, steps: int, size: int) -> Tensor | None:
-    if lengths is None:
-        return None
-    where = f"{where} lengths"
+def _check_lengths(where: str, lengths: Any, steps: int, size: int) -> Tensor:
     try:
         lengths = torch.as_tensor(lengths)
     except (TypeError, ValueError, RuntimeError):
@@ -122,46 +123,56 @@ def _lengths(where: str, lengths: Any, steps: int, size: int) -> Tensor | None:
     return lengths
 
 
-def states_in(
-    where: str, given: Any, names: Sequence[str], widths: Sequence[Mapping[str, int]], directions: int, batch: Batch
-) -> list[dict[str, Tensor]]:
-    """The states before the first step, for every layer {name: (D, B, width)}; zeros if none are given.
+def zero_states(stack: Stack, batch: Batch) -> States:
+    """The states before the first step where none are given."""
+    D = len(stack.suffixes)
+    return [[batch.x.new_zeros(D, batch.size, width) for width in widths.values()] for widths in stack.widths]
 
-    Comes as torch has it: one tensor (L·D, B, H), or a tuple of them if there are more states; for layers of unlike
+
+def split_states(stack: Stack, given: Any, batch: Batch) -> States:
+    """The states before the first step, by layer.
+
+    Given as torch has them: one tensor (L·D, B, H), or a tuple of them if there are more states; for layers of unlike
     widths a list with one tensor (D, B, H_k) per layer in place of each.
     """
-    x, size = batch.x, batch.size
-    if given is None:
-        return [{name: x.new_zeros(directions, size, width[name]) for name in names} for width in widths]
+    names = stack.cell.states
     given = (given,) if len(names) == 1 else given
     if not isinstance(given, tuple | list) or len(given) != len(names):
         wanted = f"a tuple ({', '.join(f'{name}_0' for name in names)})"
         got = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
-        refuse(f"{where} initial state", wanted, got)
-    layers: list[dict[str, Tensor]] = [{} for _ in widths]
-    rows = (size,) if batch.batched else ()
-    for name, state in zip(names, given, strict=True):
-        label = f"{where} {name}_0"
-        if len({width[name] for width in widths}) == 1:
-            want(isinstance(state, Tensor), label, "a tensor", type(state).__name__)
-            shape(label, state, len(widths) * directions, *rows, widths[0][name])
-            state = state.chunk(len(widths))
+        refuse(f"{stack.name} initial state", wanted, got)
+    parts = [_split_state(stack, batch, name, state) for name, state in zip(names, given, strict=True)]
+    return list(zip(*parts, strict=True))
+
+
+def _split_state(stack: Stack, batch: Batch, name: str, state: Any) -> Sequence[Tensor]:
+    """One state, by layer."""
+    widths, D = [width[name] for width in stack.widths], len(stack.suffixes)
+    rows = (batch.size,) if batch.batched else ()
+    label = f"{stack.name} {name}_0"
+    if len(set(widths)) == 1:
+        want(isinstance(state, Tensor), label, "a tensor", type(state).__name__)
+        shape(label, state, len(widths) * D, *rows, widths[0])
+        parts = (state,) if len(widths) == 1 else state.split(D)
+    else:
         many = isinstance(state, tuple | list) and len(state) == len(widths)
         want(many, label, f"a list of {len(widths)} tensors, one per layer", type(state).__name__)
-        for layer, (width, part) in enumerate(zip(widths, state, strict=True)):
-            shape(f"{label}[{layer}]", part, directions, *rows, width[name])
-            want(part.dtype == x.dtype or autocast(x), label, f"{x.dtype}, as the input", part.dtype)
-            layers[layer][name] = part if batch.batched else part.unsqueeze(1)
-    return layers
+        for k, (width, part) in enumerate(zip(widths, state, strict=True)):
+            shape(f"{label}[{k}]", part, D, *rows, width)
+        parts = state
+    for part in parts:
+        want(part.dtype == batch.x.dtype or autocasts(batch.x), label, f"{batch.x.dtype}, as the input", part.dtype)
+    return parts if batch.batched else [part.unsqueeze(1) for part in parts]
 
 
-def states_out(names: Sequence[str], layers: Sequence[Mapping[str, Tensor]], batch: Batch) -> Any:
-    """The inverse of `states_in`."""
+def join_states(states: States, batch: Batch) -> Any:
+    """The inverse of `split_states`."""
 
-    def joined(name: str) -> Any:
-        parts = [layer[name] if batch.batched else layer[name].squeeze(1) for layer in layers]
+    def join(parts: Sequence[Tensor]) -> Any:
+        parts = parts if batch.batched else [part.squeeze(1) for part in parts]
         if any(part.shape[-1] != parts[0].shape[-1] for part in parts):
-            return parts
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
+            return list(parts)
+        return torch.cat(tuple(parts)) if len(parts) > 1 else parts[0]
 
-    return joined(names[0]) if len(names) == 1 else tuple(joined(name) for name in names)
+    joined = tuple(map(join, zip(*states, strict=True)))
+    return joined[0] if len(joined) == 1 else joined

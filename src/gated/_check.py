@@ -41,8 +41,11 @@ def shape(where: str, tensor: Any, *expected: int | str) -> None:
 
     shape("LSTM input", x, "T", "B", 32)  ->  LSTM input: expected shape (T, B, 32), got (100, 8, 16).
     """
-    got = tuple(tensor.shape)
-    fits = len(got) == len(expected) and all(isinstance(e, str) or e == g for e, g in zip(expected, got, strict=True))
+    got = tensor.shape
+    fits = len(got) == len(expected)
+    if fits:
+        for size, axis in zip(got, expected, strict=True):
+            fits = fits and (isinstance(axis, str) or axis == size)
     if not fits:  # a graph being recorded may have sizes that no text can be made of
         refuse(where, f"shape ({', '.join(map(str, expected))})", f"({', '.join(map(str, got))})")
 

@@ -141,38 +141,37 @@ def split_states(stack: Stack, given: Any, batch: Batch) -> States:
         wanted = f"a tuple ({', '.join(f'{name}_0' for name in names)})"
         got = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
         refuse(f"{stack.name} initial state", wanted, got)
-    parts = [_split_state(stack, batch, name, state) for name, state in zip(names, given, strict=True)]
+    L, D, rows, parts = len(stack.sizes), len(stack.suffixes), (batch.size,) if batch.batched else (), []
+    for name, state in zip(names, given, strict=True):
+        where = f"{stack.name} {name}_0"
+        if stack.even:
+            _check_state(where, state, (L * D, *rows, stack.widths[0][name]), batch.x)
+            state = (state,) if L == 1 else state.split(D)
+        else:
+            many = isinstance(state, tuple | list) and len(state) == L
+            want(many, where, f"a list of {L} tensors, one per layer", type(state).__name__)
+            for k, part in enumerate(state):
+                _check_state(f"{where}[{k}]", part, (D, *rows, stack.widths[k][name]), batch.x)
+        parts.append(state if batch.batched else [part.unsqueeze(1) for part in state])
     return list(zip(*parts, strict=True))
 
 
-def _split_state(stack: Stack, batch: Batch, name: str, state: Any) -> Sequence[Tensor]:
-    """One state, by layer."""
-    widths, D = [width[name] for width in stack.widths], len(stack.suffixes)
-    rows = (batch.size,) if batch.batched else ()
-    label = f"{stack.name} {name}_0"
-    if len(set(widths)) == 1:
-        want(isinstance(state, Tensor), label, "a tensor", type(state).__name__)
-        shape(label, state, len(widths) * D, *rows, widths[0])
-        parts = (state,) if len(widths) == 1 else state.split(D)
-    else:
-        many = isinstance(state, tuple | list) and len(state) == len(widths)
-        want(many, label, f"a list of {len(widths)} tensors, one per layer", type(state).__name__)
-        for k, (width, part) in enumerate(zip(widths, state, strict=True)):
-            shape(f"{label}[{k}]", part, D, *rows, width)
-        parts = state
-    for part in parts:
-        want(part.dtype == batch.x.dtype or autocasts(batch.x), label, f"{batch.x.dtype}, as the input", part.dtype)
-    return parts if batch.batched else [part.unsqueeze(1) for part in parts]
+def _check_state(where: str, state: Any, expected: tuple[int, ...], x: Tensor) -> None:
+    if not isinstance(state, Tensor):
+        refuse(where, "a tensor", type(state).__name__)
+    if state.shape != expected:
+        shape(where, state, *expected)
+    if state.dtype != x.dtype and not autocasts(x):
+        refuse(where, f"{x.dtype}, as the input", state.dtype)
 
 
 def join_states(states: States, batch: Batch) -> Any:
     """The inverse of `split_states`."""
-
-    def join(parts: Sequence[Tensor]) -> Any:
-        parts = parts if batch.batched else [part.squeeze(1) for part in parts]
-        if any(part.shape[-1] != parts[0].shape[-1] for part in parts):
-            return list(parts)
-        return torch.cat(tuple(parts)) if len(parts) > 1 else parts[0]
-
-    joined = tuple(map(join, zip(*states, strict=True)))
+    if not batch.batched:
+        states = [[state.squeeze(1) for state in layer] for layer in states]
+    joined = tuple(states[0]) if len(states) == 1 else tuple(map(_join, zip(*states, strict=True)))
     return joined[0] if len(joined) == 1 else joined
+
+
+def _join(parts: Sequence[Tensor]) -> Any:
+    return torch.cat(parts) if len({part.shape[-1] for part in parts}) == 1 else list(parts)

@@ -43,6 +43,7 @@ class Stack:
 
     sizes: tuple[int, ...] = field(init=False)  # H of each layer
     widths: tuple[dict[str, int], ...] = field(init=False)  # of each layer's states, by name
+    even: bool = field(init=False)  # all layers have the same widths
     inputs: tuple[int, ...] = field(init=False)  # features that each layer reads
     suffixes: tuple[str, ...] = field(init=False)  # of the parameters' names, one for each direction
     keys: tuple[str, ...] = field(init=False)  # the cell's names of one direction's parameters
@@ -64,6 +65,7 @@ class Stack:
         cell, L = self.cell, len(sizes)
         derived["suffixes"] = suffixes = ("", "_reverse") if self.bidirectional else ("",)
         derived["widths"] = tuple({s: cell.width(s, size, self.proj_size) for s in cell.states} for size in sizes)
+        derived["even"] = all(width == self.widths[0] for width in self.widths)
         outs = [width["h"] for width in self.widths]
         want(
             not self.residual or len(set(outs)) == 1,

@@ -24,7 +24,7 @@ def want(holds: bool, where: str, expected: str, got: object, todo: str = "") ->
 
 def one_of(where: str, got: object, allowed: Iterable[object]) -> None:
     """The value must be one of the allowed ones, which the error lists."""
-    allowed = list(allowed)
+    allowed = tuple(allowed)
     if got not in allowed:
         refuse(where, "one of " + ", ".join(map(repr, allowed)), repr(got))
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import torch
-
-from gated._check import one_of, refuse
+from gated._check import refuse
 from gated.cells import Cell
 
 PATHS = ("auto", "native", "torch", "loop")
@@ -23,37 +21,17 @@ class Choice(NamedTuple):
         return f"{self.path}: {self.why}"
 
 
-class Conditions(NamedTuple):
-    """What a path can serve or not: of the layer, of the call, and of torch at the moment."""
-
-    device: str = "cpu"
-    dtype: torch.dtype = torch.float32
-    unsupported: str = ""  # why the cell has no program
-    trace: bool = False
-    zoneout: bool = False
-    recurrent_dropout: bool = False
-    empty: bool = False  # no sequence has a step
-    transformed: bool = False  # by vmap, jvp and their like
-    compiled: bool = False  # a graph is recorded
-    must_dispatch: bool = False  # gradients of a trace are wanted where each call must be an operator of torch
-    imprecise: str = ""  # why products are not in the precision asked for, on which only path="native" insists
-
-
-def choose(path: str, cell: Cell, conditions: Conditions) -> Choice:
+def choose(path: str, cell: Cell, native: Iterable[str], torch: Iterable[str]) -> Choice:
     """The native core where it can run the cell, else torch's operator where it computes exactly what is asked, else
-    the loop; a path asked for, or an error.
+    the loop; a path asked for, or an error. native, torch: the reasons why these two cannot, read only if needed.
     """
-    one_of("path", path, PATHS)
     if path == "loop":
         return Choice("loop", "asked for")
     why = ""
-    for name, against in (
-        ("native", _against_native(conditions, path == "native")),
-        ("torch", _against_torch(conditions, cell)),
-    ):
+    for name, reasons in (("native", native), ("torch", torch)):
         if path not in ("auto", name):
             continue
-        reason = "; ".join(against)
+        reason = "; ".join(reasons)
         if not reason:
             serves = f"{cell.name} in the native core" if name == "native" else f"plain {cell.name}, torch.{cell.torch}"
             return Choice(name, serves + why)
@@ -63,36 +41,7 @@ def choose(path: str, cell: Cell, conditions: Conditions) -> Choice:
     return Choice("loop", why.removeprefix("; "))
 
 
-EACH = "vmap, jvp and their like want the steps one by one"
-
-
-def _against_native(given: Conditions, insist: bool) -> Iterator[str]:
-    if given.unsupported:
-        yield given.unsupported
-    if given.device != "cpu":
-        yield f"the core computes on the processor, not on {given.device}"
-    if given.dtype not in (torch.float32, torch.float64):
-        yield f"the core computes in float32 and float64, not in {given.dtype}"
-    if given.transformed:
-        yield EACH
-    if given.must_dispatch:
-        yield "gradients in a trace come from the core past torch.compile, autocast and their like"
-    if given.imprecise and insist:
-        yield given.imprecise
-
-
-def _against_torch(given: Conditions, cell: Cell) -> Iterator[str]:
+def lack_operator(cell: Cell) -> Iterator[str]:
+    """Why torch's operator cannot run the cell, whatever the call."""
     if not cell.torch:
         yield f"{cell.name} has no operator in torch"
-    if given.trace:
-        yield "trace=True wants every gate of every step, which torch's operator keeps to itself"
-    if given.zoneout:
-        yield "zoneout acts at every step"
-    if given.recurrent_dropout:
-        yield "recurrent dropout acts at every step"
-    if given.empty:
-        yield "no sequence has a step to run"
-    if given.transformed:
-        yield EACH
-    if given.compiled:
-        yield "torch.compile and torch.export cannot look into torch's operator"

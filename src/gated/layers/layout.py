@@ -100,7 +100,8 @@ def arrange(stack: Stack, dtype: torch.dtype, given: Any, lengths: Any = None) -
         alone = "no lengths with a single sequence (T, I)"
         want(lengths is None, stack.name, alone, "lengths", "Cut the sequence instead.")
         return Batch(x.unsqueeze(1), None, None, False, stack.batch_first)
-    shape(f"{stack.name} input", x, *("BT" if stack.batch_first else "TB"), stack.input_size)
+    if x.dim() != 3 or x.shape[2] != stack.input_size:
+        shape(f"{stack.name} input", x, *("BT" if stack.batch_first else "TB"), stack.input_size)
     if stack.batch_first:
         x = x.transpose(0, 1)
     if lengths is not None:
@@ -141,28 +142,30 @@ def split_states(stack: Stack, given: Any, batch: Batch) -> States:
         wanted = f"a tuple ({', '.join(f'{name}_0' for name in names)})"
         got = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
         refuse(f"{stack.name} initial state", wanted, got)
-    L, D, rows, parts = len(stack.sizes), len(stack.suffixes), (batch.size,) if batch.batched else (), []
+    D, rows, parts = len(stack.suffixes), (batch.size,) if batch.batched else (), []
     for name, state in zip(names, given, strict=True):
-        where = f"{stack.name} {name}_0"
         if stack.even:
-            _check_state(where, state, (L * D, *rows, stack.widths[0][name]), batch.x)
-            state = (state,) if L == 1 else state.split(D)
+            _check_state(stack, name, state, (len(stack.sizes) * D, *rows, stack.widths[0][name]), batch.x)
+            state = (state,) if len(stack.sizes) == 1 else state.split(D)
         else:
-            many = isinstance(state, tuple | list) and len(state) == L
-            want(many, where, f"a list of {L} tensors, one per layer", type(state).__name__)
+            many = isinstance(state, tuple | list) and len(state) == len(stack.sizes)
+            expected = f"a list of {len(stack.sizes)} tensors, one per layer"
+            want(many, f"{stack.name} {name}_0", expected, type(state).__name__)
             for k, part in enumerate(state):
-                _check_state(f"{where}[{k}]", part, (D, *rows, stack.widths[k][name]), batch.x)
-        parts.append(state if batch.batched else [part.unsqueeze(1) for part in state])
-    return list(zip(*parts, strict=True))
+                _check_state(stack, name, part, (D, *rows, stack.widths[k][name]), batch.x, f"[{k}]")
+        parts.append(state)
+    layers = list(zip(*parts, strict=True))
+    return layers if batch.batched else [[state.unsqueeze(1) for state in layer] for layer in layers]
 
 
-def _check_state(where: str, state: Any, expected: tuple[int, ...], x: Tensor) -> None:
+def _check_state(stack: Stack, name: str, state: Any, expected: tuple[int, ...], x: Tensor, layer: str = "") -> None:
+    if isinstance(state, Tensor) and state.shape == expected and (state.dtype == x.dtype or autocasts(x)):
+        return
+    where = f"{stack.name} {name}_0{layer}"
     if not isinstance(state, Tensor):
         refuse(where, "a tensor", type(state).__name__)
-    if state.shape != expected:
-        shape(where, state, *expected)
-    if state.dtype != x.dtype and not autocasts(x):
-        refuse(where, f"{x.dtype}, as the input", state.dtype)
+    shape(where, state, *expected)
+    refuse(where, f"{x.dtype}, as the input", state.dtype)
 
 
 def join_states(states: States, batch: Batch) -> Any:
@@ -174,4 +177,5 @@ def join_states(states: States, batch: Batch) -> Any:
 
 
 def _join(parts: Sequence[Tensor]) -> Any:
-    return torch.cat(parts) if len({part.shape[-1] for part in parts}) == 1 else list(parts)
+    unlike = any(part.shape[-1] != parts[0].shape[-1] for part in parts)  # no set: torch.jit.trace's sizes are tensors
+    return list(parts) if unlike else torch.cat(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from gated import _native
 from gated._check import refuse, want
-from gated.kernels.choose import Choice, Conditions, choose
-from gated.kernels.cpu import op
+from gated.kernels.choose import Choice, choose, lack_operator
+from gated.kernels.cpu import core, op
 from gated.kernels.fused import fused
 from gated.kernels.loop import layer
 from gated.kernels.noise import draw
@@ -46,28 +46,50 @@ def check_trace(where: str, trace: object, gradients: object) -> None:
 
 def pick(call: Call) -> Choice:
     """The path of a call, and why."""
-    stack, batch, first = call.stack, call.batch, call.weights[0][0]
-    compiled, moved, unsupported = torch.compiler.is_compiling(), op.in_transform(), stack.unsupported
-    if call.gradients and not compiled:
+    return choose(call.stack.path, call.stack.cell, _against_native(call), _against_torch(call))
+
+
+EACH = "vmap, jvp and their like want the steps one by one"
+
+
+def _against_native(call: Call) -> Iterator[str]:
+    stack, first = call.stack, call.weights[0][0]
+    if stack.unsupported:
+        yield stack.unsupported
+    if not first.is_cpu:
+        yield f"the core computes on the processor, not on {first.device.type}"
+    if first.dtype not in core.BYTES:
+        yield f"the core computes in float32 and float64, not in {first.dtype}"
+    if op.in_transform():
+        yield EACH
+    if call.gradients and not stack.unsupported and not torch.compiler.is_compiling():
         try:
             stack.recipe(call.training, True)
         except Unsupported as error:
-            unsupported = str(error)
+            yield str(error)
+    if call.gradients and op.must_dispatch():
+        yield "gradients in a trace come from the core past torch.compile, autocast and their like"
+    if stack.path == "native" and lack_bfloat16(call):
+        yield lack_bfloat16(call)
+
+
+def _against_torch(call: Call) -> Iterator[str]:
+    stack, batch = call.stack, call.batch
+    yield from lack_operator(stack.cell)
+    if call.trace or call.gradients:
+        yield "trace=True wants every gate of every step, which torch's operator keeps to itself"
+    if any(stack.rates):
+        yield "zoneout acts at every step"
+    if call.training and stack.recurrent_dropout:
+        yield "recurrent dropout acts at every step"
+    compiled, moved = torch.compiler.is_compiling(), op.in_transform()
     none = not compiled and not moved and batch.lengths is not None and not bool(batch.lengths.any())
-    conditions = Conditions(
-        device="cpu" if first.is_cpu else first.device.type,
-        dtype=first.dtype,
-        unsupported=unsupported,
-        trace=call.trace or call.gradients,
-        zoneout=any(stack.rates),
-        recurrent_dropout=call.training and stack.recurrent_dropout > 0,
-        empty=none or not (compiled or batch.x.numel()),
-        transformed=moved,
-        compiled=compiled,
-        must_dispatch=call.gradients and op.must_dispatch(),
-        imprecise=lack_bfloat16(call),
-    )
-    return choose(stack.path, stack.cell, conditions)
+    if batch.steps == 0 or batch.size == 0 or none:
+        yield "no sequence has a step to run"
+    if moved:
+        yield EACH
+    if compiled:
+        yield "torch.compile and torch.export cannot look into torch's operator"
 
 
 def explain(call: Call) -> str:
@@ -123,12 +145,14 @@ def by_torch(call: Call, states: States | None) -> tuple[Tensor, States, Trace]:
 def by_loop(call: Call, states: States | None) -> tuple[Tensor, States, Trace]:
     """The definition."""
     stack, (x, lengths) = call.stack, call.batch.pad()
-    ends, values = [], []
+    ends, values, D, noisy = [], [], len(stack.suffixes), call.training and stack.noisy
     noise: dict[str, Any] = dict(zone=stack.rates, drop=stack.recurrent_dropout)
     keep: dict[str, Any] = dict(keep=() if call.trace or call.gradients else ("h",), gradients=call.gradients)
     for k, state in enumerate(zero_states(stack, call.batch) if states is None else states):
         weights, start = stack.by_direction(call.weights[k]), dict(zip(stack.cell.states, state, strict=True))
-        steps, end = layer(stack.cell, weights, x, start, lengths=lengths, seed=_draw_seeds(call), **noise, **keep)
+        steps, end = layer(
+            stack.cell, weights, x, start, lengths=lengths, seed=draw(D) if noisy else None, **noise, **keep
+        )
         values.append(steps)
         ends.append(tuple(end.values()))
         x = _pass_on(call, k, x, torch.cat([way["h"] for way in steps], -1))
@@ -142,7 +166,7 @@ def by_native(call: Call, states: States | None) -> tuple[Tensor, States, Trace]
     if recipe is None:
         refuse("native path", "a cell with a program", stack.unsupported)
     keep, n = recipe.keep if call.trace or call.gradients else (), len(stack.cell.states)
-    ends, values = [], []
+    ends, values, D, noisy = [], [], len(stack.suffixes), call.training and stack.noisy
     bf16 = stack.precision == "bfloat16" and not lack_bfloat16(call)
     chunk = 0
     if stack.recompute and not keep:
@@ -150,26 +174,19 @@ def by_native(call: Call, states: States | None) -> tuple[Tensor, States, Trace]
     for k, weights in enumerate(call.weights):
         start, memory, grad_trace = () if states is None else states[k], None, None
         if call.gradients:
-            memory, grad_trace = op.make_grad_trace(
-                recipe, x, len(stack.suffixes), stack.sizes[k], stack.widths[k]["h"]
-            )
-        request = Request(recipe.text, x, start, weights, lengths, _draw_seeds(call), keep, chunk, bf16)
+            memory, grad_trace = op.make_grad_trace(recipe, x, D, stack.sizes[k], stack.widths[k]["h"])
+        request = Request(recipe.text, x, start, weights, lengths, draw(D) if noisy else None, keep, chunk, bf16)
         y, *rest = op.scan(request, memory)
         ends.append(rest[:n])
         if keep:
             values.append(op.view_trace(recipe, y, rest[n], stack.sizes[k]))
             if grad_trace is not None:
                 values[-1] = [one | two for one, two in zip(values[-1], grad_trace, strict=True)]
-        x = _pass_on(call, k, x, y)
+        x = _pass_on(call, k, x, y) if stack.separate else y
     return x, ends, values
 
 
 RUN = {"native": by_native, "torch": by_torch, "loop": by_loop}
-
-
-def _draw_seeds(call: Call) -> Tensor | None:
-    """What one layer's noise is made of in training, a seed for each direction; without noise torch draws nothing."""
-    return draw(len(call.stack.suffixes)) if call.training and call.stack.noisy else None
 
 
 def _pass_on(call: Call, k: int, x: Tensor, y: Tensor) -> Tensor:

@@ -130,34 +130,33 @@ class Recurrent(nn.Module):
         super().__setstate__(state)
         self.stack = self._describe()
 
-    def _fetch(self, names: Sequence[str]) -> list[Tensor]:
-        """Parameters by name, wherever parametrization and the like have put them."""
-        held = self._parameters
+    def _weights(self) -> list[list[Tensor]]:
+        """The parameters by layer, wherever parametrization and the like have put them."""
+        layers, own = self.stack.parameters, self._parameters
         try:
-            return [held[name] for name in names]  # type: ignore[misc]  # half the time of getattr
+            return [[own[name] for name in names] for names in layers]  # type: ignore[misc]  # half getattr's time
         except KeyError:
-            return [getattr(self, name) for name in names]
+            return [[getattr(self, name) for name in names] for names in layers]
 
     def weights(self, layer: int, direction: int) -> dict[str, Tensor]:
         """The parameters of one layer in one direction, by the cell's names for them."""
-        return self.stack.by_direction(self._fetch(self.stack.parameters[layer]))[direction]
+        return self.stack.by_direction(self._weights()[layer])[direction]
 
     @property
     def all_weights(self) -> list[list[Tensor]]:
         """The parameters of every layer and direction, as torch.nn lists them."""
-        layers = [self.stack.by_direction(self._fetch(names)) for names in self.stack.parameters]
-        return [list(way.values()) for layer in layers for way in layer]
+        return [list(way.values()) for layer in self._weights() for way in self.stack.by_direction(layer)]
 
     def reset_parameters(self) -> None:
         """Draw the initial values anew, from torch's generator."""
-        for size, names in zip(self.stack.sizes, self.stack.parameters, strict=True):
-            for weights in self.stack.by_direction(self._fetch(names)):
+        for size, layer in zip(self.stack.sizes, self._weights(), strict=True):
+            for weights in self.stack.by_direction(layer):
                 initialise(self.cell, weights, size, self.init, self.forget_bias, self.chrono)
 
     def flatten_parameters(self) -> None:
         """Lay the weights out in one piece for cuDNN; nothing to do elsewhere, and never needed."""
         if self.cell.torch:
-            paths.flatten(self.stack, [self._fetch(names) for names in self.stack.parameters])
+            paths.flatten(self.stack, self._weights())
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         result = super()._apply(fn, recurse)
@@ -169,10 +168,9 @@ class Recurrent(nn.Module):
         return paths.explain(self._call(input, lengths, trace, grad_trace))
 
     def _call(self, input: Any, lengths: Any, trace: Any, grad_trace: Any) -> paths.Call:
-        stack, fetch = self.stack, self._fetch
+        stack, weights = self.stack, self._weights()
         if trace is not False or grad_trace is not False:
             paths.check_trace(stack.name, trace, grad_trace)
-        weights = [fetch(names) for names in stack.parameters]
         batch = layout.arrange(stack, weights[0][0].dtype, input, lengths)
         return paths.Call(stack, weights, self.training, batch, trace, grad_trace)
 
@@ -207,8 +205,7 @@ class Recurrent(nn.Module):
         y = stream.push_block(xs)       # (T, 1, I) to (T, 1, P), as T pushes
         stream.state, stream.reset()    # the layer's hx, to read and write; zeros
         """
-        weights = [self._fetch(names) for names in self.stack.parameters]
-        return Stream(self.stack, weights, batch, repr(self))
+        return Stream(self.stack, self._weights(), batch, repr(self))
 
     def extra_repr(self) -> str:
         """The arguments that are not the defaults, as torch.nn writes them."""

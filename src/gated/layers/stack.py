@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from gated._check import one_of, want, within
 from gated.cells import Cell
-from gated.kernels.choose import Conditions, choose
+from gated.kernels.choose import PATHS, choose, lack_operator
 from gated.kernels.cpu import core
 from gated.kernels.program import Unsupported
 
@@ -53,6 +53,7 @@ class Stack:
     noisy: bool = field(init=False)  # draws masks inside the cell in training
     recipes: dict[bool, core.Recipe] = field(init=False)  # the native core's programs, by whether it trains
     unsupported: str = field(init=False)  # why the native core has none
+    separate: bool = field(init=False)  # between layers there is dropout or a sum
 
     def __post_init__(self) -> None:
         derived = self.__dict__
@@ -82,12 +83,14 @@ class Stack:
         derived["blocks"] = (range(L),) if together else tuple(range(k, k + 1) for k in range(L))
 
         derived["noisy"] = self.recurrent_dropout > 0 or any(rates)
+        derived["separate"] = self.residual or self.dropout > 0
         derived["recipes"], derived["unsupported"] = {}, ""
         try:
             derived["recipes"] = {training: self.recipe(training) for training in (True, False)}
         except Unsupported as error:
             derived["unsupported"] = str(error)
-        choose(self.path, cell, Conditions(unsupported=self.unsupported))
+        one_of("path", self.path, PATHS)
+        choose(self.path, cell, [self.unsupported] if self.unsupported else [], lack_operator(cell))
 
     def _check_sizes(self) -> tuple[int, ...]:
         name, P, hidden_size = self.name, self.proj_size, self.hidden_size

@@ -39,7 +39,9 @@ def test_the_operator_passes_torchs_own_checks(kind, how):
     """Schema, autograd registration, fake tensors and tracing with dynamic shapes, forward and backward."""
     layer = KINDS[kind](3, 4, bidirectional=True)
     x, recipe = torch.randn(5, 2, 3, requires_grad=True), layer.stack.recipes[True]
-    states = [torch.randn(2, 2, w, requires_grad=True) for w in layer.stack.widths[0].values()] if how == "states" else []
+    states = (
+        [torch.randn(2, 2, w, requires_grad=True) for w in layer.stack.widths[0].values()] if how == "states" else []
+    )
     lengths, keep = (torch.tensor([5, 2]), recipe.keep) if how == "lengths and trace" else (None, ())
     given = (recipe.text, x, states, list(layer.parameters()), lengths, torch.tensor([1, 2]), " ".join(keep))
     torch.library.opcheck(scan, (*given, False, 0, False))

@@ -1,6 +1,7 @@
 """The house: who may import whom, and what a room may hold."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,35 @@ def test_a_room_imports_only_from_lower_floors(path):
             assert there in ONLY[here], f"{here} may import only {sorted(ONLY[here])}, not {there}"
         else:
             assert FLOORS[there] < FLOORS[here], f"{here} (floor {FLOORS[here]}) imports {there} ({FLOORS[there]})"
+
+
+def links() -> dict[str, set[str]]:
+    """By file of the house, as a module, the files that it imports anywhere: in functions and for type checkers too."""
+    files = {}
+    for path in SRC.rglob("*.py"):
+        parts = path.relative_to(SRC.parent).with_suffix("").parts
+        files[".".join(parts).removesuffix(".__init__")] = path, parts[:-1]
+    found = {}
+    for name, (path, package) in files.items():
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                above = package[: len(package) - node.level + 1] if node.level else ()
+                base = ".".join([*above, *([node.module] if node.module else [])])
+                names |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in files else base for alias in node.names}
+        found[name] = names & files.keys()
+    return found
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """No file imports itself by way of others, in one room or through several, for type checkers included."""
+    assert "gated._check" in links()["gated.cells"]
+    try:
+        graphlib.TopologicalSorter(links()).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("path", ROOMS, ids=lambda p: str(p.relative_to(SRC)))

@@ -176,6 +176,6 @@ def join_states(states: States, batch: Batch) -> Any:
     return joined[0] if len(joined) == 1 else joined
 
 
-def _join(parts: Sequence[Tensor]) -> Any:
+def _join(parts: tuple[Tensor, ...]) -> Any:
     unlike = any(part.shape[-1] != parts[0].shape[-1] for part in parts)  # no set: torch.jit.trace's sizes are tensors
     return list(parts) if unlike else torch.cat(parts)

@@ -137,7 +137,7 @@ def start(model: nn.Module, config: Config, out: str | os.PathLike[str] | None =
     todo = "Does every weight have requires_grad=False?"
     want(bool(params), "train.fit", "a model with weights to train", "none", todo)
     decay = [p for p in params if p.ndim > 1], [p for p in params if p.ndim <= 1]
-    groups = [{"params": decay[0]}, {"params": decay[1], "weight_decay": 0.0}]
+    groups = [{"params": decay[0]}, {"params": decay[1], "weight_decay": 0.0}] if config.weight_decay else params
     optimizer = torch.optim.AdamW(groups, config.lr, config.betas, weight_decay=config.weight_decay, fused=True)
     folder = Path(out) if out is not None and fabric.global_rank == 0 else None
     ema = [p.detach().clone() for p in params] if config.ema else []

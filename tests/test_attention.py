@@ -32,8 +32,8 @@ def data(T=4, B=3, S=5, width=6):
 
 
 @scores
-def test_a_look_is_the_equation(score):
-    """e is the score of the paper, a its softmax over the memory, c the mean of the memory under a."""
+def test_attention_is_the_equation(score):
+    """e is the score of the paper, a its softmax over the encoder states, c their mean under a."""
     layer, (q, m) = attention(score), data()
     c, a = layer(q, m)
     for t in range(4):
@@ -48,8 +48,8 @@ def test_a_look_is_the_equation(score):
 
 @scores
 @covers
-def test_padding_is_never_seen(score, coverage):
-    """A padded memory, NaN in the padding included, gives what each memory gives alone, gradients as well."""
+def test_padding_has_no_weight(score, coverage):
+    """Padded encoder states, NaN in the padding included, give what each sequence gives alone, gradients as well."""
     layer, (q, m) = attention(score, coverage), data()
     lengths = torch.tensor([5, 1, 3])
     padded = m.clone()
@@ -58,9 +58,9 @@ def test_padding_is_never_seen(score, coverage):
     padded.requires_grad_()
     c, a = layer(q, padded, lengths)
     for b, length in enumerate(lengths):
-        alone, look = layer(q[:, b : b + 1], m[:length, b : b + 1])
+        alone, weight = layer(q[:, b : b + 1], m[:length, b : b + 1])
         close(c[:, b : b + 1], alone)
-        close(a[:, b : b + 1, :length], look)
+        close(a[:, b : b + 1, :length], weight)
         assert not a[:, b, length:].any()
     (grad,) = torch.autograd.grad(c.square().sum(), padded)
     assert grad.isfinite().all()
@@ -68,8 +68,8 @@ def test_padding_is_never_seen(score, coverage):
 
 
 @scores
-def test_a_memory_without_a_step_gives_zero(score):
-    """Where there is nothing to look at, c and a are zero."""
+def test_a_sequence_without_a_state_gives_zero(score):
+    """Where there is nothing to attend to, c and a are zero."""
     layer, (q, m) = attention(score), data()
     c, a = layer(q, m, torch.tensor([5, 0, 2]))
     assert not c[:, 1].any()
@@ -78,30 +78,30 @@ def test_a_memory_without_a_step_gives_zero(score):
 
 @scores
 @pytest.mark.parametrize("k", [1, 3, 5])
-def test_coverage_moves_a_key_by_how_often_it_was_looked_at(score, k):
-    """The key of step s is moved by Σ_j w_j times the sum of the earlier weights on s + j; looks go on from looks."""
+def test_coverage_moves_a_key_by_its_earlier_weights(score, k):
+    """The key of s is moved by Σ_j w_j times the earlier weights on s + j; coverage continues between calls."""
     layer, (q, m) = attention(score, k), data()
     c, a = layer(q, m)
     ready = layer.prepare(m)
-    seen, r = torch.zeros(3, 5, **DOUBLE), k // 2
+    coverage, r = torch.zeros(3, 5, **DOUBLE), k // 2
     for t in range(4):
         keys = ready.keys.clone()
         for s in range(5):
             for j in range(-r, r + 1):
                 if 0 <= s + j < 5:
-                    keys[:, s] += seen[:, s + j, None] * layer.w[:, r + j]
-        one, look = layer.look(q[t : t + 1], ready._replace(keys=keys))
+                    keys[:, s] += coverage[:, s + j, None] * layer.w[:, r + j]
+        one, weight = layer.attend(q[t : t + 1], ready._replace(keys=keys))
         close(c[t : t + 1], one)
-        close(a[t : t + 1], look)
-        seen = seen + look[0]
+        close(a[t : t + 1], weight)
+        coverage = coverage + weight[0]
     first, _ = layer(q[:2], m)
-    rest, _ = layer(q[2:], m, seen=a[:2].sum(0))
+    rest, _ = layer(q[2:], m, coverage=a[:2].sum(0))
     close(torch.cat([first, rest]), c)
 
 
 def test_what_does_not_fit_is_refused():
-    """A dot product of unlike widths, an unknown score, and a query or memory of another width are refused."""
-    with pytest.raises(InputError, match="as wide as the memory, got 6 and 8"):
+    """A dot product of unlike widths, an unknown score, and queries or encoder states of another width are refused."""
+    with pytest.raises(InputError, match="queries as wide as the encoder states, got 6 and 8"):
         Attention(6, 8, "dot")
     with pytest.raises(InputError, match="one of 'additive', 'dot', 'general'"):
         Attention(6, 8, "cosine")
@@ -128,8 +128,8 @@ def decoder(kind=LSTM, top=True, feeding=False, coverage=0, score="general", dro
 
 
 def begin(made, B=3, S=5):
-    memory = made.attention.prepare(torch.randn(S, B, 8, **DOUBLE), torch.tensor([5, 2, 4][:B]))
-    return memory, made.start(memory, None, None)
+    encoder = made.attention.prepare(torch.randn(S, B, 8, **DOUBLE), torch.tensor([5, 2, 4][:B]))
+    return encoder, made.start(encoder, None, None)
 
 
 def rows(state, index):
@@ -138,8 +138,8 @@ def rows(state, index):
     def pick(hx):
         return tuple(h[:, index] for h in hx) if isinstance(hx, tuple) else None if hx is None else hx[:, index]
 
-    fed, seen = (None if part is None else part[index] for part in (state.fed, state.seen))
-    return State(pick(state.bottom), pick(state.top), fed, seen)
+    readout, coverage = (None if part is None else part[index] for part in (state.readout, state.coverage))
+    return State(pick(state.bottom), pick(state.top), readout, coverage)
 
 
 kinds = pytest.mark.parametrize(
@@ -156,42 +156,42 @@ kinds = pytest.mark.parametrize(
 def test_step_by_step_is_the_whole_sequence(how):
     """What a decoder says of a whole sequence is what it says step after step from the states between them."""
     made, x = decoder(**how), torch.randn(6, 3, 4, **DOUBLE)
-    memory, state = begin(made)
-    o, a, end = made(x, memory, state)
-    outs, looks = [], []
+    encoder, state = begin(made)
+    o, a, end = made(x, encoder, state)
+    outs, weights = [], []
     for t in range(6):
-        out, look, state = made(x[t : t + 1], memory, state)
+        out, weight, state = made(x[t : t + 1], encoder, state)
         outs.append(out)
-        looks.append(look)
+        weights.append(weight)
     close(torch.cat(outs), o)
-    close(torch.cat(looks), a)
+    close(torch.cat(weights), a)
     close(rows(state, slice(None)), rows(end, slice(None)))
 
 
 @kinds
-def test_hypotheses_share_a_memory(how):
-    """K hypotheses of a sentence, in rows k·B + b, give what each gives with a memory of its own."""
+def test_hypotheses_share_encoder_states(how):
+    """K hypotheses of a sentence, in rows k·B + b, give what each gives with encoder states of its own."""
     made, x, K = decoder(**how), torch.randn(2, 3, 4, **DOUBLE), 4
-    memory, state = begin(made)
-    _, _, state = made(x, memory, state)
+    encoder, state = begin(made)
+    _, _, state = made(x, encoder, state)
     many = rows(state, torch.arange(3).repeat(K))
     step = torch.randn(1, 3 * K, 4, **DOUBLE)
-    o, a, ends = made(step, memory, many)
+    o, a, ends = made(step, encoder, many)
     for k in range(K):
         part = slice(3 * k, 3 * k + 3)
-        one, look, end = made(step[:, part], memory, rows(many, part))
+        one, weight, end = made(step[:, part], encoder, rows(many, part))
         close(o[:, part], one)
-        close(a[:, part], look)
+        close(a[:, part], weight)
         close(rows(ends, part), rows(end, slice(None)))
 
 
 def test_a_decoder_is_its_equations():
-    """o_t = tanh(W [y'_t; c_t] + b), with y' from layers that saw the looks, and without them y itself."""
+    """o_t = tanh(W [y'_t; c_t] + b), with y' from layers that read the contexts, and without them y itself."""
     made, x = decoder(), torch.randn(6, 3, 4, **DOUBLE)
-    memory, state = begin(made)
-    o, _, _ = made(x, memory, state)
+    encoder, state = begin(made)
+    o, _, _ = made(x, encoder, state)
     y, _ = made.bottom(x)
-    c, _ = made.attention(y, memory)
+    c, _ = made.attention(y, encoder)
     upper, _ = made.top(torch.cat([y, c], -1))
     close(o, torch.tanh(made.readout(torch.cat([upper, c], -1))))
 

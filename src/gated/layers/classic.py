@@ -22,7 +22,7 @@ class RNN(Recurrent):
     weight_ih_l0 (H, I), weight_hh_l0 (H, H), bias_ih_l0, bias_hh_l0 (H); layer_norm adds gain_h_l0, shift_h_l0 (H).
     """
 
-    _shown: ClassVar = dict(nonlinearity="tanh", layer_norm=False)
+    _own: ClassVar = dict(nonlinearity="tanh", layer_norm=False)
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class LSTM(Recurrent):
     i g o without f; weight_hr_l0 (P, H); p as weight_ci_l0, weight_cf_l0, weight_co_l0 (H); gain_k_l0, shift_k_l0 (H).
     """
 
-    _shown: ClassVar = dict(forget_gate=True, peephole=False, coupled=False, layer_norm=False)
+    _own: ClassVar = dict(forget_gate=True, peephole=False, coupled=False, layer_norm=False)
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class GRU(Recurrent):
     gain_k_l0, shift_k_l0 (H).
     """
 
-    _shown: ClassVar = dict(reset="after", layer_norm=False)
+    _own: ClassVar = dict(reset="after", layer_norm=False)
 
     def __init__(
         self,

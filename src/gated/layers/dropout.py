@@ -20,12 +20,12 @@ def dropout(x: Shaped[Tensor, ...], p: float, training: bool = True) -> Shaped[T
     within("dropout p", p, 0, 1)
     if not training or p == 0:
         return x
-    least = round(p * LEVELS)
-    if least == LEVELS or x.device.type != "cpu":
+    threshold = round(p * LEVELS)
+    if threshold == LEVELS or x.device.type != "cpu":
         return nn.functional.dropout(x, p)
     bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    keep = bits.view(torch.int16)[: x.numel()].view(x.shape) >= least - LEVELS // 2
-    return x * (keep * (LEVELS / (LEVELS - least))).to(x.dtype)
+    keep = bits.view(torch.int16)[: x.numel()].view(x.shape) >= threshold - LEVELS // 2
+    return x * (keep * (LEVELS / (LEVELS - threshold))).to(x.dtype)
 
 
 class Dropout(nn.Module):

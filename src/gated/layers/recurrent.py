@@ -68,7 +68,7 @@ class Recurrent(nn.Module):
     derivative, and vmap, jvp and their like, are computed by the definition.
     """
 
-    _shown: ClassVar[dict[str, Any]] = {}  # a subclass's own arguments and their defaults, for repr
+    _own: ClassVar[dict[str, Any]] = {}  # a subclass's own arguments and their defaults, for repr
 
     def __init__(
         self,
@@ -214,11 +214,11 @@ class Recurrent(nn.Module):
             recurrent_dropout=0.0, residual=False, init="torch", forget_bias=None, chrono=None, path="auto",
             recompute=False, precision="float32",
         )  # fmt: skip
-        shown = {name: getattr(self, name) for name in default}
+        values = {name: getattr(self, name) for name in default}
         rates = self.stack.rates
-        shown["zoneout"] = rates[0] if len(set(rates)) == 1 else rates
-        shown |= {name: getattr(self, name) for name in self._shown}
-        default |= self._shown
-        changed = [f"{name}={value!r}" for name, value in shown.items() if value != default[name]]
-        named = [self.cell.name] if type(self) is Recurrent else []
-        return ", ".join([*named, str(self.input_size), str(self.hidden_size), *changed])
+        values["zoneout"] = rates[0] if len(set(rates)) == 1 else rates
+        values |= {name: getattr(self, name) for name in self._own}
+        default |= self._own
+        changed = [f"{name}={value!r}" for name, value in values.items() if value != default[name]]
+        first = [self.cell.name] if type(self) is Recurrent else []
+        return ", ".join([*first, str(self.input_size), str(self.hidden_size), *changed])

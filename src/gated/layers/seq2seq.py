@@ -1,4 +1,4 @@
-"""A decoder with attention: one sequence written while another is looked at."""
+"""A decoder with attention over encoder states."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gated._check import shape, want
-from gated.layers.attention import Attention, Memory
+from gated.layers.attention import Attention, EncoderStates
 from gated.layers.dropout import Dropout
 from gated.layers.recurrent import Recurrent
 
 
 class State(NamedTuple):
-    """Where a decoder stands, for N sequences."""
+    """The state of a decoder, for N sequences."""
 
     bottom: Any  # states of the recurrent layers below the attention
     top: Any  # and above it; None where there are none
-    fed: Float[Tensor, "N O"] | None  # the last readout, with input feeding
-    seen: Float[Tensor, "N S"] | None  # the sum of all attention weights so far, with coverage
+    readout: Float[Tensor, "N O"] | None  # the last one, with input feeding
+    coverage: Float[Tensor, "N S"] | None  # the sum of all attention weights so far, if attention has coverage
 
 
 class Decoder(nn.Module):
-    """Recurrent layers, a look at the memory at every step, and a readout.
+    """Recurrent layers, attention at every step, and a readout.
 
-        y_t = bottom(x_t)       c_t, a_t = attention(y_t, memory)       y'_t = top([y_t; c_t])
+        y_t = bottom(x_t)       c_t, a_t = attention(y_t, encoder states)       y'_t = top([y_t; c_t])
         o_t = tanh(W [y'_t; c_t] + b)
 
-    Luong et al. 2015, eq. 5. Without top layers y' is y, the decoder of that paper. With them the looks that were taken
-    run through time in the upper layers, as in Wu et al. 2016, §3. With input feeding (Luong et al. 2015, §3.3) the
+    Luong et al. 2015, eq. 5. Without top layers y' is y, the decoder of that paper. With them the contexts c run
+    through time in the upper layers, as in Wu et al. 2016, §3. With input feeding (Luong et al. 2015, §3.3) the
     bottom's input is [x_t; o_{t-1}], so steps run one after another; without it a whole sequence is one call of each
     layer.
 
-    bottom, top: recurrent layers, time-major and in one direction; the decoder gives their input sizes as
-        `Decoder.sizes` tells.
-    x (T, N, I), memory, state, gives o (T, N, O), a (T, N, S), and the state after the last step. N is the memory's B,
-    or, for one step (T = 1), K·B: K hypotheses of each sentence, hypothesis k of sentence b in row k·B + b.
+    bottom, top: recurrent layers, time-major and in one direction. top reads [y; c].
+    x (T, N, I), encoder, state, gives o (T, N, O), a (T, N, S), and the state after the last step. N is the encoder's
+    B, or, for one step (T = 1), K·B: K hypotheses of each sentence, hypothesis k of sentence b in row k·B + b.
     """
 
     def __init__(
@@ -49,49 +48,49 @@ class Decoder(nn.Module):
         width = _width(bottom)
         want(attention.query_size == width, "Decoder attention", f"queries of {width}", attention.query_size)
         if top is not None:
-            wide = width + attention.memory_size
+            wide = width + attention.encoder_size
             want(top.input_size == wide, "Decoder top", f"input_size {wide}", top.input_size)
         last = bottom if top is None else top
-        self.readout = nn.Linear(_width(last) + attention.memory_size, size)
+        self.readout = nn.Linear(_width(last) + attention.encoder_size, size)
         self.dropout = Dropout(dropout)
 
-    def start(self, memory: Memory, bottom: Any, top: Any = None) -> State:
-        """The state before the first step, with these states of the layers."""
-        B, S, _ = memory.values.shape
-        fed = memory.values.new_zeros(B, self.size) if self.feeding else None
-        seen = memory.values.new_zeros(B, S) if self.attention.coverage else None
-        return State(bottom, top, fed, seen)
+    def start(self, encoder: EncoderStates, bottom: Any, top: Any = None) -> State:
+        """The state before the first step, given those of the layers."""
+        B, S, _ = encoder.values.shape
+        readout = encoder.values.new_zeros(B, self.size) if self.feeding else None
+        coverage = encoder.values.new_zeros(B, S) if self.attention.coverage else None
+        return State(bottom, top, readout, coverage)
 
     def forward(
-        self, x: Float[Tensor, "T N I"], memory: Memory, state: State
+        self, x: Float[Tensor, "T N I"], encoder: EncoderStates, state: State
     ) -> tuple[Float[Tensor, "T N O"], Float[Tensor, "T N S"], State]:
         shape("Decoder input", x, "T", "N", self.bottom.input_size - self.size * self.feeding)
-        if state.fed is None:
-            return self._run(x, memory, state)
-        outs, looks = [], []
+        if state.readout is None:
+            return self._run(x, encoder, state)
+        outs, weights = [], []
         for step in x:
-            o, a, state = self._run(torch.cat([step, state.fed], -1)[None], memory, state)  # pyright: ignore
+            o, a, state = self._run(torch.cat([step, state.readout], -1)[None], encoder, state)  # pyright: ignore
             outs.append(o)
-            looks.append(a)
-        return torch.cat(outs), torch.cat(looks), state
+            weights.append(a)
+        return torch.cat(outs), torch.cat(weights), state
 
-    def _run(self, x: Tensor, memory: Memory, state: State) -> tuple[Tensor, Tensor, State]:
+    def _run(self, x: Tensor, encoder: EncoderStates, state: State) -> tuple[Tensor, Tensor, State]:
         y, bottom = self.bottom(x, state.bottom)
-        c, a = self._look(y, memory, state.seen)
+        c, a = self._attend(y, encoder, state.coverage)
         y, top = torch.cat([y, c], -1), None
         if self.top is not None:
             y, top = self.top(self.dropout(y), state.top)
             y = torch.cat([y, c], -1)
         o = self.dropout(torch.tanh(self.readout(self.dropout(y))))
-        seen = None if state.seen is None else state.seen + a.sum(0)
-        return o, a, State(bottom, top, o[-1] if self.feeding else None, seen)
+        coverage = None if state.coverage is None else state.coverage + a.sum(0)
+        return o, a, State(bottom, top, o[-1] if self.feeding else None, coverage)
 
-    def _look(self, y: Tensor, memory: Memory, seen: Tensor | None) -> tuple[Tensor, Tensor]:
-        (T, N), (B, S) = y.shape[:2], memory.exists.shape
+    def _attend(self, y: Tensor, encoder: EncoderStates, coverage: Tensor | None) -> tuple[Tensor, Tensor]:
+        (T, N), (B, S) = y.shape[:2], encoder.mask.shape
         if N == B:
-            return self.attention(y, memory, seen=seen)
-        queries = y.reshape(T * N // B, B, -1)  # the hypotheses of a sentence look at the one memory
-        c, a = self.attention.look(queries, memory, None if seen is None else seen.view(-1, B, S))
+            return self.attention(y, encoder, coverage=coverage)
+        queries = y.reshape(T * N // B, B, -1)  # the hypotheses of a sentence share its encoder states
+        c, a = self.attention.attend(queries, encoder, None if coverage is None else coverage.view(-1, B, S))
         return c.reshape(T, N, -1), a.reshape(T, N, -1)
 
 

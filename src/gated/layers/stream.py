@@ -58,7 +58,7 @@ class Stream:
         (self._dtype,) = dtypes
         text, why = _program(stack, self._dtype)
         want(not why or stack.path != "native", name, "what path='native' can serve", why, "Ask for path='auto'.")
-        self._shown = f"{label}.stream(batch={batch}), {f'loop: {why}' if why else 'native'}"
+        self._label = f"{label}.stream(batch={batch}), {f'loop: {why}' if why else 'native'}"
         self._stack, self._batch = replace(stack, name=name), batch
         with torch.inference_mode(False), torch.no_grad():  # what is made here may be written anywhere
             own = [[w.detach().to("cpu", copy=True).contiguous() for w in layer] for layer in weights]
@@ -73,7 +73,7 @@ class Stream:
         if why:
             self._run = _loop(stack, own, self._states, self._rooms)
         else:
-            self._run, self._kept = _core(text, own, self._states, self._rooms, stack.residual)
+            self._run, self._weights = _core(text, own, self._states, self._rooms, stack.residual)
             self._run(self._steps)  # the core makes itself room at its first run, not at the first push
             self.reset()
 
@@ -115,11 +115,11 @@ class Stream:
         """
         array, axes = isinstance(x, np.ndarray), ("(B, T, I)" if self._stack.batch_first else "(T, B, I)", "(T, I)")
         fits = x.dtype == self._numpy if array else isinstance(x, Tensor) and x.dtype is self._dtype and x.is_cpu
-        alone = fits and x.ndim == 2 and self._batch == 1
-        if not fits or (x.ndim != 3 and not alone):
+        single = fits and x.ndim == 2 and self._batch == 1
+        if not fits or (x.ndim != 3 and not single):
             self._refuse(x, *axes)
-        turned = self._stack.batch_first and not alone
-        given = x[:, None] if alone else x.swapaxes(0, 1) if turned else x
+        swap = self._stack.batch_first and not single
+        given = x[:, None] if single else x.swapaxes(0, 1) if swap else x
         into: Any = self._rooms[0]
         out: Any = self._rooms[-1]
         if given.shape[1:] != into.shape[1:]:
@@ -133,7 +133,7 @@ class Stream:
             into[:n] = given[t : t + n]
             self._run(n)
             y[t : t + n] = out[:n]
-        return y[:, 0] if alone else y.swapaxes(0, 1) if turned else y
+        return y[:, 0] if single else y.swapaxes(0, 1) if swap else y
 
     def reset(self) -> None:
         """Begin anew: all states are zero."""
@@ -157,8 +157,8 @@ class Stream:
         one = given
         while isinstance(one, tuple | list) and one:
             one = one[0]
-        alone = self._batch == 1 and isinstance(one, Tensor) and one.dim() == 2
-        batch = self._as(not alone)
+        single = self._batch == 1 and isinstance(one, Tensor) and one.dim() == 2
+        batch = self._as(not single)
         states = (
             layout.zero_states(self._stack, batch) if given is None else layout.split_states(self._stack, given, batch)
         )
@@ -192,7 +192,7 @@ class Stream:
         refuse(where, f"shape {expected}", tuple(x.shape))
 
     def __repr__(self) -> str:
-        return self._shown
+        return self._label
 
 
 def _program(stack: Stack, dtype: torch.dtype) -> tuple[str, str]:
@@ -214,14 +214,14 @@ def _core(
     text: str, weights: Sequence[list[Tensor]], states: States, rooms: Sequence[Tensor], residual: bool
 ) -> tuple[Run, list[Tensor]]:
     """Steps in the native core, and the weights that it reads where they are; the others it has packed."""
-    chains, kept, batch, dtype = [], [], rooms[0].shape[1], rooms[0].dtype
+    chains, in_place, batch, dtype = [], [], rooms[0].shape[1], rooms[0].dtype
     for k, (own, state) in enumerate(zip(weights, states, strict=True)):
         call = core.find_layer(text, (), False, False, own)
         addresses = [0] * call.addresses
         for (place, size), weight in zip(call.places, own, strict=True):
             want(weight.numel() == size, "stream weights", f"{size} numbers", weight.numel())
             addresses[place] = weight.data_ptr()
-            kept += [weight] if place >= core.FIXED else []
+            in_place += [weight] if place >= core.FIXED else []
         if k == 0 or residual:
             chains.append(_native.Streams())
         at = [value.data_ptr() for value in state]
@@ -232,19 +232,19 @@ def _core(
     ]
     run, x, xt, xb, y = ways[0]
 
-    def one(steps: int, x: int = x) -> None:
+    def run_chain(steps: int, x: int = x) -> None:
         run(x, steps, xt, xb, y)
 
     arrays = [room.numpy() for room in rooms]
     later = [(*way, *pair) for way, pair in zip(ways[1:], pairwise(arrays[1:]), strict=True)]
 
-    def summed(steps: int, x: int = x) -> None:
+    def run_residual(steps: int, x: int = x) -> None:
         run(x, steps, xt, xb, y)
         for go, place, t, b, to, before, after in later:
             go(place, steps, t, b, to)
             np.add(after[:steps], before[:steps], out=after[:steps])
 
-    return summed if len(ways) > 1 else one, kept
+    return run_residual if len(ways) > 1 else run_chain, in_place
 
 
 def _loop(stack: Stack, weights: Sequence[list[Tensor]], states: States, rooms: Sequence[Tensor]) -> Run:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gated import decode
 from gated.decode import ctc
 from gated.layers import LSTM, Attention, Decoder
-from gated.layers.attention import Memory
+from gated.layers.attention import EncoderStates
 from gated.layers.dropout import Dropout
 from gated.layers.output import cross_entropy
 from gated.layers.seq2seq import State
@@ -45,12 +45,12 @@ class Speller(nn.Module):
         self.bias = nn.Parameter(torch.zeros(symbols))
         self.dropout = Dropout(dropout)
 
-    def begin(self, h: Float[Tensor, "S B M"], steps: Int64[Tensor, " B"]) -> tuple[Memory, State]:
+    def begin(self, h: Float[Tensor, "S B M"], steps: Int64[Tensor, " B"]) -> tuple[EncoderStates, State]:
         memory = self.decoder.attention.prepare(h, steps)
         zeros = h.new_zeros(1, h.shape[1], self.embed.embedding_dim)
         return memory, self.decoder.start(memory, (zeros, zeros))
 
-    def run(self, tokens: Int64[Tensor, "T N"], memory: Memory, state: State) -> tuple[Tensor, Tensor, State]:
+    def run(self, tokens: Int64[Tensor, "T N"], memory: EncoderStates, state: State) -> tuple[Tensor, Tensor, State]:
         return self.decoder(self.dropout(self.embed(tokens)), memory, state)
 
     def loss(self, h: Tensor, steps: Tensor, tokens: Int64[Tensor, " N"], counts: Int64[Tensor, " B"]) -> Tensor:
@@ -67,12 +67,12 @@ class Speller(nn.Module):
 
     def step(self, tokens: Int64[Tensor, "B K"], state: Any, memory: Any) -> tuple[Tensor, Any, Tensor]:
         """One step of `gated.decode`'s searches: rows k·B + b are hypothesis k of sentence b."""
-        (B, K), ready = tokens.shape, Memory(*memory)
+        (B, K), ready = tokens.shape, EncoderStates(*memory)
         h, c, seen = (part.transpose(0, 1).flatten(0, 1) for part in state)
         before = State((h[None].contiguous(), c[None].contiguous()), None, None, seen)
         o, a, after = self.run(tokens.T.reshape(1, K * B), ready, before)
         scores = torch.log_softmax((o[0] @ self.embed.weight.T + self.bias).float(), -1)
-        parts = (after.bottom[0][0], after.bottom[1][0], after.seen)
+        parts = (after.bottom[0][0], after.bottom[1][0], after.coverage)
         moved = tuple(part.unflatten(0, (K, B)).transpose(0, 1) for part in parts if part is not None)
         return scores.unflatten(0, (K, B)).transpose(0, 1), moved, a[0].unflatten(0, (K, B)).transpose(0, 1)
 
@@ -89,7 +89,7 @@ def spell(
     """
     memory, state = speller.begin(h, steps)
     h0, c0 = state.bottom
-    begun = tuple(part[:, None] for part in (h0[0], c0[0], state.seen) if part is not None)
+    begun = tuple(part[:, None] for part in (h0[0], c0[0], state.coverage) if part is not None)
     found = decode.beam(
         speller.step, begun, tuple(memory), decode.Rules(begin=END, end=END), limit=[len(x) for x in log_probs],
         width=width, n_best=width, length_penalty=0.0,

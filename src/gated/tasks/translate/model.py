@@ -13,7 +13,7 @@ from gated import checkpoint, trees
 from gated._check import one_of, want
 from gated.features.tokens import PAD, SPECIAL, UNK, Tokens
 from gated.layers import GRU, LSTM, Attention, Decoder, Recurrent
-from gated.layers.attention import Memory
+from gated.layers.attention import EncoderStates
 from gated.layers.dropout import Dropout
 from gated.layers.output import cross_entropy
 from gated.layers.seq2seq import State
@@ -85,7 +85,7 @@ class Network(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape.target))
         self.dropout = Dropout(noise.dropout)
 
-    def encode(self, source: Int64[Tensor, "S B"], lengths: Int64[Tensor, " B"]) -> tuple[Memory, State]:
+    def encode(self, source: Int64[Tensor, "S B"], lengths: Int64[Tensor, " B"]) -> tuple[EncoderStates, State]:
         """What the decoder looks at, and where it starts."""
         x = self.dropout(self.embed_source(self._forget(source)))
         y, _ = self.encoder(x, lengths=lengths)
@@ -104,7 +104,7 @@ class Network(nn.Module):
         return memory, self.decoder.start(memory, hx(0, below), top)
 
     def decode(
-        self, tokens: Int64[Tensor, "T N"], memory: Memory, state: State
+        self, tokens: Int64[Tensor, "T N"], memory: EncoderStates, state: State
     ) -> tuple[Float[Tensor, "T N E"], Float[Tensor, "T N S"], State]:
         """Readouts and looks after each of these tokens."""
         return self.decoder(self.dropout(self.embed_target(self._forget(tokens))), memory, state)
@@ -183,7 +183,7 @@ def begin(network: Network, source: Int64[Tensor, "S B"], lengths: Int64[Tensor,
 
 def step(network: Network, tokens: Int64[Tensor, "B K"], state: Any, memory: Any) -> tuple[Tensor, Any, Tensor]:
     """log p of the next token (B, K, V), the state after this one, and where it looked (B, K, S)."""
-    (B, K), ready = tokens.shape, Memory(*memory)
+    (B, K), ready = tokens.shape, EncoderStates(*memory)
     o, a, after = network.decode(tokens.T.reshape(1, K * B), ready, _by_row(state))
     scores = torch.log_softmax(network.logits(o[0]).float(), -1)
     return scores.view(K, B, -1).transpose(0, 1), _by_sentence(after, B), a.view(K, B, -1).transpose(0, 1)

@@ -1,5 +1,5 @@
 // Products of bfloat16 numbers, two at a time, summed up in float32. Matrices are packed as for float32 and
-// then halved in place: rows 2k and 2k + 1 of a panel become pairs.
+// then rounded in place: rows 2k and 2k + 1 of a panel become pairs.
 #pragma once
 
 #include "gemm.h"
@@ -21,7 +21,7 @@ inline Pairs pairs(__m512 low, __m512 high) {
 inline __m512 some(const float* p, int n) { return n >= 16 ? _mm512_loadu_ps(p) : (__m512)load(p, n); }
 
 // A panel (K, width) of floats, in place: pair (2k, 2k + 1) of every column.
-inline void halve(float* panel, int K, int width) {
+inline void to_pairs(float* panel, int K, int width) {
     uint32_t* to = reinterpret_cast<uint32_t*>(panel);
     for (int k = 0; k < K; k += 2)
         for (int j = 0; j < width; j += 16, to += 16) {
@@ -33,7 +33,7 @@ inline void halve(float* panel, int K, int width) {
 }
 
 // K numbers as bfloat16, and zero up to an even count.
-inline void halve_row(uint16_t* to, const float* from, int K) {
+inline void round_row(uint16_t* to, const float* from, int K) {
     int k = 0;
     for (; k + 16 <= K; k += 16)
         _mm256_storeu_si256((__m256i*)(to + k), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + k)));
@@ -88,16 +88,16 @@ inline void tile_pairs(float* const* c, const float* const* from, const uint16_t
         }
 }
 
-// As `product`, of matrices packed and halved; `room` holds rows (K + 1) numbers.
-inline void product_pairs(float* const* c, const float* const* from, const float* const* a,
-                          const float* packed, int rows, int K, int N, uint16_t* room) {
+// As `product`, of matrices packed and rounded; `rows16` holds rows (K + 1) numbers.
+inline void product_bf16(float* const* c, const float* const* from, const float* const* a,
+                         const float* packed, int rows, int K, int N, uint16_t* rows16) {
     const size_t lda = size_t(K + K % 2);
-    for (int r = 0; r < rows; ++r) halve_row(room + r * lda, a[r], K);
+    for (int r = 0; r < rows; ++r) round_row(rows16 + r * lda, a[r], K);
     for_panels<float>(N, [&](int column, int V, int n) {
         const uint32_t* b = reinterpret_cast<const uint32_t*>(packed + size_t(K) * column);
         for_blocks(rows, [&](int r, int R) {
             for_sizes(R, V, [&](auto height, auto width) {
-                tile_pairs<height.value, width.value>(c, from, room, lda, b, K, r, column, n);
+                tile_pairs<height.value, width.value>(c, from, rows16, lda, b, K, r, column, n);
             });
         });
     });
@@ -121,11 +121,11 @@ inline void outer_pairs(float* C, size_t ldc, const uint32_t* a, size_t lda, con
         for (int v = 0; v < V; ++v) store(C + i * ldc + v * 16, acc[i][v]);
 }
 
-// As `outer`; room for K/2 rows of M and of N pairs.
-inline void outer_halved(float* C, size_t ldc, const float* const* a, const float* const* b, int K, int M,
-                         int n0, int N, uint32_t* room) {
+// As `outer`; `rows16` holds K/2 rows of M and of N pairs.
+inline void outer_bf16(float* C, size_t ldc, const float* const* a, const float* const* b, int K, int M,
+                       int n0, int N, uint32_t* rows16) {
     const int half = (K + 1) / 2;
-    uint32_t *pa = room, *pb = room + size_t(half) * M;
+    uint32_t *pa = rows16, *pb = rows16 + size_t(half) * M;
     for (int k = 0; k < half; ++k) {
         const bool both = 2 * k + 1 < K;
         pair_rows(pa + size_t(k) * M, a[2 * k], both ? a[2 * k + 1] : nullptr, M);
@@ -143,39 +143,39 @@ inline void outer_halved(float* C, size_t ldc, const float* const* a, const floa
 #else
 constexpr bool HAS_BF16 = false;
 
-inline void halve(float*, int, int) {}
-inline void product_pairs(float* const*, const float* const*, const float* const*, const float*, int, int,
-                          int, uint16_t*) {}
-inline void outer_halved(float*, size_t, const float* const*, const float* const*, int, int, int, int,
-                         uint32_t*) {}
+inline void to_pairs(float*, int, int) {}
+inline void product_bf16(float* const*, const float* const*, const float* const*, const float*, int, int, int,
+                         uint16_t*) {}
+inline void outer_bf16(float*, size_t, const float* const*, const float* const*, int, int, int, int,
+                       uint32_t*) {}
 #endif
 
-// The products of a call that may have asked for bfloat16; `room` is nullptr if it has not.
+// The products of a call that may have asked for bfloat16; `rows16` is nullptr if it has not.
 template <class T>
-inline void multiply(T* const* c, const T* const* from, const Factor<T>* factors, int many, int rows, int N,
-                     uint16_t* room) {
+inline void multiply(T* const* c, const T* const* from, const Factor<T>* factors, int count, int rows, int N,
+                     uint16_t* rows16) {
     if constexpr (HAS_BF16 && sizeof(T) == 4)
-        if (room != nullptr) {
-            for (int m = 0; m < many; ++m)
-                product_pairs(c, m == 0 ? from : c, factors[m].a, factors[m].b, rows, factors[m].K, N, room);
+        if (rows16 != nullptr) {
+            for (int m = 0; m < count; ++m)
+                product_bf16(c, m == 0 ? from : c, factors[m].a, factors[m].b, rows, factors[m].K, N, rows16);
             return;
         }
-    product<T>(c, from, factors, many, rows, N);
+    product<T>(c, from, factors, count, rows, N);
 }
 
 template <class T>
 inline void multiply(T* const* c, const T* const* from, const T* const* a, const T* b, int rows, int K, int N,
-                     uint16_t* room) {
+                     uint16_t* rows16) {
     const Factor<T> one{a, b, K};
-    multiply<T>(c, from, &one, 1, rows, N, room);
+    multiply<T>(c, from, &one, 1, rows, N, rows16);
 }
 
 template <class T>
 inline void sum_outer(T* C, size_t ldc, const T* const* a, const T* const* b, int K, int M, int n0, int N,
-                      uint16_t* room) {
+                      uint16_t* rows16) {
     if constexpr (HAS_BF16 && sizeof(T) == 4)
-        if (room != nullptr)
-            return outer_halved(C, ldc, a, b, K, M, n0, N, reinterpret_cast<uint32_t*>(room));
+        if (rows16 != nullptr)
+            return outer_bf16(C, ldc, a, b, K, M, n0, N, reinterpret_cast<uint32_t*>(rows16));
     outer<T>(C, ldc, a, b, K, M, n0, N);
 }
 

@@ -1,11 +1,11 @@
-// Python's door to the native core: types and checks only, no arithmetic. Arrays come as addresses, which
-// kernels/cpu.py takes from tensors that it has checked.
+// The native core for Python: types and checks only, no arithmetic. Arrays come as addresses, which
+// kernels/cpu/core.py takes from tensors that it has checked.
 #include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <cctype>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
@@ -36,7 +36,7 @@ Plan plan_of(const nb::dict& spec) {
     p.project = nb::cast<bool>(get("project")), p.recur = nb::cast<bool>(get("recur"));
     p.vectors = nb::cast<int>(get("vectors")), p.saved = nb::cast<int>(get("saved"));
     p.scalars = nb::cast<int>(get("scalars")), p.extras = nb::cast<int>(get("extras"));
-    p.watched = nb::cast<int>(get("watched")), p.main = nb::cast<int>(get("main"));
+    p.traced = nb::cast<int>(get("traced")), p.main = nb::cast<int>(get("main"));
     const auto slots = nb::cast<std::vector<int>>(get("slots"));
     if (slots.size() != 2) throw std::invalid_argument("plan: expected two counts of slots");
     p.slots[0] = slots[0], p.slots[1] = slots[1];
@@ -61,12 +61,20 @@ Plan plan_of(const nb::dict& spec) {
     return p;
 }
 
-Call call_of(const Plan& plan, const nb::tuple& sizes, uintptr_t x, int64_t xt, int64_t xb,
-             const Addresses& s0, const Addresses& weights, uintptr_t lengths, uintptr_t seed, uintptr_t y,
-             uintptr_t saved, uintptr_t bounds, int64_t chunk, bool bf16, int threads) {
-    Call c;
-    c.T = nb::cast<int64_t>(sizes[1]), c.B = nb::cast<int64_t>(sizes[2]), c.I = nb::cast<int64_t>(sizes[3]);
-    c.H = nb::cast<int64_t>(sizes[4]), c.P = nb::cast<int64_t>(sizes[5]), c.D = nb::cast<int64_t>(sizes[6]);
+// A call as Python makes it: its fields by name, and how wide a number is.
+struct Arguments : Call {
+    int width = 4;  // bytes
+    bool wide() const { return width == 8; }
+};
+
+void make_call(Arguments* self, int width, int64_t T, int64_t B, int64_t I, int64_t H, int64_t P, int64_t D) {
+    Arguments* c = new (self) Arguments();
+    c->width = width, c->T = T, c->B = B, c->I = I, c->H = H, c->P = P, c->D = D;
+}
+
+// Throws where a call does not fit the plan, or a size may not be.
+void check(const Plan& plan, const Arguments& c) {
+    if (c.width != 4 && c.width != 8) throw std::invalid_argument("width: expected 4 or 8");
     const int64_t most = int64_t(1) << 31;
     for (int64_t n : {c.T, c.B})
         if (n < 0 || n >= most) throw std::invalid_argument("sizes: expected 0 to 2^31");
@@ -74,17 +82,27 @@ Call call_of(const Plan& plan, const nb::tuple& sizes, uintptr_t x, int64_t xt, 
         if (n < 1 || n > (1 << 20)) throw std::invalid_argument("sizes: expected 1 to 2^20");
     if (c.P > c.H || (c.P != c.H && !plan.project) || c.D > 2)
         throw std::invalid_argument("sizes: expected P <= H, D <= 2");
-    if (s0.size() != size_t(plan.states) || weights.size() != size_t(c.D * plan.weights()))
+    const size_t states = size_t(plan.states), parameters = size_t(c.D * plan.parameters());
+    if (c.s0.size() != states || c.weights.size() != parameters)
         throw std::invalid_argument("expected a tensor for each state and weight of the plan");
-    c.x = at<void>(x), c.xt = xt, c.xb = xb;
-    for (uintptr_t a : s0) c.s0.push_back(at<void>(a));
-    for (uintptr_t a : weights) c.weights.push_back(at<void>(a));
-    c.lengths = at<int64_t>(lengths), c.seed = at<int64_t>(seed);
-    c.y = at<void>(y), c.saved = at<void>(saved), c.bounds = at<void>(bounds);
-    if (bf16 && (!gated::bf16() || nb::cast<int>(sizes[0]) != 4))
+    if (c.bf16 && (!gated::bf16() || c.wide()))
         throw std::invalid_argument("bf16: expected float32 and a processor that has it");
-    c.chunk = chunk, c.bf16 = bf16, c.threads = std::clamp(threads, 1, 1024);
-    return c;
+}
+
+void check_finals(const Arguments& c) {
+    if (c.finals.size() != c.s0.size()) throw std::invalid_argument("expected a final state for each state");
+}
+
+void check_arrays(const Arguments& c) {
+    if (c.T > 0 && c.B > 0 && (c.x == nullptr || c.y == nullptr))
+        throw std::invalid_argument("expected x and y");
+}
+
+void check_gradients(const Plan& plan, const Arguments& c) {
+    if (plan.backward.empty()) throw std::invalid_argument("plan: no backward program");
+    if (c.dfinals.size() != c.s0.size() || c.ds0.size() != c.s0.size() ||
+        c.dweights.size() != c.weights.size())
+        throw std::invalid_argument("expected a gradient for each state and weight");
 }
 
 // Sequences, longest first, where there are lengths; their bounds are checked, for they become addresses.
@@ -101,50 +119,22 @@ std::vector<int64_t> sorted(Call& c) {
     return order;
 }
 
-int which(const nb::tuple& sizes) {
-    if (sizes.size() != 7) throw std::invalid_argument("sizes: expected (width, T, B, I, H, P, D)");
-    const int width = nb::cast<int>(sizes[0]);
-    if (width != 4 && width != 8) throw std::invalid_argument("width: expected 4 or 8");
-    return width == 8;
-}
-
-void forward(const Plan& plan, const nb::tuple& sizes, uintptr_t x, int64_t xt, int64_t xb,
-             const Addresses& s0, const Addresses& weights, uintptr_t lengths, uintptr_t seed, uintptr_t y,
-             const Addresses& finals, uintptr_t saved, uintptr_t bounds, int64_t chunk, bool bf16,
-             int threads) {
-    const int width = which(sizes);
-    Call c =
-        call_of(plan, sizes, x, xt, xb, s0, weights, lengths, seed, y, saved, bounds, chunk, bf16, threads);
-    if (finals.size() != s0.size()) throw std::invalid_argument("expected a final state for each state");
-    for (uintptr_t a : finals) c.finals.push_back(at<void>(a));
+void forward(const Plan& plan, Arguments& c) {
+    check(plan, c), check_finals(c), check_arrays(c);
     nb::gil_scoped_release release;
     const auto order = sorted(c);
-    const size_t rows = size_t(c.T * c.B * c.D) * (width ? 8 : 4);
+    const size_t rows = size_t(c.T * c.B * c.D) * size_t(c.width);
     large_pages(c.y, rows * size_t(c.P)),
         large_pages(c.saved, rows * size_t(plan.saved * c.H + plan.scalars));
-    body(c.bf16).forward[width](plan, c);
+    body(c.bf16).forward[c.wide()](plan, c);
 }
 
-void backward(const Plan& plan, const nb::tuple& sizes, uintptr_t x, int64_t xt, int64_t xb,
-              const Addresses& s0, const Addresses& weights, uintptr_t lengths, uintptr_t seed, uintptr_t y,
-              uintptr_t saved, uintptr_t bounds, int64_t chunk, bool bf16, int threads, uintptr_t dy,
-              const Addresses& dfinals, uintptr_t dsaved, uintptr_t dx, int64_t dxt, int64_t dxb,
-              const Addresses& ds0, const Addresses& dweights, uintptr_t watch) {
-    const int width = which(sizes);
-    Call c =
-        call_of(plan, sizes, x, xt, xb, s0, weights, lengths, seed, y, saved, bounds, chunk, bf16, threads);
-    if (plan.backward.empty()) throw std::invalid_argument("plan: no backward program");
-    if (dfinals.size() != s0.size() || ds0.size() != s0.size() || dweights.size() != weights.size())
-        throw std::invalid_argument("expected a gradient for each state and weight");
-    c.dy = at<void>(dy), c.dsaved = at<void>(dsaved), c.dx = at<void>(dx), c.dxt = dxt, c.dxb = dxb;
-    for (uintptr_t a : dfinals) c.dfinals.push_back(at<void>(a));
-    for (uintptr_t a : ds0) c.ds0.push_back(at<void>(a));
-    for (uintptr_t a : dweights) c.dweights.push_back(at<void>(a));
-    c.watch = at<void>(watch);
+void backward(const Plan& plan, Arguments& c) {
+    check(plan, c), check_arrays(c), check_gradients(plan, c);
     nb::gil_scoped_release release;
     const auto order = sorted(c);
-    large_pages(c.dx, size_t(c.T * c.B * c.I) * (width ? 8 : 4));
-    body(c.bf16).backward[width](plan, c);
+    large_pages(c.dx, size_t(c.T * c.B * c.I) * size_t(c.width));
+    body(c.bf16).backward[c.wide()](plan, c);
 }
 
 // A stack of layers that takes steps one after another. Arrays that it was given addresses of are the
@@ -153,21 +143,19 @@ class Streams {
    public:
     Streams() = default;
     Streams(const Streams&) = delete;
-    // Each layer: its plan, (width, B, I, H, P), states, weights. Outputs (B, P) of every layer but the last
-    // go to memory of its own.
-    void add(const Plan& plan, int width, int64_t B, int64_t I, int64_t H, int64_t P, const Addresses& states,
-             const Addresses& weights) {
-        if (!layers.empty() && (I != last || B != rows || (width == 8) != wide))
+    // The next layer: its plan, and a call with sizes, states, which it writes too, and weights. Outputs
+    // (B, P) of every layer but the last go to memory of its own.
+    void add(const Plan& plan, const Arguments& c) {
+        check(plan, c), check_finals(c);
+        if (!layers.empty() && (c.I != last || c.B != rows || c.wide() != wide))
             throw std::invalid_argument("expected a layer that takes what the one before gives");
         if (plan.saved > 0 || plan.scalars > 0)
             throw std::invalid_argument("plan: expected one that saves nothing, for there is nowhere to");
-        Call c = call_of(plan, nb::make_tuple(width, 1, B, I, H, P, 1), 0, 0, 0, states, weights, 0, 0, 0, 0,
-                         0, 0, false, 1);
-        for (uintptr_t a : states) c.finals.push_back(at<void>(a));
-        wide = which(nb::make_tuple(width, 1, B, I, H, P, 1)), rows = B, last = P;
-        if (layers.empty()) first = I;
+        if (c.D != 1 || c.lengths != nullptr || c.chunk != 0)
+            throw std::invalid_argument("expected one direction, no lengths and no chunks");
+        wide = c.wide(), rows = c.B, last = c.P;
         layers.emplace_back(body().stream[wide](plan, c));
-        widths.push_back(P);
+        widths.push_back(c.P);
     }
     // x (steps, B, I) with strides, y (steps, B, P).
     void run(uintptr_t x, int64_t steps, int64_t xt, int64_t xb, uintptr_t y) {
@@ -176,27 +164,21 @@ class Streams {
         for (size_t k = 0; k < layers.size(); ++k) {
             void* out = at<void>(y);
             if (k + 1 < layers.size()) {
-                std::vector<double>& room = between[k % 2];
+                std::vector<double>& memory = between[k % 2];  // wide enough for either width
                 const size_t need = size_t(steps * rows * widths[k]);
-                if (room.size() < need) room.resize(need);
-                out = room.data();
+                if (memory.size() < need) memory.resize(need);
+                out = memory.data();
             }
             layers[k]->run(in, steps, xt, xb, out);
             in = out, xt = rows * widths[k], xb = widths[k];
         }
-    }
-    // One step of float32 rows that lie one after another, as NumPy has them.
-    void push(nb::ndarray<const float, nb::c_contig, nb::device::cpu> x, uintptr_t y) {
-        if (wide || int64_t(x.size()) != rows * first)
-            throw std::invalid_argument("expected float32 x (B, I)");
-        run(reinterpret_cast<uintptr_t>(x.data()), 1, rows * first, first, y);
     }
 
    private:
     std::vector<std::unique_ptr<Stream>> layers;
     std::vector<int64_t> widths;
     std::vector<double> between[2];
-    int64_t rows = 0, first = 0, last = 0;
+    int64_t rows = 0, last = 0;
     bool wide = false;
 };
 
@@ -210,15 +192,79 @@ void apply(const std::string& name, int width, uintptr_t from, uintptr_t to, int
         body().apply_double(op, at<double>(from), at<double>(to), n);
 }
 
+// Fields of a call that hold an address, or a list of them, as whole numbers.
+template <class T>
+void address(nb::class_<Arguments>& c, const char* name, T* Call::* field) {
+    c.def_prop_rw(
+        name, [field](const Arguments& r) { return reinterpret_cast<uintptr_t>(r.*field); },
+        [field](Arguments& r, uintptr_t a) { r.*field = at<T>(a); });
+}
+
+template <class T>
+void addresses(nb::class_<Arguments>& c, const char* name, std::vector<T*> Call::* field) {
+    c.def_prop_rw(
+        name,
+        [field](const Arguments& r) {
+            Addresses all;
+            for (const void* a : r.*field) all.push_back(reinterpret_cast<uintptr_t>(a));
+            return all;
+        },
+        [field](Arguments& r, const Addresses& all) {
+            (r.*field).clear();
+            for (uintptr_t a : all) (r.*field).push_back(at<T>(a));
+        });
+}
+
+std::string lower(std::string name) {
+    for (char& letter : name) letter = char(std::tolower(static_cast<unsigned char>(letter)));
+    return name;
+}
+
+// table.h, for kernels/cpu/plan.py.
+void add_table(nb::module_& m) {
+    nb::list kinds, ops, inplace, parameters;
+    nb::dict limits;
+#define KIND(name) kinds.append(#name);
+#define OP(name, reads, in_place) \
+    ops.append(lower(#name));     \
+    if (in_place) inplace.append(lower(#name));
+#define LIMIT(name, most) limits[#name] = most;
+#define PARAMETER(name) parameters.append(lower(#name));
+#include "table.h"
+    m.attr("KINDS") = nb::tuple(kinds), m.attr("OPS") = nb::tuple(ops),
+    m.attr("INPLACE") = nb::tuple(inplace);
+    m.attr("LIMITS") = limits, m.attr("PARAMETERS") = nb::tuple(parameters);
+    m.attr("EPSILON") = EPSILON;
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
     m.doc() = "The native core of gated.";
-    m.def("isa_found", &isa_found, "Instruction sets this processor offers, weakest first.");
+    m.def("available_isas", &available_isas, "Instruction sets this processor offers, weakest first.");
     m.def("isa", &isa, "Instruction set in use; GATED_ISA may lower it.");
     m.def("bf16", &bf16, "Whether this processor, with the set in use, multiplies bfloat16 numbers.");
     m.def("threads", &threads, "Whose threads run: 'openmp', those the process has, or 'pool', our own.");
     m.def("apply", &apply, "exp, sigmoid or tanh of n numbers, for tests.");
+    add_table(m);
+    nb::class_<Arguments> call(m, "Call", "One call: sizes, addresses and strides, by the names of plan.h.");
+    call.def("__init__", &make_call, nb::arg("width"), nb::arg("T"), nb::arg("B"), nb::arg("I"), nb::arg("H"),
+             nb::arg("P"), nb::arg("D"));
+    address(call, "x", &Call::x), address(call, "lengths", &Call::lengths),
+        address(call, "seed", &Call::seed);
+    call.def_rw("xt", &Arguments::xt).def_rw("xb", &Arguments::xb);
+    addresses(call, "s0", &Call::s0), addresses(call, "weights", &Call::weights);
+    address(call, "y", &Call::y), addresses(call, "finals", &Call::finals);
+    address(call, "saved", &Call::saved), address(call, "bounds", &Call::bounds);
+    call.def_rw("chunk", &Arguments::chunk).def_rw("bf16", &Arguments::bf16);
+    call.def_prop_rw(
+        "threads", [](const Arguments& r) { return r.threads; },
+        [](Arguments& r, int threads) { r.threads = std::clamp(threads, 1, 1024); });
+    address(call, "dy", &Call::dy), addresses(call, "dfinals", &Call::dfinals);
+    address(call, "dsaved", &Call::dsaved), address(call, "dx", &Call::dx);
+    call.def_rw("dxt", &Arguments::dxt).def_rw("dxb", &Arguments::dxb);
+    addresses(call, "ds0", &Call::ds0), addresses(call, "dweights", &Call::dweights);
+    address(call, "grad_trace", &Call::grad_trace);
     nb::class_<Plan>(m, "Plan", "A step program and its backward program, lowered and checked.")
         .def("__init__", [](Plan* self, const nb::dict& spec) { new (self) Plan(plan_of(spec)); })
         .def("forward", &forward)
@@ -226,6 +272,5 @@ NB_MODULE(_native, m) {
     nb::class_<Streams>(m, "Streams", "Layers that take one step after another.")
         .def(nb::init<>())
         .def("add", &Streams::add)
-        .def("run", &Streams::run)
-        .def("push", &Streams::push, nb::arg("x").noconvert(), nb::arg("y"));
+        .def("run", &Streams::run);
 }

@@ -13,30 +13,30 @@ extern const Body body_avx2, body_avx512, body_avx512bf16;
 extern const Body body_neon;
 #endif
 
-std::vector<std::string> isa_found() {
-    std::vector<std::string> found{"scalar"};
+std::vector<std::string> available_isas() {
+    std::vector<std::string> sets{"scalar"};
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
     __builtin_cpu_init();
     // The builtin also asks the operating system whether it saves the wide registers.
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.emplace_back("avx2");
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.emplace_back("avx2");
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        found.emplace_back("avx512");
+        sets.emplace_back("avx512");
 #elif defined(__aarch64__)
-    found.emplace_back("neon");  // part of the base architecture
+    sets.emplace_back("neon");  // part of the base architecture
 #endif
-    return found;
+    return sets;
 }
 
 std::string isa() {
-    const std::vector<std::string> found = isa_found();
+    const std::vector<std::string> sets = available_isas();
     const char* asked = std::getenv("GATED_ISA");
-    if (asked == nullptr || *asked == '\0') return found.back();
-    if (std::find(found.begin(), found.end(), asked) != found.end()) return asked;
+    if (asked == nullptr || *asked == '\0') return sets.back();
+    if (std::find(sets.begin(), sets.end(), asked) != sets.end()) return asked;
     std::string names;
-    for (const std::string& name : found) names += (names.empty() ? "" : ", ") + name;
+    for (const std::string& name : sets) names += (names.empty() ? "" : ", ") + name;
     throw std::invalid_argument("GATED_ISA: expected one of " + names + ", got '" + asked +
-                                "'. Unset it to use " + found.back() + ".");
+                                "'. Unset it to use " + sets.back() + ".");
 }
 
 bool bf16() {
@@ -47,11 +47,11 @@ bool bf16() {
 #endif
 }
 
-const Body& body(bool halved) {
+const Body& body(bool with_bf16) {
 #if defined(__x86_64__)
-    if (halved && bf16()) return body_avx512bf16;
+    if (with_bf16 && bf16()) return body_avx512bf16;
 #endif
-    (void)halved;
+    (void)with_bf16;
     static const Body* chosen = [] {
         const std::string name = isa();
 #if defined(__x86_64__)

@@ -8,11 +8,12 @@
 
 namespace gated {
 
-// Every set found, weakest first: "scalar", then "avx2", "avx512" or "neon". The first is always there.
-std::vector<std::string> isa_found();
+// The sets this processor offers, weakest first: "scalar", then "avx2", "avx512" or "neon". The first is
+// always there.
+std::vector<std::string> available_isas();
 
-// The set in use: the strongest found. The environment variable GATED_ISA may lower the choice, never raise
-// it. Throws std::invalid_argument when GATED_ISA names a set that was not found.
+// The set in use: the strongest available. The environment variable GATED_ISA may lower the choice, never
+// raise it. Throws std::invalid_argument when GATED_ISA names a set that is not available.
 std::string isa();
 
 // A layer that takes one step, or some, after another.
@@ -33,11 +34,11 @@ struct Body {
     void (*apply_double)(int op, const double* from, double* to, int64_t n);
 };
 
-// Whether products of bfloat16 numbers are to be had.
+// Whether this processor, with the set in use, multiplies bfloat16 numbers.
 bool bf16();
 
-// The body of the set in use, chosen at the first call; with products of bfloat16 numbers where `halved` asks
-// for them.
-const Body& body(bool halved = false);
+// The body of the set in use, chosen at the first call; that with products of bfloat16 numbers if
+// asked for and there.
+const Body& body(bool with_bf16 = false);
 
 }  // namespace gated

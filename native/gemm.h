@@ -97,7 +97,7 @@ struct Factor {
 
 // Rows r < R of from + a b (+ a' b') for one panel of V registers, the last of which has n numbers to store.
 template <class T, int R, int V>
-inline void tile(T* const* c, const T* const* from, const Factor<T>* factors, int many, int row, int column,
+inline void tile(T* const* c, const T* const* from, const Factor<T>* factors, int count, int row, int column,
                  int n) {
     constexpr int L = lanes<T>;
     // One or two rows alone would wait for each addition: several sums side by side.
@@ -110,7 +110,7 @@ inline void tile(T* const* c, const T* const* from, const Factor<T>* factors, in
             const T* f = from[row + r] + column + v * L;
             acc[0][r][v] = v == V - 1 && n < L ? load(f, n) : load(f);
         }
-    for (int m = 0; m < many; ++m) {
+    for (int m = 0; m < count; ++m) {
         const int K = factors[m].K;
         const T *const *a = factors[m].a + row, *b = factors[m].b + size_t(K) * column;
         int k = 0;
@@ -143,11 +143,11 @@ inline void tile(T* const* c, const T* const* from, const Factor<T>* factors, in
 // c[r][0..N) = from[r][0..N) + Σ factors a[r] b for all rows; b as `pack_…` left it; from == nullptr: from
 // zero.
 template <class T>
-inline void product(T* const* c, const T* const* from, const Factor<T>* factors, int many, int rows, int N) {
+inline void product(T* const* c, const T* const* from, const Factor<T>* factors, int count, int rows, int N) {
     for_panels<T>(N, [&](int column, int V, int n) {
         for_blocks(rows, [&](int r, int R) {
             for_sizes(R, V, [&](auto height, auto width) {
-                tile<T, height.value, width.value>(c, from, factors, many, r, column, n);
+                tile<T, height.value, width.value>(c, from, factors, count, r, column, n);
             });
         });
     });
@@ -185,14 +185,14 @@ inline void pack_transposed(T* packed, int K, int N, int column, size_t ld, Row 
         const T* from = row(column + v);
         const int n = rows(column + v);
         for (int k = 0; k < K; k += L) {
-            const int many = K - k < L ? K - k : L;
+            const int count = K - k < L ? K - k : L;
             Vec<T> square[L];
             for (int j = 0; j < L; ++j) {
                 const T* line = from + j * ld + k;
-                square[j] = j >= n ? Vec<T>{} : many < L ? load(line, many) : load(line);
+                square[j] = j >= n ? Vec<T>{} : count < L ? load(line, count) : load(line);
             }
             transpose<T>(square);
-            for (int i = 0; i < many; ++i) store(p + size_t(k + i) * width + v, square[i]);
+            for (int i = 0; i < count; ++i) store(p + size_t(k + i) * width + v, square[i]);
         }
     }
 }

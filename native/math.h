@@ -16,7 +16,7 @@ template <>
 struct Exp<float> {
     static constexpr float log2e = 1.44269504f, high = 0.693359375f, low = -2.12194440e-4f;
     static constexpr float magic = 12582912.f;  // 1.5 * 2^23: adding it leaves round(x) in the last bits
-    static constexpr float least = -104.f;      // e^-104 rounds to 0
+    static constexpr float lowest = -104.f;     // e^-104 rounds to 0
     static constexpr int shift = 23, bias = 127;
     // e^r - 1, minimax (Cephes)
     static Vec<float> rest(Vec<float> r) {
@@ -33,7 +33,7 @@ struct Exp<double> {
     static constexpr double log2e = 1.4426950408889634, high = 6.93145751953125e-1,
                             low = 1.42860682030941723212e-6;
     static constexpr double magic = 6755399441055744.;
-    static constexpr double least = -746.;
+    static constexpr double lowest = -746.;
     static constexpr int shift = 52, bias = 1023;
     // e^r - 1 by its series; the next term is below 2^-57
     static Vec<double> rest(Vec<double> r) {
@@ -72,7 +72,7 @@ inline Vec<T> scale(Vec<T> v, Vec<T> t) {
 template <class T>
 inline Vec<T> exp_negative(Vec<T> x) {
     using E = Exp<T>;
-    x = x < E::least ? splat<T>(E::least) : x;  // in this order NaN stays
+    x = x < E::lowest ? splat<T>(E::lowest) : x;  // in this order NaN stays
     const Vec<T> t = x * E::log2e + E::magic, n = t - E::magic;
     return scale<T>(E::rest(x - n * E::high - n * E::low) + T(1), t);
 }

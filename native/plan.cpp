@@ -9,6 +9,16 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("plan: " + what); }
 
+void within(const char* what, int n, int most) {
+    if (n < 0 || n > most)
+        refuse(std::string(what) + ": expected 0 to " + std::to_string(most) + ", got " + std::to_string(n));
+}
+
+constexpr int READS[] = {
+#define OP(name, reads, inplace) reads,
+#include "table.h"
+};
+
 }  // namespace
 
 Plan::Plan() = default;
@@ -27,18 +37,25 @@ bool Plan::unitwise() const {
 }
 
 void Plan::check() const {
-    const auto few = [](int n, int most, const char* what) {
-        if (n < 0 || n > most)
-            refuse(std::string(what) + ": expected 0 to " + std::to_string(most) + ", got " +
-                   std::to_string(n));
-    };
-    few(states, 64, "states"), few(vectors, 200, "vectors"), few(saved, 255, "saved"),
-        few(scalars, 64, "scalars");
-    few(extras, 64, "extras"), few(watched, 255, "watched"), few(slots[0], 255, "slots"),
-        few(slots[1], 255, "slots");
-    few(int(constants.size()), 200, "constants"), few(blocks(), 64, "blocks"), few(both, x_blocks(), "both");
-    few(int(outer.size()), 64, "outer"), few(int(forward.size()), 4096, "forward"),
-        few(int(backward.size()), 4096, "backward");
+    for (int pass = 0; pass < 2; ++pass) {
+        const struct {
+            int states, blocks, vectors, constants, slots, saved, scalars, extras, traced, outer,
+                instructions;
+        } n{states,
+            blocks(),
+            vectors,
+            int(constants.size()),
+            slots[pass],
+            saved,
+            scalars,
+            extras,
+            traced,
+            int(outer.size()),
+            int((pass == 0 ? forward : backward).size())};
+#define LIMIT(name, most) within(#name, n.name, most);
+#include "table.h"
+    }
+    within("both", both, x_blocks());
     if (both > h_blocks() || h_blocks() == 0) refuse("expected a gate that sees h");
     if (states < 1 || h < 0 || h >= states || int(carry.size()) != states)
         refuse("expected a state h and where each state is left");
@@ -48,12 +65,15 @@ void Plan::check() const {
         if (row < 0 || row >= h_blocks()) refuse("h_rows outside weight_hh");
     for (const auto& rows : {x_rows, h_rows})
         if (std::set<int>(rows.begin(), rows.end()).size() != rows.size()) refuse("rows of a weight twice");
-    const int sizes[2][KINDS] = {// NONE, SLOT, Z, STATE, NEXT, SAVED, VECTOR, CONST, DSTATE, DPREV, DSEED,
-                                 // EXTRA, SCALAR, DVECTOR, Y, WATCH
-                                 {1, slots[0], blocks(), states, states, saved, vectors,
-                                  int(constants.size()), 0, 0, 0, 0, scalars, 0, 1, 0},
-                                 {1, slots[1], blocks(), states, 0, saved, vectors, int(constants.size()),
-                                  states, states, saved, extras, scalars, vectors, 1, watched}};
+    int sizes[2][KINDS] = {};  // how many operands of each kind a program may name
+    for (int pass = 0; pass < 2; ++pass) {
+        int* n = sizes[pass];
+        n[NONE] = n[Y] = 1, n[SLOT] = slots[pass], n[Z] = blocks(), n[STATE] = states, n[SAVED] = saved;
+        n[VECTOR] = vectors, n[CONST] = int(constants.size()), n[SCALAR] = scalars;
+        if (pass == 0) n[NEXT] = states;
+        if (pass == 1) n[DSTATE] = n[DPREV] = states, n[DSEED] = saved, n[EXTRA] = extras;
+        if (pass == 1) n[DVECTOR] = vectors, n[DTRACE] = traced;
+    }
     const auto inside = [&](int operand, int pass) {
         if (operand < 0 || kind(operand) >= KINDS || index(operand) >= sizes[pass][kind(operand)])
             refuse("operand " + std::to_string(operand) + " is not declared");
@@ -61,7 +81,7 @@ void Plan::check() const {
     const auto writable = [](int operand, int pass) {
         const int k = kind(operand);
         return pass == 0 ? k == SLOT || k == Z || k == NEXT || k == SAVED || k == Y
-                         : k == SLOT || k == Z || k == DPREV || k == EXTRA || k == WATCH;
+                         : k == SLOT || k == Z || k == DPREV || k == EXTRA || k == DTRACE;
     };
     // With a projection h is a row of P numbers, fewer than H, in memory of the caller.
     const auto narrow = [&](int operand) {
@@ -75,13 +95,7 @@ void Plan::check() const {
             const bool sums = i.op == ACC || i.op == ACCMUL;
             if (i.op == GATES ? i.d != NONE : sums ? kind(i.d) != DVECTOR : !writable(i.d, pass))
                 refuse("an instruction writes where it may not");
-            const int reads =
-                i.op == GATES || i.op == DGATES || i.op == NOISE                                        ? 0
-                : i.op == FMA || i.op == FMS || i.op == FNMA || i.op == DSIGMOIDMUL || i.op == DTANHMUL ? 3
-                : i.op == ADD || i.op == SUB || i.op == MUL || i.op == DIV || i.op == DSIGMOID ||
-                        i.op == DTANH || i.op == DRELU || i.op == DNORM || i.op == ACCMUL
-                    ? 2
-                    : 1;
+            const int reads = READS[i.op];
             const int given[3] = {i.a, i.b, i.c};
             for (int n = 0; n < 3; ++n) {
                 const int k = kind(given[n]);
@@ -100,14 +114,13 @@ void Plan::check() const {
             }
             if (i.op == DGATES && (pass != 1 || kind(i.d) == Z)) refuse("DGATES in the forward program");
             if (i.op == PRODUCT || i.op == DPRODUCT) {
-                const int m = i.imm >> 8;
-                if (m < 0 || m > 1 || !(m == 0 ? project : recur))
-                    refuse("a product with a matrix that is not there");
+                const int m = i.matrix();
+                if (m < 0 || m > 1 || !has(m)) refuse("a product with a matrix that is not there");
                 if (pass == 0 && i.op == DPRODUCT) refuse("DPRODUCT in the forward program");
                 const bool narrows = (m == 0) == (i.op == PRODUCT);  // H in, P out
                 if (narrows ? narrow(i.a) : narrow(i.d) || (i.op == DPRODUCT && narrow(i.b)))
                     refuse("a product of another width");
-            } else if (i.op != GATES && i.op != DGATES && !(i.imm & 1)) {
+            } else if (i.op != GATES && i.op != DGATES && !i.narrow()) {
                 bool fits = !narrow(i.d);
                 for (int n = 0; n < reads; ++n) fits = fits && !narrow(given[n]);
                 if (!fits) refuse("h has fewer numbers than the instruction");
@@ -124,8 +137,7 @@ void Plan::check() const {
     }
     for (const Outer& o : outer) {
         inside(o.input, 1), inside(o.gradient, 1);
-        if (o.matrix < 0 || o.matrix > 1 || !(o.matrix == 0 ? project : recur))
-            refuse("an outer product with no matrix");
+        if (o.matrix < 0 || o.matrix > 1 || !has(o.matrix)) refuse("an outer product with no matrix");
         if ((kind(o.input) != SAVED && kind(o.input) != STATE) ||
             (kind(o.gradient) != EXTRA && kind(o.gradient) != Z))
             refuse("an outer product of temporaries");

@@ -1,5 +1,5 @@
 // A plan: a step program and its backward program, lowered to instructions over rows of numbers.
-// `kernels/lower.py` makes it from a cell's equations. A row is one sequence's numbers at one step; every
+// `kernels/cpu/plan.py` makes it from a cell's equations. A row is one sequence's numbers at one step; every
 // operand is a row.
 #pragma once
 
@@ -10,57 +10,32 @@
 namespace gated {
 
 enum Kind {
-    NONE,
-    SLOT,     // temporary
-    Z,        // block of z; of dz in the backward program
-    STATE,    // old state
-    NEXT,     // new state, but for h
-    SAVED,    // column kept for the backward program or the caller
-    VECTOR,   // the cell's own vector, the same for all rows
-    CONST,    // constant
-    DSTATE,   // gradient of the new state
-    DPREV,    // gradient of the old state
-    DSEED,    // the caller's gradient of a saved column
-    EXTRA,    // column beside dz
-    SCALAR,   // one number a row
-    DVECTOR,  // gradient of the cell's own vector
-    Y,        // new h
-    WATCH,    // gradient that the caller wants to see
+#define KIND(name) name,
+#include "table.h"
     KINDS
 };
 
 enum Op {
-    COPY,
-    ADD,
-    SUB,
-    MUL,
-    DIV,
-    NEG,
-    FMA,   // a b + c
-    FMS,   // a b - c
-    FNMA,  // c - a b
-    SIGMOID,
-    TANH,
-    RELU,
-    DSIGMOID,     // a b (1 - b)
-    DTANH,        // a (1 - b b)
-    DRELU,        // a where b > 0
-    NORM,         // (a - mean) / √(var + 1e-5); c gets the divisor's inverse
-    DNORM,        // c (a - mean a - b mean(a b))
-    ACC,          // d += Σ rows a
-    ACCMUL,       // d += Σ rows a b
-    NOISE,        // mask
-    GATES,        // z = W x + b + R a + b'
-    DGATES,       // d = Rᵀ dz + b
-    PRODUCT,      // d = M a
-    DPRODUCT,     // d = Mᵀ a + b
-    DSIGMOIDMUL,  // a c b (1 - b)
-    DTANHMUL,     // a c (1 - b b)
+#define OP(name, reads, inplace) name,
+#include "table.h"
     OPS
 };
 
+enum Parameter {
+#define PARAMETER(name) name,
+#include "table.h"
+    FIXED  // the first of the cell's own vectors, (H) each
+};
+
+constexpr double EPSILON = 1e-5;  // of NORM
+
 struct Instruction {
     int op, d, a, b, c, imm;  // operands: kind * 256 + index
+
+    bool narrow() const { return imm & 1; }  // rows of P numbers, not H
+    bool drop() const { return imm & 2; }    // NOISE: one mask for all steps, scaled
+    int stream() const { return imm >> 8; }  // NOISE: of random numbers
+    int matrix() const { return imm >> 8; }  // PRODUCT, DPRODUCT: 0 project, 1 recur
 };
 
 struct Outer {
@@ -81,19 +56,21 @@ struct Plan {
     int both = 0;
     int states = 0, h = 0;
     bool project = false, recur = false;
-    int vectors = 0, saved = 0, scalars = 0, extras = 0, watched = 0;
-    int slots[2] = {0, 0};
+    int vectors = 0, saved = 0, scalars = 0, extras = 0, traced = 0;
+    int slots[2] = {0, 0};  // of the forward and the backward program
     std::vector<double> constants;
     std::vector<Instruction> forward, backward;
-    std::vector<int> carry;
-    std::vector<Outer> outer;
-    int main = 0;
+    std::vector<int> carry;    // by state: the operand that the next step finds it in
+    std::vector<Outer> outer;  // products for the gradients of project and recur
+    int main = 0;              // operand that R multiplies
 
     int x_blocks() const { return int(x_rows.size()); }
     int h_blocks() const { return int(h_rows.size()); }
     int h_first() const { return x_blocks() - both; }
     int blocks() const { return x_blocks() + h_blocks() - both; }
-    int weights() const { return 6 + vectors; }  // of one direction
+    int max_slots() const { return slots[0] > slots[1] ? slots[0] : slots[1]; }
+    int parameters() const { return FIXED + vectors; }  // of one direction
+    bool has(int matrix) const { return matrix == 0 ? project : recur; }
     // Whether every unit is computed by itself but for GATES and DGATES, so that threads may share out the
     // units.
     bool unitwise() const;
@@ -102,33 +79,35 @@ struct Plan {
     void check() const;
 };
 
-// One call, addresses as Python gave them; an address 0 is absent. B and T may be 0.
+// One call, addresses as Python gave them; an address 0 is absent. T and B may be 0.
 struct Call {
     Call();
     Call(const Call&);
     ~Call();
 
     int64_t T = 0, B = 0, I = 0, H = 0, P = 0, D = 0;
-    const void* x = nullptr;
-    int64_t xt = 0, xb = 0;  // strides of x
-    std::vector<const void*> s0, weights;
-    const int64_t* lengths = nullptr;
-    const int64_t* order = nullptr;  // sequences, longest first; where there are lengths
-    const int64_t* seed = nullptr;
-    void* y = nullptr;
-    std::vector<void*> finals;
-    void *saved = nullptr, *bounds = nullptr;
-    int64_t chunk = 0;
-    bool bf16 = false;
+    const void* x = nullptr;           // (T, B, I)
+    int64_t xt = 0, xb = 0;            // strides of x
+    std::vector<const void*> s0;       // of each state, (D, B, H), of h (D, B, P)
+    std::vector<const void*> weights;  // by direction, as `Parameter` lists them, then vectors (H)
+    const int64_t* lengths = nullptr;  // (B)
+    const int64_t* order = nullptr;    // (B): sequences, longest first; where there are lengths
+    const int64_t* seed = nullptr;     // (D)
+    void* y = nullptr;                 // (T, B, D P)
+    std::vector<void*> finals;         // as s0
+    void* saved = nullptr;             // (D, T, B, saved H + scalars)
+    void* bounds = nullptr;  // (D, chunks, B, (states - 1) H): the states but h at each chunk's start
+    int64_t chunk = 0;       // steps; 0: everything is saved, nothing recomputed
+    bool bf16 = false;       // products in bfloat16
     int threads = 1;
-    // backward
-    const void* dy = nullptr;
-    std::vector<const void*> dfinals;
-    const void* dsaved = nullptr;
-    void* dx = nullptr;
-    int64_t dxt = 0, dxb = 0;
-    std::vector<void*> ds0, dweights;
-    void* watch = nullptr;
+    // backward: gradients given, None for zeros, and gradients wanted
+    const void* dy = nullptr;          // as y
+    std::vector<const void*> dfinals;  // as finals
+    const void* dsaved = nullptr;      // as saved
+    void* dx = nullptr;                // (T, B, I)
+    int64_t dxt = 0, dxb = 0;          // strides of dx
+    std::vector<void*> ds0, dweights;  // as s0 and weights
+    void* grad_trace = nullptr;        // (D, T, B, traced H)
 
     int64_t length(int64_t b) const { return lengths == nullptr ? T : lengths[b]; }
 };

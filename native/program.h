@@ -23,10 +23,18 @@ struct Rows {
 // What the rows of one direction see of the weights, packed. U units of H: all, or the share of one thread.
 template <class T>
 struct Weights {
-    T *bias, *Wx, *W, *R,
-        *Rh;          // forward: (blocks Up), (I, x-only Up), (I, both Up), (P, both Up), (P, h-only Up)
-    T *Wt, *Rt;       // backward: (x_blocks Hp, I), (h_blocks Hp, P or its share)
-    T *M[2], *Mt[2];  // project, recur
+    // forward
+    T* bias;  // (blocks Up)
+    T* Wx;    // (I, x-only Up)
+    T* W;     // (I, both Up)
+    T* R;     // (P, both Up)
+    T* Rh;    // (P, h-only Up)
+    // backward
+    T* Wt;  // (x_blocks Hp, I)
+    T* Rt;  // (h_blocks Hp, P or its share)
+    // project and recur, and their transposes for the backward pass
+    T* M[2];   // (H, P), (P, H)
+    T* Mt[2];  // (P, H), (H, P)
 };
 
 // Everything an instruction may need.
@@ -34,24 +42,26 @@ template <class T>
 struct Step {
     const Plan* plan;
     const Weights<T>* weights;
-    int I, H, P, Hp, U, Up;       // units, padded to whole registers; U of them here
-    int first = 0;                // the first of these units
-    int rows = 0;                 // at this step
-    Rows<T>* refs[KINDS];         // by operand
-    T* z = nullptr;               // (rows, blocks Up)
-    const T* const* x = nullptr;  // rows of x, unless W x stands in xz
-    T* const* xz = nullptr;       // rows of W x + b
-    T* chunk = nullptr;           // (·, blocks + extras, Hp): dz and what stands beside it
-    const ptrdiff_t* chunk_at = nullptr;
-    ptrdiff_t chunk_row = 0;
+    int I, H, P, Hp, U, Up;               // units, padded to whole registers; U of them here
+    int first = 0;                        // the first of these units
+    int rows = 0;                         // at this step
+    Rows<T>* refs[KINDS];                 // by operand
+    T* z = nullptr;                       // (rows, blocks Up)
+    const T* const* x = nullptr;          // (rows) of (I), unless W x stands in xz
+    T* const* xz = nullptr;               // (rows) of (x_blocks Up): W x + b
+    T* chunk = nullptr;                   // (·, blocks + extras, Hp): dz and what stands beside it
+    const ptrdiff_t* chunk_at = nullptr;  // (rows): row of chunk
+    ptrdiff_t chunk_row = 0;              // numbers of a row of chunk
     uint64_t seed = 0;
-    const ptrdiff_t *b = nullptr, *t = nullptr;  // which sequence and time a row is
-    const T **in = nullptr, **from = nullptr;    // room for pointers to rows
-    T** out = nullptr;
-    uint16_t* room = nullptr;  // for rows as bfloat16, if the products are
+    const ptrdiff_t* b = nullptr;  // (rows): sequence
+    const ptrdiff_t* t = nullptr;  // (rows): time
+    const T** in = nullptr;        // (rows): for pointers to rows that a product reads,
+    const T** from = nullptr;      // (rows): starts from
+    T** out = nullptr;             // (rows): and writes
+    uint16_t* rows16 = nullptr;    // for rows as bfloat16, if the products are
 
     const Rows<T>& operator()(int operand) const { return refs[kind(operand)][index(operand)]; }
-    int width(const Instruction& i) const { return i.imm & 1 ? (P == H ? U : P) : U; }
+    int width(const Instruction& i) const { return i.narrow() ? (P == H ? U : P) : U; }
 };
 
 template <class T, int N, class F>
@@ -92,7 +102,7 @@ inline void norm(const Step<T>& s, const Instruction& i) {
         }
         T last = 0;
         for (int j = whole; j < n; ++j) last += (p[j] - mean) * (p[j] - mean);
-        const T inverse = T(1) / root((sum<T>(squares) + last) / T(n) + T(1e-5));
+        const T inverse = T(1) / root((sum<T>(squares) + last) / T(n) + T(EPSILON));
         for (int j = 0; j < whole; j += L) store(to + j, (load(p + j) - mean) * inverse);
         for (int j = whole; j < n; ++j) to[j] = (p[j] - mean) * inverse;
         if (kind(i.c) == SCALAR) *s(i.c)[r] = inverse;
@@ -137,12 +147,12 @@ inline void accumulate(const Step<T>& s, const Instruction& i) {
 
 template <class T>
 inline void draw(const Step<T>& s, const Instruction& i) {
-    const bool drop = i.imm & 2;
+    const bool drop = i.drop();
     const T rate = s(i.b)[0][0];
     const T hit = drop ? T(0) : T(1), miss = !drop ? T(0) : rate < T(1) ? T(1) / (T(1) - rate) : T(0);
     for (int r = 0; r < s.rows; ++r)
         noise<T>(s(i.d)[r], s.first, s.width(i), rate, hit, miss, s.seed, uint32_t(s.b[r]),
-                 drop ? 0xffffffffu : uint32_t(s.t[r]), uint32_t(i.imm >> 8));
+                 drop ? 0xffffffffu : uint32_t(s.t[r]), uint32_t(i.stream()));
 }
 
 // z = W x + b + R a + b', x-only and h-only blocks with their own half. In xz stands W x + b, if it was
@@ -159,14 +169,14 @@ inline void gates(const Step<T>& s, const Instruction& i) {
         s.from[r] = w.bias;
         s.in[r] = a[r] - s.first;  // h of all units
     }
-    if (s.xz == nullptr && first > 0) multiply<T>(s.out, s.from, s.x, w.Wx, s.rows, s.I, first, s.room);
+    if (s.xz == nullptr && first > 0) multiply<T>(s.out, s.from, s.x, w.Wx, s.rows, s.I, first, s.rows16);
     for (int r = 0; r < s.rows; ++r)
         s.out[r] += first, s.from[r] = (s.xz == nullptr ? w.bias : s.xz[r]) + first;
     const Factor<T> factors[2] = {{s.in, w.R, s.P}, {s.x, w.W, s.I}};
-    multiply<T>(s.out, s.from, factors, s.xz == nullptr ? 2 : 1, s.rows, both, s.room);
+    multiply<T>(s.out, s.from, factors, s.xz == nullptr ? 2 : 1, s.rows, both, s.rows16);
     if (only == 0) return;
     for (int r = 0; r < s.rows; ++r) s.out[r] += both, s.from[r] = w.bias + first + both;
-    multiply<T>(s.out, s.from, s.in, w.Rh, s.rows, s.P, only, s.room);
+    multiply<T>(s.out, s.from, s.in, w.Rh, s.rows, s.P, only, s.rows16);
 }
 
 template <class T>
@@ -179,19 +189,19 @@ inline void dgates(const Step<T>& s, const Instruction& i) {
         s.in[r] = s.chunk + s.chunk_at[r] * s.chunk_row + plan.h_first() * s.Hp;
     }
     multiply<T>(s.out, add ? s.from : nullptr, s.in, s.weights->Rt, s.rows, plan.h_blocks() * s.Hp,
-                s.P == s.H ? s.U : s.P, s.room);
+                s.P == s.H ? s.U : s.P, s.rows16);
 }
 
 // d = M a, or d = Mᵀ a + b: project is (P, H), recur (H, P)
 template <class T>
 inline void map(const Step<T>& s, const Instruction& i) {
-    const bool back = i.op == DPRODUCT, add = back && i.b != NONE, project = i.imm >> 8 == 0;
+    const bool back = i.op == DPRODUCT, add = back && i.b != NONE, project = i.matrix() == 0;
     const bool narrows = project != back;  // H in, P out
     for (int r = 0; r < s.rows; ++r) {
         s.out[r] = s(i.d)[r], s.in[r] = s(i.a)[r];
         s.from[r] = add ? s(i.b)[r] : nullptr;
     }
-    const T* packed = back ? s.weights->Mt[i.imm >> 8] : s.weights->M[i.imm >> 8];
+    const T* packed = back ? s.weights->Mt[i.matrix()] : s.weights->M[i.matrix()];
     product<T>(s.out, add ? s.from : nullptr, s.in, packed, s.rows, narrows ? s.H : s.P, narrows ? s.P : s.H);
 }
 

@@ -9,15 +9,15 @@
 namespace gated {
 namespace {
 
-constexpr size_t KEPT = size_t(128) << 20;
+constexpr size_t MAX_CACHE = size_t(128) << 20;
 
-struct Kept {
+struct Cache {
     char* memory = nullptr;
     size_t size = 0;
-    ~Kept() { std::free(memory); }
+    ~Cache() { std::free(memory); }
 };
 
-thread_local Kept kept;
+thread_local Cache cache;
 
 }  // namespace
 
@@ -33,18 +33,18 @@ char* Scratch::own(size_t size) {
 void Scratch::free(char* memory) { std::free(memory); }
 
 char* Scratch::of(size_t size) {
-    if (kept.size >= size && kept.memory != nullptr) return kept.memory;
-    std::free(kept.memory);
-    kept.memory = nullptr, kept.size = 0;
-    kept.memory = own(size + size / 4);
-    kept.size = size + size / 4;
-    return kept.memory;
+    if (cache.size >= size && cache.memory != nullptr) return cache.memory;
+    std::free(cache.memory);
+    cache.memory = nullptr, cache.size = 0;
+    cache.memory = own(size + size / 4);
+    cache.size = size + size / 4;
+    return cache.memory;
 }
 
 Scratch::~Scratch() {
-    if (kept.size <= KEPT) return;
-    std::free(kept.memory);
-    kept.memory = nullptr, kept.size = 0;
+    if (cache.size <= MAX_CACHE) return;
+    std::free(cache.memory);
+    cache.memory = nullptr, cache.size = 0;
 }
 
 void large_pages(void* memory, size_t size) {

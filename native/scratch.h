@@ -1,4 +1,4 @@
-// Memory: for the length of a call, kept by the thread for the next one unless it is much; and for results.
+// Memory: for the length of a call, cached by the thread for the next one unless it is much; and for results.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@ class Scratch {
     ~Scratch();
     char* of(size_t size);  // aligned to a page; throws std::bad_alloc
 
-    // Memory that is nobody's but the caller's.
+    // Memory that the caller frees.
     static char* own(size_t size);
     static void free(char* memory);
 };

@@ -33,8 +33,8 @@ struct OpenMP {
 };
 
 const OpenMP& openmp() {
-    static const OpenMP found;
-    return found;
+    static const OpenMP runtime;
+    return runtime;
 }
 
 // Sleeping threads, grown as asked. One caller at a time; a second one meanwhile works alone.
@@ -58,15 +58,15 @@ class Pool {
 
    private:
     void serve(int id) {
-        for (unsigned seen = 0;;) {
+        for (unsigned last = 0;;) {
             const Work* mine;
-            int many;
+            int count;
             {
                 std::unique_lock<std::mutex> hold(lock);
-                wake.wait(hold, [&] { return round != seen && id < team; });
-                seen = round, mine = work, many = team;
+                wake.wait(hold, [&] { return round != last && id < team; });
+                last = round, mine = work, count = team;
             }
-            (*mine)(id, many);
+            (*mine)(id, count);
             std::lock_guard<std::mutex> hold(lock);
             if (--left == 0) done.notify_one();
         }

@@ -1,5 +1,5 @@
 // Threads: those of the OpenMP runtime that the process already has (torch brings one), so that no second
-// pool fights the first for the same cores; where there is none, threads of our own that sleep when idle.
+// pool fights the first for the same cores; where there is none, threads of our own, which sleep when idle.
 #pragma once
 
 #include <atomic>

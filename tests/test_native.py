@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gated import _native
-from gated.cells import lstm
+from gated import _native, cells
+from gated.kernels.cpu import plan
 from gated.kernels.cpu.plan import lower
 from gated.kernels.trace import trace
 
@@ -31,7 +31,7 @@ def ask(isa: str) -> subprocess.CompletedProcess:
 
 def test_scalar_is_always_found_and_the_strongest_is_used():
     """The list starts at scalar, and without GATED_ISA its last entry is the choice."""
-    found = _native.isa_found()
+    found = _native.available_isas()
     assert found[0] == "scalar"
     assert ask("").stdout.strip() == found[-1]
 
@@ -80,12 +80,42 @@ print(json.dumps(found))
 """
 
 
+def test_python_and_the_core_share_one_table():
+    """Python takes kinds, instructions, limits and parameters from the core's table; epsilon is the cells'."""
+    assert _native.EPSILON == cells.EPSILON
+    assert _native.KINDS.index("NONE") == 0
+    for names in (_native.KINDS, _native.OPS, _native.PARAMETERS):
+        assert len(set(names)) == len(names)
+    assert set(plan.OP) == set(_native.OPS)
+    assert set(_native.INPLACE) < set(_native.OPS)
+    for name, k in plan.OP.items():
+        assert _native.OPS[k] == name
+    for name in _native.KINDS:
+        assert getattr(plan, name) == 256 * _native.KINDS.index(name)
+    shapes = cells.lstm(project=True).shapes(2, 4, 3)
+    assert [name for name in _native.PARAMETERS if name in shapes] == list(shapes)[:4]
+
+
+def test_a_plan_past_a_limit_is_refused():
+    """The core refuses what its own limits do not allow, by the limit's name."""
+    for name, most in _native.LIMITS.items():
+        spec = lower(trace(cells.lstm()), train=True).spec
+        many = {"constants": [0.0] * (most + 1), "slots": [most + 1, 0], "outer": [(0, 0, 0)] * (most + 1)}
+        many |= {"blocks": list(range(most + 1)), "instructions": spec["forward"] * (most + 1)}
+        key = {"blocks": "x_rows", "instructions": "forward"}.get(name, name)
+        with pytest.raises(ValueError, match=f"plan: {name}: expected 0 to {most}"):
+            _native.Plan(spec | {key: many.get(name, most + 1)})
+
+
 def test_a_stream_refuses_a_plan_that_saves():
     """What a training plan saves has no memory in a stream: refused, not written to address 0."""
     H, zeros = 4, np.zeros((16, 4), np.float32)
-    plan = _native.Plan(lower(trace(lstm()), train=True).spec)
+    training = _native.Plan(lower(trace(cells.lstm()), train=True).spec)
+    call = _native.Call(width=4, T=1, B=1, I=H, H=H, P=H, D=1)
+    call.s0 = call.finals = [zeros.ctypes.data] * 2
+    call.weights = [zeros.ctypes.data] * 4 + [0, 0]
     with pytest.raises(ValueError, match="saves nothing"):
-        _native.Streams().add(plan, 4, 1, 4, H, H, [zeros.ctypes.data] * 2, [zeros.ctypes.data] * 4 + [0, 0])
+        _native.Streams().add(training, call)
 
 
 FORK = """
@@ -114,7 +144,7 @@ def test_a_forked_process_computes_alone():
     assert result.returncode == 0, (result.returncode, result.stderr)
 
 
-@pytest.mark.parametrize("isa", _native.isa_found())
+@pytest.mark.parametrize("isa", _native.available_isas())
 def test_exp_sigmoid_and_tanh_hold_their_bounds(isa):
     """On a sample of all float32, and at the ends: exp 1.02, sigmoid 2.41 and tanh 2.5 units in the last place."""
     result = run(SAMPLE, isa)

@@ -431,12 +431,12 @@ def test_a_plan_reads_as_what_it_does():
         str(lower(trace(rnn("relu")), keep=("h",), train=True, grad_trace=("h",)))
         == """plan of relu RNN
 keep h in h
-grad_trace h in watch[0]
+grad_trace h in dtrace[0]
 forward
     z.* = W x + b + R s.h + b'
     h = relu z.h
 backward
-    watch[0] = dh
+    dtrace[0] = dh
     dz.h = dh * relu' h
     ds.h = R^T dz
 """

@@ -9,6 +9,7 @@ from gated.kernels.cpu.plan import (
     DPREV,
     DSEED,
     DSTATE,
+    DTRACE,
     DVECTOR,
     EXTRA,
     INPLACE,
@@ -20,15 +21,14 @@ from gated.kernels.cpu.plan import (
     SLOT,
     STATE,
     VECTOR,
-    WATCH,
     Y,
     Z,
 )  # fmt: skip
 
 READ = {True: (SLOT, Z, STATE, NEXT, SAVED, VECTOR, CONST, Y),
-        False: (SLOT, Z, STATE, SAVED, VECTOR, CONST, DSTATE, DSEED, EXTRA, SCALAR, Y, WATCH)}  # fmt: skip
-WRITE = {True: (SLOT, NEXT, SAVED, Y), False: (SLOT, Z, DPREV, EXTRA, WATCH)}
-ONCE = (Y, NEXT, SAVED, Z, DPREV, EXTRA, WATCH)
+        False: (SLOT, Z, STATE, SAVED, VECTOR, CONST, DSTATE, DSEED, EXTRA, SCALAR, Y, DTRACE)}  # fmt: skip
+WRITE = {True: (SLOT, NEXT, SAVED, Y), False: (SLOT, Z, DPREV, EXTRA, DTRACE)}
+ONCE = (Y, NEXT, SAVED, Z, DPREV, EXTRA, DTRACE)
 
 
 class Rows:
@@ -55,8 +55,8 @@ class Rows:
         kind, index = operand & ~255, operand & 255
         assert kind in WRITE[self.ahead], f"writes {divmod(operand, 256)}"
         assert inplace or operand not in sources, f"writes {divmod(operand, 256)} over what it reads"
-        bounds = dict(zip((SLOT, SAVED, EXTRA, WATCH), (self.spec["slots"][not self.ahead],
-                      self.spec["saved"], self.spec["extras"], self.spec["watched"]), strict=True))  # fmt: skip
+        bounds = dict(zip((SLOT, SAVED, EXTRA, DTRACE), (self.spec["slots"][not self.ahead],
+                      self.spec["saved"], self.spec["extras"], self.spec["traced"]), strict=True))  # fmt: skip
         assert index < bounds.get(kind, 256)
         value = np.broadcast_to(value, (self.B, self.P if narrow else self.H)).copy()
         self.times[operand] = self.times.get(operand, 0) + 1
@@ -143,7 +143,7 @@ def step(rows, w, noise, t, vectors=None):
         elif name == "norm":
             value = rows.read(a, narrow)
             value = np.broadcast_to(value, (rows.B, rows.P if narrow else rows.H))
-            scale = 1 / np.sqrt(value.var(-1, keepdims=True) + 1e-5)
+            scale = 1 / np.sqrt(value.var(-1, keepdims=True) + EPSILON)
             if c:
                 assert c & ~255 == SCALAR
                 assert c & 255 < spec["scalars"]
@@ -227,7 +227,7 @@ def back(lowered, weights, x, steps, dy, dstates, dseeds=None, noise=None):
         rows = Rows(spec, spec["backward"], False, held, B, H, P)
         step(rows, w, noise, t, dvectors)
         for kind, count in ((Z, nx + len(spec["h_rows"]) - spec["both"]), (DPREV, spec["states"]),
-                            (EXTRA, spec["extras"]), (WATCH, spec["watched"])):  # fmt: skip
+                            (EXTRA, spec["extras"]), (DTRACE, spec["traced"])):  # fmt: skip
             for k in range(count):
                 assert kind + k in rows.times, f"{divmod(kind + k, 256)} is not written"
         dz = [rows.held[Z + k] for k in range(nx + len(spec["h_rows"]) - spec["both"])]
@@ -247,7 +247,7 @@ def back(lowered, weights, x, steps, dy, dstates, dseeds=None, noise=None):
             assert gradient & ~255 in (Z, EXTRA)
             dw["recur" if matrix else "project"] += rows.held[gradient].T @ rows.held[source]
         dstates = [rows.held[DPREV + k] for k in range(spec["states"])]
-        grad_trace.insert(0, {k: rows.held[WATCH + k] for k in range(spec["watched"])})
+        grad_trace.insert(0, {k: rows.held[DTRACE + k] for k in range(spec["traced"])})
     names = {word: f"weight_{getattr(program, word)}" for word in ("project", "recur")}
     gradients = {names.get(name, name): value for name, value in dw.items() if names.get(name, name) in weights}
     own = [f"weight_{name}" if name in program.vectors else name for name in program.own]

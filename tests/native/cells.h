@@ -1,9 +1,10 @@
 // Cells as plans, written as text: what is declared, then an instruction a line, `op d a b c`. After an
-// operation
-// `.p` means that it is P wide, and `.N` names its matrix or stream; noise.drop is one mask for all steps.
+// operation `.p` means that it is P wide, and `.N` names its matrix or stream; noise.drop is one mask for all
+// steps.
 #pragma once
 
 #include <algorithm>
+#include <cctype>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -120,7 +121,7 @@ backward
 
 // Vectors of its own, a column that the loss looks at, a gradient that the caller wants to see.
 inline const Cell PEEPHOLE{"lstm with peepholes", R"(
-x_rows 0 1 2 3  h_rows 0 1 2 3  both 4  states 2  vectors 3  saved 6  slots 1 2  watched 1  carry y0 saved0
+x_rows 0 1 2 3  h_rows 0 1 2 3  both 4  states 2  vectors 3  saved 6  slots 1 2  traced 1  carry y0 saved0
 main state0  seeds saved1
 forward
   gates . state0
@@ -142,17 +143,17 @@ backward
   mul slot0 saved4 dstate0
   dtanh slot0 slot0 saved5
   add slot0 dstate1 slot0
-  fma watch0 vector2 z3 slot0
-  mul slot0 state1 watch0
+  fma dtrace0 vector2 z3 slot0
+  mul slot0 state1 dtrace0
   dsigmoid z1 slot0 saved3
   accmul dvector1 state1 z1
-  mul slot0 saved1 watch0
+  mul slot0 saved1 dtrace0
   dtanh z2 slot0 saved2
-  fma slot0 saved2 watch0 dseed1
+  fma slot0 saved2 dtrace0 dseed1
   dsigmoid z0 slot0 saved1
   accmul dvector0 state1 z0
   dgates dprev0
-  mul slot0 saved3 watch0
+  mul slot0 saved3 dtrace0
   fma slot0 vector1 z1 slot0
   fma dprev1 vector0 z0 slot0
 )"};
@@ -271,16 +272,18 @@ backward
 
 inline const Cell CELLS[] = {RNN, LSTM, GRU, GRU_BEFORE, PEEPHOLE, PROJECTED, NORMED, ZONED, RECTIFIED};
 
-inline int find(const char* const* names, int many, const std::string& name) {
-    for (int k = 0; k < many; ++k)
+inline int find(const char* const* names, int count, std::string name) {
+    for (char& letter : name) letter = char(std::toupper(static_cast<unsigned char>(letter)));
+    for (int k = 0; k < count; ++k)
         if (name == names[k]) return k;
     return -1;
 }
 
 inline int operand(const std::string& word) {
-    static const char* const kinds[] = {"none",   "slot",    "z",      "state", "next",  "saved",
-                                        "vector", "const",   "dstate", "dprev", "dseed", "extra",
-                                        "scalar", "dvector", "y",      "watch"};
+    static const char* const kinds[] = {
+#define KIND(name) #name,
+#include "../../native/table.h"
+    };
     if (word == ".") return 0;
     const size_t digit = word.find_first_of("0123456789");
     const int kind = find(kinds, gated::KINDS, word.substr(0, digit));
@@ -290,10 +293,9 @@ inline int operand(const std::string& word) {
 
 inline gated::Instruction instruction(const std::string& line) {
     static const char* const ops[] = {
-        "copy",    "add",   "sub",   "mul",      "div",     "neg",      "fma",         "fms",     "fnma",
-        "sigmoid", "tanh",  "relu",  "dsigmoid", "dtanh",   "drelu",    "norm",        "dnorm",   "acc",
-        "accmul",  "noise", "gates", "dgates",   "product", "dproduct", "dsigmoidmul", "dtanhmul"};
-    static_assert(sizeof ops / sizeof *ops == gated::OPS, "a name for every operation");
+#define OP(name, reads, inplace) #name,
+#include "../../native/table.h"
+    };
     std::istringstream words(line);
     std::string op, word;
     words >> op;
@@ -302,7 +304,7 @@ inline gated::Instruction instruction(const std::string& line) {
     std::getline(parts, op, '.');
     while (std::getline(parts, word, '.')) imm |= word == "p" ? 1 : word == "drop" ? 2 : std::stoi(word) << 8;
     for (int k = 0; words >> word; ++k) operands[k] = operand(word);
-    const int code = find(ops, sizeof ops / sizeof *ops, op);
+    const int code = find(ops, gated::OPS, op);
     if (code < 0) throw std::invalid_argument("no operation " + op);
     return {code, operands[0], operands[1], operands[2], operands[3], imm};
 }
@@ -340,7 +342,7 @@ inline gated::Plan plan_of(const Cell& cell, std::vector<int>* seeds = nullptr) 
             if (key == "saved") p.saved = std::stoi(word);
             if (key == "scalars") p.scalars = std::stoi(word);
             if (key == "extras") p.extras = std::stoi(word);
-            if (key == "watched") p.watched = std::stoi(word);
+            if (key == "traced") p.traced = std::stoi(word);
             if (key == "project") p.project = true;
             if (key == "recur") p.recur = true;
             if (key == "slots") (p.slots[0] < 0 ? p.slots[0] : p.slots[1]) = std::stoi(word);

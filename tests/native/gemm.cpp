@@ -131,7 +131,7 @@ void width() {
 }
 
 #ifdef GATED_BF16
-float halved(float v) {  // to the nearest of the numbers with 8 bits, to the even of two
+float rounded(float v) {  // to the nearest of the numbers with 8 bits, to the even of two
     uint32_t bits;
     std::memcpy(&bits, &v, 4);
     bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
@@ -139,19 +139,19 @@ float halved(float v) {  // to the nearest of the numbers with 8 bits, to the ev
     return v;
 }
 
-void halves(int rows, int K, int N, bool from) {
+void product_of_bf16(int rows, int K, int N, bool from) {
     Dice dice{uint64_t(rows * 10007 + K * 101 + N)};
     const Matrix<float> a(rows, K, &dice), b(K, N, &dice), start(rows, N, &dice);
     Matrix<float> c(rows, N);
     auto pack = packed(b, K, N, true);
     for (int column = 0; column < N; column += PANEL * 16)
-        halve(pack.data() + size_t(K) * column, K, panel_width<float>(N, column));
+        to_pairs(pack.data() + size_t(K) * column, K, panel_width<float>(N, column));
     std::vector<uint16_t> room(size_t(rows) * (K + 1));
-    product_pairs(c.at.data(), from ? start.get() : nullptr, a.get(), pack.data(), rows, K, N, room.data());
+    product_bf16(c.at.data(), from ? start.get() : nullptr, a.get(), pack.data(), rows, K, N, room.data());
     for (int r = 0; r < rows; ++r)
         for (int n = 0; n < N; ++n) {
             double sum = from ? start.rows[r][n] : 0;
-            for (int k = 0; k < K; ++k) sum += double(halved(a.rows[r][k])) * halved(b.rows[k][n]);
+            for (int k = 0; k < K; ++k) sum += double(rounded(a.rows[r][k])) * rounded(b.rows[k][n]);
             if (!EXPECT(std::fabs(c.rows[r][n] - sum) <= 1e-5 * (K + 1),
                         "(%d, %d) of (%d, %d, %d): %.9g, got %.9g", r, n, rows, K, N, sum,
                         double(c.rows[r][n])))
@@ -159,16 +159,16 @@ void halves(int rows, int K, int N, bool from) {
         }
 }
 
-void outer_halves(int K, int M, int N, int n0) {
+void outer_of_bf16(int K, int M, int N, int n0) {
     Dice dice{uint64_t(K * 10007 + M * 101 + N)};
     const Matrix<float> a(K, M, &dice), b(K, n0 + N, &dice);
     std::vector<float> C(size_t(M) * N, 1);
     std::vector<uint32_t> room(size_t((K + 1) / 2) * (M + N));
-    outer_halved(C.data(), size_t(N), a.get(), b.get(), K, M, n0, N, room.data());
+    outer_bf16(C.data(), size_t(N), a.get(), b.get(), K, M, n0, N, room.data());
     for (int m = 0; m < M; ++m)
         for (int n = 0; n < N; ++n) {
             double sum = 1;
-            for (int k = 0; k < K; ++k) sum += double(halved(a.rows[k][m])) * halved(b.rows[k][n0 + n]);
+            for (int k = 0; k < K; ++k) sum += double(rounded(a.rows[k][m])) * rounded(b.rows[k][n0 + n]);
             if (!EXPECT(std::fabs(C[size_t(m) * N + n] - sum) <= 1e-5 * (K + 1),
                         "(%d, %d) of (%d, %d, %d): %.9g, got %.9g", m, n, K, M, N, sum,
                         double(C[size_t(m) * N + n])))
@@ -186,9 +186,9 @@ void target::gemm() {
     for (int rows : {1, 5, 6, 13})
         for (int K : {1, 2, 5, 16, 33})
             for (int N : {1, 15, 16, 65, 130})
-                for (bool from : {false, true}) halves(rows, K, N, from);
+                for (bool from : {false, true}) product_of_bf16(rows, K, N, from);
     for (int K : {1, 2, 5, 16})
         for (int M : {1, 7, 33})
-            for (int N : {16, 48, 80}) outer_halves(K, M, N, 16);
+            for (int N : {16, 48, 80}) outer_of_bf16(K, M, N, 16);
 #endif
 }

@@ -30,7 +30,7 @@ struct Set {
 // Every instruction set that was built and that this machine has.
 inline std::vector<Set> sets() {
     std::vector<Set> all;
-    for (const std::string& name : isa_found()) {
+    for (const std::string& name : available_isas()) {
         const Body* body = &body_scalar;
 #if defined(__x86_64__)
         if (name == "avx2") body = &body_avx2;
@@ -127,7 +127,7 @@ inline Row turned(const Row& from, const Sizes& n, bool back) {
 template <class T>
 struct Native {
     const Given& g;
-    std::vector<T> x, dy, dsaved, y, saved, bounds, dx, watch;
+    std::vector<T> x, dy, dsaved, y, saved, bounds, dx, grad_trace;
     std::vector<std::vector<T>> s0, weights, dfinals, finals, ds0, dweights;
     std::vector<int64_t> order;
     Call c;
@@ -136,7 +136,8 @@ struct Native {
         const Sizes& n = g.n;
         const Result shape = blank(g);
         x = as<T>(how.batch_first ? turned(g.x, n, false) : g.x), dy = as<T>(g.dy), dsaved = as<T>(g.dsaved);
-        y = poison<T>(shape.y.size()), dx = poison<T>(shape.dx.size()), watch = poison<T>(shape.watch.size());
+        y = poison<T>(shape.y.size()), dx = poison<T>(shape.dx.size()),
+        grad_trace = poison<T>(shape.grad_trace.size());
         if (how.chunk == 0) saved = poison<T>(shape.saved.size());
         if (how.chunk > 0)
             bounds = poison<T>(size_t(n.D) * ((n.T + how.chunk - 1) / how.chunk) * n.B * (g.plan.states - 1) *
@@ -164,7 +165,7 @@ struct Native {
         }
         c.seed = g.seed.data(), c.y = address(y), c.saved = address(saved), c.bounds = address(bounds);
         c.chunk = how.chunk, c.bf16 = how.bf16, c.threads = how.threads;
-        c.dy = address(dy), c.dsaved = address(dsaved), c.watch = address(watch);
+        c.dy = address(dy), c.dsaved = address(dsaved), c.grad_trace = address(grad_trace);
     }
     Native(const Native&) = delete;
 
@@ -176,7 +177,7 @@ struct Native {
             (pass == 0 ? body.forward : body.backward)[sizeof(T) == 8](g.plan, c);
         }
         Result r;
-        r.y = back(y), r.saved = back(saved), r.watch = back(watch), r.dx = back(dx);
+        r.y = back(y), r.saved = back(saved), r.grad_trace = back(grad_trace), r.dx = back(dx);
         if (batch_first) r.dx = turned(r.dx, g.n, true);
         for (auto& a : finals) r.finals.push_back(back(a));
         for (auto& a : ds0) r.ds0.push_back(back(a));
@@ -218,7 +219,8 @@ inline void near(const Given& g, const Result& got, const Result& wanted, bool b
         near(seen, wanted.saved, close, "saved", where);
     }
     if (!backward) return;
-    near(got.dx, wanted.dx, close, "dx", where), near(got.watch, wanted.watch, close, "watch", where);
+    near(got.dx, wanted.dx, close, "dx", where),
+        near(got.grad_trace, wanted.grad_trace, close, "grad_trace", where);
     for (size_t k = 0; k < wanted.ds0.size(); ++k) near(got.ds0[k], wanted.ds0[k], close, "ds0", where);
     for (size_t k = 0; k < wanted.dweights.size(); ++k)
         near(got.dweights[k], wanted.dweights[k], close, "dweight", where + ", weight " + std::to_string(k));

@@ -8,7 +8,7 @@
 
 int main() {
 #ifdef GATED_SET
-    auto found = gated::isa_found();
+    auto found = gated::available_isas();
     if (gated::bf16()) found.emplace_back("avx512bf16");
     if (std::find(found.begin(), found.end(), GATED_SET) == found.end()) {
         std::printf("skipped: this processor has no %s\n", GATED_SET);

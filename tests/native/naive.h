@@ -30,7 +30,7 @@ struct Given {
 };
 
 struct Result {
-    Row y, saved, watch, dx;
+    Row y, saved, grad_trace, dx;
     std::vector<Row> finals, ds0, dweights;
 };
 
@@ -57,7 +57,7 @@ class Naive {
    public:
     Naive(const Given& given, Result& result, int d, int b)
         : g(given), p(given.plan), n(given.n), to(result), d(d), b(b) {
-        for (int k = 0; k < p.vectors; ++k) held[VECTOR * 256 + k] = weight(6 + k);
+        for (int k = 0; k < p.vectors; ++k) held[VECTOR * 256 + k] = weight(FIXED + k);
         for (size_t k = 0; k < p.constants.size(); ++k) held[CONST * 256 + int(k)] = Row(n.H, p.constants[k]);
     }
 
@@ -99,8 +99,8 @@ class Naive {
             }
             for (const Instruction& i : p.backward) run(i);
             meet();
-            for (int k = 0; k < p.watched; ++k)
-                put(to.watch, row * p.watched + k, n.H, held[WATCH * 256 + k]);
+            for (int k = 0; k < p.traced; ++k)
+                put(to.grad_trace, row * p.traced + k, n.H, held[DTRACE * 256 + k]);
             for (int k = 0; k < p.states; ++k) last[k] = held[DPREV * 256 + k];
         }
         for (int k = 0; k < p.states; ++k) put(to.ds0[k], d * n.B + b, g.width(k), last[k]);
@@ -115,8 +115,8 @@ class Naive {
     std::map<int, Row> held, next;
     std::vector<std::map<int, Row>> steps;
 
-    const Row& weight(int k) const { return g.weights[d * p.weights() + k]; }
-    Row& dweight(int k) { return to.dweights[d * p.weights() + k]; }
+    const Row& weight(int k) const { return g.weights[d * p.parameters() + k]; }
+    Row& dweight(int k) { return to.dweights[d * p.parameters() + k]; }
     int first() const { return p.x_blocks() - p.both; }
     static Row part(const Row& from, int row, int width) {
         return Row(from.begin() + row * width, from.begin() + (row + 1) * width);
@@ -127,7 +127,7 @@ class Naive {
     const double* x() const { return g.x.data() + (t * n.B + b) * n.I; }
 
     void run(const Instruction& i) {
-        const int W = i.imm & 1 ? n.P : n.H;
+        const int W = i.narrow() ? n.P : n.H;
         const auto a = [&](int j) { return held[i.a][j]; };
         const auto second = [&](int j) { return held[i.b][j]; };
         const auto third = [&](int j) { return held[i.c][j]; };
@@ -175,7 +175,7 @@ class Naive {
                 double mean = 0, var = 0;
                 for (int j = 0; j < W; ++j) mean += a(j) / W;
                 for (int j = 0; j < W; ++j) var += (a(j) - mean) * (a(j) - mean) / W;
-                const double scale = 1 / std::sqrt(var + 1e-5);
+                const double scale = 1 / std::sqrt(var + EPSILON);
                 each([&](int j) { return (a(j) - mean) * scale; });
                 if (i.c != 0) held[i.c] = Row{scale};
                 return;
@@ -188,14 +188,14 @@ class Naive {
             case ACC:
             case ACCMUL:
                 for (int j = 0; j < W; ++j)
-                    dweight(6 + index(i.d))[j] += a(j) * (i.op == ACCMUL ? second(j) : 1);
+                    dweight(FIXED + index(i.d))[j] += a(j) * (i.op == ACCMUL ? second(j) : 1);
                 return;
             case NOISE: {
                 const double rate = second(0);
                 return each([&](int j) {
-                    const bool is = hit(rate, g.seed[d], b, i.imm & 2 ? 0xffffffffu : uint32_t(t),
-                                        uint32_t(i.imm >> 8), j);
-                    return i.imm & 2 ? (is ? 0 : 1 / (1 - rate)) : double(is);
+                    const bool is = hit(rate, g.seed[d], b, i.drop() ? 0xffffffffu : uint32_t(t),
+                                        uint32_t(i.stream()), j);
+                    return i.drop() ? (is ? 0 : 1 / (1 - rate)) : double(is);
                 });
             }
             case GATES: {
@@ -203,8 +203,10 @@ class Naive {
                 for (int k = 0; k < p.blocks(); ++k) {
                     Row& z = held[Z * 256 + k] = Row(n.H);
                     for (int j = 0; j < n.H; ++j) {
-                        if (k < p.x_blocks()) z[j] += dense(0, 2, p.x_rows[k] * n.H + j, x(), n.I);
-                        if (k >= first()) z[j] += dense(1, 3, p.h_rows[k - first()] * n.H + j, h.data(), n.P);
+                        if (k < p.x_blocks())
+                            z[j] += dense(WEIGHT_IH, BIAS_IH, p.x_rows[k] * n.H + j, x(), n.I);
+                        if (k >= first())
+                            z[j] += dense(WEIGHT_HH, BIAS_HH, p.h_rows[k - first()] * n.H + j, h.data(), n.P);
                     }
                 }
                 return;
@@ -215,16 +217,16 @@ class Naive {
                 for (int k = 0; k < p.h_blocks(); ++k)
                     for (int j = 0; j < n.H; ++j)
                         for (int q = 0; q < n.P; ++q)
-                            made[q] +=
-                                held[Z * 256 + first() + k][j] * weight(1)[(p.h_rows[k] * n.H + j) * n.P + q];
+                            made[q] += held[Z * 256 + first() + k][j] *
+                                       weight(WEIGHT_HH)[(p.h_rows[k] * n.H + j) * n.P + q];
                 held[i.d] = made;
                 return;
             }
             case PRODUCT:
             case DPRODUCT: {
-                const bool back = i.op == DPRODUCT, project = i.imm >> 8 == 0;
+                const bool back = i.op == DPRODUCT, project = i.matrix() == 0;
                 const int rows = project ? n.P : n.H, columns = project ? n.H : n.P;
-                const Row& M = weight(project ? 4 : 5);
+                const Row& M = weight(project ? PROJECT : RECUR);
                 Row made(back ? columns : rows);
                 for (int r = 0; r < rows; ++r)
                     for (int c = 0; c < columns; ++c)
@@ -251,22 +253,22 @@ class Naive {
                 if (k < p.x_blocks()) {
                     const int row = p.x_rows[k] * n.H + j;
                     for (int i = 0; i < n.I; ++i) {
-                        dweight(0)[row * n.I + i] += dz * x()[i];
-                        to.dx[(t * n.B + b) * n.I + i] += dz * weight(0)[row * n.I + i];
+                        dweight(WEIGHT_IH)[row * n.I + i] += dz * x()[i];
+                        to.dx[(t * n.B + b) * n.I + i] += dz * weight(WEIGHT_IH)[row * n.I + i];
                     }
-                    if (!weight(2).empty()) dweight(2)[row] += dz;
+                    if (!weight(BIAS_IH).empty()) dweight(BIAS_IH)[row] += dz;
                 }
                 if (k >= first()) {
                     const int row = p.h_rows[k - first()] * n.H + j;
-                    for (int q = 0; q < n.P; ++q) dweight(1)[row * n.P + q] += dz * main[q];
-                    if (!weight(3).empty()) dweight(3)[row] += dz;
+                    for (int q = 0; q < n.P; ++q) dweight(WEIGHT_HH)[row * n.P + q] += dz * main[q];
+                    if (!weight(BIAS_HH).empty()) dweight(BIAS_HH)[row] += dz;
                 }
             }
         for (const Outer& o : p.outer) {
             const int rows = o.matrix == 0 ? n.P : n.H, columns = o.matrix == 0 ? n.H : n.P;
             for (int r = 0; r < rows; ++r)
                 for (int c = 0; c < columns; ++c)
-                    dweight(4 + o.matrix)[r * columns + c] += held[o.gradient][r] * held[o.input][c];
+                    dweight(PROJECT + o.matrix)[r * columns + c] += held[o.gradient][r] * held[o.input][c];
         }
     }
 };
@@ -277,7 +279,7 @@ inline Result blank(const Given& g) {
     Result r;
     r.y.resize(size_t(n.T) * n.B * n.D * n.P), r.dx.resize(g.x.size());
     r.saved.resize(size_t(n.D) * n.T * n.B * g.row()),
-        r.watch.resize(size_t(n.D) * n.T * n.B * g.plan.watched * n.H);
+        r.grad_trace.resize(size_t(n.D) * n.T * n.B * g.plan.traced * n.H);
     for (const Row& s : g.s0) r.finals.emplace_back(s.size()), r.ds0.emplace_back(s.size());
     for (const Row& w : g.weights) r.dweights.emplace_back(w.size());
     return r;

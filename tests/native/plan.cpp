@@ -44,7 +44,7 @@ void what_reaches_outside_is_refused() {
     refuse(LSTM, "a second product of h", add("gates . state0"));
     refuse(LSTM, "a matrix that is not there", add("product.0 slot0 z0"));
     refuse(LSTM, "a norm's scalar that is not there", add("norm slot0 z0 . scalar0"));
-    refuse(LSTM, "a watched column that is not there", add("copy watch0 dstate0", true));
+    refuse(LSTM, "a traced column that is not there", add("copy dtrace0 dstate0", true));
     refuse(LSTM, "a write to y in the backward program", add("copy y0 dstate0", true));
     refuse(PEEPHOLE, "a sum into no vector", add("acc dvector3 dstate0", true));
     refuse(PEEPHOLE, "a sum into a slot", add("acc slot0 dstate0", true));
@@ -135,8 +135,8 @@ void damage(Plan& p, Dice& dice) {
             p.main = odd(dice);
             return;
         case 13: {
-            int* counts[] = {&p.both,    &p.states, &p.h,       &p.vectors,  &p.saved,
-                             &p.scalars, &p.extras, &p.watched, &p.slots[0], &p.slots[1]};
+            int* counts[] = {&p.both,    &p.states, &p.h,      &p.vectors,  &p.saved,
+                             &p.scalars, &p.extras, &p.traced, &p.slots[0], &p.slots[1]};
             int& count = *counts[dice.below(10)];
             count = dice.below(3) == 0 ? odd(dice) : count + dice.below(3) - 1;
             return;
@@ -163,7 +163,7 @@ void what_is_accepted_touches_its_own_memory() {
     int accepted = 0;
     for (int round = 0; round < 30000; ++round) {
         Plan plan = plan_of(CELLS[dice.below(int(sizeof CELLS / sizeof *CELLS))]);
-        const bool wide = round % 256 == 0;  // large enough for threads to share out the units
+        const bool wide = round % 256 == 0;  // large enough for threads to divide the units
         for (int k = 1 + dice.below(3); k > 0 && !plan.forward.empty(); --k) damage(plan, dice);
         if (plan.x_rows.size() > 8 || refused(plan)) continue;
         const int H = wide ? 130 : 1 + dice.below(20);

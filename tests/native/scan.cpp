@@ -133,7 +133,7 @@ void threads_keep_results() {
 }
 
 // Eight bits of mantissa: a hundredth of the largest.
-void halved_products() {
+void bfloat16_products() {
 #if defined(__x86_64__)
     if (!bf16()) return;
     for (const Cell& cell : CELLS)
@@ -163,5 +163,5 @@ void test::all() {
     shared_units();
     chunks_keep_every_bit();
     threads_keep_results();
-    halved_products();
+    bfloat16_products();
 }

@@ -35,7 +35,7 @@ def info(as_json: bool) -> None:
         "torch": torch.__version__,
         "kernels": list(PATHS),
         "instruction set": _native.isa(),
-        "instruction sets found": _native.isa_found(),
+        "instruction sets found": _native.available_isas(),
         "threads": torch.get_num_threads(),
         "processors": os.cpu_count(),
         "devices": ["cpu", *(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count()))],

@@ -14,7 +14,7 @@ CONSTANT = ("number", "noise", "drop")  # no gradient flows into these
 
 
 class Node(NamedTuple):
-    """op of earlier nodes; `of` is what else tells it apart: a number, an index, a rate."""
+    """op of earlier nodes; `of` is what else tells it separate: a number, an index, a rate."""
 
     op: str
     args: tuple[int, ...] = ()
@@ -30,19 +30,25 @@ class Graph:
     known: dict[Node, int] = field(default_factory=dict)
 
     def add(
-        self, op: str, *args: int, of: Any = None, narrow: bool | None = None, apart: bool = False, plain: bool = False
+        self,
+        op: str,
+        *args: int,
+        of: Any = None,
+        narrow: bool | None = None,
+        separate: bool = False,
+        plain: bool = False,
     ) -> int:
-        """The node, found or made. apart: one of its own, for what has a gradient to be seen; plain: as it is put."""
-        if not apart and not plain and (simple := self._simple(op, args)) is not None:
+        """The node, new or known. separate: one of its own, for a gradient to be traced. plain: as it is put."""
+        if not separate and not plain and (simple := self._simple(op, args)) is not None:
             return simple
         args = tuple(sorted(args)) if op in ("add", "mul") else args
         node = Node(op, args, of)
-        if not apart and node in self.known:
+        if not separate and node in self.known:
             return self.known[node]
         wide = [self.narrow[a] for a in args if self.nodes[a].op != "number"]
         self.nodes.append(node)
         self.narrow.append(bool(wide and wide[0]) if narrow is None else narrow)
-        if not apart:
+        if not separate:
             self.known[node] = len(self.nodes) - 1
         return len(self.nodes) - 1
 
@@ -97,14 +103,14 @@ class Step:
     size: int  # nodes from here on are gradients
 
 
-def forward(program: Program, apart: Collection[str] = ()) -> Step:
-    """A program as a graph. The results named in `apart` share no node with an equal expression."""
+def forward(program: Program, separate: Collection[str] = ()) -> Step:
+    """A program as a graph. The results named in `separate` share no node with an equal expression."""
     graph, z = Graph(), blocks(program)
     narrow = bool(program.project)
     at = {f"s.{k}": graph.add("state", of=n, narrow=narrow and k == "h") for n, k in enumerate(program.states)}
     at |= {f"p.{k}": graph.add("vector", of=n) for n, k in enumerate(program.own)}
     results = dict(program.results)
-    lone = {results[name] for name in apart}
+    lone = {results[name] for name in separate}
     gates = -1
 
     def atom(arg: str | float) -> int:
@@ -121,23 +127,23 @@ def forward(program: Program, apart: Collection[str] = ()) -> Step:
         alone = name in lone
         if op == "noise":
             state = program.states.index(str(args[1])[2:])
-            at[name] = graph.add("noise", of=(args[0], state), narrow=graph.narrow[at[str(args[1])]], apart=alone)
+            at[name] = graph.add("noise", of=(args[0], state), narrow=graph.narrow[at[str(args[1])]], separate=alone)
         elif op == "drop":
-            at[name] = graph.add("drop", of=args[0], narrow=narrow, apart=alone)
+            at[name] = graph.add("drop", of=args[0], narrow=narrow, separate=alone)
         elif op == "layer_norm":
             a, gain, shift = map(atom, args)
             scaled = graph.add("mul", graph.add("norm", a), gain)
-            at[name] = graph.add("add", scaled, shift, apart=alone)
+            at[name] = graph.add("add", scaled, shift, separate=alone)
         elif op.startswith("p."):
             matrix = 0 if op == f"p.{program.project}" else 1
-            at[name] = graph.add("product", atom(args[0]), of=matrix, narrow=narrow and matrix == 0, apart=alone)
+            at[name] = graph.add("product", atom(args[0]), of=matrix, narrow=narrow and matrix == 0, separate=alone)
         else:
-            at[name] = graph.add(WORDS.get(op, op), *map(atom, args), apart=alone, plain=name == program.main)
+            at[name] = graph.add(WORDS.get(op, op), *map(atom, args), separate=alone, plain=name == program.main)
         if name == program.main:
             gates = open_gates()
     for name, arg in program.results:
         number = not isinstance(arg, str) and name == "h" and narrow  # a number is as wide as its place
-        at[name] = graph.add("number", of=arg, narrow=True, apart=True) if number else atom(arg)
+        at[name] = graph.add("number", of=arg, narrow=True, separate=True) if number else atom(arg)
     return Step(graph, at, gates, at[program.main], tuple(at[k] for k in program.states), len(graph.nodes))
 
 
@@ -170,22 +176,22 @@ def backward(step: Step, program: Program, seeds: Collection[int] = ()) -> Gradi
         give(node, graph.add("dstate", of=k, narrow=graph.narrow[step.at[f"s.{program.states[k]}"]]))
     for node in sorted(seeds):
         give(node, graph.add("dseed", of=node, narrow=graph.narrow[node]))
-    found = Gradients([None] * len(blocks(program).block), [None] * len(program.states))
+    gradients = Gradients([None] * len(blocks(program).block), [None] * len(program.states))
     for n in reversed(range(step.size)):
         op, args, of = graph.nodes[n]
         if op == "gates":  # comes after all of z, and before what R multiplies
-            found.gates = graph.add("dgates", narrow=graph.narrow[args[0]], apart=True)
-            give(args[0], found.gates)
+            gradients.gates = graph.add("dgates", narrow=graph.narrow[args[0]], separate=True)
+            give(args[0], gradients.gates)
         if n not in terms:
             continue
         if op == "vector":
-            found.vectors += [(of, graph.add("neg", d) if minus else d) for minus, d in terms[n]]
+            gradients.vectors += [(of, graph.add("neg", d) if minus else d) for minus, d in terms[n]]
             continue
-        d = found.total[n] = _sum(graph, terms[n])
+        d = gradients.total[n] = _sum(graph, terms[n])
         if op == "z":
-            found.z[of] = d
+            gradients.z[of] = d
         elif op == "state":
-            found.old[of] = d
+            gradients.old[of] = d
         elif op in ("add", "sub"):
             give(args[0], d)
             give(args[1], d, minus=op == "sub")
@@ -206,9 +212,9 @@ def backward(step: Step, program: Program, seeds: Collection[int] = ()) -> Gradi
         elif op == "norm":
             give(args[0], graph.add("dnorm", d, n))
         elif op == "product":
-            found.products[n] = d
+            gradients.products[n] = d
             give(args[0], graph.add("dproduct", d, of=of, narrow=graph.narrow[args[0]]))
-    return found
+    return gradients
 
 
 def _sum(graph: Graph, terms: Sequence[tuple[bool, int]]) -> int:

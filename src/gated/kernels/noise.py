@@ -20,8 +20,8 @@ def philox(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Tensor
     """Four words of 32 bits for a counter of four and a key of two; int64 tensors that broadcast."""
     a, b, c, d = counter
     k, m = key
-    for turn in range(10):
-        if turn:
+    for step in range(10):
+        if step:
             k, m = (k + 0x9E3779B9) & WORD, (m + 0xBB67AE85) & WORD
         # The products have up to 64 bits: int64 wraps, and the mask after the shift takes its sign away.
         left, right = a * 0xD2511F53, c * 0xCD9E8D57

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from gated._check import InputError, refuse, want
 
-LENGTH, VALUES, WORDS = 60_000, 400, 64  # of a program: letters, values, and names in one line of its head
+LENGTH, VALUES, WORDS = 60_000, 400, 64  # of a program: characters, values, and names in one line of its head
 INFIX = ("+", "-", "*", "/")
 ARITY = dict.fromkeys(INFIX, 2) | dict(neg=1, sigmoid=1, tanh=1, relu=1, layer_norm=3, noise=2, drop=1)
 HEAD = ("gates", "states", "split", "input_only", "vectors", "norms", "project", "recur")
@@ -155,12 +155,12 @@ class Tape:
         return self.widths[args[1]]
 
     def _width(self, op: str, args: tuple[str | float, ...], maps: Mapping[str, str]) -> str:
-        found = {self.widths[arg] for arg in args if isinstance(arg, str)}
-        if not found or isinstance(args[0], str) < (op == "layer_norm"):
+        widths = {self.widths[arg] for arg in args if isinstance(arg, str)}
+        if not widths or isinstance(args[0], str) < (op == "layer_norm"):
             self.fail("a value to compute with", "numbers only")
-        if len(found) > 1:
+        if len(widths) > 1:
             self.fail("values of one width", "hidden_size and proj_size together")
-        width = found.pop()
+        width = widths.pop()
         if op in maps:
             into, out = (self.program.narrow if side == "P" else "H" for side in maps[op])
             if width != into:
@@ -214,7 +214,7 @@ RESULT = re.compile(rf"({WORD})(?:=({ATOM}))?")
 @cache
 def parse(text: str) -> Program:
     """The program that prints so: parse(str(program)) == program. Refuses any other text by its first bad line."""
-    want(len(text) <= LENGTH, "program", f"at most {LENGTH} letters", len(text))
+    want(len(text) <= LENGTH, "program", f"at most {LENGTH} characters", len(text))
     lines = text.removesuffix("\n").split("\n")
     at = 0
 
@@ -256,16 +256,16 @@ def parse(text: str) -> Program:
         if isinstance(arg, str) and arg not in tape.widths:
             fail("a value that is there", arg)
         results[match[1]] = arg
-    found = tape.finish(results)
-    if str(found) != "\n".join(lines) + "\n":  # a dead value, or a name that is not the one it would be given
+    program = tape.finish(results)
+    if str(program) != "\n".join(lines) + "\n":  # a dead value, or a name that is not the one it would be given
         fail("the text that such a program prints as", "another")
-    return found
+    return program
 
 
 def _head(head: Mapping[str, Any], fail: Callable[[object, object], NoReturn]) -> None:
     gates, split, last = head["gates"], head["split"], head["input_only"]
     if not set(split) <= set(gates) or not set(last) < set(gates) or set(split) & set(last):
-        fail("gates, split and input_only among them and apart", " ".join(gates))
+        fail("gates, split and input_only among them and disjoint", " ".join(gates))
     if last != gates[len(gates) - len(last) :]:
         fail("input_only gates in order at the end", " ".join(last))
     if "h" not in head["states"]:
@@ -291,12 +291,12 @@ def _line(tape: Tape, line: str, early: bool) -> None:
     name, right = match.groups()
     if name in tape.widths or not name.isidentifier():
         tape.fail("a name not yet given", name[:80])
-    if found := BINARY.fullmatch(right):
-        op, args = found[2], (found[1], found[3])
-    elif found := NEGATIVE.fullmatch(right):
-        op, args = "neg", (found[1],)
-    elif (found := CALL.fullmatch(right)) and found[1] not in ("neg", *INFIX):
-        op, args = found[1], tuple(found[2].split(", "))
+    if parts := BINARY.fullmatch(right):
+        op, args = parts[2], (parts[1], parts[3])
+    elif parts := NEGATIVE.fullmatch(right):
+        op, args = "neg", (parts[1],)
+    elif (parts := CALL.fullmatch(right)) and parts[1] not in ("neg", *INFIX):
+        op, args = parts[1], tuple(parts[2].split(", "))
     else:
         tape.fail(LANGUAGE, right[:80])
     atoms = tuple(map(_number, args))

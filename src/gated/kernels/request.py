@@ -21,16 +21,12 @@ class Request(NamedTuple):
     chunk: int = 0  # training keeps only the states between chunks of so many steps, and computes the rest again
     bf16: bool = False  # products in bfloat16
 
-    @property
-    def tensors(self) -> tuple[Tensor | None, ...]:
-        return self.lengths, self.seed, self.x, *self.states, *self.weights
-
     def strip(self) -> Request:
-        """The request without its tensors, for autograd must hand those over itself; `fill` puts them back."""
-        empty: Any = None
-        return self._replace(x=empty, states=(empty,) * len(self.states), weights=(), lengths=None, seed=None)
+        """The request without its tensors, which autograd must hand over by themselves; `fill` puts them back."""
+        none: Any = None
+        states = (none,) * len(self.states)
+        return Request(self.text, none, states, (), none, none, self.keep, self.chunk, self.bf16)
 
-    def fill(self, tensors: Sequence[Tensor | None]) -> Request:
-        lengths, seed, x, *rest = tensors
-        n, given = len(self.states), {"x": x, "lengths": lengths, "seed": seed}
-        return self._replace(states=rest[:n], weights=rest[n:], **given)  # type: ignore[arg-type]
+    def fill(self, lengths: Tensor | None, seed: Tensor | None, x: Tensor, *rest: Tensor) -> Request:
+        n = len(self.states)
+        return Request(self.text, x, rest[:n], rest[n:], lengths, seed, self.keep, self.chunk, self.bf16)

@@ -50,7 +50,7 @@ def save(
         if str(results[name]).startswith("s."):
             got = f"{name}, which is {results[name]}, a value of the step before. Ask for path='loop'."
             raise Unsupported(f"{where} grad_trace: expected values of the step itself, got {got}")
-    step = forward(program, apart=grad_trace)
+    step = forward(program, separate=grad_trace)
     h = step.new[program.states.index("h")]
     kept = [node for node in dict.fromkeys(step.at[name] for name in keep) if node != h]
     gradients = backward(step, program, {step.at[name] for name in seeds} & set(kept)) if train else None

@@ -18,14 +18,14 @@ from gated.cells import EPSILON, Cell
 from gated.kernels.program import HEAD, INFIX, LANGUAGE, WORDS, Program, Tape, Unsupported
 
 
-def _infix(op: str, turned: bool = False) -> Callable[[Any, Any], Any]:
+def _infix(op: str, swapped: bool = False) -> Callable[[Any, Any], Any]:
     def apply(a: Any, b: Any) -> Any:
-        return _record(a._tape, op, *((b, a) if turned else (a, b)))
+        return _record(a._tape, op, *((b, a) if swapped else (a, b)))
 
     return apply
 
 
-def _refused(used: str) -> Callable[..., Any]:
+def _refusal(used: str) -> Callable[..., Any]:
     def refuse(self: Any, *others: Any) -> Any:
         self._tape.fail(LANGUAGE, used)
 
@@ -50,16 +50,16 @@ class Symbol:
         self._tape.fail(LANGUAGE, f".{name} of a value")
 
     __add__, __sub__, __mul__, __truediv__ = (_infix(op) for op in INFIX)
-    __radd__, __rsub__, __rmul__, __rtruediv__ = (_infix(op, turned=True) for op in INFIX)
-    __iadd__ = __isub__ = __imul__ = __itruediv__ = _refused("a change in place (a += b for a = a + b)")
-    __bool__ = _refused("a choice by a value (if, while, and, or, not)")
-    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = __contains__ = _refused("a comparison of values")
-    __int__ = __float__ = __complex__ = __index__ = __round__ = _refused("a value as one number")
-    __getitem__ = __setitem__ = __len__ = __iter__ = __reversed__ = _refused("indexing or counting in a value")
-    __matmul__ = __rmatmul__ = __imatmul__ = _refused("the operator @")
-    __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __divmod__ = __abs__ = _refused("a remainder or absolute value")
-    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = _refused("an operator on bits")
-    __rpow__ = __ipow__ = _refused("a power")
+    __radd__, __rsub__, __rmul__, __rtruediv__ = (_infix(op, swapped=True) for op in INFIX)
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = _refusal("a change in place (a += b for a = a + b)")
+    __bool__ = _refusal("a choice by a value (if, while, and, or, not)")
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = __contains__ = _refusal("a comparison of values")
+    __int__ = __float__ = __complex__ = __index__ = __round__ = _refusal("a value as one number")
+    __getitem__ = __setitem__ = __len__ = __iter__ = __reversed__ = _refusal("indexing or counting in a value")
+    __matmul__ = __rmatmul__ = __imatmul__ = _refusal("the operator @")
+    __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __divmod__ = __abs__ = _refusal("a remainder or absolute value")
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = _refusal("an operator on bits")
+    __rpow__ = __ipow__ = _refusal("a power")
 
     def __neg__(self) -> Symbol:
         return _record(self._tape, "neg", self)
@@ -113,8 +113,7 @@ def _symbols(args: Any) -> list[Symbol]:
 
 
 def _apply(op: str | None, name: str, args: Any, extra: Mapping[str, Any]) -> Symbol:
-    found = _symbols((*args, *extra.values()))
-    tape = found[0]._tape
+    tape = _symbols((*args, *extra.values()))[0]._tape
     if any(isinstance(arg, torch.Tensor) for arg in args):
         tape.fail(LANGUAGE, "a Tensor from elsewhere")
     if op is None or extra:
@@ -148,8 +147,8 @@ class Names:
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        there = [f"{self.__prefix}.{key}" for key in self.__dict__ if not key.startswith("_Names__")]
-        self.__tape.fail(f"one of {', '.join(there) or 'nothing'}", f"{self.__prefix}.{name}")
+        names = [f"{self.__prefix}.{key}" for key in self.__dict__ if not key.startswith("_Names__")]
+        self.__tape.fail(f"one of {', '.join(names) or 'nothing'}", f"{self.__prefix}.{name}")
 
 
 def trace(cell: Cell, *, zone: Mapping[str, float] | None = None, noise: bool = False, drop: float = 0.0) -> Program:

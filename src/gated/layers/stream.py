@@ -214,18 +214,13 @@ def _core(
     text: str, weights: Sequence[list[Tensor]], states: States, rooms: Sequence[Tensor], residual: bool
 ) -> tuple[Run, list[Tensor]]:
     """Steps in the native core, and the weights that it reads where they are; the others it has packed."""
-    chains, in_place, batch, dtype = [], [], rooms[0].shape[1], rooms[0].dtype
+    chains, in_place = [], []
     for k, (own, state) in enumerate(zip(weights, states, strict=True)):
-        call = core.find_layer(text, (), False, False, own)
-        addresses = [0] * call.addresses
-        for (place, size), weight in zip(call.places, own, strict=True):
-            want(weight.numel() == size, "stream weights", f"{size} numbers", weight.numel())
-            addresses[place] = weight.data_ptr()
-            in_place += [weight] if place >= core.FIXED else []
+        layer = core.find_layer(text, (), False, False, own)
+        in_place += [weight for (place, _), weight in zip(layer.places, own, strict=True) if place >= core.FIXED]
         if k == 0 or residual:
             chains.append(_native.Streams())
-        at = [value.data_ptr() for value in state]
-        chains[-1].add(call.plan, core.BYTES[dtype], batch, call.I, call.H, call.P, at, addresses)
+        chains[-1].add(layer.plan, core.stream_call(layer, state, own))
     ways = [
         (chain.run, x.data_ptr(), x.stride(0), x.stride(1), y.data_ptr())
         for chain, x, y in zip(chains, rooms[:-1], rooms[1:], strict=True)

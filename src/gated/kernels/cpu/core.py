@@ -20,7 +20,7 @@ from gated.kernels.trace import trace
 
 BYTES = {torch.float32: 4, torch.float64: 8}
 SERIAL = 3_000_000  # products and sums that one thread does sooner than two
-FIXED = 6  # weight_ih weight_hh bias_ih bias_hh project recur come first among a direction's addresses; vectors follow
+FIXED = len(_native.PARAMETERS)  # come first among a direction's addresses; the cell's own vectors follow
 
 
 class Source(NamedTuple):
@@ -111,10 +111,10 @@ def _layer(
     fits = H > 0 and (rows, hh[0]) == (H * x_rows, H * h_rows) and (P == H or (0 < P < H and spec["project"]))
     expected = f"weight_ih ({x_rows} H, I) and weight_hh ({h_rows} H, H{' or less' * bool(spec['project'])})"
     want(fits, "native weights", expected, f"{tuple(ih)} and {tuple(hh)}")
-    places = [(0, rows * I), (1, hh[0] * P)]
-    places += [(2, rows), (3, hh[0])] if bias else []
-    places += [(4, P * H)] if spec["project"] else []
-    places += [(5, H * P)] if spec["recur"] else []
+    counts = dict(weight_ih=rows * I, weight_hh=hh[0] * P)
+    counts |= dict(bias_ih=rows, bias_hh=hh[0]) if bias else {}
+    counts |= {word: P * H for word in ("project", "recur") if spec[word]}
+    places = [(_native.PARAMETERS.index(name), count) for name, count in counts.items()]
     places += [(FIXED + k, H) for k in range(spec["vectors"])]
     addresses = FIXED + spec["vectors"]
     return Layer(
@@ -196,20 +196,29 @@ def _zeros(count: int, dtype: torch.dtype) -> Tensor:
     return zeros
 
 
-class Inputs(NamedTuple):
-    """What both directions of a call take, as the core takes it."""
+def _sized(
+    layer: Layer, dtype: torch.dtype, T: int, B: int, weights: Sequence[Tensor], alive: list[Tensor]
+) -> _native.Call:
+    """A call with sizes and weights."""
+    addresses = [0] * layer.addresses
+    for (place, size), weight in zip(layer.places, weights, strict=True):
+        addresses[place] = _address("weights", weight, size, dtype, alive)
+    call = _native.Call(BYTES[dtype], T, B, layer.I, layer.H, layer.P, layer.D)
+    call.weights = addresses
+    return call
 
-    sizes: tuple[int, int, int, int, int, int, int]  # bytes of a number, T, B, I, H, P, D
-    x: int
-    t: int
-    b: int
-    states: list[int]
-    weights: list[int]
-    lengths: int
-    seed: int
+
+def stream_call(layer: Layer, states: Sequence[Tensor], weights: Sequence[Tensor]) -> _native.Call:
+    """A call for `_native.Streams`: states (1, B, ·) that it updates in place; contiguous weights, of which it reads
+    the cell's own vectors at every step and copies the rest.
+    """
+    call = _sized(layer, states[0].dtype, 1, states[0].shape[1], weights, [])
+    call.s0 = call.finals = [state.data_ptr() for state in states]
+    return call
 
 
-def _inputs(layer: Layer, request: Request, alive: list[Tensor]) -> Inputs:
+def _call(layer: Layer, request: Request, alive: list[Tensor]) -> _native.Call:
+    """What both passes take, as the core takes it."""
     x, states, seed = request.x, request.states, request.seed
     dtype = x.dtype
     if x.dim() != 3 or x.shape[2] != layer.I or dtype not in BYTES or not x.is_cpu:
@@ -223,10 +232,10 @@ def _inputs(layer: Layer, request: Request, alive: list[Tensor]) -> Inputs:
         x = x.contiguous()
         alive.append(x)
         t, b, _ = x.stride()
-    T, B, I = x.shape
-    addresses = [0] * layer.addresses
-    for (place, size), weight in zip(layer.places, request.weights, strict=True):
-        addresses[place] = _address("weights", weight, size, dtype, alive)
+    if layer.noisy and seed is None:
+        refuse("native seed", "a seed for each direction, for the program draws noise", "none")
+    T, B, _ = x.shape
+    call = _sized(layer, dtype, T, B, request.weights, alive)
     if states:
         rows = layer.D * B
         starts = [
@@ -235,18 +244,17 @@ def _inputs(layer: Layer, request: Request, alive: list[Tensor]) -> Inputs:
     else:
         alive.append(zeros := _zeros(layer.D * B * layer.H, dtype))
         starts = [zeros.data_ptr()] * len(layer.widths)
-    if layer.noisy and seed is None:
-        refuse("native seed", "a seed for each direction, for the program draws noise", "none")
-    return Inputs(
-        (BYTES[dtype], T, B, I, layer.H, layer.P, layer.D),
-        x.data_ptr(),
-        t,
-        b,
-        starts,
-        addresses,
-        0 if request.lengths is None else _address("lengths", request.lengths, B, torch.int64, alive),
-        0 if seed is None else _address("seed", seed, layer.D, torch.int64, alive),
-    )
+    call.x, call.xt, call.xb = x.data_ptr(), t, b
+    call.s0 = starts
+    if request.lengths is not None:
+        call.lengths = _address("lengths", request.lengths, B, torch.int64, alive)
+    if seed is not None:
+        call.seed = _address("seed", seed, layer.D, torch.int64, alive)
+    if request.chunk:
+        call.chunk = request.chunk
+    if request.bf16:
+        call.bf16 = True
+    return call
 
 
 def _threads(layer: Layer, steps: int, rows: int) -> int:
@@ -274,27 +282,22 @@ class Gradients(NamedTuple):
 def forward(layer: Layer, request: Request) -> Results:
     """Run a layer. Its plan must be one that trains where a chunk is asked for."""
     alive: list[Tensor] = []
-    inputs, x, chunk = _inputs(layer, request, alive), request.x, request.chunk
+    call, x, chunk = _call(layer, request, alive), request.x, request.chunk
     (T, B, _), D = x.shape, layer.D
     y = allocator.empty((T, B, D * layer.P), x)
     finals = [x.new_empty((D, B, width)) for width in layer.widths]
     saved = bounds = None
     if chunk:
         bounds = x.new_zeros((D, -(-T // chunk), B, layer.bound))  # the core leaves the first
+        call.bounds = bounds.data_ptr()
     elif layer.row or layer.kept:
         # A trace shows zeros past the ends, where the core writes nothing.
         shape = (D, T, B, layer.row)
         saved = x.new_zeros(shape) if request.lengths is not None and layer.kept else allocator.empty(shape, x)
-    layer.plan.forward(
-        *inputs,
-        y.data_ptr(),
-        [final.data_ptr() for final in finals],
-        0 if saved is None else saved.data_ptr(),
-        0 if bounds is None else bounds.data_ptr(),
-        chunk,
-        request.bf16,
-        _threads(layer, T, B),
-    )
+        call.saved = saved.data_ptr()
+    call.y, call.finals = y.data_ptr(), [final.data_ptr() for final in finals]
+    call.threads = _threads(layer, T, B)
+    layer.plan.forward(call)
     return Results(y, finals, saved, bounds)
 
 
@@ -308,39 +311,37 @@ def backward(
 ) -> list[Tensor | None]:
     """The gradients of x, the states and the parameters, where needed; those of kept values go to grad_trace."""
     alive: list[Tensor] = []
-    inputs, x, chunk = _inputs(layer, request, alive), request.x, request.chunk
+    call, x, chunk = _call(layer, request, alive), request.x, request.chunk
     (T, B, _), D, dtype = x.shape, layer.D, x.dtype
-    rows, chunks = D * T * B, -(-T // chunk) if chunk else 0
+    rows = D * T * B
+    call.y = _address("y", results.y, rows * layer.P, dtype, alive)
+    if chunk:
+        call.bounds = _address("bounds", results.bounds, D * -(-T // chunk) * B * layer.bound, dtype, alive)
+    elif layer.row:
+        call.saved = _address("saved", results.saved, rows * layer.row, dtype, alive)
+    call.dy = _address("gradient", gradients.dy, rows * layer.P, dtype, alive)
+    call.dfinals = [
+        _address("gradient", d, D * B * width, dtype, alive)
+        for d, width in zip(gradients.dfinals, layer.widths, strict=True)
+    ]
+    call.dsaved = _address("gradient", gradients.dsaved, rows * layer.row, dtype, alive)
+
     dx = empty_like_input(x, allocator.empty) if needs[0] else None
+    if dx is not None:
+        call.dx = dx.data_ptr()
+        call.dxt, call.dxb = dx.stride()[:2]
     made = [
         x.new_empty(tensor.shape) if need else None
         for tensor, need in zip((*request.states, *request.weights), needs[1:], strict=True)
     ]
-    into = [0 if gradient is None else gradient.data_ptr() for gradient in made]
-    addresses, n = [0] * layer.addresses, len(request.states)
+    into, n = [0 if gradient is None else gradient.data_ptr() for gradient in made], len(request.states)
+    addresses = [0] * layer.addresses
     for (place, _), address in zip(layer.places, into[n:], strict=True):
         addresses[place] = address
-    dt, db = (0, 0) if dx is None else dx.stride()[:2]
+    call.ds0, call.dweights = into[:n] or [0] * len(layer.widths), addresses
+    if grad_trace is not None:
+        call.grad_trace = grad_trace.data_ptr()
+    call.threads = _threads(layer, 2 * T, B)
     plan = layer.unseeded if gradients.dsaved is None else layer.plan
-    plan.backward(
-        *inputs,
-        _address("y", results.y, rows * layer.P, dtype, alive),
-        0 if chunk or not layer.row else _address("saved", results.saved, rows * layer.row, dtype, alive),
-        _address("bounds", results.bounds, D * chunks * B * layer.bound, dtype, alive) if chunk else 0,
-        chunk,
-        request.bf16,
-        _threads(layer, 2 * T, B),
-        _address("gradient", gradients.dy, rows * layer.P, dtype, alive),
-        [
-            _address("gradient", d, D * B * width, dtype, alive)
-            for d, width in zip(gradients.dfinals, layer.widths, strict=True)
-        ],
-        _address("gradient", gradients.dsaved, rows * layer.row, dtype, alive),
-        0 if dx is None else dx.data_ptr(),
-        dt,
-        db,
-        into[:n] or [0] * len(layer.widths),
-        addresses,
-        0 if grad_trace is None else grad_trace.data_ptr(),
-    )
+    plan.backward(call)
     return [dx, *made]

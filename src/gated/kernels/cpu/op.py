@@ -47,7 +47,7 @@ def scan(request: Request, grad_trace: Tensor | None = None) -> Sequence[Tensor]
     `view_trace` finds the kept values in the last result. grad_trace, from `make_grad_trace`, gets their gradients in
     the backward pass.
     """
-    text, x, states, weights, _, _, keep, _, _ = request
+    text, x, states, weights, lengths, seed, keep, _, _ = request
     if not PLAIN.issuperset(map(type, (x, *states, *weights))) or must_dispatch():
         return torch.ops.gated.scan.default(*_arguments(request, False))
     train = torch.is_grad_enabled() and (
@@ -57,23 +57,23 @@ def scan(request: Request, grad_trace: Tensor | None = None) -> Sequence[Tensor]
         layer = core.find_layer(text, keep, bool(keep), grad_trace is not None, weights)
         y, finals, saved, _ = core.forward(layer, request._replace(chunk=0) if request.chunk else request)
         return [y, *finals] if saved is None else [y, *finals, saved]
-    request = request._replace(weights=[core.dense(weight) for weight in weights])
-    return _Scan.apply(request.strip(), grad_trace, False, *request.tensors)  # type: ignore[return-value]
+    tensors = (lengths, seed, x, *states, *map(core.dense, weights))
+    return _Scan.apply((request.strip(), grad_trace, False), *tensors)  # type: ignore[return-value]
 
 
 class _Scan(torch.autograd.Function):
     """The layer and its gradient: by the core itself, or to be dispatched by the two operators."""
 
     @staticmethod
-    def forward(ctx: Any, bare: Request, grad_trace: Tensor | None, dispatch: bool, *tensors: Tensor | None) -> Any:
-        request = bare.fill(tensors)
+    def forward(ctx: Any, how: tuple[Request, Tensor | None, bool], *tensors: Any) -> Any:
+        bare, grad_trace, dispatch = ctx.how = how
+        request = bare.fill(*tensors)
         if dispatch:
             with torch._C._AutoDispatchBelowAutograd():
                 y, *finals, saved, bounds = torch.ops.gated.scan.default(*_arguments(request, True))
         else:
             layer = core.find_layer(request.text, request.keep, True, grad_trace is not None, request.weights)
             y, finals, saved, bounds = core.forward(layer, request)
-        ctx.bare, ctx.grad_trace, ctx.dispatch, ctx.finals = bare, grad_trace, dispatch, len(finals)
         ctx.save_for_backward(y, saved, bounds, *tensors)
         ctx.set_materialize_grads(False)
         if dispatch:
@@ -83,19 +83,21 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor | None) -> Any:
+        bare, grad_trace, dispatch = ctx.how
         y, saved, bounds, *tensors = ctx.saved_tensors
-        request, n, needs = ctx.bare.fill(tensors), ctx.finals, ctx.needs_input_grad[5:]
+        request, needs = bare.fill(*tensors), ctx.needs_input_grad[3:]
+        n = len(given) - 1 - (2 if dispatch else bool(bare.keep))  # states: what else came is of saved and bounds
         results = core.Results(y, [], saved, bounds)
         gradients = core.Gradients(given[0], list(given[1 : n + 1]), given[n + 1] if request.keep else None)
         if torch.is_grad_enabled():
-            found = _differentiate_loop(request, gradients, needs, ctx.grad_trace)
-        elif ctx.dispatch:
-            found = torch.ops.gated.scan_backward.default(*_backward_arguments(request, results, gradients, needs))
-            found = [gradient if need else None for gradient, need in zip(found, needs, strict=True)]
+            made = _differentiate_loop(request, gradients, needs, grad_trace)
+        elif dispatch:
+            made = torch.ops.gated.scan_backward.default(*_backward_arguments(request, results, gradients, needs))
+            made = [gradient if need else None for gradient, need in zip(made, needs, strict=True)]
         else:
-            layer = core.find_layer(request.text, request.keep, True, ctx.grad_trace is not None, request.weights)
-            found = core.backward(layer, request, results, gradients, needs, ctx.grad_trace)
-        return None, None, None, None, None, *found
+            layer = core.find_layer(request.text, request.keep, True, grad_trace is not None, request.weights)
+            made = core.backward(layer, request, results, gradients, needs, grad_trace)
+        return None, None, None, *made
 
 
 def _differentiate_loop(
@@ -134,13 +136,13 @@ def _differentiate_loop(
         return [None] * len(inputs)
     wanted = [tensor for tensor, need in zip(inputs, needs, strict=True) if need]
     outputs, seeds = zip(*pairs, strict=True)
-    found = iter(torch.autograd.grad(outputs, wanted, seeds, create_graph=True, allow_unused=True))
+    made = iter(torch.autograd.grad(outputs, wanted, seeds, create_graph=True, allow_unused=True))
     if grad_trace is not None:
         for rows, value in zip(grad_trace, values, strict=True):
             for name, k in layer.grad_columns.items():
                 if f"d{name}" in value:
                     _column(layer, rows, k)[..., : value[name].shape[-1]].copy_(value[f"d{name}"])
-    return [next(found) if need else None for need in needs]
+    return [next(made) if need else None for need in needs]
 
 
 def _column(layer: core.Layer, rows: Tensor, k: int) -> Tensor:
@@ -222,8 +224,8 @@ def _cpu_scan_backward(*arguments: Any) -> list[Tensor]:
     _check_bf16(request)
     layer = core.find_layer(request.text, request.keep, True, False, request.weights)
     results, gradients = core.Results(y, [], saved, bounds), core.Gradients(dy, dfinals, dsaved)
-    found = core.backward(layer, request, results, gradients, needs)
-    return [request.x.new_empty(0) if gradient is None else gradient for gradient in found]
+    made = core.backward(layer, request, results, gradients, needs)
+    return [request.x.new_empty(0) if gradient is None else gradient for gradient in made]
 
 
 def _check_bf16(request: Request) -> None:
@@ -255,7 +257,7 @@ def _autograd(*arguments: Any) -> Sequence[Tensor]:
     request, _ = _request(*arguments)
     tensors = (request.x, *request.states, *request.weights)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        return list(_Scan.apply(request.strip(), None, True, *request.tensors))  # type: ignore[arg-type]
+        return list(_Scan.apply((request.strip(), None, True), request.lengths, request.seed, *tensors))  # type: ignore[arg-type]
     with torch._C._AutoDispatchBelowAutograd():
         return torch.ops.gated.scan.default(*arguments)
 

@@ -10,21 +10,21 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
+from gated import _native
 from gated.kernels import noise
 from gated.kernels.derive import Gradients, Graph, blocks
 from gated.kernels.program import Program, Unsupported
 from gated.kernels.saving import Saving, save
 
-KINDS = ("NONE", "SLOT", "Z", "STATE", "NEXT", "SAVED", "VECTOR", "CONST", "DSTATE", "DPREV", "DSEED", "EXTRA",
-         "SCALAR", "DVECTOR", "Y", "WATCH")  # fmt: skip
-(NONE, SLOT, Z, STATE, NEXT, SAVED, VECTOR, CONST, DSTATE, DPREV, DSEED, EXTRA, SCALAR, DVECTOR, Y, WATCH) = range(
-    0, 16 * 256, 256
-)
-OPS = ("copy", "add", "sub", "mul", "div", "neg", "fma", "fms", "fnma", "sigmoid", "tanh", "relu", "dsigmoid", "dtanh",
-       "drelu", "norm", "dnorm", "acc", "accmul", "noise", "gates", "dgates", "product", "dproduct", "dsigmoidmul",
-       "dtanhmul")  # fmt: skip
+# The one table of operands, instructions and limits is native/table.h.
+KINDS, OPS, LIMITS = _native.KINDS, _native.OPS, _native.LIMITS
+(NONE, SLOT, Z, STATE, NEXT, SAVED, VECTOR, CONST, DSTATE, DPREV, DSEED, EXTRA, SCALAR, DVECTOR, Y, DTRACE) = (
+    256 * KINDS.index(name)
+    for name in ("NONE", "SLOT", "Z", "STATE", "NEXT", "SAVED", "VECTOR", "CONST", "DSTATE", "DPREV", "DSEED", "EXTRA",
+                 "SCALAR", "DVECTOR", "Y", "DTRACE")
+)  # fmt: skip
 OP = {name: number for number, name in enumerate(OPS)}
-INPLACE = {OP[name] for name in OPS[:15]} | {OP["dsigmoidmul"], OP["dtanhmul"]}  # may write over an argument
+INPLACE = {OP[name] for name in _native.INPLACE}  # may write over an argument
 
 
 class Instruction(NamedTuple):
@@ -230,11 +230,6 @@ def format_instruction(code: tuple[int, ...], names: Mapping[int, str]) -> str:
     return f"{left} {'+=' if name in ('acc', 'accmul') else '='} {right}"
 
 
-LIMITS = dict(
-    saved=255, slots=255, watched=255, vectors=200, constants=200, blocks=64, scalars=64, extras=64, instructions=4096
-)
-
-
 class Column(NamedTuple):
     """Where a value lies, and whether it is as narrow as a projected h."""
 
@@ -247,7 +242,7 @@ class Lowered:
     """A plan, `_native.Plan(spec)`, and the operands of what the caller wants.
 
     columns: of each name in keep, SAVED j, or Y for what is h itself.
-    grad_trace: of each name in grad_trace, WATCH j.
+    grad_trace: of each name in grad_trace, DTRACE j.
     """
 
     program: Program
@@ -277,7 +272,7 @@ class Lowered:
             names |= {VECTOR + k: f"p.{vector}", DVECTOR + k: f"dp.{vector}"}
         names |= {CONST + k: f"{value:.6g}" for k, value in enumerate(self.spec["constants"])}
         for k in range(256):
-            names |= {SAVED + k: f"saved[{k}]", DSEED + k: f"dsaved[{k}]", WATCH + k: f"watch[{k}]"}
+            names |= {SAVED + k: f"saved[{k}]", DSEED + k: f"dsaved[{k}]", DTRACE + k: f"dtrace[{k}]"}
         return names
 
 
@@ -306,7 +301,7 @@ def _lower(
     columns = {name: Y if step.at[name] == saving.h else SAVED + saving.columns[step.at[name]] for name in keep}
     narrow = {name: step.graph.narrow[step.at[name]] for name in keep}
     sizes = spec | dict(slots=max(spec["slots"]), constants=len(constants), blocks=len(blocks(program).block))
-    sizes |= dict(instructions=max(len(spec["forward"]), len(spec["backward"])))
+    sizes |= dict(outer=len(spec["outer"]), instructions=max(len(spec["forward"]), len(spec["backward"])))
     for word, limit in LIMITS.items():
         if sizes[word] > limit:
             got = f"{sizes[word]}. Ask for path='loop'."
@@ -315,7 +310,7 @@ def _lower(
         program,
         spec,
         {name: Column(columns[name], narrow[name]) for name in keep},
-        {name: Column(WATCH + saving.grad_trace[step.at[name]], narrow[name]) for name in grad_trace},
+        {name: Column(DTRACE + saving.grad_trace[step.at[name]], narrow[name]) for name in grad_trace},
     )
 
 
@@ -347,7 +342,7 @@ def _forward(program: Program, saving: Saving, constants: dict[float, int]) -> d
     for node in (step.gates, *sorted(targets)):
         ahead.emit(node)
     spec = dict(slots=[ahead.allocate(), 0], forward=list(map(tuple, ahead.code)), carry=carry)
-    return spec | dict(backward=[], outer=[], main=STATE + program.states.index("h"), extras=0, watched=0)
+    return spec | dict(backward=[], outer=[], main=STATE + program.states.index("h"), extras=0, traced=0)
 
 
 def _backward(
@@ -385,7 +380,7 @@ def _backward(
         source = operands[a] if a == step.at["s.h"] else SAVED + saving.columns[a]
         outer.append((graph.nodes[product].of, source, into))
     for node, k in saving.grad_trace.items():
-        place(gradients.total.get(node), WATCH + k, graph.narrow[node])
+        place(gradients.total.get(node), DTRACE + k, graph.narrow[node])
     for k, node in enumerate(gradients.old):
         place(node, DPREV + k, graph.narrow[step.at[f"s.{program.states[k]}"]])
 
@@ -408,5 +403,5 @@ def _backward(
         main=main,
         outer=outer,
         extras=extras,
-        watched=len(saving.grad_trace),
+        traced=len(saving.grad_trace),
     )

@@ -69,7 +69,7 @@ void Drive<T>::allocate(const Part<T>& part, Weights<T>& w, Arena& arena) {
     if (plan.recur) w.Mt[1] = arena.take<T>(packed_size<T>(H(), P()));
 }
 
-// The weights of a part's direction and units; panels are shared out among the team.
+// The weights of a part's direction and units; panels are divided among the team.
 template <class T>
 void Drive<T>::pack(const Part<T>& part, int thread, int team) {
     const Weights<T>& w = part.w;
@@ -125,7 +125,7 @@ void Drive<T>::pack(const Part<T>& part, int thread, int team) {
     };
     if (cut.back) {
         rows(w.Rt, whh, plan.h_rows.data(), plan.h_blocks(), P(), p0, N, mine);
-        // Where units are shared out, so is the packing of what all of them use.
+        // Where units are divided, so is the packing of what all of them use.
         int panel = 0;
         const auto ours = [&] { return cut.by_units ? panel++ % share.team == share.member : mine(); };
         if (call.dx != nullptr) rows(w.Wt, wih, plan.x_rows.data(), X, I(), 0, I(), ours);

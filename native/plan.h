@@ -71,7 +71,7 @@ struct Plan {
     int max_slots() const { return slots[0] > slots[1] ? slots[0] : slots[1]; }
     int parameters() const { return FIXED + vectors; }  // of one direction
     bool has(int matrix) const { return matrix == 0 ? project : recur; }
-    // Whether every unit is computed by itself but for GATES and DGATES, so that threads may share out the
+    // Whether every unit is computed by itself but for GATES and DGATES, so that threads may divide the
     // units.
     bool unitwise() const;
     // Throws std::invalid_argument if an instruction reaches outside what the plan declares: a program may
@@ -100,7 +100,7 @@ struct Call {
     int64_t chunk = 0;       // steps; 0: everything is saved, nothing recomputed
     bool bf16 = false;       // products in bfloat16
     int threads = 1;
-    // backward: gradients given, None for zeros, and gradients wanted
+    // backward: gradients given, nullptr for zeros, and gradients wanted
     const void* dy = nullptr;          // as y
     std::vector<const void*> dfinals;  // as finals
     const void* dsaved = nullptr;      // as saved

@@ -1,5 +1,5 @@
 // Time: the forward pass of one thread's share. It cuts its sequences into tiles of rows and takes each tile
-// through all steps, alone: no thread waits for another, unless units are divided.
+// through all steps, alone: no thread waits for another, unless they divide the units.
 #pragma once
 
 #include "rows.h"

@@ -1,11 +1,10 @@
-// The one table of what a plan is made of, included wherever it is asked for something else: the kinds of
-// operands, the instructions, the limits of a plan, the parameters that come first. Python reads it from
-// `_native` and holds no copy.
+// The table of a plan's parts. A file defines the macro that it needs and includes this one: enums in plan.h,
+// checks in plan.cpp, names for Python in bind.cpp. Python reads them from `_native` and holds no copy.
 //
-// KIND(name)                     an operand is 256 times its kind, and an index
-// OP(name, reads, inplace)       how many of a, b, c are rows that it reads; whether d may be one of them
-// LIMIT(name, most)              how many of each a plan may have
-// PARAMETER(name)                of one direction, in this order; the cell's own vectors follow
+// KIND(name)                of an operand, which is 256 times its kind, and an index
+// OP(name, reads, inplace)  instruction: how many of a, b, c are rows that it reads; whether d may be one
+// LIMIT(name, most)         how many of each a plan may have
+// PARAMETER(name)           of one direction, in this order; the cell's own vectors follow
 #ifndef KIND
 #define KIND(name)
 #endif

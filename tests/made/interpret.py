@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gated.cells import EPSILON
 from gated.kernels.cpu.plan import (
     CONST,
     DPREV,

@@ -324,8 +324,8 @@ def backward(
         _address("gradient", d, D * B * width, dtype, alive)
         for d, width in zip(gradients.dfinals, layer.widths, strict=True)
     ]
-    call.dsaved = _address("gradient", gradients.dsaved, rows * layer.row, dtype, alive)
-
+    if gradients.dsaved is not None:
+        call.dsaved = _address("gradient", gradients.dsaved, rows * layer.row, dtype, alive)
     dx = empty_like_input(x, allocator.empty) if needs[0] else None
     if dx is not None:
         call.dx = dx.data_ptr()

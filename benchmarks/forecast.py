@@ -26,7 +26,7 @@ import torch
 from forecast_sets import SETS, Set
 from gated.io.tables import read
 from gated.tasks import forecast
-from gated.tasks.forecast import frame, score
+from gated.tasks.forecast import frame, scoring
 
 RESULTS = Path(__file__).parent / "results"
 CLASSICAL = ("SeasonalNaive", "AutoETS", "Theta", "DynamicOptimizedTheta")
@@ -59,14 +59,14 @@ def peer(data: Set, python: str, threads: int) -> dict:
 def measured(data: Set, made: pd.DataFrame) -> dict:
     """The metrics of a forecast in the column LSTM, by the function that measures ours."""
     train = read(data.train)
-    history, _ = frame.panel(train, frame.learn(train))
+    history, _ = frame.panel(train, frame.infer(train))
 
     def rows(table: pd.DataFrame, column: str) -> np.ndarray:
         values = {str(n): g.sort_values("ds")[column].to_numpy(float) for n, g in table.groupby("unique_id")}
         return np.stack([values[str(n)] for n in history.ids])
 
     point, truth = rows(made, "LSTM")[..., None], rows(data.test, "y")
-    found = score.metrics(truth, point, [0.5], score.scales(history, data.season))
+    found = scoring.evaluate(truth, point, [0.5], scoring.scales(history, data.season))
     return {"mase": found["mase"], "smape": found["smape"]}
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from gated import forecast
-from gated.tasks.forecast import demo, learn
+from gated.tasks.forecast import demo, training
 from made import shell
 
 FIT = ["--time", "date", "--target", "qty", "--id", "shop", "--horizon", "7", "--steps", "10"]
@@ -240,7 +240,7 @@ def test_a_stopped_fit_resumes_to_the_same_weights(gated, desk, whole, tmp_path,
 
 def test_ctrl_c_ends_a_fit_at_once_and_not_just_its_first_part(gated, monkeypatch, tmp_path):
     """The part under way stops after its step, no further part begins, and the status is 130."""
-    parts, real = [], learn.train.fit
+    parts, real = [], training.train.fit
 
     def batches(n, draw):
         if n == 2:
@@ -251,7 +251,7 @@ def test_ctrl_c_ends_a_fit_at_once_and_not_just_its_first_part(gated, monkeypatc
         parts.append(1)
         return real(networks, loss, lambda n: batches(n, draw), **more)
 
-    monkeypatch.setattr(learn.train, "fit", fit)
+    monkeypatch.setattr(training.train, "fit", fit)
     status, out, err = gated("forecast", "fit", "sales.csv", *FIT, "--out", tmp_path / "run")
     assert (status, out, parts) == (130, "", [1])
     assert err == "Stopped. A fit that has a folder goes on with --resume.\n"

@@ -12,7 +12,7 @@ import torch
 
 from gated import forecast, train
 from gated._check import InputError
-from gated.tasks.forecast import learn
+from gated.tasks.forecast import training
 
 H, DAYS = 7, 63
 SHOP = dict(time="date", target="qty", id="shop", horizon=H, steps=20, progress=False)
@@ -41,7 +41,7 @@ FUTURE = LATER[["shop", "date", "promo", "holiday"]]
 
 
 def weights(run):
-    return list(run.learnt.networks.state_dict().values())
+    return list(run.model.networks.state_dict().values())
 
 
 def same(a, b):
@@ -67,7 +67,7 @@ def untaught(monkeypatch):
     def refuse(*args, **more):
         raise AssertionError("something was taught")
 
-    monkeypatch.setattr(learn.train, "fit", refuse)
+    monkeypatch.setattr(training.train, "fit", refuse)
 
 
 # ---- what it is good for
@@ -100,11 +100,11 @@ def test_a_time_limit_is_kept():
 def test_members_are_averaged():
     """Two members are two different networks, and the forecast lies between theirs."""
     run = forecast.fit(SALES, **SHOP, members=2, calibrate=False)
-    first, second = (list(n.state_dict().values()) for n in run.learnt.networks)
+    first, second = (list(n.state_dict().values()) for n in run.model.networks)
     assert not all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    parts = [learn.replace(run.learnt, networks=torch.nn.ModuleList([n])) for n in run.learnt.networks]
-    alone = [learn.quantiles(part, run.panel) for part in parts]
-    both = learn.quantiles(run.learnt, run.panel)
+    parts = [training.replace(run.model, networks=torch.nn.ModuleList([n])) for n in run.model.networks]
+    alone = [training.predict(part, run.panel) for part in parts]
+    both = training.predict(run.model, run.panel)
     np.testing.assert_allclose(both, np.mean(alone, 0), rtol=1e-5)
 
 
@@ -241,8 +241,8 @@ def test_score_of_new_series_holds_their_end_back(run, untaught):
 @pytest.mark.parametrize("refit", [False, True])
 def test_backtest_rolls_and_never_scores_on_what_was_learnt(run, refit, monkeypatch):
     """New weights are learnt before the first origin, with refit before each, from nothing after it."""
-    taught, teach = [], learn.learn
-    monkeypatch.setattr(learn, "learn", lambda p, *a, **k: taught.append(p.times.max()) or teach(p, *a, **k))
+    taught, teach = [], training.fit
+    monkeypatch.setattr(training, "fit", lambda p, *a, **k: taught.append(p.times.max()) or teach(p, *a, **k))
     before = [w.clone() for w in weights(run)]
     told = run.backtest(windows=3, step=3, refit=refit, baselines=("SeasonalNaive",))
     ends = [pd.Timestamp(SALES.date.max()) - pd.Timedelta(days=H + 3 * k) for k in (2, 1, 0)]
@@ -332,7 +332,7 @@ def test_a_second_fit_owes_nothing_to_an_older_one_in_its_folder(tmp_path, monke
         return real(*args, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(learn.train, "fit", stop_second)
+        patch.setattr(training.train, "fit", stop_second)
         with pytest.raises(KeyboardInterrupt):
             forecast.fit(other, **SHOP, out=tmp_path)
     resumed = forecast.fit(other, **SHOP, out=tmp_path, resume=True)
@@ -447,8 +447,8 @@ def test_no_horizon_no_values_no_data():
 def test_a_recipe_beside_its_weights_is_one_clear_error(run, tmp_path):
     """A folder whose recipe asks for another network, or another context, than its weights are of is refused."""
     for name, value in (("width", 10**6), ("context", 10**7), ("season", 10**7), ("horizon", 3)):
-        wild = learn.replace(run.learnt, recipe=learn.replace(run.learnt.recipe, **{name: value}))
-        learn.replace(run, learnt=wild).save(tmp_path / name)
+        wild = training.replace(run.model, recipe=training.replace(run.model.recipe, **{name: value}))
+        training.replace(run, model=wild).save(tmp_path / name)
         with pytest.raises(InputError, match="run folder"):
             forecast.load(tmp_path / name)
 

@@ -14,8 +14,8 @@ pd = pytest.importorskip("pandas")
 from gated._check import InputError  # noqa: E402
 from gated.features import calendar  # noqa: E402
 from gated.io.tables import read  # noqa: E402
-from gated.tasks.forecast.ahead import columns, future, known_future, to_frame, truth  # noqa: E402
-from gated.tasks.forecast.frame import Schema, join, learn, panel  # noqa: E402
+from gated.tasks.forecast.frame import Schema, infer, join, panel  # noqa: E402
+from gated.tasks.forecast.horizon import future_times, name_columns, read_known, read_truth, to_frame  # noqa: E402
 
 
 def daily(n=6, start="2024-01-01", freq="D", **columns):
@@ -25,7 +25,7 @@ def daily(n=6, start="2024-01-01", freq="D", **columns):
 def whole(source, **options):
     """A source all the way: its schema, panel and report."""
     frame = read(source, id=options.get("id"))
-    schema = learn(frame, **options)
+    schema = infer(frame, **options)
     return schema, *panel(frame, schema)
 
 
@@ -137,7 +137,7 @@ def test_a_frequency_is_inferred_and_continued_as_pandas_does(freq):
     assert schema.freq == freq
     assert report.inserted == 3
     assert (made.times == times[:20].to_numpy()).all()
-    assert (future(made, 10)[0] == times[20:].to_numpy()).all()
+    assert (future_times(made, 10)[0] == times[20:].to_numpy()).all()
     assert np.isnan(made.y[[7, 12, 13]]).all()
     assert calendar.name(calendar.parse(freq), times[0]) == freq
 
@@ -148,7 +148,7 @@ def test_months_may_be_stamped_on_any_day_and_hour(day):
     times = pd.date_range("2023-01-01 06:00", periods=14, freq="MS") + pd.Timedelta(days=day - 1)
     schema, made, _ = whole(pd.DataFrame({"ds": times[:12], "y": 1.0}))
     assert schema.freq == "MS"
-    assert (future(made, 2)[0] == times[12:].to_numpy()).all()
+    assert (future_times(made, 2)[0] == times[12:].to_numpy()).all()
 
 
 @pytest.mark.parametrize("step", [1, 7])
@@ -157,7 +157,7 @@ def test_integer_times_have_a_step(step):
     schema, made, report = whole(pd.DataFrame({"ds": [3, 3 + step, 3 + 3 * step], "y": 1.0}))
     assert schema.freq == str(step)
     assert made.times.dtype == np.int64
-    assert future(made, 2).tolist() == [[3 + 4 * step, 3 + 5 * step]]
+    assert future_times(made, 2).tolist() == [[3 + 4 * step, 3 + 5 * step]]
     assert report.inserted == 1
 
 
@@ -201,11 +201,11 @@ def test_times_come_back_as_they_came(times):
     first, rest = frame[:4], frame[4:]
     schema, made, report = whole(first, time="when", target="v", id="who")
     assert report.inserted == 0
-    got = to_frame(schema, made, columns(np.ones((1, 2, 3)), [0.1, 0.5, 0.9]))
+    got = to_frame(schema, made, name_columns(np.ones((1, 2, 3)), [0.1, 0.5, 0.9]))
     assert list(got) == ["who", "when", "median", "q0.1", "q0.5", "q0.9"]
     assert got["when"].tolist() == rest["when"].tolist()
     assert got["who"].tolist() == [3, 3]
-    assert truth(read(rest), schema, made, 3).tolist()[0][:2] == [1, 1]
+    assert read_truth(read(rest), schema, made, 3).tolist()[0][:2] == [1, 1]
 
 
 def test_zones_in_text_are_read_as_instants(tmp_path):
@@ -227,7 +227,7 @@ def test_gaps_missing_values_and_disorder_are_reported():
     """Rows are sorted, lacking steps inserted as NaN, and the report says how many of each."""
     frame = pd.concat([daily(9, unique_id="a").drop(index=4), daily(9, unique_id="b", y=5.0)], ignore_index=True)
     frame.loc[2, "y"] = np.nan
-    schema = learn(read(frame))
+    schema = infer(read(frame))
     again = read(frame.iloc[[1, 0, *range(2, len(frame))]])
     made, report = panel(again, schema, context=10)
     assert (report.unsorted, report.inserted, report.missing) == (1, 1, 1)
@@ -259,7 +259,7 @@ def test_rows_lost_and_shuffled_leave_the_same_clock(freq, lengths, seed):
         lost = rng.permutation(np.arange(1, n - 1))[: n // 4]
         kept.append(~np.isin(np.arange(n), lost))
     full, mask = pd.concat(parts, ignore_index=True), np.concatenate(kept)
-    schema = learn(read(full))
+    schema = infer(read(full))
     assert schema.freq == freq
     some = full[mask].sample(frac=1, random_state=seed)
     made, report = panel(read(some), schema)
@@ -276,7 +276,7 @@ def test_series_that_end_without_a_value_are_told():
     frame.loc[3:, "y"] = np.nan
     _, made, report = whole(frame)
     assert report.trailing == ("y",)
-    assert str(future(made, 1)[0, 0]).startswith("2024-01-06")
+    assert str(future_times(made, 1)[0, 0]).startswith("2024-01-06")
     assert "The forecast begins after the last row." in " ".join(report.lines())
 
 
@@ -297,7 +297,7 @@ def test_covariates_are_numbers_or_categories_and_unseen_ones_are_zero():
         shop="x",
         open=[True, False] * 2 + [True],
     )
-    schema = learn(read(frame), past=["sky"], known=["price", "open"], static=["shop"])
+    schema = infer(read(frame), past=["sky"], known=["price", "open"], static=["shop"])
     assert schema.names("past") == ["sky=rain", "sky=sun"]
     assert schema.names("known") == ["price", "open"]
     made, _ = panel(read(frame.drop(index=3)), schema)
@@ -306,15 +306,15 @@ def test_covariates_are_numbers_or_categories_and_unseen_ones_are_zero():
     np.testing.assert_array_equal(made.known, [[1, 1], [2, 0], [nan, 1], [nan, nan], [5, 1]])
     assert made.static.tolist() == [[1]]
     changed, report = panel(read(frame.assign(sky="fog", shop="z")), schema)
-    assert report.unseen == {"sky": ["fog"], "shop": ["z"]}
+    assert report.unknown == {"sky": ["fog"], "shop": ["z"]}
     assert (changed.past == 0).all()
     assert changed.static.tolist() == [[0]]
-    assert any("unseen" in line and "fog" in line for line in report.lines())
+    assert any("unknown" in line and "fog" in line for line in report.lines())
 
 
 def test_a_category_of_integers_survives_a_gap_in_its_column():
     """Categories 1, 2, A are the same when a new file holds only 1, 2 and a missing value."""
-    schema = learn(read(daily(3, k=["1", "2", "A"])), past=["k"])
+    schema = infer(read(daily(3, k=["1", "2", "A"])), past=["k"])
     made, _ = panel(read(daily(3, k=[1.0, np.nan, 2.0])), schema)
     np.testing.assert_array_equal(made.past, [[1, 0, 0], [np.nan] * 3, [0, 1, 0]])
 
@@ -322,7 +322,7 @@ def test_a_category_of_integers_survives_a_gap_in_its_column():
 def test_a_schema_survives_json():
     """What was learnt is plain JSON and makes the same panel from it."""
     frame = read(daily(5, unique_id="a", sky=["x", "y"] * 2 + ["x"]))
-    schema = learn(frame, known=["sky"])
+    schema = infer(frame, known=["sky"])
     again = Schema(**json.loads(json.dumps(dataclasses.asdict(schema))))
     assert again == schema
     np.testing.assert_array_equal(panel(frame, again)[0].known, panel(frame, schema)[0].known)
@@ -342,7 +342,7 @@ def test_a_schema_survives_json():
 )
 def test_a_damaged_schema_is_refused(damage):
     """A schema read from a file is checked before it is used: one error, whatever is wrong in it."""
-    good = dataclasses.asdict(learn(read(daily(5))))
+    good = dataclasses.asdict(infer(read(daily(5))))
     with pytest.raises((InputError, TypeError), match="chema"):  # TypeError: shapes and types are checked in tests
         Schema(**{**good, **damage})
 
@@ -350,7 +350,7 @@ def test_a_damaged_schema_is_refused(damage):
 def test_join_continues_series_and_adds_new_ones():
     """A panel cut in two and joined is the whole again; later values replace earlier ones, but NaN replaces nothing."""
     frame = pd.concat([daily(9, unique_id="a", p=1.0), daily(7, unique_id="b", p=2.0)], ignore_index=True)
-    schema = learn(read(frame), past=["p"])
+    schema = infer(read(frame), past=["p"])
     full = panel(read(frame), schema)[0]
     head, tail = frame[frame.ds < "2024-01-05"], frame[(frame.ds >= "2024-01-05") & (frame.ds != "2024-01-06")]
     joined = join(panel(read(head), schema)[0], panel(read(tail), schema)[0])
@@ -370,15 +370,15 @@ def test_join_continues_series_and_adds_new_ones():
 def test_known_future_takes_its_rows_from_any_order_and_names_the_lacking():
     """Future covariates are placed by series and time; the error lists each series and time without a row."""
     frame = pd.concat([daily(9, unique_id=u, price=np.arange(9.0) * k) for u, k in [("a", 1), ("b", 10)]])
-    schema = learn(read(frame), known=["price"])
+    schema = infer(read(frame), known=["price"])
     made, _ = panel(read(frame[frame.ds < "2024-01-07"]), schema)
-    got = known_future(read(frame.sample(frac=1, random_state=0)), schema, made, 3)
+    got = read_known(read(frame.sample(frac=1, random_state=0)), schema, made, 3)
     assert got[..., 0].tolist() == [[6, 7, 8], [60, 70, 80]]
     lacking = frame[(frame.unique_id == "a") | (frame.ds != "2024-01-08")]
     with pytest.raises(InputError, match=r"next 3 steps.*none for b at 2024-01-08"):
-        known_future(read(lacking), schema, made, 3)
+        read_known(read(lacking), schema, made, 3)
     with pytest.raises(InputError, match="'unique_id', 'ds', 'price'"):
-        known_future(None, schema, made, 3)
+        read_known(None, schema, made, 3)
 
 
 # -- what is refused, naming the rows
@@ -444,7 +444,7 @@ def test_new_data_must_hold_times_of_the_same_kind():
     with pytest.raises(InputError, match=r"as they were when fitted \(datetime\), got integer"):
         panel(read(pd.DataFrame({"ds": [1, 2], "y": 1.0})), schema)
     with pytest.raises(InputError, match="in the 3 steps after 2024-01-05"):
-        truth(read(daily(5)), schema, made, 3)
+        read_truth(read(daily(5)), schema, made, 3)
     for source in ["nothing.csv", 7]:
         with pytest.raises(InputError, match="expected a"):
             read(source)

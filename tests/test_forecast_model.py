@@ -10,9 +10,9 @@ pytest.importorskip("pandas")
 
 from gated._check import InputError
 from gated.tasks.forecast import features, likelihood
-from gated.tasks.forecast.model import Network, lean
+from gated.tasks.forecast.model import Network, shrink
 from gated.tasks.forecast.panel import Panel
-from gated.tasks.forecast.recipe import recipe
+from gated.tasks.forecast.recipe import derive
 from gated.tasks.forecast.task import Config
 from gated.tasks.forecast.windows import Windows
 
@@ -44,7 +44,7 @@ def months(n=90, seed=0, level=100.0):
 
 def made(data, horizon=6, moved=0.0, **options):
     """Windows of a panel and a network for them, its heads moved away from zero if asked."""
-    chosen = recipe(data, Config(horizon=horizon, width=8, batch=16, **options))
+    chosen = derive(data, Config(horizon=horizon, width=8, batch=16, **options))
     windows = Windows(data, chosen)
     network = Network(windows).eval()
     for layer in (network.head, network.gate):
@@ -85,7 +85,7 @@ def test_a_pure_season_is_found(m):
     """A season that repeats exactly is forecast by both bases, by Theta up to the drift of its first season."""
     season = 10 + random(m).normal(size=m)
     data = replace(panel(np.tile(season, 9)[: 9 * m - 2]), freq={4: "QS", 7: "D", 12: "MS"}[m])
-    windows = Windows(data, recipe(data, Config(horizon=2 * m)))
+    windows = Windows(data, derive(data, Config(horizon=2 * m)))
     b = windows.at(*windows.last())
     truth = np.tile(season, 11)[9 * m - 2 : 11 * m - 2]
     for base, near in ((0, 1e-5), (1, 5e-3)):
@@ -99,7 +99,7 @@ def test_a_pure_season_is_found(m):
 def test_a_batch_is_a_function_of_its_number():
     """Batch n is the same whenever it is asked, in any order and of other windows, and differs with n and the seed."""
     data = panel(months(), months(60, 1))
-    chosen = recipe(data, Config(horizon=6))
+    chosen = derive(data, Config(horizon=6))
     windows = Windows(data, chosen)
     third = windows.batch(3)
     windows.batch(7)
@@ -116,7 +116,7 @@ def test_the_future_reaches_no_input(negative):
     later = np.concatenate([np.arange(90), np.arange(80)]) >= 50
     y = np.where(later, data.y * 1.7 + 3, data.y)
     changed = replace(data, y=y, past=np.where(later[:, None], 99.0, data.past))
-    chosen = recipe(data, Config(horizon=6))
+    chosen = derive(data, Config(horizon=6))
     series, seen = torch.arange(2), torch.tensor([50, 50])
     before, after = (Windows(d, chosen).at(series, seen) for d in (data, changed))
     assert same(before, after) == {"y", "scale"}
@@ -125,7 +125,7 @@ def test_the_future_reaches_no_input(negative):
 def test_what_is_held_back_is_never_a_target():
     """With steps held back, no batch holds a truth from them, and the last origin is before them."""
     data = panel(np.arange(1.0, 91), np.arange(1.0, 41))
-    windows = Windows(data, recipe(data, Config(horizon=6)), held=6)
+    windows = Windows(data, derive(data, Config(horizon=6)), held=6)
     for n in range(20):
         b = windows.batch(n)
         y = b.y * b.unit + b.origin
@@ -243,7 +243,7 @@ def test_leaning_on_theta_is_for_forecasts_only():
     windows, network = made(data, moved=3.0)
     b = windows.at(*windows.last())
     free = network(b)[0]
-    w = lean(network, Windows(data, windows.recipe, held=6))
+    w = shrink(network, Windows(data, windows.recipe, held=6))
     assert 0 < w <= 0.5
     torch.testing.assert_close(network(b)[0], free + w * (b.bases[..., 1] - free))
     network.drop.p = 0.0
@@ -253,7 +253,7 @@ def test_leaning_on_theta_is_for_forecasts_only():
 def test_negative_counts_are_refused():
     """A negative binomial of data with negative values is refused by name."""
     with pytest.raises(InputError, match="negative-binomial"):
-        recipe(panel(-months()), Config(horizon=3, likelihood="negative-binomial"))
+        derive(panel(-months()), Config(horizon=3, likelihood="negative-binomial"))
 
 
 # ---- likelihoods

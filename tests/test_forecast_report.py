@@ -15,7 +15,7 @@ from gated.tasks.forecast.baselines import baselines
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.report import draw
 from gated.tasks.forecast.roll import roll
-from gated.tasks.forecast.score import score, verdict
+from gated.tasks.forecast.scoring import score, verdict
 
 LEVELS = [0.1, 0.25, 0.5, 0.75, 0.9]
 

@@ -13,7 +13,7 @@ from gated.tasks.forecast import baselines as classical  # noqa: E402
 from gated.tasks.forecast.baselines import baselines, fill, naive2, seasonal_naive  # noqa: E402
 from gated.tasks.forecast.panel import Panel  # noqa: E402
 from gated.tasks.forecast.roll import origins, roll  # noqa: E402
-from gated.tasks.forecast.score import metrics, scales, score, table, verdict  # noqa: E402
+from gated.tasks.forecast.scoring import evaluate, scales, score, table, verdict  # noqa: E402
 
 LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9]
 HOURLY = Path(__file__).parents[1] / "../shared/data/forecast/m4_hourly.parquet"
@@ -52,7 +52,7 @@ def test_metrics_agree_with_a_computation_by_hand():
     history = panel_of(np.array([1.0, 2, 3, 6]))  # m = 2: |3 − 1|, |6 − 2| → s = 3
     truth = np.array([[4.0, 6.0]])
     quantiles = np.array([[[3.0, 5.0, 5.0], [7.0, 8.0, 9.0]]])
-    got = metrics(truth, quantiles, [0.1, 0.5, 0.9], scales(history, 2))
+    got = evaluate(truth, quantiles, [0.1, 0.5, 0.9], scales(history, 2))
     assert got["mase"] == pytest.approx((1 + 2) / 2 / 3)
     assert got["smape"] == pytest.approx(100 * (2 * 1 / 9 + 2 * 2 / 14) / 2)
     pinball = [0.1 * 1, 0.5 * 1, 0.1 * 1, 0.9 * 1, 0.5 * 2, 0.1 * 3]
@@ -72,7 +72,7 @@ def test_metrics_agree_with_utilsforecast(cases):
     frame[names] = quantiles.reshape(n * h, -1)
     frame["m"], frame["m-lo-80"], frame["m-hi-80"] = frame.q2, frame.q0, frame.q4
     train = pd.DataFrame({"unique_id": np.repeat(history.ids, history.lengths), "ds": history.times, "y": history.y})
-    got = metrics(truth, quantiles, LEVELS, scales(history, 12), ["series"])
+    got = evaluate(truth, quantiles, LEVELS, scales(history, 12), ["series"])
     theirs = losses.mase(frame, ["m"], 12, train).m
     np.testing.assert_allclose(got["per"]["series"]["mase"], theirs)
     assert got["mase"] == pytest.approx(theirs.mean())
@@ -86,14 +86,14 @@ def test_unknown_truth_is_left_out(cases):
     history, truth, quantiles = cases
     holes = truth.copy()
     holes[0, 5:] = np.nan
-    got = metrics(holes, quantiles, LEVELS, scales(history, 12), ["series", "step"])
-    cut = metrics(truth[:1, :5], quantiles[:1, :5], LEVELS, scales(history, 12)[:1])
+    got = evaluate(holes, quantiles, LEVELS, scales(history, 12), ["series", "step"])
+    cut = evaluate(truth[:1, :5], quantiles[:1, :5], LEVELS, scales(history, 12)[:1])
     assert got["per"]["series"]["mase"][0] == pytest.approx(cut["mase"])
     assert got["per"]["series"]["wql"][0] == pytest.approx(cut["wql"])
-    two = metrics(truth[1:], quantiles[1:], LEVELS, scales(history, 12)[1:], ["step"])
+    two = evaluate(truth[1:], quantiles[1:], LEVELS, scales(history, 12)[1:], ["step"])
     np.testing.assert_allclose(got["per"]["step"]["smape"][5:], two["per"]["step"]["smape"][5:])
     with pytest.raises(InputError, match="numbers wherever the truth is known"):
-        metrics(truth, np.where(np.arange(12)[:, None] == 3, np.nan, quantiles), LEVELS, scales(history, 12))
+        evaluate(truth, np.where(np.arange(12)[:, None] == 3, np.nan, quantiles), LEVELS, scales(history, 12))
 
 
 def test_a_constant_history_has_no_mase_and_spoils_no_mean():
@@ -119,7 +119,7 @@ def test_a_constant_history_has_no_mase_and_spoils_no_mean():
 
 def test_zero_truth_and_zero_forecast_have_no_percentage_error():
     """0 / 0 in sMAPE is 0, and a truth of zeros leaves WQL unknown rather than infinite."""
-    got = metrics(np.zeros((1, 3)), np.zeros((1, 3, 1)), [0.5], np.ones(1))
+    got = evaluate(np.zeros((1, 3)), np.zeros((1, 3, 1)), [0.5], np.ones(1))
     assert (got["smape"], got["mase"], got["wql"]) == (0, 0, None)
 
 
@@ -187,10 +187,10 @@ def test_naive2_and_seasonal_naive_have_the_published_m4_scores():
     frame = pd.read_parquet(HOURLY)
     rolled = roll(panel_of(*(g.to_numpy() for _, g in frame.groupby("series_id", sort=False)["value"])), 48)
     scale = scales(rolled.history, 24)
-    two = metrics(rolled.truth, naive2(rolled.history, 48, 24)[..., None], [0.5], scale)
+    two = evaluate(rolled.truth, naive2(rolled.history, 48, 24)[..., None], [0.5], scale)
     assert (round(two["smape"], 3), round(two["mase"], 3)) == (18.383, 2.395)
     naive = baselines(rolled.history, 48, 24, [0.5], ["SeasonalNaive"])["SeasonalNaive"].quantiles
-    one = metrics(rolled.truth, naive, [0.5], scale)
+    one = evaluate(rolled.truth, naive, [0.5], scale)
     assert (round(one["smape"], 3), round(one["mase"], 3)) == (13.912, 1.193)
 
 
@@ -213,7 +213,7 @@ def test_score_says_who_won_also_when_it_is_not_us(cases):
     assert score(history, truth, naive, LEVELS, 12, beside=["SeasonalNaive"])["best"] == "SeasonalNaive"
     keys = {"mase", "smape", "owa", "wql", "coverage", "baselines", "best", "seconds"}
     assert keys <= set(won)
-    two = metrics(truth, naive2(history, 12, 12)[..., None], [0.5], scales(history, 12))
+    two = evaluate(truth, naive2(history, 12, 12)[..., None], [0.5], scales(history, 12))
     assert won["owa"] == pytest.approx((won["mase"] / two["mase"] + won["smape"] / two["smape"]) / 2)
 
 
@@ -255,6 +255,6 @@ def test_rolled_cases_are_cut_where_they_should_be():
         np.testing.assert_array_equal(rolled.history.y[rolled.history.series(c)], y[:end])
         np.testing.assert_array_equal(rolled.truth[c], y[end : end + 3])
         np.testing.assert_array_equal(rolled.known[c, :, 0], full.offsets[rolled.series[c]] + np.arange(end, end + 3))
-    assert roll(full, 3, 3, 2, least=5).series.tolist() == [0, 0, 0, 1]
+    assert roll(full, 3, 3, 2, min_history=5).series.tolist() == [0, 0, 0, 1]
     with pytest.raises(InputError, match="at least 26 steps, got 20"):
         roll(full, 25)

@@ -15,7 +15,7 @@ import torch
 from gated import checkpoint, cli, forecast, probe, transcribe, translate
 from gated.probe.document import Document
 from gated.probe.view import open_view
-from gated.tasks.forecast import learn
+from gated.tasks.forecast import training
 from gated.tasks.forecast import view as of_forecast
 from gated.tasks.transcribe import typeset
 from gated.tasks.transcribe import view as of_transcribe
@@ -140,7 +140,7 @@ def test_shares_of_the_inputs_sum_to_the_output(found, task):
 def test_a_forecasters_history_stands_on_its_dates(desk, found):
     """Places are the days before the last horizon, with their values and gaps; the horizon has what came."""
     history, horizon = found["forecast"].examples[:2]
-    frame, rule = sales(), run(desk, "forecast").learnt.recipe
+    frame, rule = sales(), run(desk, "forecast").model.recipe
     north = frame[frame.shop == "north"].reset_index(drop=True)
     steps = history.input.steps
     assert steps == rule.context * rule.season
@@ -161,7 +161,7 @@ def test_a_forecast_is_that_of_the_run(desk, found):
     before, after = frame[frame.date <= day], frame[frame.date > day]
     panel = of_forecast.frame.panel(of_forecast.tables.read(before, id="shop"), loaded.schema)[0]
     known = np.stack([after[after.shop == shop].promo.to_numpy(float) for shop in panel.ids])[..., None]
-    told = learn.quantiles(loaded.learnt, panel, known)[:, :, loaded.config.quantiles.index(0.5)]
+    told = training.predict(loaded.model, panel, known)[:, :, loaded.config.quantiles.index(0.5)]
     for k, example in enumerate(found["forecast"].examples[1::2]):
         np.testing.assert_allclose(example.input.values["median"], told[k], rtol=1e-5)
     for one, h in zip(found["forecast"].examples[0].attributions, (0, H - 1), strict=False):
@@ -173,7 +173,7 @@ def test_what_has_a_place_in_the_window_is_all_that_changes(desk):
     loaded = run(desk, "forecast")
     view = of_forecast.view(loaded, None, 1)
     panel = loaded.panel
-    cut = of_forecast.Windows(of_forecast.roll.roll(panel, H).history, loaded.learnt.recipe)
+    cut = of_forecast.Windows(of_forecast.roll.roll(panel, H).history, loaded.model.recipe)
     b = cut.at(torch.tensor([0]), cut.lengths[:1])
     b = dataclasses.replace(b, known=torch.zeros_like(b.known))
     function, z, past, _ = of_forecast.by_place(view.network, b, cut, 0, 2)

@@ -24,6 +24,7 @@ from typing import Any
 from gated._check import one_of, want, within
 
 INFINITE = float("inf")
+T = typing.TypeVar("T")
 
 
 def option(value: Any, help: str, *, low: float | None = None, high: float = INFINITE, **more: Any) -> Any:
@@ -82,17 +83,17 @@ def _whole(where: str, value: Any, low: int, high: float) -> int:
     return typing.cast(int, number)
 
 
-def make(kind: type, words: Mapping[str, Any], config: Any = None, where: str = "fit") -> Any:
+def make(kind: type[T], words: Mapping[str, Any], config: T | None = None, where: str = "fit") -> T:
     """A Config with these options, or the given one changed by them; an unknown name is answered with the nearest."""
-    names = [one.name for one in fields(kind)]
+    names = [one.name for one in fields(typing.cast(Any, kind))]
     unknown: Sequence[str] = sorted(set(words) - set(names))
     near = [match for name in unknown for match in difflib.get_close_matches(name, names, 1)]
     todo = f"Did you mean {', '.join(near)}?" if near else ""
     want(not unknown, where, f"options of {kind.__name__}: {', '.join(names)}", ", ".join(unknown), todo)
-    return kind(**words) if config is None else replace(config, **words)
+    return kind(**words) if config is None else replace(typing.cast(Any, config), **words)
 
 
-def restore(kind: type, words: Mapping[str, Any]) -> Any:
+def restore(kind: type[T], words: Mapping[str, Any]) -> T:
     """A Config, or another record, from JSON, whose lists were tuples."""
     tuples = {name: tuple(typing.cast(list[Any], value)) for name, value in words.items() if isinstance(value, list)}
     return kind(**{**words, **tuples})

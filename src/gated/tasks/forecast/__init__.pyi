@@ -1,5 +1,5 @@
 from .run import Run as Run
 from .run import fit as fit
 from .run import load as load
-from .score import table as table
+from .scoring import table as table
 from .task import Config as Config

@@ -31,7 +31,7 @@ APART = 40_000  # steps of history in all series together from which another pro
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a method said: quantiles [N, h, Q], in how many seconds, and for how many series it gave up."""
+    """A method's quantiles [N, h, Q], the seconds it took, and the number of series on which it failed."""
 
     quantiles: np.ndarray
     seconds: float
@@ -59,10 +59,10 @@ def baselines(
         models = optional("statsforecast.models", "forecast")
         want(hasattr(models, name), "baselines", "SeasonalNaive or a model of statsforecast", repr(name))
         start = time.perf_counter()
-        told = _classical(name, [y[-max(HISTORY, 10 * season) :] for y in filled], horizon, season, levels, jobs)
-        lost = ~np.isfinite(told).all((1, 2))
-        told[lost] = naive[lost]
-        out[name] = Forecast(told, time.perf_counter() - start, int(lost.sum()))
+        q = _classical(name, [y[-max(HISTORY, 10 * season) :] for y in filled], horizon, season, levels, jobs)
+        lost = ~np.isfinite(q).all((1, 2))
+        q[lost] = naive[lost]
+        out[name] = Forecast(q, time.perf_counter() - start, int(lost.sum()))
     return out
 
 
@@ -71,10 +71,10 @@ def fill(y: np.ndarray, season: int) -> np.ndarray:
 
     Where no season before has one, linearly between its neighbours. An empty series stays empty.
     """
-    seen = np.flatnonzero(~np.isnan(y))
-    if len(seen) in (0, len(y)):
-        return y[:0] if len(seen) == 0 else y
-    y = y[seen[0] :].copy()
+    known = np.flatnonzero(~np.isnan(y))
+    if len(known) in (0, len(y)):
+        return y[:0] if len(known) == 0 else y
+    y = y[known[0] :].copy()
     folded = np.full(-(-len(y) // season) * season, np.nan)
     folded[: len(y)] = y
     folded = folded.reshape(-1, season)
@@ -166,9 +166,9 @@ def _classical(
                 with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its share counts as failed
                     pipe.write(_pack(np.concatenate(ys[k::jobs]), np.array([len(y) for y in ys[k::jobs]])))
         for k, process in enumerate(started):
-            told = process.stdout.read() if process.stdout is not None else b""
+            sent = process.stdout.read() if process.stdout is not None else b""
             if process.wait() == 0:
-                out[k::jobs] = np.load(io.BytesIO(told))["arr_0"]
+                out[k::jobs] = np.load(io.BytesIO(sent))["arr_0"]
     finally:
         for process in started:
             process.kill()
@@ -198,10 +198,10 @@ def _model(name: str, ys: list[np.ndarray], h: int, season: int, levels: Sequenc
     for n, y in enumerate(ys):
         try:
             with np.errstate(all="ignore"):
-                told = make(season_length=season).forecast(y=y.copy(), h=h, level=asked or None)
+                result = make(season_length=season).forecast(y=y.copy(), h=h, level=asked or None)
         except Exception:  # whatever a method trips over on a series is its failure, which the score reports
             continue
         for k, (q, span) in enumerate(zip(levels, spans, strict=True)):
             edge = "mean" if span == 0 else f"{'lo' if q < 0.5 else 'hi'}-{span}"
-            out[n, :, k] = told[edge]
+            out[n, :, k] = result[edge]
     return out

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from gated.io import files
 from gated.runs import FitOptions, Output
 from gated.tasks.forecast import run as forecaster
-from gated.tasks.forecast.ahead import write
+from gated.tasks.forecast.horizon import write
 from gated.tasks.forecast.run import Run
-from gated.tasks.forecast.score import table
+from gated.tasks.forecast.scoring import table
 from gated.tasks.forecast.task import Config
 
 

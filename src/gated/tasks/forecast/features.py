@@ -44,15 +44,15 @@ def scale(Y: Float[np.ndarray, "N T"], m: int) -> Scale:
     Log for series without negative values and with at most one zero in twenty that move by more than `STEADY` of their
     mean. The unit is the mean of those first values, or, without log, their mean distance from their mean.
     """
-    seen = ~np.isnan(Y)
-    count = seen.sum(1)
-    head = seen & (np.cumsum(seen, 1) <= max(2 * m, 8))
+    observed = ~np.isnan(Y)
+    count = observed.sum(1)
+    head = observed & (np.cumsum(observed, 1) <= max(2 * m, 8))
     mean = lambda a, where: np.where(where, a, 0.0).sum(1) / np.maximum(where.sum(1), 1)  # noqa: E731
-    zero_filled = np.where(seen, Y, 0.0)
-    first, overall = mean(zero_filled, head), mean(zero_filled, seen)
-    moves = mean(np.abs(zero_filled - overall[:, None]), seen) > STEADY * np.abs(overall)
-    log = (zero_filled >= 0).all(1) & ((seen & (Y == 0)).sum(1) <= 0.05 * count) & moves & (first > 0)
-    distance = np.where(seen, np.abs(zero_filled - first[:, None]), 0.0)
+    zero_filled = np.where(observed, Y, 0.0)
+    first, overall = mean(zero_filled, head), mean(zero_filled, observed)
+    moves = mean(np.abs(zero_filled - overall[:, None]), observed) > STEADY * np.abs(overall)
+    log = (zero_filled >= 0).all(1) & ((observed & (Y == 0)).sum(1) <= 0.05 * count) & moves & (first > 0)
+    distance = np.where(observed, np.abs(zero_filled - first[:, None]), 0.0)
     spread = mean(distance, head)
     size = np.abs(first)
     differs = distance > 1e-9 * size[:, None]  # after a flat start the first value that differs gives the unit
@@ -99,29 +99,29 @@ def smooth(X: Float[np.ndarray, "N T"], m: int) -> Smooth:
     zero = np.zeros(N)
     fill, season, trust, naive = (np.zeros((T, N)) for _ in range(4))
     level, error, best, drift = (np.zeros((T, N, c)) for c in (1 + len(SHOWN), len(SHOWN), 3, 2))
-    kept = [CENTRE, *SHOWN]
+    shown = [CENTRE, *SHOWN]
     cycles = np.zeros((T, N))
     sums = np.zeros((T + 1, N))
     l, e = np.zeros((N, J)), np.zeros((N, J))
     n, pairs, change, signal, noise, judged = zero, zero, zero, zero, zero, zero
     g0 = g1 = g2 = gx = gtx = zero  # sums over all history: 1, t, t², v, t v
     r0 = r1 = r2 = rx = rtx = zero  # the same discounted, with time counted back from now
-    seen = np.zeros(N, bool)
+    observed = np.zeros(N, bool)
     for t in range(T):
         o = ~np.isnan(X[t])
         of = o.astype(float)
         index = season[t - m] * trust[t - 1] if m > 1 and t >= m else zero
-        x = np.where(o, X[t], np.where(seen, l[:, CENTRE] + index, 0.0))
+        x = np.where(o, X[t], np.where(observed, l[:, CENTRE] + index, 0.0))
         fill[t] = x
         v = x - index
-        fresh = o & ~seen
+        fresh = o & ~observed
         if fresh.any():
             l[fresh] = v[fresh, None]
         off = (v[:, None] - l) * of[:, None]
         l = l + np.maximum(ALPHAS, 1 / (n + 1)[:, None]) * off
-        again = of * seen
+        again = of * observed
         e = e + (again * np.maximum(forget, 1 / np.maximum(n, 1)))[:, None] * (np.abs(off) - e)
-        seen = seen | o
+        observed = observed | o
         if t >= m:
             pairs = pairs + of
             change = change + of * np.maximum(forget, 1 / np.maximum(pairs, 1)) * (np.abs(x - fill[t - m]) - change)
@@ -134,7 +134,7 @@ def smooth(X: Float[np.ndarray, "N T"], m: int) -> Smooth:
         drift[t, :, 1] = np.where(some, (r0 * rtx - r1 * rx) / np.maximum(r0 * r2 - r1 * r1, 1e-9), 0)
         w = (e + 1e-6) ** -float(SHARPNESS)
         w /= w.sum(1, keepdims=True)
-        level[t], error[t], naive[t] = l[:, kept], e[:, SHOWN], change
+        level[t], error[t], naive[t] = l[:, shown], e[:, SHOWN], change
         best[t, :, 0], best[t, :, 1], best[t, :, 2] = (w * l).sum(1), (w * e).sum(1), w @ ALPHAS
         sums[t + 1] = sums[t] + x
         if m > 1 and t >= m:

@@ -1,4 +1,4 @@
-"""Data frames to panels and back: what a column means is learnt once, kept as plain JSON, and applied to new data."""
+"""Data frames to panels and back: a schema is inferred once, stored as JSON, and applied to new data."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found in the data and how it was met."""
+    """Facts about the data, and how they were handled."""
 
     series: int
     rows: int
@@ -72,7 +72,7 @@ class Report:
     constant: tuple[str, ...] = ()
     short: tuple[str, ...] = ()  # series with fewer steps than the context
     context: int = 0
-    unseen: dict[str, list[str]] = field(default_factory=dict)  # categories that were not there when it was learnt
+    unknown: dict[str, list[str]] = field(default_factory=dict)  # categories that the schema lacks
 
     def lines(self) -> list[str]:
         """The report in sentences, the first always the size of the data."""
@@ -81,29 +81,29 @@ class Report:
             return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
 
         size = f"{plural(self.series, 'series', 'series')}, {plural(self.rows, 'row')}"
-        told = [f"{size}, frequency {self.freq}, {self.span[0]} to {self.span[1]}."]
+        lines = [f"{size}, frequency {self.freq}, {self.span[0]} to {self.span[1]}."]
         if self.unsorted:
-            told.append(f"{plural(self.unsorted, 'row')} out of order: sorted by time.")
+            lines.append(f"{plural(self.unsorted, 'row')} out of order: sorted by time.")
         if self.inserted:
-            told.append(f"{plural(self.inserted, 'step')} without a row: treated as missing.")
+            lines.append(f"{plural(self.inserted, 'step')} without a row: treated as missing.")
         if self.missing:
-            told.append(f"{plural(self.missing, 'row')} without a value: treated as missing.")
+            lines.append(f"{plural(self.missing, 'row')} without a value: treated as missing.")
         if self.trailing:
             ends = f"{plural(len(self.trailing), 'series ends', 'series end')} without a value"
-            told.append(f"{ends}: {some(self.trailing)}. The forecast begins after the last row.")
+            lines.append(f"{ends}: {some(self.trailing)}. The forecast begins after the last row.")
         if self.empty:
-            told.append(f"{plural(len(self.empty), 'series', 'series')} without any value: {some(self.empty)}.")
+            lines.append(f"{plural(len(self.empty), 'series', 'series')} without any value: {some(self.empty)}.")
         if self.constant:
-            told.append(f"{plural(len(self.constant), 'constant series', 'constant series')}: {some(self.constant)}.")
+            lines.append(f"{plural(len(self.constant), 'constant series', 'constant series')}: {some(self.constant)}.")
         if self.short:
             short = f"{plural(len(self.short), 'series', 'series')} shorter than the context of {self.context:,} steps"
-            told.append(f"{short}: {some(self.short)}.")
-        for name, values in self.unseen.items():
-            told.append(f"Column {name!r} has values unseen when it was learnt, taken as none of them: {some(values)}.")
-        return told
+            lines.append(f"{short}: {some(self.short)}.")
+        for name, values in self.unknown.items():
+            lines.append(f"Column {name!r} has unknown values, encoded as none of the known: {some(values)}.")
+        return lines
 
 
-def learn(
+def infer(
     frame: Any, *, time: str | None = None, target: str | None = None, id: str | None = None, past: Sequence[str] = (),
     known: Sequence[str] = (), static: Sequence[str] = (), freq: str | None = None,
 ) -> Schema:  # fmt: skip
@@ -179,16 +179,16 @@ def _categories(frame: Any, name: str) -> list[str] | None:
     if not isinstance(column.dtype, pd.CategoricalDtype) and not bad.any():
         return None
     want(column.dtype.kind not in "cmM", f"column {name!r}", "numbers or categories", str(column.dtype))
-    found = sorted(text(column).dropna().unique())
+    values = sorted(text(column).dropna().unique())
     todo = f"Numbers may hold no text: {name_rows(frame, bad, column)}." if bad.any() else ""
     want(
-        len(found) <= CATEGORIES,
+        len(values) <= CATEGORIES,
         f"column {name!r}",
         f"numbers, or at most {CATEGORIES} categories",
-        f"{len(found):,} different values",
+        f"{len(values):,} different values",
         todo,
     )
-    return found
+    return values
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,8 @@ def _rows(frame: Any, time: str, target: str, id: str | None, ids_kind: str, kin
         missing = column.isna().to_numpy(bool)
         refuse_rows(frame, missing, f"column {id!r}", "a series in every row")
         column = column if ids_kind == "integer" and column.dtype.kind in "iu" else text(column)
-        codes, found = pd.factorize(column)
-        ids = np.asarray(found, None if column.dtype.kind in "iu" else object)
+        codes, names = pd.factorize(column)
+        ids = np.asarray(names, None if column.dtype.kind in "iu" else object)
     order = np.argsort(codes, kind="stable")
     codes, moments = codes[order], moments[order]
     same = codes[1:] == codes[:-1]
@@ -259,15 +259,15 @@ def _grid(
         refuse(
             "times", f"times on one clock of frequency {freq}", f"others in {name(off)}", "Correct or resample them."
         )
-    lengths, seen = np.maximum.reduceat(p, first) + 1, np.bincount(codes, minlength=n)
-    sparse = (lengths > LONGEST) & (seen < FULL * lengths)
+    lengths, count = np.maximum.reduceat(p, first) + 1, np.bincount(codes, minlength=n)
+    sparse = (lengths > LONGEST) & (count < FULL * lengths)
     if sparse.any() or sum(map(int, lengths)) * (2 + width) > CELLS:
         k = int(np.argmax(np.where(sparse, lengths, 0) if sparse.any() else lengths))
         mine = np.flatnonzero(codes == k)
         ends = np.isin(np.arange(len(codes)), mine[np.argmax(np.diff(p[mine], append=p[mine][-1]))] + np.array([0, 1]))
         refuse(
             "times", f"series without gaps of many thousand steps, at most {CELLS:,} numbers in all",
-            f"{int(lengths[k]):,} steps of {freq} for {int(seen[k]):,} rows, the longest gap between {name(ends)}",
+            f"{int(lengths[k]):,} steps of {freq} for {int(count[k]):,} rows, the longest gap between {name(ends)}",
             "Correct these times, or choose a longer step with freq.",
         )  # fmt: skip
     offsets = np.r_[0, np.cumsum(lengths)]
@@ -276,8 +276,8 @@ def _grid(
     return offsets, offsets[codes] + p, grid
 
 
-def encode(frame: Any, columns: dict[str, list[str] | None], unseen: dict[str, list[str]]) -> np.ndarray:
-    """[R, K] the columns as numbers: a category is one column a value, all 0 for an unseen, NaN for a missing one."""
+def encode(frame: Any, columns: dict[str, list[str] | None], unknown: dict[str, list[str]]) -> np.ndarray:
+    """[R, K] the columns as numbers: a category is one column a value, all 0 for an unknown, NaN for a missing one."""
     parts = []
     for name, categories in columns.items():
         if categories is None:
@@ -289,13 +289,13 @@ def encode(frame: Any, columns: dict[str, list[str] | None], unseen: dict[str, l
         hot[words.isna().to_numpy(bool)] = np.nan
         strange = sorted(set(words[(where < 0) & words.notna()]))
         if strange:
-            unseen[name] = strange
+            unknown[name] = strange
         parts.append(hot)
     return np.concatenate([np.zeros((len(frame), 0)), *parts], 1)
 
 
 def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, Report]:
-    """The frame's series on the schema's clock, and a report of what was met on the way.
+    """The frame's series on the schema's clock, and a report of it.
 
     Rows are sorted by time, steps without a row are inserted as NaN, a missing value is NaN. context: series with fewer
     steps are reported as short. Errors name the rows: unknown columns, times and ids that are missing or twice, times
@@ -304,7 +304,7 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, Repor
     want_columns(frame, schema, "target", "past", "known", "static")
     rows = rows_of(frame, schema)
     frame, codes, n = rows.frame, rows.codes, len(rows.ids)
-    values, unseen = numbers(frame, schema.target), {}
+    values, unknown = numbers(frame, schema.target), {}
     want(not np.isnan(values).all(), f"column {schema.target!r}", "at least one number", "no value in any row")
     width = len(schema.names("past")) + len(schema.names("known"))
     want(
@@ -318,17 +318,17 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, Repor
     first = np.r_[0, np.flatnonzero(codes[1:] != codes[:-1]) + 1]
     made = Panel(
         rows.ids, offsets, _scatter(values, place, len(moments)), moments, schema.freq,
-        _scatter(encode(frame, schema.past, unseen), place, len(moments)),
-        _scatter(encode(frame, schema.known, unseen), place, len(moments)),
-        _static(frame, schema, codes, rows.ids, first, unseen),
+        _scatter(encode(frame, schema.past, unknown), place, len(moments)),
+        _scatter(encode(frame, schema.known, unknown), place, len(moments)),
+        _static(frame, schema, codes, rows.ids, first, unknown),
     )  # fmt: skip
     low, high = np.fmin.reduceat(values, first), np.fmax.reduceat(values, first)
-    told = lambda mask: tuple(map(str, rows.ids[mask]))  # noqa: E731
+    names = lambda mask: tuple(map(str, rows.ids[mask]))  # noqa: E731
     return made, Report(
         series=n, rows=len(frame), freq=schema.freq, span=span(moments, schema), unsorted=rows.unsorted,
         inserted=len(moments) - len(frame), missing=int(np.isnan(values).sum()),
-        trailing=told(np.isnan(made.y[offsets[1:] - 1]) & ~np.isnan(low)), empty=told(np.isnan(low)),
-        constant=told(low == high), short=told(made.lengths < context), context=context, unseen=unseen,
+        trailing=names(np.isnan(made.y[offsets[1:] - 1]) & ~np.isnan(low)), empty=names(np.isnan(low)),
+        constant=names(low == high), short=names(made.lengths < context), context=context, unknown=unknown,
     )  # fmt: skip
 
 
@@ -339,9 +339,9 @@ def _scatter(values: np.ndarray, place: np.ndarray, length: int) -> np.ndarray:
 
 
 def _static(
-    frame: Any, schema: Schema, codes: np.ndarray, ids: np.ndarray, first: np.ndarray, unseen: dict[str, list[str]]
+    frame: Any, schema: Schema, codes: np.ndarray, ids: np.ndarray, first: np.ndarray, unknown: dict[str, list[str]]
 ) -> np.ndarray:
-    values = encode(frame, schema.static, unseen)
+    values = encode(frame, schema.static, unknown)
     low, high = np.fmin.reduceat(values, first, 0), np.fmax.reduceat(values, first, 0)
     changing = np.argwhere(low < high)
     if len(changing):

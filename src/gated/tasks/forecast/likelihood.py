@@ -1,6 +1,6 @@
-"""What a network says of the future: its heads, their losses, quantiles, paths, and their calibration.
+"""Predictive distributions: heads, losses, quantiles, sample paths, calibration.
 
-Every likelihood is centred where the network says, on the smooth scale x of a series (`features.Scale`), and speaks in
+Every likelihood is centred on the network's output, on the smooth scale x of a series (`features.Scale`), and gives
 quantiles of the data; paths are drawn through these.
 
     quantiles           q_τ = μ ± error · Σ softplus(r_i), a sum outwards from the centre, so they cannot cross
@@ -165,8 +165,8 @@ def calibrate(
         for k in range(h):
             n = int(known[:, k].sum())
             own = np.quantile(ratio[known[:, k], k], min(1.0, p * (1 + 1 / n))) if n else 0.0
-            found = (n * own + POOL * all_steps) / (n + POOL)
-            out[k, i] = 1 + (np.clip(found, 0.25, 4.0) - 1) * len(y) / (len(y) + DOUBT)
+            factor = (n * own + POOL * all_steps) / (n + POOL)
+            out[k, i] = 1 + (np.clip(factor, 0.25, 4.0) - 1) * len(y) / (len(y) + DOUBT)
     return out
 
 
@@ -184,7 +184,7 @@ def widen(q: Float[np.ndarray, "N h Q"], widths: Float[np.ndarray, "h Q"], level
 
 
 def persistence(q: Float[np.ndarray, "C h Q"], y: Float[np.ndarray, "C h"], levels: tuple[float, ...]) -> float:
-    """How alike the ranks of two steps in a row are: the correlation of their normal scores on held-out windows."""
+    """Rank autocorrelation of adjacent steps: the correlation of their normal scores on held-out windows."""
     flat = zip(np.nan_to_num(y).ravel(), q.reshape(-1, q.shape[-1]), strict=True)
     rank = np.array([np.interp(value, row, levels) for value, row in flat])
     normal = np.vectorize(NormalDist().inv_cdf)(np.clip(rank, 0.02, 0.98)).reshape(y.shape)

@@ -11,7 +11,7 @@ from gated.layers import LSTM
 from gated.tasks.forecast import likelihood
 from gated.tasks.forecast.windows import Batch, Windows
 
-WEIGHTS = torch.linspace(0, 1, 11)  # of theta, among which `lean` chooses
+WEIGHTS = torch.linspace(0, 1, 11)  # of theta, among which `shrink` chooses
 
 
 class Network(nn.Module):
@@ -29,15 +29,15 @@ class Network(nn.Module):
     zero: untrained, the network is the mean of seasonal naive and Theta (on the smooth scale), whatever it reads.
     The other numbers of P v_k + p become a distribution around μ (`likelihood`).
 
-    w is what `lean` found. Series of one panel rise and fall together, and part of what a network learns of them is the
-    past of the panel itself; half of the advice of Theta, which knows one series at a time, corrects for that.
+    w is set by `shrink`. Series of one panel rise and fall together, and part of what a network learns of them is the
+    past of the panel itself; shrinkage towards Theta, which knows one series at a time, corrects for that.
 
     Folding by season makes a year of months one step of the LSTM: fewer steps, and phases side by side.
     """
 
     covariates: Tensor  # [2, P] mean and deviation of past and known covariates
     statics: Tensor  # [2, D]
-    lean: Tensor  # w
+    shrinkage: Tensor  # w
 
     def __init__(self, windows: Windows) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Network(nn.Module):
         self.register_buffer("covariates", torch.stack([mean, std]))
         mean, std = _standard(windows.static)
         self.register_buffer("statics", torch.stack([mean, std]))
-        self.register_buffer("lean", torch.zeros(()))
+        self.register_buffer("shrinkage", torch.zeros(()))
 
     def forward(self, b: Batch) -> tuple[Float[Tensor, "B h"], Float[Tensor, "B h R"]]:
         """The centre μ on the smooth scale, and the head's other numbers."""
@@ -70,7 +70,7 @@ class Network(nn.Module):
         kinds = b.known.shape[-1]
         known = ((b.known - mean[len(mean) - kinds :]) / std[len(std) - kinds :]).nan_to_num().clamp(-10, 10).flatten(2)
         static = ((b.static - self.statics[0]) / self.statics[1]).nan_to_num().clamp(-10, 10)
-        e, _ = self.encoder(torch.cat([b.x, b.seen - 0.5, past, static[:, None].expand(-1, S, -1)], -1))
+        e, _ = self.encoder(torch.cat([b.x, b.mask - 0.5, past, static[:, None].expand(-1, S, -1)], -1))
         e = e[:, -1]
         whole = self.whole(torch.cat([b.whole, static, self.drop(e)], -1))
         u = self.drop(gelu(self.step(torch.cat([b.step, known], -1)) + whole[:, None]))
@@ -80,7 +80,7 @@ class Network(nn.Module):
         shares, a = self.gate(v).softmax(-1), self.head(v)
         centre = (shares * b.bases).sum(-1) + b.spread * a[..., 0]
         if not self.training:
-            centre = centre + self.lean * (b.bases[..., 1] - centre)
+            centre = centre + self.shrinkage * (b.bases[..., 1] - centre)
         return centre, a[..., 1:]
 
 
@@ -94,18 +94,18 @@ def _standard(values: Float[Tensor, "L C"]) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def lean(network: Network, windows: Windows) -> float:
+def shrink(network: Network, windows: Windows) -> float:
     """Set w by the horizons that the windows hold back, and return it: half of the weight that would have been best.
 
-    A horizon is one draw of the future, so its advice counts for half. Best is the least mean absolute error over
+    A horizon is one draw of the future, so it counts for half. Best is the least mean absolute error over
     the series' own seasonal-naive error.
     """
-    network.lean.zero_()
+    network.shrinkage.zero_()
     network.eval()
-    series, seen = windows.last(windows.held)
+    series, ends = windows.last(windows.held)
     total, count = torch.zeros(len(WEIGHTS)), 0.0
-    for s, o in zip(series.split(512), seen.split(512), strict=True):
-        b = likelihood.to(windows.at(s, o), network.lean.device)
+    for s, o in zip(series.split(512), ends.split(512), strict=True):
+        b = likelihood.to(windows.at(s, o), network.shrinkage.device)
         centre, _ = network(b)
         ok = ~b.y.isnan()
         for i, w in enumerate(WEIGHTS):
@@ -113,5 +113,5 @@ def lean(network: Network, windows: Windows) -> float:
             total[i] += torch.where(ok, ((y - b.y) / b.scale).abs().clamp(max=50), 0.0).sum().cpu()
         count += float(ok.sum())
     if count:
-        network.lean.fill_(WEIGHTS[int(total.argmin())] / 2)
-    return float(network.lean)
+        network.shrinkage.fill_(WEIGHTS[int(total.argmin())] / 2)
+    return float(network.shrinkage)

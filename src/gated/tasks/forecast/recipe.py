@@ -1,4 +1,4 @@
-"""What follows from the data: the one default recipe, as rules."""
+"""The one default recipe, derived from the data by rules."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Recipe:
     season: int  # m
     long: int  # steps in the longer season, 0 without one
     context: int  # whole seasons that the network reads: S
-    lags: int  # last values of the same phase that the decoder sees: K
+    lags: int  # last values of the same phase that the decoder reads: K
     width: int  # units of each LSTM: H
     dropout: float
     batch: int  # windows: B
-    held: int  # steps at the end of each series, in whole horizons, that the first part of the training does without
+    held: int  # steps at the end of each series, in whole horizons, held out from the first part of the training
     first: int  # updates in this part
     second: int  # and then with everything
     lr: float
@@ -35,8 +35,8 @@ class Recipe:
     seed: int
 
 
-def recipe(panel: Panel, config: Config) -> Recipe:
-    """The recipe of a panel; what the config says stands, the rest follows.
+def derive(panel: Panel, config: Config) -> Recipe:
+    """The recipe of a panel: the options that are set, and rules for the rest.
 
     - m and the longer season by frequency (`calendar.seasons`); no season where no series is longer than one.
     - S = 4 seasons and at least 6 steps; where there is a longer season, two of that, and K = 7 in place of 4.

@@ -19,9 +19,9 @@ from jaxtyping import Float
 from gated import observe
 from gated._check import optional
 from gated.report.plots import INK, LINE, PAPER, SOFT, canvas, save
-from gated.tasks.forecast.ahead import future
+from gated.tasks.forecast.horizon import future_times
 from gated.tasks.forecast.panel import Panel
-from gated.tasks.forecast.score import counted, table, verdict
+from gated.tasks.forecast.scoring import count_text, table, verdict
 
 OURS = "#1f6fb2"
 OTHERS = {"SeasonalNaive": "#6b7686", "AutoETS": "#c2500d", "Theta": "#2b7f56", "": "#7a4fa3"}
@@ -49,7 +49,7 @@ class Sheet:
     """What stands above the plates."""
 
     title: str
-    said: str  # the verdict
+    verdict: str
     what: str  # the target and where its forecast begins
     bands: list[str]
 
@@ -115,7 +115,7 @@ def _forecast(
     rows = history.series(n)
     start = max(rows.start, rows.stop - max(2 * h, 24))
     past, y = history.times[start : rows.stop], history.y[start : rows.stop]
-    ahead = future(history, h)[n]
+    ahead = future_times(history, h)[n]
     spans = _spans(levels)
     inner = min(spans[1:], key=lambda s: abs(s[0] - 50), default=None)
 
@@ -185,7 +185,7 @@ def _by_step(result: Mapping[str, Any]) -> Plate | None:
             _label(ax, method, y, _colour(method, result), weight)
 
     label = {"mase": "MASE", "smape": "sMAPE"}[word]
-    caption = f"Mean of {counted(result)}; lower is better." if result["forecasts"] > 1 else "Lower is better."
+    caption = f"Mean of {count_text(result)}; lower is better." if result["forecasts"] > 1 else "Lower is better."
     return Plate(f"{label} by step ahead", caption, paint, right=_room(curves))
 
 
@@ -197,16 +197,16 @@ def _label(ax: Any, name: str, y: float, colour: str, weight: str = "normal") ->
     )  # fmt: skip
 
 
-def _apart(ends: Mapping[str, float], least: float, low: float, high: float) -> dict[str, float]:
-    """The labels' heights, at least so far apart, in their order, moved as little as that needs."""
+def _apart(ends: Mapping[str, float], gap: float, low: float, high: float) -> dict[str, float]:
+    """The labels' heights, at gap so far apart, in their order, moved as little as that needs."""
     order = sorted(ends, key=lambda k: ends[k])
     places = np.clip([ends[k] for k in order], low, high)
     for k in range(1, len(places)):
-        places[k] = max(places[k], places[k - 1] + least)
+        places[k] = max(places[k], places[k - 1] + gap)
     over = max(0.0, places[-1] - high)
     places[-1] -= over
     for k in range(len(places) - 2, -1, -1):
-        places[k] = min(places[k], places[k + 1] - least)
+        places[k] = min(places[k], places[k + 1] - gap)
     return dict(zip(order, map(float, places), strict=True))
 
 
@@ -274,11 +274,11 @@ def _losses(rows: Sequence[Mapping[str, Any]]) -> Plate:
         if best is not None
         else "On the training windows."
     )
-    return Plate("Loss while learning", words, paint, right=_room(curves))
+    return Plate("Training loss", words, paint, right=_room(curves))
 
 
 def _watched(rows: Sequence[Mapping[str, Any]]) -> list[Plate]:
-    """What layers did while they learnt: the gradients of all, and the gates of the first few."""
+    """Gradient norms of all layers during training, and the gates of the first few."""
     norms: dict[str, np.ndarray] = {}
     gates: dict[str, dict[str, np.ndarray]] = {}
     names = observe.columns(rows)
@@ -352,8 +352,8 @@ def _png(path: Path, plates: Sequence[Plate], sheet: Sheet) -> None:
         fig.text(x, 1 - y / height, text, fontsize=size, color=colour, fontweight=weight, parse_math=False)
 
     write(0.05, 0.55, sheet.title, 19.0, INK, "bold")
-    write(0.05, 0.9, sheet.said, 12.0, INK)
-    _key(fig, 1 - (1.22 if sheet.said else 0.9) / height, sheet)
+    write(0.05, 0.9, sheet.verdict, 12.0, INK)
+    _key(fig, 1 - (1.22 if sheet.verdict else 0.9) / height, sheet)
     for k, plate in enumerate(plates):
         wide = k == len(plates) - 1 and k % 2 == 0
         left, top, own = 0.05 + 0.49 * (k % 2), head + row * (k // 2), 0.91 if wide else 0.42
@@ -418,7 +418,7 @@ body { margin: 0; padding: clamp(16px, 4vw, 56px); background: var(--paper); col
 main { max-width: 1500px; margin: auto }
 h1 { font-size: clamp(24px, 3vw, 34px); line-height: 1.15; margin: 0 0 8px; letter-spacing: -.015em;
   text-wrap: balance }
-.said { font-size: clamp(17px, 1.6vw, 20px); margin: 0 0 4px; max-width: 60ch }
+.verdict { font-size: clamp(17px, 1.6vw, 20px); margin: 0 0 4px; max-width: 60ch }
 .key { color: var(--c1); margin: 0 }
 .key b { font-weight: 600 } .ours { color: var(--c3) } .seen { color: var(--c0) }
 .band { background: color-mix(in srgb, var(--c3) 25%%, transparent); padding: 0 .35em; border-radius: 3px;
@@ -439,7 +439,7 @@ tr.best td { font-weight: 650 }
 """
 
 
-def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | None, seen: Sequence[str]) -> str:
+def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | None, observations: Sequence[str]) -> str:
     light = " ".join(f"--c{k}: {colour};" for k, colour in enumerate(DARK))
     dark = " ".join(f"--c{k}: {colour};" for k, colour in enumerate(DARK.values()))
     title, bands = html.escape(sheet.title), "".join(f', <b class="band">{band}</b>' for band in sheet.bands)
@@ -451,13 +451,13 @@ def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | Non
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>{STYLE % (PAPER, light, NIGHT, dark)}</style></head>
-<body><main><header><h1>{title}</h1><p class="said">{html.escape(sheet.said)}</p>
+<body><main><header><h1>{title}</h1><p class="verdict">{html.escape(sheet.verdict)}</p>
 <p class="key"><b class="seen">Observed</b>, <b class="ours">forecast</b>{bands}. {html.escape(sheet.what)}.</p>
 </header>
 <section class="plates">
 {figures}
 </section>
-{f'<p class="note">While it learnt, at the end: {html.escape(" ".join(seen))}</p>' if seen else ""}
+{f'<p class="note">At the end of training: {html.escape(" ".join(observations))}</p>' if observations else ""}
 {_numbers(result) if result is not None else ""}
 </main></body></html>
 """
@@ -478,9 +478,9 @@ def _numbers(result: Mapping[str, Any]) -> str:
         words += ["–" if r["coverage"].get(s) is None else f"{100 * r['coverage'][s]:.0f} %" for s in spans]
         mark = ' class="best"' if method == result["best"] else ""
         rows.append(f"<tr{mark}><td>{html.escape(method)}</td>" + "".join(f"<td>{w}</td>" for w in words) + "</tr>")
-    told = " ".join(html.escape(note.strip()) for note in notes)
+    text = " ".join(html.escape(note.strip()) for note in notes)
     what = (
         "MASE: 1 is the error of the seasonal naive method within the history. OWA: 1 is Naive2. sMAPE: from 0 to 200. "
         "WQL: the loss of all quantiles over the sum of the truth. Lower is better in all four."
     )
-    return f'<section class="numbers"><table>{"".join(rows)}</table></section><p class="note">{told} {what}</p>'
+    return f'<section class="numbers"><table>{"".join(rows)}</table></section><p class="note">{text} {what}</p>'

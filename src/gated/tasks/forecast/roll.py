@@ -13,7 +13,7 @@ from gated.tasks.forecast.panel import Panel
 
 
 @dataclass(frozen=True)
-class Rolled:
+class Cases:
     """C cases: a history each, and what came after it."""
 
     history: Panel  # of C series
@@ -40,24 +40,24 @@ def cut(panel: Panel, series: Int[np.ndarray, " C"], ends: Int[np.ndarray, " C"]
     )  # fmt: skip
 
 
-def roll(panel: Panel, horizon: int, windows: int = 1, step: int | None = None, least: int = 1) -> Rolled:
-    """The cases of `windows` origins, `step` apart (default: the horizon), each with at least `least` steps before it.
+def roll(panel: Panel, horizon: int, windows: int = 1, step: int | None = None, min_history: int = 1) -> Cases:
+    """The cases of `windows` origins, `step` apart (default: the horizon), each with `min_history` steps before it.
 
     Errors: no series is long enough for the earliest.
     """
     step = horizon if step is None else step
     ends = origins(panel.lengths, horizon, windows, step)
-    window, series = np.nonzero(ends >= max(1, least))
-    need, longest = horizon + step * (windows - 1) + max(1, least), int(panel.lengths.max(initial=0))
+    window, series = np.nonzero(ends >= max(1, min_history))
+    need, longest = horizon + step * (windows - 1) + max(1, min_history), int(panel.lengths.max(initial=0))
     todo = "Shorten the horizon." if windows == 1 else "Ask for fewer windows, or for smaller steps between them."
     want(longest >= need, "backtest", f"a series of at least {need:,} steps", f"{longest:,} in the longest", todo)
     ends = ends[window, series]
     ahead = (panel.offsets[:-1][series] + ends)[:, None] + np.arange(horizon)
-    return Rolled(cut(panel, series, ends), panel.y[ahead], panel.known[ahead], series, window)
+    return Cases(cut(panel, series, ends), panel.y[ahead], panel.known[ahead], series, window)
 
 
-def by_window(rolled: Rolled, values: Sequence[float | None]) -> list[float | None]:
+def mean_by_window(cases: Cases, values: Sequence[float | None]) -> list[float | None]:
     """The mean of a number a case, for each origin; None where no case has one."""
-    parts = [[v for v, w in zip(values, rolled.window, strict=True) if w == k and v is not None]
-             for k in range(int(rolled.window.max()) + 1)]  # fmt: skip
+    parts = [[v for v, w in zip(values, cases.window, strict=True) if w == k and v is not None]
+             for k in range(int(cases.window.max()) + 1)]  # fmt: skip
     return [float(np.mean(part)) if part else None for part in parts]

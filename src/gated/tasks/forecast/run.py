@@ -1,4 +1,4 @@
-"""A fitted forecaster: what it learnt, what it says of the future, and how good that is."""
+"""A fitted forecaster: predict, score, backtest, update, save."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import numpy as np
 from gated import options, runs
 from gated._check import optional, refuse, want, within
 from gated.io.tables import read
-from gated.tasks.forecast import ahead, frame, learn, roll, score
+from gated.tasks.forecast import frame, roll, scoring, training
+from gated.tasks.forecast import horizon as horizons
 from gated.tasks.forecast.baselines import BASELINES
-from gated.tasks.forecast.learn import Learnt
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.task import TASK, Config
+from gated.tasks.forecast.training import Forecaster
 
 pd: Any = optional("pandas", "forecast")
 
@@ -26,35 +27,35 @@ FEW = 100  # series on which AutoETS is a matter of seconds
 
 @dataclass(frozen=True)
 class Run:
-    """A forecaster and the series it goes on from."""
+    """A forecaster and the history that it continues."""
 
     config: Config
     schema: frame.Schema
-    learnt: Learnt
-    panel: Panel  # the history that `predict` continues
+    model: Forecaster
+    panel: Panel  # the history
     metrics: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, int | float]] = field(default_factory=list)  # of the training, a row every few steps
-    notes: tuple[str, ...] = ()  # what was met in the data
+    notes: tuple[str, ...] = ()  # on the data
 
     def predict(self, source: Any = None, *, future: Any = None, samples: int = 0) -> Any:
         """The next `horizon` steps as a data frame: a row for each series and step, under the data's own names.
 
-        source: a file or frame that holds the history to go on from. Rows of series that the run knows continue
+        source: a file or frame that holds the history. Rows of series that the run knows continue
         these, and only the series in it are forecast; without it, every series goes on from where the training data
-        end. Nothing is learnt. future: a file or frame with the known covariates of the steps to come.
+        end. Nothing is trained. future: a file or frame with the known covariates of the steps to come.
         samples: this many sample paths, columns s1, s2, …, instead of the median and quantiles.
         """
         within("samples", samples, 0, 10_000)
         todo = "Fit with known, or leave future out."
         want(future is None or bool(self.schema.known), "future", "a run with known covariates", "one without", todo)
-        panel = self.panel if source is None else self._continued(read(source, id=self.schema.id))
+        panel = self.panel if source is None else self._continue(read(source, id=self.schema.id))
         coming = None if future is None else read(future, id=self.schema.id)
-        known = ahead.known_future(coming, self.schema, panel, self.config.horizon)
+        known = horizons.read_known(coming, self.schema, panel, self.config.horizon)
         if samples:
-            paths = learn.sample(self.learnt, panel, known, samples, self.config.seed)
-            return ahead.to_frame(self.schema, panel, {f"s{k + 1}": paths[..., k] for k in range(samples)})
-        told = learn.quantiles(self.learnt, panel, known)
-        return ahead.to_frame(self.schema, panel, ahead.columns(told, self.config.quantiles))
+            paths = training.sample(self.model, panel, known, samples, self.config.seed)
+            return horizons.to_frame(self.schema, panel, {f"s{k + 1}": paths[..., k] for k in range(samples)})
+        q = training.predict(self.model, panel, known)
+        return horizons.to_frame(self.schema, panel, horizons.name_columns(q, self.config.quantiles))
 
     def score(
         self, source: Any, *, per: Sequence[str] = (), baselines: Sequence[str] = BASELINES, report: Any = None
@@ -69,15 +70,15 @@ class Run:
         horizon = self.config.horizon
         frame.want_columns(later, self.schema, "target")
         if np.isin(frame.rows_of(later, self.schema).ids, self.panel.ids).any():
-            truth = ahead.truth(later, self.schema, self.panel, horizon)
-            known = ahead.known_future(later, self.schema, self.panel, horizon, partial=True)
+            truth = horizons.read_truth(later, self.schema, self.panel, horizon)
+            known = horizons.read_known(later, self.schema, self.panel, horizon, partial=True)
             keep = np.flatnonzero(~np.isnan(truth).all(1))
             history, truth, known = roll.cut(self.panel, keep, self.panel.lengths[keep]), truth[keep], known[keep]
         else:
             held = roll.roll(frame.panel(later, self.schema)[0], horizon)
             history, truth, known = held.history, held.truth, held.known
-        told = learn.quantiles(self.learnt, history, known)
-        return self._measured(history, truth, told, per, baselines, report)
+        q = training.predict(self.model, history, known)
+        return self._measure(history, truth, q, per, baselines, report)
 
     def backtest(
         self, source: Any = None, *, windows: int = 3, step: int | None = None, refit: bool = False,
@@ -85,35 +86,35 @@ class Run:
     ) -> dict[str, Any]:  # fmt: skip
         """Score over rolling origins, the last one `horizon` before the end, each `step` (the horizon) after another.
 
-        Weights are never scored on what they learnt from: a new network learns from what lies before the first origin,
+        Weights are never scored on their training data: a new network is trained on the steps before the first origin,
         or with refit before each. With a source of series that the run does not know, its own weights serve.
         """
         within("windows", windows, 1, 1000)
         within("step", 1 if step is None else step, 1)
-        panel = self.panel if source is None else self._continued(read(source, id=self.schema.id))
-        rolled = roll.roll(panel, self.config.horizon, windows, step, least=2)
+        panel = self.panel if source is None else self._continue(read(source, id=self.schema.id))
+        cases = roll.roll(panel, self.config.horizon, windows, step, min_history=2)
         fresh = source is None or bool(np.isin(panel.ids, self.panel.ids).any())
-        told = np.full((*rolled.truth.shape, len(self.config.quantiles)), np.nan)
-        learnt = self.learnt
+        q = np.full((*cases.truth.shape, len(self.config.quantiles)), np.nan)
+        model = self.model
         for w in range(windows):
-            mine = np.flatnonzero(rolled.window == w)
+            mine = np.flatnonzero(cases.window == w)
             if len(mine) == 0:
                 continue
-            history = roll.cut(rolled.history, mine, rolled.history.lengths[mine])
-            if refit or (fresh and learnt is self.learnt):
-                learnt, _, _ = learn.learn(history, self.config, runs.start(TASK, None, progress=progress))
-            told[mine] = learn.quantiles(learnt, history, rolled.known[mine])
-        result = self._measured(rolled.history, rolled.truth, told, ["series", *per], baselines)
-        for found in (result, *result["baselines"].values()):
-            found["windows"] = roll.by_window(rolled, found["per"]["series"]["mase"])
+            history = roll.cut(cases.history, mine, cases.history.lengths[mine])
+            if refit or (fresh and model is self.model):
+                model, _, _ = training.fit(history, self.config, runs.start(TASK, None, progress=progress))
+            q[mine] = training.predict(model, history, cases.known[mine])
+        result = self._measure(cases.history, cases.truth, q, ["series", *per], baselines)
+        for one in (result, *result["baselines"].values()):
+            one["windows"] = roll.mean_by_window(cases, one["per"]["series"]["mase"])
             if "series" not in per:
-                del found["per"]["series"]
+                del one["per"]["series"]
             if not per:
-                del found["per"]
+                del one["per"]
         return result
 
     def update(self, source: Any, *, steps: int | None = None, out: Any = None, progress: bool = True) -> Run:
-        """A new run: these weights taught further on the history and the new rows, which it then goes on from.
+        """A new run: these weights trained further on the history and the new rows, which it then continues.
 
         steps: updates of the weights, by default a fifth of those of the fit.
         """
@@ -121,25 +122,25 @@ class Run:
         job = runs.start(TASK, out, progress=progress)
         new, report = frame.panel(read(source, id=self.schema.id), self.schema)
         panel = frame.join(self.panel, new)
-        learnt, _, history = learn.learn(panel, self.config, job, start=copy.deepcopy(self.learnt), steps=steps)
+        model, _, history = training.fit(panel, self.config, job, start=copy.deepcopy(self.model), steps=steps)
         notes = tuple(report.lines())
         return job.finish(
-            replace(self, learnt=learnt, panel=panel, metrics={"updated": True}, history=history, notes=notes)
+            replace(self, model=model, panel=panel, metrics={"updated": True}, history=history, notes=notes)
         )
 
     def report(self, folder: str | os.PathLike[str]) -> dict[str, Any] | None:
         """Draw report.png and report.html of the horizon held out in the fit; its score, or None if there was none.
 
-        It stands beside all three classical methods for up to `FEW` series, and beside the two quick ones for more.
+        The baselines are all three classical methods for up to `FEW` series, and the two quick ones for more.
         """
-        kept = np.flatnonzero(~np.isnan(self.learnt.held).all((1, 2)))
-        if len(kept) == 0:
+        held = np.flatnonzero(~np.isnan(self.model.held).all((1, 2)))
+        if len(held) == 0:
             return None
-        ends = self.panel.lengths[kept] - self.config.horizon
-        truth = self.panel.y[(self.panel.offsets[kept] + ends)[:, None] + np.arange(self.config.horizon)]
-        told = self.learnt.held[kept].astype(np.float64)
-        baselines = BASELINES if len(kept) <= FEW else ("SeasonalNaive", "Theta")
-        return self._measured(roll.cut(self.panel, kept, ends), truth, told, (), baselines, folder)
+        ends = self.panel.lengths[held] - self.config.horizon
+        truth = self.panel.y[(self.panel.offsets[held] + ends)[:, None] + np.arange(self.config.horizon)]
+        q = self.model.held[held].astype(np.float64)
+        baselines = BASELINES if len(held) <= FEW else ("SeasonalNaive", "Theta")
+        return self._measure(roll.cut(self.panel, held, ends), truth, q, (), baselines, folder)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
@@ -148,40 +149,40 @@ class Run:
         extras = {
             "schema": asdict(self.schema),
             "ids": self.panel.ids.tolist(),
-            "recipe": asdict(self.learnt.recipe),
+            "recipe": asdict(self.model.recipe),
         }
-        arrays = panel | {f"learnt.{name}": value for name, value in self.learnt.arrays().items()}
-        runs.save(TASK, folder, self, self.learnt.networks, extras, arrays)
+        arrays = panel | {f"learnt.{name}": value for name, value in self.model.arrays().items()}
+        runs.save(TASK, folder, self, self.model.networks, extras, arrays)
 
     def summary(self) -> str:
         """The run in a few lines for people."""
-        return runs.summary(self, learn.describe(self.learnt, self.metrics))
+        return runs.summary(self, training.describe(self.model, self.metrics))
 
-    def _continued(self, found: Any) -> Panel:
+    def _continue(self, data: Any) -> Panel:
         """The series of a frame, with what the run knows of them before."""
-        new, _ = frame.panel(found, self.schema)
+        new, _ = frame.panel(data, self.schema)
         old = np.flatnonzero(np.isin(self.panel.ids, new.ids))
         if len(old) == 0:
             return new
         return frame.join(roll.cut(self.panel, old, self.panel.lengths[old]), new)
 
-    def _measured(
-        self, history: Panel, truth: np.ndarray, told: np.ndarray, per: Sequence[str], baselines: Sequence[str],
+    def _measure(
+        self, history: Panel, truth: np.ndarray, q: np.ndarray, per: Sequence[str], baselines: Sequence[str],
         report: Any = None,
     ) -> dict[str, Any]:  # fmt: skip
-        levels, season = self.config.quantiles, self.learnt.recipe.season
+        levels, season = self.config.quantiles, self.model.recipe.season
         wanted = ("step", "series") if report is not None else per
-        result = score.score(history, truth, told, levels, season, beside=baselines, per=wanted)
+        result = scoring.score(history, truth, q, levels, season, beside=baselines, per=wanted)
         if report is not None:
             title = f"{self.schema.target}, the next {self.config.horizon} steps"
             from gated.tasks.forecast.report import draw
 
-            draw(report, history, told, levels, truth=truth, result=result, losses=self.history, title=title,
+            draw(report, history, q, levels, truth=truth, result=result, losses=self.history, title=title,
                  target=self.schema.target)  # fmt: skip
-            for found in (result, *result["baselines"].values()):
-                found["per"] = {word: found["per"][word] for word in per}
+            for one in (result, *result["baselines"].values()):
+                one["per"] = {word: one["per"][word] for word in per}
                 if not per:
-                    del found["per"]
+                    del one["per"]
         return result
 
 
@@ -189,24 +190,24 @@ def fit(
     source: Any, config: Config | None = None, *, out: Any = None, resume: bool = False, progress: bool = True,
     **choices: Any,
 ) -> Run:  # fmt: skip
-    """Learn to forecast every series of a file or frame, and write the run to the folder `out`.
+    """Train a forecaster of every series of a file or frame, and write the run to the folder `out`.
 
         run = fit("sales.csv", time="date", target="qty", id="shop", horizon=28, out="runs/sales")
 
-    choices are the fields of `Config`. With `resume`, a fit that was stopped in `out` goes on.
+    choices are the fields of `Config`. With `resume`, a fit that was stopped in `out` continues.
     """
     if config is None and "horizon" not in choices:
         refuse("fit", "a horizon", "none", "Say how many steps to forecast: horizon=28.")
     config = options.make(Config, choices, config)
     job = runs.start(TASK, out, resume, progress)
     data = read(source, id=config.id)
-    schema = frame.learn(
+    schema = frame.infer(
         data, time=config.time, target=config.target, id=config.id, past=config.past, known=config.known,
         static=config.static, freq=config.freq,
     )  # fmt: skip
     panel, report = frame.panel(data, schema, context=config.context or 0)
-    learnt, metrics, history = learn.learn(panel, config, job)
-    return job.finish(Run(config, schema, learnt, panel, metrics, history, tuple(report.lines())))
+    model, metrics, history = training.fit(panel, config, job)
+    return job.finish(Run(config, schema, model, panel, metrics, history, tuple(report.lines())))
 
 
 def load(folder: str | os.PathLike[str]) -> Run:
@@ -216,8 +217,8 @@ def load(folder: str | os.PathLike[str]) -> Run:
         schema = frame.Schema(**stored.extras["schema"])
         panel = _panel(stored, schema, f"run folder {folder}")
         rest = {k.removeprefix("learnt."): v for k, v in stored.arrays.items() if k.startswith("learnt.")}
-        learnt = learn.restore(stored.extras["recipe"], config.members, panel, rest, stored.state)
-        return Run(config, schema, learnt, panel, **common)
+        model = training.restore(stored.extras["recipe"], config.members, panel, rest, stored.state)
+        return Run(config, schema, model, panel, **common)
 
     return runs.load(TASK, folder, restore)
 

@@ -37,7 +37,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
         new, _ = frame.panel(tables.read(data, id=run.schema.id), run.schema)
         old = np.flatnonzero(np.isin(panel.ids, new.ids))
         panel = frame.join(roll.cut(panel, old, panel.lengths[old]), new) if len(old) else new
-    rule = run.learnt.recipe
+    rule = run.model.recipe
     rolled = roll.roll(panel, rule.horizon)
     observed = np.flatnonzero(~np.isnan(np.fmax.reduceat(rolled.history.y, rolled.history.offsets[:-1])))
     want(len(observed) > 0, "probe", "a series with a value before its last horizon", "none")
@@ -46,14 +46,14 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     history = roll.cut(rolled.history, chosen, rolled.history.lengths[chosen])
     rolled = replace(rolled, history=history, truth=rolled.truth[chosen], known=rolled.known[chosen])
     cut = Windows(history, rule, rolled.known)
-    network: Any = run.learnt.networks[0]
+    network: Any = run.model.networks[0]
     with train.seeded(run.config.seed):
         initial = model.Network(cut)
     for name in ("covariates", "statics"):
         getattr(initial, name).copy_(getattr(network, name))
     cases = [_case(run, network, rolled, cut, n) for n in range(len(chosen))]
     cases = [*cases[:count], *(case.hide() for case in cases[count:])]
-    many = len(run.learnt.networks)
+    many = len(run.model.networks)
     notes = [f"The first of {many} members is shown."] if many > 1 else []
     return View(
         f"{run.schema.target}, {rule.horizon} {_unit(panel.freq)}s ahead", "forecast", network, initial.eval(), cases,
@@ -62,8 +62,8 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     )  # fmt: skip
 
 
-def _case(run: Run, network: Any, rolled: roll.Rolled, cut: Windows, n: int) -> Case:
-    rule, panel = run.learnt.recipe, rolled.history
+def _case(run: Run, network: Any, rolled: roll.Cases, cut: Windows, n: int) -> Case:
+    rule, panel = run.model.recipe, rolled.history
     b = cut.at(torch.tensor([n]), cut.lengths[n : n + 1])
     h, steps = rule.horizon, rule.context * rule.season
     rows = panel.series(n)
@@ -126,7 +126,7 @@ def by_place(
         step = torch.cat([cut_z[:, places], wide["step"][..., len(shifts) :]], -1)
         naive = b.centre + b.spread * z[:, places[:, 0]]
         batch = Batch(**wide | dict(
-            x=cut_z.view(N, S, m) * b.seen, past=past, step=step, bases=torch.stack([naive, wide["bases"][..., 1]], -1),
+            x=cut_z.view(N, S, m) * b.mask, past=past, step=step, bases=torch.stack([naive, wide["bases"][..., 1]], -1),
             whole=torch.cat([cut_z[:, -1:], wide["whole"][:, 1:]], 1),
         ))  # fmt: skip
         centre, _ = network(batch)

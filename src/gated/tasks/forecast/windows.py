@@ -15,7 +15,7 @@ from gated.tasks.forecast import features
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.recipe import Recipe
 
-NEAREST = 0.01  # least spread of a window, on the smooth scale
+NEAREST = 0.01  # minimum spread of a window, on the smooth scale
 WIDEST = 10.0  # inputs are cut to [-WIDEST, WIDEST]
 
 
@@ -24,7 +24,7 @@ class Batch:
     """B windows. z = (x - centre) / spread, with x the values on their smooth scale; `y` and `scale` are in units."""
 
     x: Float[Tensor, "B S m"]  # z of the history, folded into seasons, 0 where nothing was observed
-    seen: Float[Tensor, "B S m"]  # 1 where something was
+    mask: Float[Tensor, "B S m"]  # 1 where a value was observed
     past: Float[Tensor, "B S m P"]  # covariates up to the origin, past and known ones, NaN where there are none
     step: Float[Tensor, "B h F"]  # of each step ahead
     known: Float[Tensor, "B h E K"]  # covariates of each step ahead, and of the steps one season and a long one before
@@ -45,7 +45,7 @@ class Windows:
     """The windows of a panel, cut by indexing alone; the features of every origin are computed once.
 
     future: [N, h, K] known covariates of the steps after the panel. held: no target lies in the last `held` steps of a
-    series, for learning without them.
+    series, for training without them.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class Windows:
         rows = np.arange(len(panel.y)) + np.repeat(start - panel.offsets[:-1], lengths)
         total = len(panel.y) + N * (pad + h)
         flat = lambda *more, value=0.0: np.full((total, *more), value, np.float32)  # noqa: E731
-        fill, seasonal, seen, state = flat(), flat(), flat(), np.zeros((len(panel.y), 16), np.float32)
-        seen[rows] = ~np.isnan(panel.y)
+        fill, seasonal, mask, state = flat(), flat(), flat(), np.zeros((len(panel.y), 16), np.float32)
+        mask[rows] = ~np.isnan(panel.y)
         units, origins, logs, scales, first = np.ones(N), np.zeros(N), np.zeros(N, bool), np.ones(N), np.zeros(N)
         size = np.frexp(lengths)[1]
         for g in np.unique(size[lengths > 0]):  # series of like length together, so that padding is less than half
@@ -70,17 +70,17 @@ class Windows:
             units[n], origins[n], logs[n] = scale.unit, scale.origin, scale.log
             scales[n] = _naive(Y, m, scale)
             X = scale.forward(Y)
-            found = features.smooth(X, m)
+            smoothed = features.smooth(X, m)
             inside = np.arange(Y.shape[1]) < lengths[n][:, None]
             place = (start[n][:, None] + np.arange(Y.shape[1]))[inside]
             shift = np.broadcast_to((start - panel.offsets[:-1])[n][:, None], Y.shape)[inside]
             start_at = (~np.isnan(X)).argmax(1)
             first[n] = np.nan_to_num(X[np.arange(len(n)), start_at])
             before = np.arange(Y.shape[1])[:, None] < start_at
-            fill[place] = np.where(before, first[n], found.fill).T[inside]
-            seasonal[place] = found.seasonal.T[inside]
-            single = np.stack([found.trust, found.naive], -1)
-            columns = np.concatenate([found.level, found.error, found.best, found.drift, single], -1)
+            fill[place] = np.where(before, first[n], smoothed.fill).T[inside]
+            seasonal[place] = smoothed.seasonal.T[inside]
+            single = np.stack([smoothed.trust, smoothed.naive], -1)
+            columns = np.concatenate([smoothed.level, smoothed.error, smoothed.best, smoothed.drift, single], -1)
             state[place - shift] = columns.transpose(1, 0, 2)[inside]
         fill[(start[:, None] - np.arange(1, pad + 1)).reshape(-1)] = np.repeat(first, pad)
         y = np.full(total, np.nan)
@@ -100,7 +100,7 @@ class Windows:
             calendar[ahead.reshape(-1)] = clocks.encode(coming, panel.freq)
 
         tensor = torch.from_numpy
-        self.fill, self.seasonal, self.seen, self.state = tensor(fill), tensor(seasonal), tensor(seen), tensor(state)
+        self.fill, self.seasonal, self.mask, self.state = tensor(fill), tensor(seasonal), tensor(mask), tensor(state)
         self.y, self.covariates, self.calendar = tensor(y), tensor(covariates), tensor(calendar)
         self.static = tensor(panel.static.astype(np.float32))
         self.start, self.lengths = tensor(start), tensor(lengths.astype(np.int64))
@@ -114,13 +114,13 @@ class Windows:
         self._reach()
 
     def _reach(self) -> None:
-        """The first origin has seen a season and a value; the last has a whole horizon ahead, where there is room."""
+        """The first origin has a season and a value before it; the last has a horizon ahead, where there is room."""
         lengths, held = self.lengths, self.held
-        self.least = (lengths - 1).clamp(1, max(self.recipe.season + 1, 3))
-        self.most = lengths - self.recipe.horizon - held
-        room = self.most >= self.least
+        self.min_end = (lengths - 1).clamp(1, max(self.recipe.season + 1, 3))
+        self.max_end = lengths - self.recipe.horizon - held
+        room = self.max_end >= self.min_end
         if not held or not room.any():
-            self.most, room = torch.maximum(self.most, self.least), lengths >= 2
+            self.max_end, room = torch.maximum(self.max_end, self.min_end), lengths >= 2
         self.usable = torch.nonzero(room)[:, 0]
 
     def everything(self) -> Windows:
@@ -135,12 +135,12 @@ class Windows:
         draw = torch.Generator().manual_seed((self.recipe.seed * 0x9E3779B97F4A7C15 + n * 0xD1342543DE82EF95) % 2**63)
         r = torch.rand(2, self.recipe.batch, generator=draw, dtype=torch.float64)
         series = self.usable[(r[0] * len(self.usable)).long()]
-        least = self.least[series]
-        seen = least + (r[1] * (self.most[series] - least + 1)).long()
-        return self.at(series, seen, self.lengths[series] - self.held)
+        low = self.min_end[series]
+        ends = low + (r[1] * (self.max_end[series] - low + 1)).long()
+        return self.at(series, ends, self.lengths[series] - self.held)
 
     def last(self, held: int = 0) -> tuple[Int[Tensor, " C"], Int[Tensor, " C"]]:
-        """The origins in the last `held` steps, a horizon apart: series, and how many of their steps have been seen.
+        """The origins in the last `held` steps, a horizon apart: series, and the number of steps before each origin.
 
         Only of series with anything before these steps. With held = 0 the one origin of a series is its end.
         """
@@ -148,15 +148,15 @@ class Windows:
         back = torch.arange(held, 0, -self.recipe.horizon) if held else torch.zeros(1, dtype=torch.int64)
         return series.repeat_interleave(len(back)), (self.lengths[series][:, None] - back).reshape(-1)
 
-    def at(self, series: Int[Tensor, " B"], seen: Int[Tensor, " B"], until: Int[Tensor, " B"] | None = None) -> Batch:
-        """The windows of these series after so many of their steps; the truth only of steps before `until`."""
+    def at(self, series: Int[Tensor, " B"], ends: Int[Tensor, " B"], until: Int[Tensor, " B"] | None = None) -> Batch:
+        """The windows of these series, `ends` steps before each origin; the truth only of steps before `until`."""
         recipe, k = self.recipe, self.ahead
         m, S, K, h = recipe.season, recipe.context, recipe.lags, recipe.horizon
-        last = self.start[series] + seen - 1
+        last = self.start[series] + ends - 1
         row = last[:, None]
         idx = row + torch.arange(1 - S * m, 1)
-        x, ok = self.fill[idx], self.seen[idx]
-        state = self.state[self.rows[series] + seen - 1]
+        x, ok = self.fill[idx], self.mask[idx]
+        state = self.state[self.rows[series] + ends - 1]
         level, error, best, drift, trust, naive = state.split([5, 4, 3, 2, 1, 1], 1)
         centre, level, best_level = level[:, :1], level[:, 1:], best[:, :1]
         spread = ((x - centre).abs() * ok).sum(1, keepdim=True) / ok.sum(1, keepdim=True).clamp(min=1) + NEAREST
@@ -172,22 +172,22 @@ class Windows:
         step = [*map(z, [*lags, *longs, theta, best_level + recent / 2 + index]), (k / h).expand(len(series), -1),
                 parts(index), parts(slope), angle.sin(), angle.cos()]  # fmt: skip
         growth = [
-            torch.where(seen[:, None] >= m + q, parts((x[:, -q:] - x[:, -m - q : -m]).mean(1, keepdim=True)), 0.0)
+            torch.where(ends[:, None] >= m + q, parts((x[:, -q:] - x[:, -m - q : -m]).mean(1, keepdim=True)), 0.0)
             for q in sorted({max(m // 4, 1), m})
             if S * m >= m + q
         ]
         logs = lambda a: (a / spread + 0.01).log()  # noqa: E731
-        known_seasons = (seen[:, None] / m).clamp(max=3).log1p()  # capped: more would tell the date
+        known_seasons = (ends[:, None] / m).clamp(max=3).log1p()  # capped: more would tell the date
         whole = [z(self.fill[row]), spread.log(), z(level), z(best_level), logs(error), logs(best[:, 1:2]), logs(naive),
                  parts(drift * m), best[:, 2:], trust, *growth, known_seasons, self.log[series][:, None]]  # fmt: skip
         ahead = row + k
         y = self.y[ahead]
         if until is not None:
-            y = torch.where(seen[:, None] + k <= until[:, None], y, torch.nan)
+            y = torch.where(ends[:, None] + k <= until[:, None], y, torch.nan)
         unit, origin = self.unit[series][:, None], self.origin[series][:, None]
         where = [ahead, row + self.same, *[row + shift for shift in self.longs[:1]]]
         return Batch(
-            x=(z(x) * ok).view(-1, S, m), seen=ok.view(-1, S, m),
+            x=(z(x) * ok).view(-1, S, m), mask=ok.view(-1, S, m),
             past=self.covariates[idx].view(len(series), S, m, -1),
             step=torch.cat([torch.stack(step, -1), self.calendar[ahead]], -1),
             known=torch.stack([self.covariates[w][..., self.kinds :] for w in where], 2),
@@ -204,5 +204,5 @@ def _naive(Y: Float[np.ndarray, "N T"], m: int, scale: features.Scale) -> Float[
     centre = np.nansum(Y, 1) / np.maximum((~np.isnan(Y)).sum(1), 1)
     change, apart = np.abs(Y[:, m:] - Y[:, :-m]), np.abs(Y - centre[:, None])
     mean = lambda a: np.nansum(a, 1) / np.maximum((~np.isnan(a)).sum(1), 1)  # noqa: E731
-    found = np.where((~np.isnan(change)).any(1), mean(change), mean(apart)) / scale.unit
-    return np.maximum(found, 1e-3 * np.where(scale.log, np.abs(centre) / scale.unit, 1.0))
+    values = np.where((~np.isnan(change)).any(1), mean(change), mean(apart)) / scale.unit
+    return np.maximum(values, 1e-3 * np.where(scale.log, np.abs(centre) / scale.unit, 1.0))

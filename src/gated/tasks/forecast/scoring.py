@@ -1,4 +1,4 @@
-"""How good a forecast is, beside the classical methods, and who won.
+"""Metrics of a forecast, beside those of the classical methods.
 
 MASE   mean over series of  mean_t |y_t − ŷ_t| / s,  s = mean |y_t − y_{t−m}| over the series' own history
 sMAPE  mean over series of  200 mean_t |y_t − ŷ_t| / (|y_t| + |ŷ_t|),  from 0 to 200 as in the M competitions
@@ -39,21 +39,21 @@ def scales(history: Panel, season: int) -> Float[np.ndarray, " N"]:
     return out
 
 
-def metrics(
+def evaluate(
     truth: Float[np.ndarray, "N h"], quantiles: Float[np.ndarray, "N h Q"], levels: Sequence[float],
     scale: Float[np.ndarray, " N"], per: Sequence[str] = (), ids: np.ndarray | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """MASE, sMAPE, WQL and coverage of one forecast; under "per", the same by step and by series where asked.
 
-    A metric that nothing can be said of (no scale, no truth) is None.
+    A metric that is not defined (no scale, no truth) is None.
     """
-    seen = ~np.isnan(truth)
-    want(not np.isnan(quantiles[seen]).any(), "forecast", "numbers wherever the truth is known", "NaN")
+    mask = ~np.isnan(truth)
+    want(not np.isnan(quantiles[mask]).any(), "forecast", "numbers wherever the truth is known", "NaN")
     point = quantiles[..., list(levels).index(0.5)]
     error = np.abs(truth - point)
     total = np.abs(truth) + np.abs(point)
     scaled = error / np.where(scale > 0, scale, np.nan)[:, None]
-    percent = 200 * np.divide(error, total, out=np.where(seen, 0.0, np.nan), where=seen & (total > 0))
+    percent = 200 * np.divide(error, total, out=np.where(mask, 0.0, np.nan), where=mask & (total > 0))
     q = np.asarray(levels)
     over = truth[..., None] - quantiles
     pinball = 2 * np.maximum(q * over, (q - 1) * over).mean(-1)
@@ -64,10 +64,10 @@ def metrics(
         if q < 0.5 and math.isclose(q + r, 1)
     ]
     within = {
-        str(p): np.where(seen, (truth >= quantiles[..., a]) & (truth <= quantiles[..., b]), np.nan) for p, a, b in spans
+        str(p): np.where(mask, (truth >= quantiles[..., a]) & (truth <= quantiles[..., b]), np.nan) for p, a, b in spans
     }
 
-    def told(mean: Any, sums: Any) -> dict[str, Any]:
+    def summarise(mean: Any, sums: Any) -> dict[str, Any]:
         return {
             "mase": mean(scaled), "smape": mean(percent), "wql": _ratio(sums(pinball), sums(np.abs(truth))),
             "coverage": {p: mean(inside) for p, inside in sorted(within.items(), key=lambda item: -int(item[0]))},
@@ -76,13 +76,14 @@ def metrics(
     def by_series(a: np.ndarray) -> Any:  # every series counts the same, however many of its steps are known
         return _mean(_mean(a, 1), 0)
 
-    out = _plain(told(by_series, np.nansum)) | {"unscaled": int((seen.any(1) & ~(scale > 0)).sum())}
+    out = _plain(summarise(by_series, np.nansum)) | {"unscaled": int((mask.any(1) & ~(scale > 0)).sum())}
     if per:
         axes = {"step": 0, "series": 1}
-        found = {
-            word: told(lambda a, x=axes[word]: _mean(a, x), lambda a, x=axes[word]: np.nansum(a, x)) for word in per
+        detail = {
+            word: summarise(lambda a, x=axes[word]: _mean(a, x), lambda a, x=axes[word]: np.nansum(a, x))
+            for word in per
         }
-        out["per"] = {word: _plain(values) for word, values in found.items()}
+        out["per"] = {word: _plain(values) for word, values in detail.items()}
         if "series" in out["per"] and ids is not None:
             out["per"]["series"]["id"] = [i.item() if hasattr(i, "item") else i for i in ids]
     return out
@@ -127,49 +128,49 @@ def score(
     want(0.5 in levels, "score", "0.5 among the levels", list(levels))
     for word in per:
         one_of("per", word, ("step", "series"))
-    seen = ~np.isnan(truth)
+    mask = ~np.isnan(truth)
     known = np.array([not np.isnan(history.y[history.series(k)]).all() for k in range(n)])
     truth = np.where(known[:, None], truth, np.nan)  # nothing can be forecast from nothing
-    if not seen.any():
+    if not mask.any():
         refuse("score", "some truth to compare with", "none in any series")
     if not np.isfinite(truth).any():
         refuse("score", "a series with both history and truth", "none")
     scale = scales(history, season)
-    yard = metrics(truth, naive2(history, h, season)[..., None], [0.5], scale)
-    told = {name: metrics(truth, quantiles, levels, scale, ["series", *per], history.ids)}
-    made = baselines(history, h, season, levels, beside, jobs)
-    for method, forecast in made.items():
-        told[method] = metrics(truth, forecast.quantiles, levels, scale, ["series", *per], history.ids)
-    for method, found in told.items():
-        found["owa"] = _owa(found, yard)
+    yard = evaluate(truth, naive2(history, h, season)[..., None], [0.5], scale)
+    rows = {name: evaluate(truth, quantiles, levels, scale, ["series", *per], history.ids)}
+    others = baselines(history, h, season, levels, beside, jobs)
+    for method, forecast in others.items():
+        rows[method] = evaluate(truth, forecast.quantiles, levels, scale, ["series", *per], history.ids)
+    for method, row in rows.items():
+        row["owa"] = _owa(row, yard)
         if method != name:
-            found |= {
-                "seconds": made[method].seconds,
-                "failed": made[method].failed,
-                "beaten": _beaten(told[name], found),
+            row |= {
+                "seconds": others[method].seconds,
+                "failed": others[method].failed,
+                "beaten": _share_beaten(rows[name], row),
             }
-    for found in told.values():
-        detail = {word: found["per"][word] for word in per}
-        found.pop("per")
-        found |= {"per": detail} if detail else {}
+    for row in rows.values():
+        detail = {word: row["per"][word] for word in per}
+        row.pop("per")
+        row |= {"per": detail} if detail else {}
     scored = np.isfinite(truth).any(1)
-    measure = "mase" if told[name]["mase"] is not None else "wql"
-    order = sorted([*made, name], key=lambda k: _last(told[k][measure]))
+    measure = "mase" if rows[name]["mase"] is not None else "wql"
+    order = sorted([*others, name], key=lambda k: _or_inf(rows[k][measure]))
     return {
-        "model": name, **told[name], "series": len(set(history.ids[scored])),
+        "model": name, **rows[name], "series": len(set(history.ids[scored])),
         "forecasts": int(scored.sum()), "season": season,
-        "unobserved": int((~seen).sum()), "baselines": {method: told[method] for method in made}, "best": order[0],
+        "unobserved": int((~mask).sum()), "baselines": {method: rows[method] for method in others}, "best": order[0],
         "seconds": time.perf_counter() - start,
     }  # fmt: skip
 
 
-def _owa(found: dict[str, Any], yard: dict[str, Any]) -> float | None:
-    if not yard["mase"] or not yard["smape"] or found["mase"] is None:
+def _owa(row: dict[str, Any], yard: dict[str, Any]) -> float | None:
+    if not yard["mase"] or not yard["smape"] or row["mase"] is None:
         return None
-    return 0.5 * (found["mase"] / yard["mase"] + found["smape"] / yard["smape"])
+    return 0.5 * (row["mase"] / yard["mase"] + row["smape"] / yard["smape"])
 
 
-def _beaten(ours: dict[str, Any], theirs: dict[str, Any]) -> float | None:
+def _share_beaten(ours: dict[str, Any], theirs: dict[str, Any]) -> float | None:
     pairs = [
         (a, b)
         for a, b in zip(ours["per"]["series"]["mase"], theirs["per"]["series"]["mase"], strict=True)
@@ -186,28 +187,28 @@ def verdict(result: dict[str, Any]) -> str:
     ours = tables.number(result[measure], 3)
     if not result["baselines"]:
         return f"{name}: {word} {ours}."
-    rival = min(result["baselines"], key=lambda k: _last(result["baselines"][k][measure]))
-    least = result["baselines"][rival][measure]
-    theirs = tables.number(least, 3)
+    rival = min(result["baselines"], key=lambda k: _or_inf(result["baselines"][k][measure]))
+    lowest = result["baselines"][rival][measure]
+    theirs = tables.number(lowest, 3)
     if ours == theirs:
         return f"{name} and {rival}: {theirs} {word}, a tie."
     if best == name:
-        better = f", {100 * (1 - result[measure] / least):.0f} % better" if least else ""
+        better = f", {100 * (1 - result[measure] / lowest):.0f} % better" if lowest else ""
         share = result["baselines"][rival]["beaten"]
-        several = "" if result["forecasts"] < 2 else f" of {counted(result)}"
+        several = "" if result["forecasts"] < 2 else f" of {count_text(result)}"
         wins = f", closer on {100 * share:.0f} %{several}" if several and share is not None else ""
         return f"{name} {ours}, {rival} {theirs} {word}: {name} wins{better}{wins}."
     return f"{name} {ours}, {best} {theirs} {word}: {best} wins on this data."
 
 
-def counted(result: Mapping[str, Any]) -> str:
+def count_text(result: Mapping[str, Any]) -> str:
     """What was scored: "414 series", or "12 forecasts of 3 series" where there were several origins."""
     series, forecasts = result["series"], result["forecasts"]
     return f"{series:,} series" if series == forecasts else f"{forecasts:,} forecasts of {series:,} series"
 
 
-def _last(value: float | None) -> float:
-    """A key that sorts what is not known behind all numbers."""
+def _or_inf(value: float | None) -> float:
+    """A key that sorts None behind all numbers."""
     return math.inf if value is None else value
 
 
@@ -217,7 +218,7 @@ def table(result: dict[str, Any]) -> str:
     heads = ["MASE", "sMAPE", "OWA", "WQL", *([f"in {span} %"] if span else []), "seconds"]
     grid = tables.grid("", *heads, tight=False)
     rows = {**result["baselines"], result["model"]: {**result, "seconds": None}}
-    for method in sorted(rows, key=lambda k: (_last(rows[k]["mase"]), _last(rows[k]["wql"]), k == result["model"])):
+    for method in sorted(rows, key=lambda k: (_or_inf(rows[k]["mase"]), _or_inf(rows[k]["wql"]), k == result["model"])):
         r = rows[method]
         covered = r["coverage"].get(span) if span else None
         cover = [] if not span else ["–" if covered is None else f"{100 * covered:.0f} %"]
@@ -239,5 +240,5 @@ def table(result: dict[str, Any]) -> str:
     for method, r in result["baselines"].items():
         if r["failed"]:
             notes.append(f"{method} failed on {r['failed']} series; SeasonalNaive stands in for it there.")
-    head = f"{counted(result)}, season {result['season']}"
+    head = f"{count_text(result)}, season {result['season']}"
     return head + "\n" + tables.draw(grid) + "\n".join(notes)

@@ -1,4 +1,4 @@
-"""The steps after a panel: their times, their known covariates, what was observed there, and the forecast's frame."""
+"""The steps after a panel: their times, their known covariates, their observed values, and the forecast's frame."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from gated.tasks.forecast.panel import Panel
 pd: Any = optional("pandas", "forecast")
 
 
-def future(panel: Panel, horizon: int) -> np.ndarray:
+def future_times(panel: Panel, horizon: int) -> np.ndarray:
     """[N, h] the next times of each series."""
     want(0 < horizon <= 100_000, "horizon", "1 to 100,000 steps", horizon)
     return clocks.ahead(panel.times[panel.offsets[1:] - 1], panel.freq, horizon)
 
 
-def _ahead(frame: Any, schema: Schema, panel: Panel, horizon: int) -> tuple[Any, np.ndarray, np.ndarray]:
+def _find_rows(frame: Any, schema: Schema, panel: Panel, horizon: int) -> tuple[Any, np.ndarray, np.ndarray]:
     """The rows of the frame that lie in the horizon, with their series n [R] and steps ahead k [R] from 0."""
     rows = rows_of(frame, schema)
     clock, last = clocks.parse(panel.freq), panel.times[panel.offsets[1:] - 1]
@@ -41,13 +41,13 @@ def _ahead(frame: Any, schema: Schema, panel: Panel, horizon: int) -> tuple[Any,
     return rows.frame[inside], n[inside], k[inside]
 
 
-def known_future(frame: Any, schema: Schema, panel: Panel, horizon: int, *, partial: bool = False) -> np.ndarray:
+def read_known(frame: Any, schema: Schema, panel: Panel, horizon: int, *, partial: bool = False) -> np.ndarray:
     """[N, h, K] the known covariates of the steps after the panel, from a frame that has a row for each of them.
 
     partial: steps without a row are NaN. Errors: no frame though the schema has known covariates; and unless partial,
     the series and times that lack a row.
     """
-    ahead = future(panel, horizon)
+    ahead = future_times(panel, horizon)
     if not schema.known:
         return np.zeros((*ahead.shape, 0))
     names = [*([schema.id] if schema.id else []), schema.time, *schema.known]
@@ -55,7 +55,7 @@ def known_future(frame: Any, schema: Schema, panel: Panel, horizon: int, *, part
     if frame is None:
         refuse("future covariates", f"values for the next {horizon} steps", "none", todo)
     want_columns(frame, schema, "known")
-    found, n, k = _ahead(frame, schema, panel, horizon)
+    rows, n, k = _find_rows(frame, schema, panel, horizon)
     lacking = np.ones(ahead.shape, bool)
     lacking[n, k] = False
     if lacking.any() and not partial:
@@ -71,38 +71,38 @@ def known_future(frame: Any, schema: Schema, panel: Panel, horizon: int, *, part
             todo,
         )
     out = np.full((*ahead.shape, len(schema.names("known"))), np.nan)
-    out[n, k] = encode(found, schema.known, {})
+    out[n, k] = encode(rows, schema.known, {})
     return out
 
 
-def truth(frame: Any, schema: Schema, panel: Panel, horizon: int) -> np.ndarray:
-    """[N, h] what was observed after the panel, NaN where the frame has nothing. Errors: no row of it lies there."""
+def read_truth(frame: Any, schema: Schema, panel: Panel, horizon: int) -> np.ndarray:
+    """[N, h] the observed values after the panel, NaN where the frame has none. Errors: no row of it lies there."""
     want_columns(frame, schema, "target")
-    found, n, k = _ahead(frame, schema, panel, horizon)
+    rows, n, k = _find_rows(frame, schema, panel, horizon)
     ends = span(panel.times[panel.offsets[1:] - 1], schema)
     want(
-        len(found) > 0,
+        len(rows) > 0,
         "later data",
         f"rows in the {horizon} steps after {ends[1]}",
         "none for any series of the history",
     )
     out = np.full((len(panel), horizon), np.nan)
-    out[n, k] = numbers(found, schema.target)
+    out[n, k] = numbers(rows, schema.target)
     return out
 
 
 def to_frame(schema: Schema, panel: Panel, columns: Mapping[str, np.ndarray]) -> Any:
-    """What is said of the steps after the panel as a pandas frame, a row for each series and step.
+    """Values of the steps after the panel as a pandas frame, a row for each series and step.
 
     columns: [N, h] by name. The series and the time stand before them, under the data's own names and as it had them.
     """
     horizon = next(iter(columns.values())).shape[1]
     table: dict[str, Any] = {} if schema.id is None else {schema.id: np.repeat(panel.ids, horizon)}
-    table[schema.time] = restore(future(panel, horizon).reshape(-1), schema.kind, schema.zone)
+    table[schema.time] = restore(future_times(panel, horizon).reshape(-1), schema.kind, schema.zone)
     return pd.DataFrame(table | {name: values.reshape(-1) for name, values in columns.items()})
 
 
-def columns(quantiles: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndarray]:
+def name_columns(quantiles: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndarray]:
     """[N, h, Q] at the levels as columns `q0.1` …, after the `median` where 0.5 is among them."""
     named = {f"q{level:g}": quantiles[..., k] for k, level in enumerate(levels)}
     return {"median": named["q0.5"], **named} if "q0.5" in named else named

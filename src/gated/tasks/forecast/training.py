@@ -1,6 +1,6 @@
-"""Teaching networks, in two parts: without the last steps, to see how they do there, then with everything.
+"""Training in two parts: without the last steps, which are held out, then with everything.
 
-The first part learns from all but the last horizon of every series (of a few series, the last horizons) and stops early
+The first part trains on all but the last horizon of every series (of a few series, the last horizons) and stops early
 on it; what its forecasts miss there calibrates the quantiles. The second goes on from its weights with all the data. So
 the held-out figures and pictures are honest, the forecasts know the newest values, and both cost one training.
 """
@@ -18,20 +18,20 @@ from torch import nn
 from gated import checkpoint, runs, train
 from gated._check import want
 from gated.runs import Job
-from gated.tasks.forecast import likelihood, model, roll, score
+from gated.tasks.forecast import likelihood, model, roll, scoring
 from gated.tasks.forecast.panel import Panel
-from gated.tasks.forecast.recipe import Recipe, recipe
+from gated.tasks.forecast.recipe import Recipe, derive
 from gated.tasks.forecast.task import Config
 from gated.tasks.forecast.windows import Windows
 
-CHUNK = 512  # windows at once where nothing is learnt
-FIRST = "held"  # where in the run folder the first part goes on from
-LOOKS = 10  # evaluations in the first part,
+CHUNK = 512  # windows of a batch in evaluation
+FIRST = "held"  # folder, in the run folder, from which the first part resumes
+EVALUATIONS = 10  # in the first part
 
 
 @dataclass(frozen=True)
-class Learnt:
-    """What a fit leaves: networks, and what the horizon that they had not seen taught about them."""
+class Forecaster:
+    """Networks, and the statistics of the horizon that was held out from them."""
 
     recipe: Recipe
     networks: nn.ModuleList  # the members, whose quantiles are averaged
@@ -40,53 +40,53 @@ class Learnt:
     held: np.ndarray  # [N, h, Q] float32 calibrated forecasts of the last horizon; NaN where a series is too short
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What is no weight, for a run folder."""
+        """All that is no weight, for a run folder."""
         return {"widths": self.widths, "persistence": np.array(self.persistence), "held": self.held}
 
 
 @train.threads(1)  # its operators are small: a second thread saves little, and on busy cores costs many times the work
-def learn(
-    panel: Panel, config: Config, job: Job, *, start: Learnt | None = None, steps: int | None = None
-) -> tuple[Learnt, dict[str, Any], list[dict[str, int | float]]]:  # fmt: skip
+def fit(
+    panel: Panel, config: Config, job: Job, *, start: Forecaster | None = None, steps: int | None = None
+) -> tuple[Forecaster, dict[str, Any], list[dict[str, int | float]]]:  # fmt: skip
     """Networks for a panel, their metrics on the held-out horizon, and the history of the training.
 
-    With `start`, its networks go on with all the data for `steps` updates (a fifth of a fit's) at a third of the rate.
+    With `start`, its networks continue on all data for `steps` updates (a fifth of a fit's) at a third of the rate.
     """
     if start is not None:
         rule = replace(start.recipe, second=steps or max(1, (start.recipe.first + start.recipe.second) // 5))
         networks = start.networks
-        rows = _fit(networks, Windows(panel, rule), config, rule.second, rule.lr / 3, job).rows
-        held = np.full((len(panel), *start.held.shape[1:]), np.nan, np.float32)  # nothing was kept from these networks
+        rows = _fit_part(networks, Windows(panel, rule), config, rule.second, rule.lr / 3, job).rows
+        held = np.full((len(panel), *start.held.shape[1:]), np.nan, np.float32)  # these networks have read all of it
         return replace(start, networks=networks.cpu(), held=held), {}, rows
-    rule = recipe(panel, config)
+    rule = derive(panel, config)
     if job.out is not None and not job.resume:  # an older fit's second part is not what this one may go on from
         (checkpoint.claim(job.out, job.artefacts) / checkpoint.TRAINING).unlink(missing_ok=True)
     windows = Windows(panel, rule, held=rule.held)
     with train.seeded(config.seed):
         networks = nn.ModuleList([model.Network(windows) for _ in range(config.members)])
     shape = (len(panel), rule.horizon, len(rule.levels))
-    learnt = Learnt(rule, networks, np.ones(shape[1:]), 0.5, np.full(shape, np.nan, np.float32))
+    forecaster = Forecaster(rule, networks, np.ones(shape[1:]), 0.5, np.full(shape, np.nan, np.float32))
     rows, metrics, updates = [], {}, rule.first + rule.second
     if len(windows.last(rule.held)[0]):
         first = None if job.out is None else replace(job, out=job.out / FIRST)
-        rows = _fit(networks, windows, config, rule.first, rule.lr, first or job, share=0.6).rows
-        learnt, metrics = _look_back(learnt, windows, panel, config.calibrate)
+        rows = _fit_part(networks, windows, config, rule.first, rule.lr, first or job, share=0.6).rows
+        forecaster, metrics = _calibrate(forecaster, windows, panel, config.calibrate)
         updates = rule.second
-    more = _fit(networks, windows.everything(), config, updates, rule.lr, job).rows
+    more = _fit_part(networks, windows.everything(), config, updates, rule.lr, job).rows
     past = rows[-1] if rows else {"step": 0, "seconds": 0.0}
     rows += [{**row, **{key: row[key] + past[key] for key in ("step", "seconds")}} for row in more]
     networks.cpu()
-    return learnt, metrics, rows
+    return forecaster, metrics, rows
 
 
-def _fit(
+def _fit_part(
     networks: nn.ModuleList, windows: Windows, config: Config, steps: int, lr: float, job: Job, share: float = 1.0
 ) -> train.History:  # fmt: skip
     """One part of the training, in `share` of the time that is left; it stops early on what the windows hold back."""
     members = len(networks)
-    series, seen = windows.last(windows.held)
+    series, ends = windows.last(windows.held)
     chosen = torch.linspace(0, len(series) - 1, min(len(series), CHUNK)).long()
-    held = windows.at(series[chosen], seen[chosen])
+    held = windows.at(series[chosen], ends[chosen])
 
     def loss(networks: nn.Module, batches: tuple) -> torch.Tensor:
         return sum(likelihood.loss(n, b) for n, b in zip(networks.children(), batches, strict=True))  # pyright: ignore
@@ -98,66 +98,70 @@ def _fit(
     return runs.fit(
         networks, loss, lambda n: tuple(windows.batch(n * members + k) for k in range(members)), config, job,
         validate=validate if windows.held and len(series) else None, share=share, steps=steps, lr=lr,
-        schedule="onecycle", clip_norm=config.clip * members**0.5, eval_every=max(1, steps // LOOKS),
+        schedule="onecycle", clip_norm=config.clip * members**0.5, eval_every=max(1, steps // EVALUATIONS),
     )  # fmt: skip
 
 
-def _look_back(learnt: Learnt, windows: Windows, panel: Panel, calibrate: bool) -> tuple[Learnt, dict[str, Any]]:
-    """What the held-out horizon says of networks that have not seen it: lean, widths, persistence; their metrics."""
-    rule, levels = learnt.recipe, learnt.recipe.levels
-    for network in learnt.networks:
-        model.lean(network, windows)  # pyright: ignore
-    series, seen = windows.last(rule.held)
-    q = _told(learnt.networks, windows, series, seen)
-    n, ends = series.numpy(), seen.numpy()
+def _calibrate(
+    forecaster: Forecaster, windows: Windows, panel: Panel, widen: bool
+) -> tuple[Forecaster, dict[str, Any]]:
+    """On the held-out horizon fit shrinkage towards Theta, interval widths and rank autocorrelation; its metrics."""
+    rule, levels = forecaster.recipe, forecaster.recipe.levels
+    for network in forecaster.networks:
+        model.shrink(network, windows)  # pyright: ignore
+    series, ends = windows.last(rule.held)
+    q = _predict(forecaster.networks, windows, series, ends)
+    n, ends = series.numpy(), ends.numpy()
     truth = panel.y[(panel.offsets[:-1][n] + ends)[:, None] + np.arange(rule.horizon)]
-    metrics = score.metrics(truth, q, levels, score.scales(roll.cut(panel, n, ends), rule.season))
-    widths = likelihood.calibrate(q, truth, levels) if calibrate else learnt.widths
-    held, final = learnt.held.copy(), ends == panel.lengths[n] - rule.horizon
+    metrics = scoring.evaluate(truth, q, levels, scoring.scales(roll.cut(panel, n, ends), rule.season))
+    widths = likelihood.calibrate(q, truth, levels) if widen else forecaster.widths
+    held, final = forecaster.held.copy(), ends == panel.lengths[n] - rule.horizon
     held[n[final]] = likelihood.widen(q[final], widths, levels)
-    told = replace(learnt, widths=widths, persistence=likelihood.persistence(q, truth, levels), held=held)
-    return told, {"held_out": metrics}
+    new = replace(forecaster, widths=widths, persistence=likelihood.persistence(q, truth, levels), held=held)
+    return new, {"held_out": metrics}
 
 
 @torch.no_grad()
 @train.threads(1)
-def _told(networks: nn.ModuleList, windows: Windows, series: torch.Tensor, seen: torch.Tensor) -> np.ndarray:
-    """[C, h, Q] the members' quantiles averaged, before calibration."""
+def _predict(networks: nn.ModuleList, windows: Windows, series: torch.Tensor, ends: torch.Tensor) -> np.ndarray:
+    """[C, h, Q] the mean of the members' quantiles, before calibration."""
     networks.eval()
     device = next(networks.parameters()).device
     parts = []
-    for s, o in zip(series.split(CHUNK), seen.split(CHUNK), strict=True):
+    for s, o in zip(series.split(CHUNK), ends.split(CHUNK), strict=True):
         batch = likelihood.to(windows.at(s, o), device)
         parts.append(torch.stack([likelihood.quantiles(n, batch) for n in networks]).mean(0).cpu())
     return torch.cat(parts).numpy()
 
 
-def quantiles(learnt: Learnt, panel: Panel, known: np.ndarray | None = None) -> np.ndarray:
+def predict(forecaster: Forecaster, panel: Panel, known: np.ndarray | None = None) -> np.ndarray:
     """[N, h, Q] calibrated quantiles of the steps after the panel; NaN for a series that was never observed.
 
     known: [N, h, K] the covariates of these steps that are known.
     """
-    rule = learnt.recipe
+    rule = forecaster.recipe
     windows = Windows(panel, rule, known)
     observed = np.add.reduceat(~np.isnan(panel.y), panel.offsets[:-1]) > 0
     n = np.flatnonzero(observed & (panel.lengths > 0))
     series = torch.from_numpy(n)
     out = np.full((len(panel), rule.horizon, len(rule.levels)), np.nan)
     out[n] = likelihood.widen(
-        _told(learnt.networks, windows, series, windows.lengths[series]), learnt.widths, rule.levels
+        _predict(forecaster.networks, windows, series, windows.lengths[series]), forecaster.widths, rule.levels
     )
     return out
 
 
-def sample(learnt: Learnt, panel: Panel, known: np.ndarray | None, count: int, seed: int) -> np.ndarray:
+def sample(forecaster: Forecaster, panel: Panel, known: np.ndarray | None, count: int, seed: int) -> np.ndarray:
     """[N, h, count] paths whose steps rise and fall together as the held-out ones did."""
-    q = quantiles(learnt, panel, known)
-    whole = learnt.recipe.likelihood == "negative-binomial"
-    return likelihood.paths(q, learnt.recipe.levels, learnt.persistence, count, seed, whole)
+    q = predict(forecaster, panel, known)
+    whole = forecaster.recipe.likelihood == "negative-binomial"
+    return likelihood.paths(q, forecaster.recipe.levels, forecaster.persistence, count, seed, whole)
 
 
-def restore(words: dict[str, Any], members: int, panel: Panel, arrays: Mapping[str, np.ndarray], state: Any) -> Learnt:
-    """What a run folder holds, as it was learnt."""
+def restore(
+    words: dict[str, Any], members: int, panel: Panel, arrays: Mapping[str, np.ndarray], state: Any
+) -> Forecaster:
+    """The forecaster of a run folder."""
     tuples: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in words.items()}
     rule = Recipe(**tuples)
     longest, head = int(panel.lengths.max()), state.get("0.head.weight", torch.empty(0, 0))
@@ -173,25 +177,26 @@ def restore(words: dict[str, Any], members: int, panel: Panel, arrays: Mapping[s
     little = roll.cut(panel, np.array([0]), np.minimum(panel.lengths[:1], 2))  # enough to know how wide everything is
     with train.seeded(0):
         networks = nn.ModuleList([model.Network(Windows(little, rule)) for _ in range(members)])
+    state = {name.replace(".lean", ".shrinkage"): weight for name, weight in state.items()}  # as runs once had it
     checkpoint.fill(networks, state)
-    return Learnt(rule, networks.eval(), arrays["widths"], float(arrays["persistence"]), held)
+    return Forecaster(rule, networks.eval(), arrays["widths"], float(arrays["persistence"]), held)
 
 
-def describe(learnt: Learnt, metrics: Mapping[str, Any]) -> list[str]:
+def describe(forecaster: Forecaster, metrics: Mapping[str, Any]) -> list[str]:
     """The network and its held-out figures in sentences."""
-    rule, held = learnt.recipe, metrics.get("held_out", {})
-    size = sum(p.numel() for p in learnt.networks.parameters())
-    many = f"{len(learnt.networks)} networks of together" if len(learnt.networks) > 1 else "A network of"
+    rule, held = forecaster.recipe, metrics.get("held_out", {})
+    size = sum(p.numel() for p in forecaster.networks.parameters())
+    many = f"{len(forecaster.networks)} networks of together" if len(forecaster.networks) > 1 else "A network of"
     reads = f"{rule.context} seasons of {rule.season}" if rule.season > 1 else f"{rule.context} steps"
-    told = [f"{many} {size:,} weights reads {reads} and forecasts {rule.horizon} steps ahead."]
+    lines = [f"{many} {size:,} weights reads {reads} and forecasts {rule.horizon} steps ahead."]
     if held.get("mase") is not None:
-        told.append(
-            f"Last {rule.held} steps, held out while it learnt: MASE {held['mase']:.3f}, sMAPE {held['smape']:.2f}."
+        lines.append(
+            f"Last {rule.held} steps, held out from training: MASE {held['mase']:.3f}, sMAPE {held['smape']:.2f}."
         )
     elif metrics.get("updated"):
-        told.append("Taught further with all the data: no horizon was held out.")
+        lines.append("Trained further on all the data: no horizon was held out.")
     elif not held:
-        told.append("The series are too short to hold a horizon out: nothing says how good the forecasts are.")
+        lines.append("The series are too short to hold a horizon out: nothing says how good the forecasts are.")
     if "fit_seconds" in metrics:
-        told.append(f"Fit in {metrics['fit_seconds']:.1f} s.")
-    return told
+        lines.append(f"Fit in {metrics['fit_seconds']:.1f} s.")
+    return lines

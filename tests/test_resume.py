@@ -104,6 +104,22 @@ def test_ctrl_c_twice_stops_at_once():
         fit(net(), batches=pressed)
 
 
+def test_ctrl_c_in_the_last_evaluation_is_not_lost(tmp_path):
+    """Pressed after the last step it still ends the fit as interrupted, whose resumption ends as if never stopped."""
+
+    def pressed(model):
+        signal.raise_signal(signal.SIGINT)
+        return 1.0
+
+    whole, parts = net(0.2), net(0.2)
+    fit(whole, steps=6, eval_every=6, validate=lambda model: 1.0)
+    first = fit(parts, out=tmp_path, steps=6, eval_every=6, validate=pressed)
+    assert (first.stopped, first.steps) == ("interrupted", 6)
+    second = fit(parts, out=tmp_path, resume=True, steps=6, eval_every=6, validate=lambda model: 1.0)
+    assert (second.stopped, second.steps) == ("steps", 6)
+    assert equal(whole, parts)
+
+
 # ---- killed and resumed
 
 KILLED = """

@@ -91,6 +91,8 @@ def fit(
             if out is not None and (stopped or run.clock - saved >= config.checkpoint_every):
                 save(run)
                 saved = run.clock
+    if run.interrupts and run.fabric.world_size == 1:  # it came while the last step was evaluated or saved
+        stopped = "interrupted"
     load_best(run)
     return make_history(run, stopped)
 

@@ -25,7 +25,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import sheet
 from gated import train, translate
-from gated.tasks.translate import batches, learn, model, read
+from gated.tasks.translate import model, training
+from gated.tasks.translate.data import bucket, read_pairs
 from translate_problems import copy_pairs, reverse_pairs
 
 RESULTS = Path(__file__).parent / "results"
@@ -56,10 +57,10 @@ def direction(name: str, minutes: float, seed: int, again: bool) -> dict[str, An
         run = translate.fit(*both("train", source, target), **data, time_limit=60 * minutes, seed=seed)
     limit = run.config.time_limit or 0.0
     found: dict[str, Any] = {"minutes": limit / 60, "seed": seed, "threads": torch.get_num_threads(), **run.metrics}
-    found["weights"] = sum(p.numel() for p in run.learnt.network.parameters())
+    found["weights"] = sum(p.numel() for p in run.model.network.parameters())
     found["history"] = [row for row in run.history if "valid_errors" in row]
     test = both("test_2016_flickr", source, target)
-    run.predict(read.pairs(*test).source[:50])  # so that what is made at the first call is not timed
+    run.predict(read_pairs(*test).source[:50])  # so that what is made at the first call is not timed
     for width in (5, 1):
         told = run.score(*test, width=width)
         found[f"beam {width}" if width > 1 else "greedy"] = {
@@ -93,17 +94,17 @@ class Torch(nn.Module):
 
 def speed(rounds: int = 3) -> dict[str, Any]:
     """Training steps of one network on the same batches, its layers ours and torch.nn's in turn; tokens a second."""
-    pairs = read.pairs(*both("train", "de", "en"))
+    pairs = read_pairs(*both("train", "de", "en"))
     found: dict[str, Any] = {"threads": torch.get_num_threads()}
     config = translate.Config(precision="32")
-    ready = learn.prepare(pairs, config)
-    batch, turn = batches.bucketed(ready.rows, config.batch)
-    sample = [batch(n) for n in range(0, turn, turn // 12)][:12]  # of all lengths, for their order is random
+    ready = training.prepare(pairs, config)
+    batch, epoch = bucket(ready.rows, config.batch)
+    sample = [batch(n) for n in range(0, epoch, epoch // 12)][:12]  # of all lengths, for their order is random
     tokens = [int((one.after != 0).sum()) for one in sample]
     for dtype in ("float32", "bfloat16"):
-        shape, noise, _ = learn.recipe(config, len(pairs), ready.tokens, 1)
+        shape, noise, _ = training.choose_sizes(config, len(pairs), ready.tokens, 1)
         with train.seeded(0):
-            ours = model.Network(shape, noise, dtype)
+            ours = model.Network(shape, noise)
         others = {"ours": ours, "torch.nn, packed": twin(ours, True), "torch.nn, padded": twin(ours, False)}
         gap = agreement(others, sample[:4]) if dtype == "float32" else None
         times: dict[str, list[list[float]]] = {name: [[] for _ in sample] for name in others}

@@ -19,8 +19,8 @@ from gated.tasks.forecast import training
 from gated.tasks.forecast import view as of_forecast
 from gated.tasks.transcribe import typeset
 from gated.tasks.transcribe import view as of_transcribe
-from gated.tasks.translate import batches
 from gated.tasks.translate import view as of_translate
+from gated.tasks.translate.data import collate
 
 H, DAYS, RATE = 5, 40, 4000
 STILL = dict(lr=1e-9, progress=False)  # the network ends where it began
@@ -201,18 +201,18 @@ def test_a_translators_tokens_stand_over_its_steps(desk, found):
 
 def test_the_embeddings_of_the_source_give_the_networks_own_log_probability(desk):
     """As a function of the source's embeddings log p is that of the network, row by row."""
-    learnt = run(desk, "translate").learnt
-    b = batches.collate([learnt.source.encode(["eins drei zwei"])[0]], [learnt.target.encode(["one three two"])[0]])
+    model = run(desk, "translate").model
+    b = collate([model.source.encode(["eins drei zwei"])[0]], [model.target.encode(["one three two"])[0]])
     token = int(b.after[1, 0])
     with torch.no_grad():
-        memory, state = learnt.network.encode(b.source, b.lengths)
-        o, _, _ = learnt.network.decode(b.before, memory, state)
-        right = torch.log_softmax(learnt.network.logits(o[1, 0]), -1)[token]
-        e = learnt.network.embed_source(b.source).transpose(0, 1)
-        found = of_translate.by_embeddings(learnt.network, b, 1, token)(torch.cat([e, 0 * e, e]))
+        memory, state = model.network.encode(b.source, b.lengths)
+        o, _, _ = model.network.decode(b.before, memory, state)
+        right = torch.log_softmax(model.network.logits(o[1, 0]), -1)[token]
+        e = model.network.embed_source(b.source).transpose(0, 1)
+        found = of_translate.by_embeddings(model.network, b, 1, token)(torch.cat([e, 0 * e, e]))
     torch.testing.assert_close(found[[0, 2]], right.expand(2))
     assert found[1] != found[0]
-    assert not learnt.network.embed_source._forward_hooks
+    assert not model.network.embed_source._forward_hooks
 
 
 def test_a_decoder_fed_with_what_it_wrote_is_one_sequence(tmp_path):

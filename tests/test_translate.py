@@ -12,7 +12,7 @@ import torch
 from gated import checkpoint, translate
 from gated._check import InputError
 from gated.tasks.translate import po
-from gated.tasks.translate.search import pieces
+from gated.tasks.translate.search import split
 
 ENGLISH = dict(
     eins="one", zwei="two", drei="three", vier="four", fünf="five", sechs="six", sieben="seven", acht="eight"
@@ -58,7 +58,7 @@ def poor():
 
 
 def weights(run):
-    return list(run.learnt.network.state_dict().values())
+    return list(run.model.network.state_dict().values())
 
 
 def same(a, b):
@@ -231,11 +231,11 @@ def test_a_line_gives_a_line(run):
 
 def test_a_long_line_is_cut_and_joined(run):
     """Its parts, cut before words, are translated one by one; their attention lies in blocks, and nowhere else."""
-    learnt = dataclasses.replace(run.learnt, longest=4)
-    short = dataclasses.replace(run, learnt=learnt)
+    model = dataclasses.replace(run.model, longest=4)
+    short = dataclasses.replace(run, model=model)
     line = "eins zwei drei vier fünf sechs sieben acht eins zwei"
-    ids = learnt.source.encode([line])[0]
-    assert [len(part) for part in pieces(learnt.source, ids, 4)] == [4, 4, 2]
+    ids = model.source.encode([line])[0]
+    assert [len(part) for part in split(model.source, ids, 4)] == [4, 4, 2]
     ((found,),) = short.translate([line])
     parts = [run.translate([part])[0][0] for part in ("eins zwei drei vier", "fünf sechs sieben acht", "eins zwei")]
     assert found.text == " ".join(part.text for part in parts)

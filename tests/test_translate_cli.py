@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gated import cli, runs, translate
-from gated.tasks.translate import commands as writing
+from gated.tasks.translate import commands
 from made import shell
 
 COMMAND = ("translate",)  # what `gated` in conftest.py begins with
@@ -83,12 +83,12 @@ def test_options_reach_the_search(gated, monkeypatch):
     """Every option of a search arrives, and so do the runs beside, the prefixes and the alignment."""
     taken = {}
 
-    @functools.wraps(writing.predict)
+    @functools.wraps(commands.predict)
     def predict(run, *data, **words):
         taken.update(words, data=data)
         return runs.Output({})
 
-    monkeypatch.setattr(writing, "predict", predict)
+    monkeypatch.setattr(commands, "predict", predict)
     values = dict(width=7, n_best=3, length_penalty=0.5, coverage_penalty=0.1, no_repeat=3, limit=1.5, sample=True,
                   temperature=0.7, top_k=9, top_p=0.8, draw=4, replace_unknown=True)  # fmt: skip
     assert set(values) == {field.name for field in dataclasses.fields(translate.Search)}
@@ -115,7 +115,7 @@ def test_fit_tells_people_on_standard_error(gated, tmp_path):
     pairs = ["train.de", "train.en", "--valid", "val.de", "val.en", *FIT, "--out"]
     status, out, err = gated("fit", *pairs, tmp_path / "run")
     assert (status, out) == (0, "")
-    assert "It read 50 pairs" in err
+    assert "Trained on 50 pairs" in err
     assert "7 held-out pairs: BLEU" in err
     status, out, err = gated("fit", "plain.tsv", *FIT, "--out", tmp_path / "run", "--json")
     assert (status, err, out.count("\n")) == (0, "", 1)
@@ -148,7 +148,7 @@ def test_predict_gives_a_line_for_a_line(gated, monkeypatch, tmp_path):
     assert (tmp_path / "letter.en").read_text() == out
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path("letter.de").read_bytes())))
     assert gated("predict", "run") == (0, out, "")
-    monkeypatch.setattr(writing, "LINES", 1)
+    monkeypatch.setattr(commands, "LINES", 1)
     assert gated("predict", "run", "letter.de", "--align", tmp_path / "align") == (0, out, "")
     assert [bool(line) for line in (tmp_path / "align").read_text().splitlines()] == [True, False, True]
 
@@ -286,8 +286,8 @@ def test_a_file_is_written_whole_or_not_at_all(gated, tmp_path, monkeypatch):
     """Where the work fails the old file stands."""
     place = tmp_path / "letter.en"
     place.write_text("old")
-    monkeypatch.setattr(writing, "LINES", 1)
-    monkeypatch.setattr(writing, "_lines", lambda found, low, scores: iter(["new\n"] if low < 2 else [1 / 0]))
+    monkeypatch.setattr(commands, "LINES", 1)
+    monkeypatch.setattr(commands, "_lines", lambda found, low, scores: iter(["new\n"] if low < 2 else [1 / 0]))
     with pytest.raises(ZeroDivisionError):
         gated("predict", "run", "letter.de", "--out", place)
     assert [p.name for p in tmp_path.iterdir()] == ["letter.en"]

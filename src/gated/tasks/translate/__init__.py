@@ -1,7 +1,7 @@
-"""Translation: from one language to another, learnt from pairs of sentences, with attention.
+"""Translation: an attentional encoder-decoder, trained on pairs of sentences.
 
 run = translate.fit("train.de", "train.en", valid=("val.de", "val.en"), out="runs/de-en")
-run.predict("Ein Mann schläft.")         a string; of a list of sentences, or a Path to a file of them, a list
+run.predict("Ein Mann schläft.")         a string; for a list of sentences, or a Path to a file of them, a list
 run.score("test.de", "test.en")          BLEU, chrF, TER, beside copying and a translation memory
 """
 

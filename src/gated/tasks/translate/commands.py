@@ -12,22 +12,20 @@ from typing import Annotated, Any
 from gated._check import want
 from gated.io import files
 from gated.runs import FitOptions, Output
-from gated.tasks.translate import attend as attention
-from gated.tasks.translate import po, read
+from gated.tasks.translate import attention, po, scoring
 from gated.tasks.translate import run as translator
-from gated.tasks.translate.run import Run, catalogue
-from gated.tasks.translate.score import table
+from gated.tasks.translate.data import is_catalogue, read_sentences
+from gated.tasks.translate.run import Run
 from gated.tasks.translate.search import Search, Translation
 from gated.tasks.translate.task import Config
-from gated.tasks.translate.write import alignment, looks
 
-LINES = 2048  # translated, and written, at once
-PROBLEMS = 20  # shown of a catalogue's
+LINES = 2048  # translated before any of them is written
+PROBLEMS = 20  # of a catalogue, shown
 PAIRS = re.compile(r"\.(tsv|tab|jsonl|ndjson|pot?)(\.gz)?$", re.IGNORECASE)
 
 
-def sides(names: list[str]) -> int:
-    """How many of these files are one set of pairs: two, or one that holds pairs."""
+def count_sides(names: list[str]) -> int:
+    """The number of files of one set of pairs: two, or one that holds pairs."""
     return 1 if len(names) < 2 or PAIRS.search(names[0]) else 2
 
 
@@ -39,12 +37,12 @@ def fit(
     data: Pairs,
     /,
     *,
-    valid: Annotated[list[str], "Pairs to validate on: SOURCE [TARGET].", sides],
+    valid: Annotated[list[str], "Pairs to validate on: SOURCE [TARGET].", count_sides],
     options: FitOptions,
     config: Config,
 ) -> Output:
-    held = two(tuple(valid)) if len(valid) > 1 else valid[0] if valid else None
-    source, *target = two(data)
+    held = check_sides(tuple(valid)) if len(valid) > 1 else valid[0] if valid else None
+    source, *target = check_sides(data)
     run = translator.fit(
         source, *target, config=config, valid=held, out=options.out, resume=options.resume, progress=not options.quiet
     )
@@ -71,39 +69,31 @@ def predict(
     for path in (out, align):
         files.check(path)
     how = asdict(search)
-    if catalogue(data):
+    if is_catalogue(data):
         others = {"--with": with_, "--prefix": prefix, "--align": align, "--scores": scores}
         given = ", ".join(name for name, value in others.items() if value)
         want(not given, data, f"for a catalogue no {', '.join(others)}", given, "Leave it out.")
-        return _catalogue(run.fill(po.load(data), fuzzy=fuzzy, **how), out)
+        return _report(run.fill(po.load(data), fuzzy=fuzzy, **how), out)
     want(data != "-" or prefix != "-", "prefixes", "a file", "standard input, which is the source")
     beside, scores = [translator.load(other) for other in with_], scores or search.n_best > 1
     typed = data == "-" and sys.stdin.isatty()
     if typed:
         sys.stderr.write("Type a sentence a line; Ctrl-D ends.\n")
+    live = typed and out == "-" and align is None and prefix is None  # each line is answered before the next is read
     rows: list[dict[str, Any]] = []
+    alignments: list[str] = []
 
     def parts() -> Iterator[bytes]:
-        for low, found in batches():
-            rows.extend(_row(n, best) for n, best in enumerate(found, low + 1))
-            yield "".join(_lines(found, low, scores)).encode()
-
-    def batches() -> Iterator[tuple[int, list[list[Translation]]]]:
-        if typed and out == "-" and align is None and prefix is None:  # each line is answered before the next is read
-            for n, line in enumerate(sys.stdin.buffer):
-                yield n, run.translate([line.decode(errors="replace")], beside=beside, **how)
-            return
-        lines, aligned = run.lines(data), []
-        starts = None if prefix is None else read.sentences(prefix).source
-        if starts is not None:
-            want(len(starts) == len(lines), str(prefix), f"{len(lines)} lines, as of the source", len(starts))
-        for low in range(0, len(lines), LINES):
-            begin = None if starts is None else starts[low : low + LINES]
-            found = run.translate(lines[low : low + LINES], beside=beside, prefixes=begin, **how)
-            aligned += [alignment(run, best[0]) for best in found] if align else []
-            yield low, found
+        """The translations, some lines at a time."""
+        for lines, prefixes in _read_live() if live else _read(run, data, prefix):
+            translations = run.translate(lines, beside=beside, prefixes=prefixes, **how)
+            low = len(rows) + 1
+            rows.extend(_row(n, best) for n, best in enumerate(translations, low))
+            if align:
+                alignments.extend(attention.pharaoh(attention.align_words(run, best[0])) for best in translations)
+            yield "".join(_lines(translations, low, scores)).encode()
         if align:
-            files.write(align, "".join(f"{attention.pharaoh(pairs)}\n" for pairs in aligned).encode())
+            files.write(align, "".join(f"{line}\n" for line in alignments).encode())
 
     if out != "-":
         with files.create(out) as file:
@@ -112,10 +102,27 @@ def predict(
     return Output(lambda: {"translations": rows}, data=parts() if out == "-" else ())
 
 
+def _read(run: Run, data: str, prefix: str | None) -> Iterator[tuple[list[str], list[str] | None]]:
+    """The lines of a file, and the beginnings of their translations, `LINES` at a time."""
+    lines = run.lines(data)
+    prefixes = None if prefix is None else read_sentences(prefix).source
+    if prefixes is not None:
+        want(len(prefixes) == len(lines), str(prefix), f"{len(lines)} lines, as of the source", len(prefixes))
+    for low in range(0, len(lines), LINES):
+        part = slice(low, low + LINES)
+        yield lines[part], None if prefixes is None else prefixes[part]
+
+
+def _read_live() -> Iterator[tuple[list[str], None]]:
+    """The lines of standard input, one at a time."""
+    for line in sys.stdin.buffer:
+        yield [line.decode(errors="replace")], None
+
+
 def score(run: Run, data: Pairs, /, *, with_: Beside, search: Search) -> Output:
     beside = [translator.load(other) for other in with_]
-    result = run.score(*two(data), beside=beside, **asdict(search))
-    return Output(result, lambda: table(result))
+    result = run.score(*check_sides(data), beside=beside, **asdict(search))
+    return Output(result, lambda: scoring.table(result))
 
 
 def attend(
@@ -126,10 +133,10 @@ def attend(
     out: Annotated[Path | None, "PNG or SVG file for the picture."] = None,
     search: Search,
 ) -> Output:
-    return Output(*looks(run, sentence, out, **asdict(search)))
+    return Output(*attention.attend(run, sentence, out, **asdict(search)))
 
 
-def two(data: tuple[str, ...]) -> tuple[str, ...]:
+def check_sides(data: tuple[str, ...]) -> tuple[str, ...]:
     want(len(data) <= 2, "data", "one file of pairs or two aligned files", len(data))
     return data
 
@@ -140,14 +147,14 @@ def _row(n: int, best: Sequence[Translation]) -> dict[str, Any]:
     return {"line": n, **texts[0], **({"n_best": texts} if len(texts) > 1 else {})}
 
 
-def _lines(found: Sequence[Sequence[Translation]], low: int, scores: bool) -> Iterator[str]:
-    for n, best in enumerate(found, low + 1):
+def _lines(translations: Sequence[Sequence[Translation]], low: int, scores: bool) -> Iterator[str]:
+    for n, best in enumerate(translations, low):
         for one in best:
             yield f"{n}\t{one.score:.4f}\t{one.text}\n" if scores else f"{one.text}\n"
 
 
-def _catalogue(outcome: po.Outcome, out: str) -> Output:
-    """A filled catalogue, and what a person should look at in it."""
+def _report(outcome: po.Outcome, out: str) -> Output:
+    """A filled catalogue, and the entries that a person should look at."""
     text = [f"{outcome.filled:,} text{'s' * (outcome.filled != 1)} filled and marked fuzzy."]
     text += [f"line {line}: {problem}" for line, problem in outcome.problems[:PROBLEMS]]
     more = len(outcome.problems) - PROBLEMS

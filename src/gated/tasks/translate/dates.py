@@ -1,7 +1,6 @@
-"""Dates as people write them, and as computers do: `the third of May, '98` → `1998-05-03`.
+"""Dates in words and in ISO 8601, the demo's data: `the third of May, '98` → `1998-05-03`.
 
-The demo's data. Every pair is right by the calendar, weekdays included, and what a year of two digits means is fixed by
-the years there are.
+Every pair is right by the calendar, weekdays included. A year of two digits has one meaning from `FIRST` to `LAST`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 from gated._check import within
 
 FIRST, LAST = 1930, 2029  # '30 to '99 and '00 to '29: no year of two digits means two
-MOST = 200_000  # pairs at once, of some millions that can be told apart
+MAX_PAIRS = 200_000  # at once, of some millions of different ones
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
@@ -25,7 +24,7 @@ TEENS = (
     "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth",
     "nineteenth",
 )  # fmt: skip
-FORMS = (  # a form that stands twice is as common again
+FORMS = (  # a form that is listed twice is twice as frequent
     "{d} {m} {y}", "{d} {m} {y}", "{d}{th} {m} {y}", "{d}{th} of {m} {y}", "the {d}{th} of {m}, {y}",
     "the {word} of {m} {y}", "the {word} of {m}, {y}", "{m} {d}, {y}", "{m} {d}, {y}", "{m} {d}{th}, {y}",
     "{m} the {word}, {y}", "{y}, {m} {d}", "{w}, {d} {m} {y}", "{w}, {m} {d}, {y}", "{w} {d}{th} {m} {y}",
@@ -34,22 +33,22 @@ FORMS = (  # a form that stands twice is as common again
 
 
 def pairs(count: int, seed: int) -> list[tuple[str, str]]:
-    """So many pairs of a date in words and in ISO 8601, no two of one source; the same for the same seed.
+    """`count` pairs of a date in words and in ISO 8601, with different sources; a seed gives the same ones.
 
-    Days from 1930 to 2029 are all as likely. One in eight is told as the day before the next.
+    Days are uniform from 1930 to 2029. One in eight is written as the day before the next.
     """
-    within("count", count, 0, MOST)
+    within("count", count, 0, MAX_PAIRS)
     rng = random.Random(seed)
     first, last = date(FIRST, 1, 1), date(LAST, 12, 31)
-    found: dict[str, str] = {}
-    while len(found) < count:
+    made: dict[str, str] = {}
+    while len(made) < count:
         day = first + timedelta(_below(rng, (last - first).days + 1))
         if _below(rng, 8) or day == last:
-            told = words(day, rng)
+            text = words(day, rng)
         else:
-            told = "the day before " + words(day + timedelta(1), rng)
-        found.setdefault(_cased(rng, told), day.isoformat())
-    return list(found.items())
+            text = "the day before " + words(day + timedelta(1), rng)
+        made.setdefault(_change_case(rng, text), day.isoformat())
+    return list(made.items())
 
 
 def words(day: date, rng: random.Random) -> str:
@@ -66,7 +65,7 @@ def words(day: date, rng: random.Random) -> str:
 
 
 def suffix(n: int) -> str:
-    """What makes a number an ordinal: 1st, 2nd, 3rd, 4th, 11th, 21st."""
+    """The ending of an ordinal: 1st, 2nd, 3rd, 4th, 11th, 21st."""
     return "th" if n // 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
 
 
@@ -80,7 +79,7 @@ def ordinal(n: int) -> str:
     return ("twent", "thirt")[tens - 2] + (f"y-{UNITS[units]}" if units else "ieth")
 
 
-def _cased(rng: random.Random, text: str) -> str:
+def _change_case(rng: random.Random, text: str) -> str:
     """As it is, mostly; else in small or in capital letters."""
     n = _below(rng, 10)
     return text.lower() if n < 2 else text.upper() if n == 2 else text

@@ -1,4 +1,4 @@
-"""Dates in words to dates as 2006-04-24, letter by letter: learn it, measure it on unseen ones, see where it looks.
+"""Dates in words to dates as 2006-04-24, character by character: train, score on unseen dates, draw the attention.
 
 Takes about a minute.
 """
@@ -10,71 +10,76 @@ from pathlib import Path
 from typing import Any
 
 from gated._check import optional
-from gated.tasks.translate import attend, dates, score
+from gated.tasks.translate import attention, dates, scoring
 from gated.tasks.translate.run import Run, fit
 from gated.tasks.translate.search import Translation
-from gated.tasks.translate.write import words
 
-PAIRS, HELD, UNSEEN = 20_000, 300, 1000
+COUNTS = (20_000, 300, 1000)  # pairs to train on, to validate on, and unseen
 RECIPE: dict[str, Any] = dict(
     tokens="char", layers=1, units=64, embedding=32, dropout=0.0, smoothing=0.0, batch=2400, steps=1000, lr=1e-2,
     monitor="loss", precision="32",
 )  # fmt: skip  # pairs cost nothing here, so none is met often; bfloat16 gains nothing in so small a network
 SHOWN = 5  # translations, and mistakes, at most
 PICTURE = "attention.png"
-TOLD, WIDE = "the day before", 40  # what is drawn begins so, for there is more to look at, and has so few letters
+START, MAX_LENGTH = "the day before", 40  # of the sentence that is drawn, in characters
 
 
-def run(out: Path, say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
-    """Fit, score on unseen dates, draw where it looked; the score and the text that shows it."""
+def run(
+    out: Path, say: Callable[[str], None], counts: tuple[int, int, int] = COUNTS, **options: Any
+) -> tuple[dict[str, Any], str]:
+    """Fit, score on unseen dates, draw the attention; the score and a text for people.
+
+    counts: see `COUNTS`. options: arguments of `fit` in place of the demo's own.
+    """
     optional("matplotlib", "translate")  # now, and not a minute later
-    pairs = dates.pairs(PAIRS + HELD + UNSEEN, seed=0)
-    unseen = pairs[-UNSEEN:]
-    say(f"Dates in words to year-month-day, letter by letter. {UNSEEN:,} are kept apart; no two are written alike.")
-    found = fit(pairs[:PAIRS], valid=pairs[PAIRS:-UNSEEN], out=out, **RECIPE)
-    say(found.summary())
-    result = found.score([told for told, _ in unseen], [iso for _, iso in unseen])
-    best = [one for one, *_ in found.translate([told for told, _ in unseen])]
-    told, one = chosen(unseen, best)
-    draw(out / PICTURE, found, told, one)
+    train, held, last = counts
+    pairs = dates.pairs(sum(counts), seed=0)
+    unseen = pairs[-last:]
+    say(f"Dates in words to year-month-day, letter by letter. {last:,} are kept apart; no two are written alike.")
+    made = fit(pairs[:train], valid=pairs[train : train + held], out=out, **RECIPE | options)
+    say(made.summary())
+    result = made.score([text for text, _ in unseen], [iso for _, iso in unseen])
+    best = [one for one, *_ in made.translate([text for text, _ in unseen])]
+    text, one = choose(unseen, best)
+    draw(out / PICTURE, made, text, one)
     parts = [
-        "\n".join(examples(unseen, best)), shares(result), score.table(result),
-        f"Where it looked for {told!r}:", attend.table(*words(found, one)),
+        "\n".join(list_examples(unseen, best)), rank(result), scoring.table(result),
+        f"Attention for {text!r}:", attention.table(*attention.by_words(made, one)),
         f"The same letter by letter is drawn in {out / PICTURE}.",
     ]  # fmt: skip
     return result, "\n" + "\n\n".join(parts)
 
 
-def examples(pairs: Sequence[tuple[str, str]], best: Sequence[Translation]) -> list[str]:
-    """The first translations, and the first wrong ones with what they should be."""
-    wrong = [(one.text, iso, told) for one, (told, iso) in zip(best, pairs, strict=True) if one.text != iso]
-    lines = [f"{one.text}  {told}" for one, (told, _) in zip(best[:SHOWN], pairs, strict=False)]
+def list_examples(pairs: Sequence[tuple[str, str]], best: Sequence[Translation]) -> list[str]:
+    """The first translations, and the first wrong ones with the right dates."""
+    wrong = [(one.text, iso, text) for one, (text, iso) in zip(best, pairs, strict=True) if one.text != iso]
+    lines = [f"{one.text}  {text}" for one, (text, _) in zip(best[:SHOWN], pairs, strict=False)]
     more = ", the first" if len(wrong) > SHOWN else ""
     lines += ["", f"{len(wrong):,} of {len(best):,} wrong" + (f"{more}:" if wrong else ".")]
-    return lines + [f"{said}  {told}, which is {iso}" for said, iso, told in wrong[:SHOWN]]
+    return lines + [f"{output}  {text}, which is {iso}" for output, iso, text in wrong[:SHOWN]]
 
 
-def shares(result: dict[str, Any]) -> str:
-    """Who wrote how many of the dates exactly, best first."""
-    named = {score.NAMES[kind]: found["exact"] for kind, found in result["baselines"].items()}
-    named[result["model"]] = result["exact"]
-    ranked = sorted(named, key=lambda name: -named[name])
-    return "\n".join(["Exact", *(f"{100 * named[name]:6.1f} %  {name}" for name in ranked)])
+def rank(result: dict[str, Any]) -> str:
+    """The shares of exact dates of the model and its baselines, best first."""
+    exact = {scoring.NAMES[kind]: other["exact"] for kind, other in result["baselines"].items()}
+    exact[result["model"]] = result["exact"]
+    names = sorted(exact, key=lambda name: -exact[name])
+    return "\n".join(["Exact", *(f"{100 * exact[name]:6.1f} %  {name}" for name in names)])
 
 
-def chosen(pairs: Sequence[tuple[str, str]], best: Sequence[Translation]) -> tuple[str, Translation]:
-    """What to draw: the first right translation of a short sentence that begins with `TOLD`, if there is one."""
-    found = [(told, one) for (told, iso), one in zip(pairs, best, strict=True) if one.text == iso]
-    fits = [(told, one) for told, one in found if told.startswith(TOLD) and len(told) <= WIDE]
-    return next(iter([*fits, *found]), (pairs[0][0], best[0]))
+def choose(pairs: Sequence[tuple[str, str]], best: Sequence[Translation]) -> tuple[str, Translation]:
+    """The example to draw: the first right translation of a short sentence that begins with `START`, if any."""
+    right = [(text, one) for (text, iso), one in zip(pairs, best, strict=True) if one.text == iso]
+    fits = [(text, one) for text, one in right if text.startswith(START) and len(text) <= MAX_LENGTH]
+    return next(iter([*fits, *right]), (pairs[0][0], best[0]))
 
 
-def draw(path: Path, run: Run, told: str, one: Translation) -> None:
-    """A row for each letter of the date and a column for each of the words, without the space before the first."""
-    sides = [[side.piece(k) for k in ids] for side, ids in
-             ((run.learnt.source, one.source), (run.learnt.target, one.target))]  # fmt: skip
-    s, t = (int(len(letters) > 1 and letters[0] == " ") for letters in sides)
-    attend.picture(
-        path, sides[0][s:], sides[1][t:], one.attention[t:, s:], title=f"{told} → {one.text}",
+def draw(path: Path, run: Run, text: str, one: Translation) -> None:
+    """A row for each output character and a column for each input character, without the space before the first."""
+    model = run.model
+    sides = [[side.piece(k) for k in ids] for side, ids in ((model.source, one.source), (model.target, one.target))]
+    s, t = (int(len(characters) > 1 and characters[0] == " ") for characters in sides)
+    attention.picture(
+        path, sides[0][s:], sides[1][t:], one.attention[t:, s:], title=f"{text} → {one.text}",
         names=("letters read", "letters written"),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The network: an encoder that reads both ways, and a decoder that looks at what it read."""
+"""The network: a bidirectional encoder and an attentional decoder; its loss, and one step of a search."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch import Tensor, nn
 from gated import checkpoint, trees
 from gated._check import one_of, want
 from gated.features.tokens import PAD, SPECIAL, UNK, Tokens
-from gated.layers import GRU, LSTM, Attention, Decoder, Recurrent
+from gated.layers import GRU, LSTM, Attention, Decoder
 from gated.layers.attention import EncoderStates
 from gated.layers.dropout import Dropout
 from gated.layers.output import cross_entropy
 from gated.layers.seq2seq import State
-from gated.tasks.translate.batches import Batch
+from gated.tasks.translate.data import Batch
 
 LAYERS = {"lstm": LSTM, "gru": GRU}
 
 
 class Shape(NamedTuple):
-    """What the network's weights and equations follow from."""
+    """The arguments of a network that its weights depend on."""
 
-    source: int  # tokens of each vocabulary
+    source: int  # sizes of the vocabularies
     target: int
     cell: str
     layers: int
@@ -38,12 +38,12 @@ class Shape(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """What is left out while it learns."""
+    """Rates of the noise of training."""
 
     dropout: float = 0.0
-    recurrent: float = 0.0
+    recurrent: float = 0.0  # recurrent dropout
     zoneout: float = 0.0
-    token: float = 0.0  # tokens read as unknown
+    token: float = 0.0  # input tokens replaced by the unknown token
 
 
 class Network(nn.Module):
@@ -51,21 +51,23 @@ class Network(nn.Module):
 
         m = biLSTM(x)       s_0 = tanh(W mean(m) + b)       o_t = decoder(y_{t-1}, s_{t-1}, m)
 
-    E is the embedding of the target as well (Press & Wolf 2017). c_0 has no tanh. The decoder is `layers.Decoder`. With
-    dot attention, whose memory must be as wide as its queries, m is the sum of the two directions.
+    E also embeds the target (Press & Wolf 2017). c_0 has no tanh. The decoder is `layers.Decoder`. Dot attention needs
+    encoder states as wide as its queries: m is then the sum of the two directions.
 
     source (S, B), lengths (B,), tokens (T, B); PAD follows the end.
     """
 
-    def __init__(self, shape: Shape, noise: Noise = Noise(), precision: str = "float32") -> None:  # noqa: B008
+    def __init__(self, shape: Shape, noise: Noise = Noise()) -> None:  # noqa: B008
         super().__init__()
         self.shape, self.noise = shape, noise
         E, H, L, kind = shape.embedding, shape.units, shape.layers, LAYERS[shape.cell]
         below = 1 if shape.attend == "first" else L
-        how: dict[str, Any] = dict(recurrent_dropout=noise.recurrent, zoneout=noise.zoneout, precision=precision)
 
         def stack(width: int, layers: int, **more: Any) -> Any:
-            return kind(width, H, layers, dropout=noise.dropout if layers > 1 else 0.0, **how, **more)
+            return kind(
+                width, H, layers, dropout=noise.dropout if layers > 1 else 0.0, recurrent_dropout=noise.recurrent,
+                zoneout=noise.zoneout, **more,
+            )  # fmt: skip
 
         self.embed_source, self.embed_target = nn.Embedding(shape.source, E), nn.Embedding(shape.target, E)
         for table in (self.embed_source, self.embed_target):
@@ -86,8 +88,8 @@ class Network(nn.Module):
         self.dropout = Dropout(noise.dropout)
 
     def encode(self, source: Int64[Tensor, "S B"], lengths: Int64[Tensor, " B"]) -> tuple[EncoderStates, State]:
-        """What the decoder looks at, and where it starts."""
-        x = self.dropout(self.embed_source(self._forget(source)))
+        """The encoder states, prepared for attention, and the decoder's initial state."""
+        x = self.dropout(self.embed_source(self._drop_tokens(source)))
         y, _ = self.encoder(x, lengths=lengths)
         y = y.unflatten(-1, (2, -1)).sum(-2) if self.shape.attention == "dot" else y
         memory = self.decoder.attention.prepare(y, lengths)
@@ -106,13 +108,13 @@ class Network(nn.Module):
     def decode(
         self, tokens: Int64[Tensor, "T N"], memory: EncoderStates, state: State
     ) -> tuple[Float[Tensor, "T N E"], Float[Tensor, "T N S"], State]:
-        """Readouts and looks after each of these tokens."""
-        return self.decoder(self.dropout(self.embed_target(self._forget(tokens))), memory, state)
+        """The readout and the attention after each of these tokens, and the state after the last."""
+        return self.decoder(self.dropout(self.embed_target(self._drop_tokens(tokens))), memory, state)
 
     def logits(self, o: Float[Tensor, "... E"]) -> Float[Tensor, "... V"]:
         return nn.functional.linear(o, self.embed_target.weight, self.bias)
 
-    def _forget(self, tokens: Tensor) -> Tensor:
+    def _drop_tokens(self, tokens: Tensor) -> Tensor:
         if not self.training or not self.noise.token:
             return tokens
         chosen = torch.rand(tokens.shape, device=tokens.device) < self.noise.token
@@ -122,45 +124,36 @@ class Network(nn.Module):
 def loss(
     network: Network, batch: Batch, smoothing: float = 0.0, sampling: float = 0.0, coverage: float = 0.0
 ) -> tuple[Tensor, int]:
-    """Σ −log p of the tokens of a batch, and how many there are.
+    """Σ −log p of the tokens of a batch, and their number.
 
-    smoothing: of the labels. sampling: this share of the tokens that are read are the network's own guesses after the
-    right ones before them (scheduled sampling, Bengio et al. 2015, in two parallel passes as Mihaylova & Martins 2019).
-    coverage: weight of Σ_t Σ_s min(a_ts, Σ_{t' < t} a_t's), which looking at one place twice costs (See et al. 2017,
-    eq. 12).
+    smoothing: ε of label smoothing. sampling: the fraction of decoder inputs taken from the network's own predictions
+    (scheduled sampling, Bengio et al. 2015; in two parallel passes, Mihaylova & Martins 2019). coverage: weight of
+    Σ_t Σ_s min(a_ts, Σ_{t' < t} a_t's), the coverage loss (See et al. 2017, eq. 12).
     """
     memory, state = network.encode(batch.source, batch.lengths)
-    before, there = batch.before, batch.after != PAD
+    before, real = batch.before, batch.after != PAD
     if sampling and network.training:
         with torch.no_grad():
-            guesses = network.logits(network.decode(before, memory, state)[0]).argmax(-1)
+            predictions = network.logits(network.decode(before, memory, state)[0]).argmax(-1)
             chosen = torch.rand(before[1:].shape, device=before.device) < sampling
-            before = torch.cat([before[:1], torch.where(chosen, guesses[:-1], before[1:])])
+            before = torch.cat([before[:1], torch.where(chosen, predictions[:-1], before[1:])])
     o, a, _ = network.decode(before, memory, state)
-    after = batch.after[there]
-    total = cross_entropy(o[there], network.embed_target.weight, network.bias, after, smoothing)
+    after = batch.after[real]
+    total = cross_entropy(o[real], network.embed_target.weight, network.bias, after, smoothing)
     if coverage:
-        twice = torch.minimum(a, a.cumsum(0) - a).sum(-1)
-        total = total + coverage * twice[there].sum()
+        repeated = torch.minimum(a, a.cumsum(0) - a).sum(-1)
+        total = total + coverage * repeated[real].sum()
     return total, len(after)
 
 
 @dataclass(frozen=True)
-class Learnt:
-    """A network, and the tokens it reads and writes."""
+class Translator:
+    """A network and the tokens that it reads and writes."""
 
     source: Tokens
     target: Tokens
     network: Network
-    longest: int  # tokens of a sentence that it may have learnt from; a longer one is read in parts
-
-
-def exact(network: Network) -> Network:
-    """The network with all its products in float32, as it is used once it has learnt."""
-    for layer in network.modules():
-        if isinstance(layer, Recurrent):
-            layer.precision = "float32"
-    return network.eval()
+    longest: int  # of a training sentence, in tokens; longer sentences are translated in parts
 
 
 def restore(words: dict[str, Any], source: Tokens, target: Tokens, state: dict[str, Tensor]) -> Network:
@@ -176,30 +169,23 @@ def restore(words: dict[str, Any], source: Tokens, target: Tokens, state: dict[s
 
 
 def begin(network: Network, source: Int64[Tensor, "S B"], lengths: Int64[Tensor, " B"]) -> tuple[Any, Any]:
-    """State (B, 1, …) and memory (B, …) of a search."""
+    """The state (B, 1, …) and the encoder states (B, …) of a search."""
     memory, state = network.encode(source, lengths)
     return _by_sentence(state, source.shape[1]), tuple(memory)
 
 
 def step(network: Network, tokens: Int64[Tensor, "B K"], state: Any, memory: Any) -> tuple[Tensor, Any, Tensor]:
-    """log p of the next token (B, K, V), the state after this one, and where it looked (B, K, S)."""
-    (B, K), ready = tokens.shape, EncoderStates(*memory)
-    o, a, after = network.decode(tokens.T.reshape(1, K * B), ready, _by_row(state))
+    """log p of the next token (B, K, V), the state after this one, and the attention (B, K, S)."""
+    B, K = tokens.shape
+    o, a, after = network.decode(tokens.T.reshape(1, K * B), EncoderStates(*memory), _by_row(state))
     scores = torch.log_softmax(network.logits(o[0]).float(), -1)
     return scores.view(K, B, -1).transpose(0, 1), _by_sentence(after, B), a.view(K, B, -1).transpose(0, 1)
 
 
 def _by_sentence(state: State, B: int) -> Any:
     """Rows k·B + b of a state to axes (B, K)."""
-
-    def turn(h: Tensor) -> Tensor:
-        return h.unflatten(-2, (-1, B)).movedim((-3, -2), (1, 0))
-
-    return trees.map(turn, tuple(state))
+    return trees.map(lambda h: h.unflatten(-2, (-1, B)).movedim((-3, -2), (1, 0)), tuple(state))
 
 
 def _by_row(state: Any) -> State:
-    def turn(h: Tensor) -> Tensor:
-        return h.movedim((1, 0), (-3, -2)).flatten(-3, -2).contiguous()
-
-    return State(*trees.map(turn, state))
+    return State(*trees.map(lambda h: h.movedim((1, 0), (-3, -2)).flatten(-3, -2).contiguous(), state))

@@ -1,8 +1,8 @@
-"""What must come through a translation letter by letter: format strings, markup, addresses.
+"""Placeholders, which a translation must preserve: format strings, markup, addresses.
 
-Before the network each of these becomes a sentinel, a character that is one token (`tokens.fit(sentinels=SENTINELS)`)
-and that the network learns to copy; afterwards it is put back. Sentinels are sixteen of the characters that Unicode
-keeps free for use inside programs (U+FDD0 to U+FDDF, "noncharacters"), so no text of the world has them.
+Before the network each becomes a sentinel, a character that is one token (`tokens.fit(sentinels=SENTINELS)`) and that
+the network learns to copy; afterwards it is put back. Sentinels are sixteen of the characters that Unicode
+keeps free for use inside programs (U+FDD0 to U+FDDF, "noncharacters"), so no text has them.
 
     printf       %s  %-5d  %(name)s  %1$s  %.2f  %<PRIu64>  %%  %Y
     braces       {}  {0}  {name!r:>8}  %{name}  ${name}  $NAME  {{ name }}  {% tag %}

@@ -1,9 +1,8 @@
-"""Sentences to translations, by one network or by several together."""
+"""Translation of sentences by one network, or by an ensemble."""
 
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,18 +15,17 @@ from gated._check import want
 from gated.features.tokens import BEGIN, END, PAD, UNK, Tokens, normal
 from gated.options import check, option
 from gated.tasks.translate import model
-from gated.tasks.translate.model import Learnt
+from gated.tasks.translate.model import Translator
 from gated.tasks.translate.placeholders import SENTINELS, mask, repair, unmask
 
-ROWS = 128  # sentences searched side by side
-STOPS = frozenset(".!?;:,…。！？；،؟।")  # where a line that is too long is best cut, and
-HOLE = "\ufdef"  # stands for an unknown word until it is known; no text that is read has it
-GREEDY = 3  # of how many parts the last of a piece may lie after such a mark
+BATCH = 128  # sentences searched together
+STOPS = frozenset(".!?;:,…。！？；،؟।")  # a line that is too long is split after one of these
+HOLE = "\ufdef"  # in place of an unknown word until it is replaced; no input has this noncharacter
 
 
 @dataclass(frozen=True)
 class Search:
-    """How a translation is looked for."""
+    """Options of the search."""
 
     width: int = option(5, "Beam width; 1 is greedy search.", low=1, high=1000)
     n_best: int = option(1, "Number of translations per sentence, best first.", low=1, high=1000)
@@ -66,168 +64,171 @@ class Translation(NamedTuple):
     """One translation of one sentence."""
 
     text: str
-    score: float  # what it was ranked by
-    source: list[int]  # tokens,
+    score: float  # by which the n_best are ranked
+    source: list[int]  # tokens
     target: list[int]
-    attention: np.ndarray  # and for each of these the shares that those had in it: [len(target), len(source)]
+    attention: np.ndarray  # [len(target), len(source)] weights of the source tokens at each target token
+
+
+class Part(NamedTuple):
+    """A line, or what fits the networks of a longer one."""
+
+    line: int
+    draw: int  # the index of its samples: they depend on the line and the part alone
+    source: list[int]  # tokens
+    prefix: list[int]  # tokens that its translations begin with
 
 
 def translate(
-    learnt: Sequence[Learnt], lines: Sequence[str], search: Search = Search(), *,
+    translators: Sequence[Translator], lines: Sequence[str], search: Search = Search(), *,
     prefixes: Sequence[str] | None = None, masked: bool = False,
 ) -> list[list[Translation]]:  # fmt: skip
-    """n_best translations of every line, in the order of the lines; of an empty line an empty one.
+    """The n_best translations of every line; an empty line has an empty one.
 
-    learnt: networks that share their tokens; their probabilities are averaged. prefixes: what the translation of each
-    line must begin with, if anything; that of an empty line stays empty.
+    translators: an ensemble, of equal tokens; their probabilities are averaged. prefixes: the beginning of each line's
+    translations, or an empty string; that of an empty line stays empty. masked: the lines hold sentinels in place of
+    placeholders, and so will their translations; else placeholders are masked here and put back.
 
-    Lines that are longer than what the networks learnt from are cut, after a mark where there is one, and their parts
-    translated one by one. If the networks have met placeholders, those of the lines come through; `masked` says that
-    the lines hold sentinels already, and so will the translations.
+    A line longer than the training sentences is split, after punctuation if possible, and translated in parts.
     """
-    first = learnt[0]
-    for other in learnt[1:]:
-        same = (other.source, other.target) == (first.source, first.target)
-        want(same, "ensemble", "runs with the same tokens", "others", "Fit them on the same text, with other seeds.")
+    first = translators[0]
+    for other in translators[1:]:
+        equal = (other.source, other.target) == (first.source, first.target)
+        want(equal, "ensemble", "runs with the same tokens", "others", "Fit them on the same text, with other seeds.")
     count = len(lines if prefixes is None else prefixes)
     want(count == len(lines), "prefixes", f"{len(lines)}, one for each sentence", count)
     masks = [mask(line) if first.source.sentinels and not masked else (line, []) for line in lines]
-    whole = first.source.encode([line for line, _ in masks])
-    parts = [(n, part) for n, ids in enumerate(whole) for part in pieces(first.source, ids, first.longest)]
-    given = [""] * len(lines) if prefixes is None else prefixes
-    begun = [_sealed(prefix, originals) for prefix, (_, originals) in zip(given, masks, strict=True)]
-    starts = first.target.encode(begun)
-    forced = [starts[n] if k == 0 or parts[k - 1][0] != n else [] for k, (n, _) in enumerate(parts)]
-    counts = itertools.groupby(n for n, _ in parts)  # a draw belongs to a line and to a part of it
-    numbers = [n + (k << 32) for n, mine in counts for k, _ in enumerate(mine)]
-    found: list[list[decode.Hypothesis]] = [[] for _ in parts]
-    order = sorted(range(len(parts)), key=lambda k: -len(parts[k][1]))
-    for low in range(0, len(order), ROWS):
-        mine = order[low : low + ROWS]
-        hypotheses = _search(
-            learnt, [parts[k][1] for k in mine], [forced[k] for k in mine], [numbers[k] for k in mine], search
-        )
-        for k, best in zip(mine, hypotheses, strict=True):
-            found[k] = best
-    by_line: list[list[tuple[list[int], list[decode.Hypothesis]]]] = [[] for _ in lines]
-    for (n, part), best in zip(parts, found, strict=True):
-        by_line[n].append((part, best))
-    asked = zip(masks, by_line, begun, starts, strict=True)
-    told = (_told(first, line, mine, search, begin, start) for (line, _), mine, begin, start in asked)
-    return [[_bare(one, kept) for one in best] for best, (_, kept) in zip(told, masks, strict=True)]
+    starts = [""] * len(lines) if prefixes is None else prefixes
+    starts = [_mask_prefix(start, originals) for start, (_, originals) in zip(starts, masks, strict=True)]
+    parts = list(_cut(first, [line for line, _ in masks], starts))
+    results: list[list[tuple[Part, list[decode.Hypothesis]]]] = [[] for _ in lines]
+    order = sorted(range(len(parts)), key=lambda k: -len(parts[k].source))
+    hypotheses: dict[int, list[decode.Hypothesis]] = {}
+    for low in range(0, len(order), BATCH):
+        batch = order[low : low + BATCH]
+        hypotheses |= zip(batch, _search(translators, [parts[k] for k in batch], search), strict=True)
+    for k, part in enumerate(parts):
+        results[part.line].append((part, hypotheses[k]))
+    return [
+        [_unmask(one, originals) for one in _join(first, line, result, start)]
+        for (line, originals), result, start in zip(masks, results, starts, strict=True)
+    ]
 
 
-@torch.inference_mode()
-def _search(
-    learnt: Sequence[Learnt], sources: list[list[int]], prefixes: list[list[int]], numbers: list[int], search: Search
-) -> list[list[decode.Hypothesis]]:
-    for one in learnt:
-        one.network.eval()
-    device = next(learnt[0].network.parameters()).device
-    lengths = torch.tensor([len(ids) for ids in sources])
-    source = data.pad(sources, PAD).to(device)
-    begun = [model.begin(one.network, source, lengths.to(device)) for one in learnt]
-    steps = [functools.partial(model.step, one.network) for one in learnt]
-    step = steps[0] if len(steps) == 1 else decode.ensemble(steps)
-    state, memory = begun[0] if len(steps) == 1 else tuple(zip(*begun, strict=True))
-    rules = decode.Rules(
-        begin=BEGIN, end=END, forbid=(PAD, BEGIN) if search.replace_unknown else (PAD, BEGIN, UNK),
-        no_repeat=search.no_repeat, min_length=1,
-    )  # fmt: skip
-    sizes = zip(sources, prefixes, strict=True)
-    limit = [10 + max(int(search.limit * len(ids)), len(start)) for ids, start in sizes]
-    given: dict[str, Any] = dict(limit=limit, prefixes=prefixes, lengths=lengths)
-    if search.sample:
-        how: dict[str, Any] = dict(temperature=search.temperature, top_k=search.top_k, top_p=search.top_p)
-        draws = decode.sample(
-            step, state, memory, rules, n=search.n_best, seed=search.draw, indices=numbers, **how, **given
-        )
-        return draws
-    return decode.beam(
-        step, state, memory, rules, width=search.width, n_best=search.n_best,
-        length_penalty=search.length_penalty, coverage_penalty=search.coverage_penalty, **given,
-    )  # fmt: skip
+def _cut(translator: Translator, lines: list[str], starts: Sequence[str]) -> Iterator[Part]:
+    """The parts of all lines; the first of a line has its prefix."""
+    rows = zip(translator.source.encode(lines), translator.target.encode(starts), strict=True)
+    for n, (ids, prefix) in enumerate(rows):
+        for k, piece in enumerate(split(translator.source, ids, translator.longest)):
+            yield Part(n, n + (k << 32), piece, [] if k else prefix)
 
 
-def pieces(tokens: Tokens, ids: list[int], longest: int) -> Iterator[list[int]]:
-    """A line's tokens in parts of at most `longest`, cut after a mark or else before a word where possible."""
+def split(tokens: Tokens, ids: list[int], longest: int) -> Iterator[list[int]]:
+    """A line's tokens in parts of at most `longest`, after punctuation or else before a word where possible."""
     while len(ids) > longest:
-        late = range(longest, longest // GREEDY, -1)
-        marks = (k for k in late if tokens.piece(ids[k - 1]).strip() in STOPS)
-        words = (k for k in late if tokens.piece(ids[k]).startswith(" "))
-        cut = next(marks, next(words, longest))
+        places = range(longest, longest // 3, -1)
+        stops = (k for k in places if tokens.piece(ids[k - 1]).strip() in STOPS)
+        words = (k for k in places if tokens.piece(ids[k]).startswith(" "))
+        cut = next(stops, next(words, longest))
         yield ids[:cut]
         ids = ids[cut:]
     if ids:
         yield ids
 
 
-def _told(
-    learnt: Learnt, line: str, parts: list[tuple[list[int], list[decode.Hypothesis]]], search: Search, begin: str,
-    start: list[int],
-) -> list[Translation]:  # fmt: skip
-    """The translations of a line from those of its parts, the best of each with the best of the others."""
-    if not parts:
+@torch.inference_mode()
+def _search(translators: Sequence[Translator], parts: list[Part], search: Search) -> list[list[decode.Hypothesis]]:
+    device = next(translators[0].network.parameters()).device
+    networks = [one.network.to(device).eval() for one in translators]
+    sources, prefixes = [part.source for part in parts], [part.prefix for part in parts]
+    lengths = torch.tensor([len(ids) for ids in sources])
+    source = data.pad(sources, PAD).to(device)
+    states = [model.begin(network, source, lengths.to(device)) for network in networks]
+    steps = [functools.partial(model.step, network) for network in networks]
+    step = steps[0] if len(steps) == 1 else decode.ensemble(steps)
+    state, memory = states[0] if len(steps) == 1 else tuple(zip(*states, strict=True))
+    rules = decode.Rules(
+        begin=BEGIN, end=END, forbid=(PAD, BEGIN) if search.replace_unknown else (PAD, BEGIN, UNK),
+        no_repeat=search.no_repeat, min_length=1,
+    )  # fmt: skip
+    limit = [10 + max(int(search.limit * len(part.source)), len(part.prefix)) for part in parts]
+    given: dict[str, Any] = dict(limit=limit, prefixes=prefixes, lengths=lengths)
+    if search.sample:
+        return decode.sample(
+            step, state, memory, rules, n=search.n_best, seed=search.draw, indices=[part.draw for part in parts],
+            temperature=search.temperature, top_k=search.top_k, top_p=search.top_p, **given,
+        )  # fmt: skip
+    return decode.beam(
+        step, state, memory, rules, width=search.width, n_best=search.n_best,
+        length_penalty=search.length_penalty, coverage_penalty=search.coverage_penalty, **given,
+    )  # fmt: skip
+
+
+def _join(
+    translator: Translator, line: str, result: list[tuple[Part, list[decode.Hypothesis]]], start: str
+) -> list[Translation]:
+    """The translations of a line from those of its parts, rank by rank."""
+    if not result:
         return [Translation("", 0.0, [], [], np.zeros((0, 0), np.float32))]
-    source = [token for ids, _ in parts for token in ids]
-    told = []
-    for rank in range(min(len(best) for _, best in parts)):
-        mine = [(ids, best[rank]) for ids, best in parts]
-        target = [token for _, found in mine for token in found.tokens]
-        looks, row, column = np.zeros((len(target), len(source)), np.float32), 0, 0
-        for ids, found in mine:
-            T = len(found.tokens)
-            if found.attention is not None:
-                looks[row : row + T, column : column + len(ids)] = found.attention[:T].float().cpu().numpy()
-            row, column = row + T, column + len(ids)
-        text = " ".join(learnt.target.decode([found.tokens for _, found in mine]))
+    source = [token for part, _ in result for token in part.source]
+    translations = []
+    for rank in range(min(len(best) for _, best in result)):
+        hypotheses = [best[rank] for _, best in result]
+        target = [token for one in hypotheses for token in one.tokens]
+        weights, row, column = np.zeros((len(target), len(source)), np.float32), 0, 0
+        for (part, _), one in zip(result, hypotheses, strict=True):
+            T, S = len(one.tokens), len(part.source)
+            if one.attention is not None:
+                weights[row : row + T, column : column + S] = one.attention[:T].float().cpu().numpy()
+            row, column = row + T, column + S
+        text = " ".join(translator.target.decode([one.tokens for one in hypotheses]))
         if UNK in target:
-            text = _filled(learnt, line, source, target, looks, surface(learnt.target, begin, start))
-        told.append(Translation(text, sum(found.score for _, found in mine), source, target, looks))
-    return told
+            text = _replace_unknown(translator, line, source, target, weights, start)
+        translations.append(Translation(text, sum(one.score for one in hypotheses), source, target, weights))
+    return translations
 
 
-def _sealed(prefix: str, originals: list[str]) -> str:
+def _mask_prefix(prefix: str, originals: list[str]) -> str:
     """A prefix with the sentinels of its line's placeholders."""
     for sentinel, original in zip(SENTINELS, originals, strict=False):
         prefix = prefix.replace(original, sentinel, 1)
     return prefix
 
 
-def _bare(found: Translation, originals: list[str]) -> Translation:
-    """With the placeholders back that sentinels stood for."""
+def _unmask(translation: Translation, originals: list[str]) -> Translation:
+    """With the placeholders in place of their sentinels."""
     if not originals:
-        return found
-    whole = unmask(found.text, originals)
-    return found._replace(text=repair(found.text, originals) if whole is None else whole)
+        return translation
+    text = unmask(translation.text, originals)
+    return translation._replace(text=repair(translation.text, originals) if text is None else text)
 
 
-def _filled(
-    learnt: Learnt, line: str, source: list[int], target: list[int], looks: np.ndarray, begun: list[str]
+def _replace_unknown(
+    translator: Translator, line: str, source: list[int], target: list[int], weights: np.ndarray, start: str
 ) -> str:
-    """The text with the source word that was looked at in the place of every unknown one (Luong et al. 2015b, §3).
+    """The text with each unknown token replaced by the source word of most attention (Luong et al. 2015b, §3).
 
-    begun: what stands in the text for the first tokens, where it was given.
+    start: the prefix, whose own text is taken.
     """
-    words = learnt.source.words(source)
-    said = surface(learnt.source, line, source)
-    (holes,) = learnt.target.decode([target], unknown=HOLE)
+    words, surfaces = translator.source.words(source), find_surfaces(translator.source, line, source)
+    given = find_surfaces(translator.target, start, translator.target.encode([start])[0])
+    (text,) = translator.target.decode([target], unknown=HOLE)
     fill = []
     for t in (t for t, token in enumerate(target) if token == UNK):
-        if t < len(begun):
-            fill.append(begun[t].strip())
+        if t < len(given):
+            fill.append(given[t].strip())
             continue
-        seen = max((at for _, at in words), key=lambda at: float(looks[t, at].sum()))
-        fill.append("".join(said[k] for k in seen).strip())
-    return "".join(part + word for part, word in zip(holes.split(HOLE), [*fill, ""], strict=True))
+        _, places = max(words, key=lambda word: float(weights[t, word[1]].sum()))
+        fill.append("".join(surfaces[k] for k in places).strip())
+    return "".join(part + word for part, word in zip(text.split(HOLE), [*fill, ""], strict=True))
 
 
-def surface(tokens: Tokens, line: str, ids: list[int]) -> list[str]:
-    """What stands in the text for every token, that of unknown ones included.
+def find_surfaces(tokens: Tokens, line: str, ids: list[int]) -> list[str]:
+    """The text of every token, unknown ones included.
 
-    An unknown one goes on to where the known token after it stands; of several in a row each but the last is a word.
+    An unknown token reaches to the known token after it; of several in a row each but the last is a word.
     """
-    text, at, found = f" {normal(line, tokens.lower)}", 0, []
+    text, at, surfaces = f" {normal(line, tokens.lower)}", 0, []
     for i, after in zip(ids, [*ids[1:], END], strict=False):  # of no tokens there is no next
         if i != UNK:
             end = at + len(tokens.piece(i))
@@ -236,6 +237,6 @@ def surface(tokens: Tokens, line: str, ids: list[int]) -> list[str]:
         else:
             end = text.find(" " if after == UNK else tokens.piece(after), at + 1)
             end = len(text) if end < 0 else end
-        found.append(text[at:end])
+        surfaces.append(text[at:end])
         at = end
-    return found
+    return surfaces

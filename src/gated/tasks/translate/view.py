@@ -16,9 +16,9 @@ from torch import Tensor
 from gated import train
 from gated._check import refuse, want
 from gated.features.tokens import SPECIAL, Tokens
-from gated.tasks.translate import batches
+from gated.tasks.translate.data import Batch, collate, is_catalogue
 from gated.tasks.translate.model import Network
-from gated.tasks.translate.run import Run, catalogue
+from gated.tasks.translate.run import Run
 from gated.tasks.translate.search import Translation
 from gated.views import MAX_SEQUENCES, Case, Input, Mark, Output, Part, View, keep_numbers, points, spread
 
@@ -31,16 +31,16 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     """The first sentences of a file, or of a list."""
     if data is None:
         refuse("probe", "sentences: a file or a list", "none", "Name a file with a sentence a line.")
-    if catalogue(data):
+    if is_catalogue(data):
         refuse("probe", "a file with a sentence a line", str(data), "translate predict shows a catalogue's texts.")
     lines = [data] if isinstance(data, str) and not Path(data).exists() and " " in data else run.lines(data)
     lines = [line for line in lines if line.strip()]
-    fits = [line for line in lines if 0 < len(run.learnt.source.encode([line])[0]) <= run.learnt.longest]
+    fits = [line for line in lines if 0 < len(run.model.source.encode([line])[0]) <= run.model.longest]
     fits = fits[: max(count, MAX_SEQUENCES)]
     todo = "Name a file with a sentence a line."
-    want(bool(fits), "probe", f"a sentence of at most {run.learnt.longest} tokens", f"{len(lines)} others", todo)
+    want(bool(fits), "probe", f"a sentence of at most {run.model.longest} tokens", f"{len(lines)} others", todo)
     translations = [best[0] for best in run.translate(fits, width=1)]
-    network = run.learnt.network.eval()
+    network = run.model.network.eval()
     with train.seeded(run.config.seed):
         initial = Network(network.shape)
     cases = [_case(run, network, line, one) for line, one in zip(fits, translations, strict=True)]
@@ -52,10 +52,10 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
 
 
 def _case(run: Run, network: Network, line: str, translation: Translation) -> Case:
-    b = batches.collate([translation.source], [translation.target])
+    b = collate([translation.source], [translation.target])
     after = b.after[:, 0].tolist()
-    source = [_show(run.learnt.source, i) for i in translation.source]
-    reads, writes = ([_show(run.learnt.target, i) for i in side[:, 0].tolist()] for side in (b.before, b.after))
+    source = [_show(run.model.source, i) for i in translation.source]
+    reads, writes = ([_show(run.model.target, i) for i in side[:, 0].tolist()] for side in (b.before, b.after))
     marks = tuple(Mark(t, t, word) for t, word in enumerate(writes))
     places = spread(max(1, len(after) - 1), ATTRIBUTED)  # without END, if there is another token
 
@@ -78,14 +78,14 @@ def _case(run: Run, network: Network, line: str, translation: Translation) -> Ca
     return Case(forward, parts, losses)
 
 
-def _output(network: Network, b: batches.Batch, t: int, token: int, word: str) -> Output:
+def _output(network: Network, b: Batch, t: int, token: int, word: str) -> Output:
     with torch.no_grad():
         e = network.embed_source(b.source).transpose(0, 1)
     name = f"log p of `{word}`, token {t + 1}"
     return Output(name, by_embeddings(network, b, t, token), (e,), lambda shares: shares[0].sum(1))
 
 
-def by_embeddings(network: Network, b: batches.Batch, t: int, token: int) -> Any:
+def by_embeddings(network: Network, b: Batch, t: int, token: int) -> Any:
     """log p of the token at step t as a function of the source's embeddings (N, S, E)."""
 
     def function(e: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("tokenizers")
 
 from gated._check import InputError
-from gated.tasks.translate import read
+from gated.tasks.translate.data import read_pairs, read_sentences
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 
@@ -38,7 +38,7 @@ def refused(words, call, *args, **more):
 
 def test_control_characters_become_spaces_and_are_reported():
     """Controls, lone surrogates, noncharacters, an inner byte order mark become spaces; a note names the lines."""
-    found = read.sentences(["a\x07b", "plain", "c\ufdd0d\ud800e\ufefff\x1b"])
+    found = read_sentences(["a\x07b", "plain", "c\ufdd0d\ud800e\ufefff\x1b"])
     assert found.source == ["a b", "plain", "c d e f"]
     assert found.notes == ["Control characters became spaces in 2 lines (lines 1, 3)."]
 
@@ -47,21 +47,21 @@ def test_control_characters_become_spaces_and_are_reported():
 @given(st.lists(TEXT.filter(lambda t: "\n" not in t), min_size=1))
 def test_a_line_of_output_for_every_line(lines):
     """One-sided reading gives a sentence for every line, whatever is in it, and reading it again changes nothing."""
-    found = read.sentences(lines)
+    found = read_sentences(lines)
     assert len(found.source) == len(lines)
-    assert read.sentences(found.source).source == found.source
+    assert read_sentences(found.source).source == found.source
 
 
 def test_sentences_may_come_from_standard_input(monkeypatch):
     """ "-" is standard input, for sentences; pairs do not come from there."""
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO("Hallo\n\nWelt ü\n".encode())))
-    assert read.sentences("-").source == ["Hallo", "", "Welt ü"]
-    refused(["standard input"], read.pairs, "-")
+    assert read_sentences("-").source == ["Hallo", "", "Welt ü"]
+    refused(["standard input"], read_pairs, "-")
 
 
 def test_two_files_are_paired_and_empty_sides_left_out(tmp_path):
     """Line n translates line n; pairs with an empty side go, with a note, and the rest keep their line numbers."""
-    found = read.pairs(put(tmp_path / "a.de", "eins\n\ndrei\nvier\n"), put(tmp_path / "a.en.gz", "one\ntwo\n \nfour\n"))
+    found = read_pairs(put(tmp_path / "a.de", "eins\n\ndrei\nvier\n"), put(tmp_path / "a.en.gz", "one\ntwo\n \nfour\n"))
     assert (found.source, found.target, found.lines) == (["eins", "vier"], ["one", "four"], [1, 4])
     assert found.notes == ["Left out: 2 pairs with an empty side (lines 2, 3)."]
     assert len(found) == 2
@@ -89,12 +89,12 @@ def test_every_form_of_pairs_reads_the_same(tmp_path):
         (put(tmp_path / "h.tsv", "n\ten\tde\n" + "".join(f"1\t{b}\t{a}\n" for a, b in rows)), ("de", "en")),
         (put(tmp_path / "n.jsonl", "\n".join(nested)), ("translation.de", "translation.en")),
     ]
-    for found in [read.pairs(*way) for way in ways] + [read.pairs(p, columns=c) for p, c in named]:
+    for found in [read_pairs(*way) for way in ways] + [read_pairs(p, columns=c) for p, c in named]:
         assert (found.source, found.target) == (x, y), found.where
-    assert read.sentences(named[0][0], column="de").source == x
-    assert read.sentences(named[1][0], column="translation.de").source == x
-    assert read.sentences(tmp_path / "p.tsv").source == x
-    assert read.sentences(tmp_path / "p.jsonl").source == x
+    assert read_sentences(named[0][0], column="de").source == x
+    assert read_sentences(named[1][0], column="translation.de").source == x
+    assert read_sentences(tmp_path / "p.tsv").source == x
+    assert read_sentences(tmp_path / "p.jsonl").source == x
 
 
 def test_blank_lines_of_tables_keep_their_place(tmp_path):
@@ -104,8 +104,8 @@ def test_blank_lines_of_tables_keep_their_place(tmp_path):
         ("a.jsonl", ['{"source":"a","target":"A"}', "", '{"source":"b","target":"B"}']),
     ):
         path = put(tmp_path / name, "\n".join(rows))
-        assert read.sentences(path).source == ["a", "", "b"]
-        assert read.pairs(path).lines == [1, 3]
+        assert read_sentences(path).source == ["a", "", "b"]
+        assert read_pairs(path).lines == [1, 3]
 
 
 def test_faults_name_the_file_and_the_line(tmp_path):
@@ -115,20 +115,20 @@ def test_faults_name_the_file_and_the_line(tmp_path):
         return put(tmp_path / name, text)
 
     good = at("good.txt", "a\nb\n")
-    refused(["empty file"], read.sentences, at("empty.txt", ""))
-    refused(["empty file"], read.pairs, at("empty.tsv", ""))
-    refused(["2 in", "3 in", "as many lines"], read.pairs, good, at("three.txt", "a\nb\nc\n"))
-    refused(["one.tsv, line 2", "2 columns", "got 1"], read.pairs, at("one.tsv", "a\tb\nc\n"))
-    refused(["three.tsv, line 1", "2 columns", "got 3"], read.pairs, at("three.tsv", "a\tb\tc\n"))
-    refused(["head.tsv, line 1", "'de'", "'a', 'b'"], read.pairs, at("head.tsv", "a\tb\n"), columns=("de", "en"))
-    refused(["j.jsonl, line 2", "JSON"], read.pairs, at("j.jsonl", '{"source":"a","target":"b"}\n{"source":\n'))
-    refused(["k.jsonl, line 1", "'target'", "'source'"], read.pairs, at("k.jsonl", '{"source":"a"}\n'))
-    refused(["l.jsonl, line 1", "text under 'target'", "3"], read.pairs, at("l.jsonl", '{"source":"a","target":3}\n'))
-    refused(["m.jsonl, line 1", "object", "list"], read.pairs, at("m.jsonl", "[1]\n"))
-    refused(["n.jsonl, line 1", "JSON"], read.pairs, at("n.jsonl", "[" * 100_000 + "\n"))
-    refused(["good.txt", "no tab"], read.pairs, good)
-    refused(["o.po, line 2", "catalogue"], read.pairs, at("o.po", 'msgid "a"\nwhat\n'))
-    refused(["catalogue"], read.sentences, at("p.po", 'msgid "a"\nmsgstr ""\n'))
-    refused(["empty side"], read.pairs, ["a"], [""])
-    refused(["number 2", "a string"], read.sentences, ["a", 3])
-    refused(["number 1", "two strings"], read.pairs, [("a", "b", "c")])
+    refused(["empty file"], read_sentences, at("empty.txt", ""))
+    refused(["empty file"], read_pairs, at("empty.tsv", ""))
+    refused(["2 in", "3 in", "as many lines"], read_pairs, good, at("three.txt", "a\nb\nc\n"))
+    refused(["one.tsv, line 2", "2 columns", "got 1"], read_pairs, at("one.tsv", "a\tb\nc\n"))
+    refused(["three.tsv, line 1", "2 columns", "got 3"], read_pairs, at("three.tsv", "a\tb\tc\n"))
+    refused(["head.tsv, line 1", "'de'", "'a', 'b'"], read_pairs, at("head.tsv", "a\tb\n"), columns=("de", "en"))
+    refused(["j.jsonl, line 2", "JSON"], read_pairs, at("j.jsonl", '{"source":"a","target":"b"}\n{"source":\n'))
+    refused(["k.jsonl, line 1", "'target'", "'source'"], read_pairs, at("k.jsonl", '{"source":"a"}\n'))
+    refused(["l.jsonl, line 1", "text under 'target'", "3"], read_pairs, at("l.jsonl", '{"source":"a","target":3}\n'))
+    refused(["m.jsonl, line 1", "object", "list"], read_pairs, at("m.jsonl", "[1]\n"))
+    refused(["n.jsonl, line 1", "JSON"], read_pairs, at("n.jsonl", "[" * 100_000 + "\n"))
+    refused(["good.txt", "no tab"], read_pairs, good)
+    refused(["o.po, line 2", "catalogue"], read_pairs, at("o.po", 'msgid "a"\nwhat\n'))
+    refused(["catalogue"], read_sentences, at("p.po", 'msgid "a"\nmsgstr ""\n'))
+    refused(["empty side"], read_pairs, ["a"], [""])
+    refused(["number 2", "a string"], read_sentences, ["a", 3])
+    refused(["number 1", "two strings"], read_pairs, [("a", "b", "c")])

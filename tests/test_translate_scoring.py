@@ -15,9 +15,8 @@ import pytest
 metrics = pytest.importorskip("sacrebleu.metrics")
 
 from gated._check import InputError  # noqa: E402
-from gated.tasks.translate import dates  # noqa: E402
-from gated.tasks.translate import score as scoring  # noqa: E402
-from gated.tasks.translate.score import measure, memory, quick_bleu, score, table, verdict  # noqa: E402
+from gated.tasks.translate import dates, scoring  # noqa: E402
+from gated.tasks.translate.scoring import bleu, build_memory, measure, score, table, verdict  # noqa: E402
 
 WORDS = [
     "A",
@@ -88,13 +87,13 @@ def test_metrics_and_signatures_are_sacrebleus(sets, tokenize):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_quick_bleu_is_bleu(seed):
+def test_bleu_alone_is_that_of_a_score(seed):
     """The BLEU of validation is the one that is reported."""
     truth = sentences(60, seed)
     told = noisy(truth, seed)
-    assert quick_bleu(told, truth) == measure(told, truth, ter=False, trials=0)["bleu"]
-    assert quick_bleu(told, truth) == metrics.BLEU().corpus_score(told, [truth]).score
-    assert quick_bleu(sentences(9, seed, 4), sentences(9, seed, 4)) == pytest.approx(100)
+    assert bleu(told, truth) == measure(told, truth, ter=False, trials=0)["bleu"]
+    assert bleu(told, truth) == metrics.BLEU().corpus_score(told, [truth]).score
+    assert bleu(sentences(9, seed, 4), sentences(9, seed, 4)) == pytest.approx(100)
 
 
 def test_the_interval_is_sacrebleus():
@@ -105,7 +104,7 @@ def test_the_interval_is_sacrebleus():
     theirs = metrics.BLEU().corpus_score(told, [truth], n_bootstrap=1000)
     assert (high - low) / 2 == pytest.approx(theirs._ci, rel=1e-4)
     assert low < theirs.score < high
-    again = scoring._resampled(told, [truth], "13a", 1000, 12345)
+    again = scoring._bootstrap(told, [truth], "13a", 1000, 12345)
     assert again.mean() == pytest.approx(theirs._mean, rel=1e-4)
     assert measure(told, truth, seed=1)["interval"] != [low, high]
 
@@ -127,10 +126,10 @@ def state():
     return random.getstate(), np.random.get_state()[1].tolist(), logging.root.handlers[:], dict(os.environ)
 random.seed(3), np.random.seed(3)
 before = state()
-from gated.tasks.translate.score import memory, quick_bleu, score, table
+from gated.tasks.translate.scoring import bleu, build_memory, score, table
 lines = [f"line {n} of a tokenised text ." for n in range(150)]
-table(score(["", *lines], ["a", *lines], source=["\\ud800", *lines], memory=memory(lines, lines), trials=5))
-quick_bleu(lines, lines)
+table(score(["", *lines], ["a", *lines], source=["\\ud800", *lines], memory=build_memory(lines, lines), trials=5))
+bleu(lines, lines)
 assert state() == before
 """
 
@@ -155,7 +154,7 @@ def test_nothing_is_said_downloaded_or_changed():
 def test_what_cannot_be_compared_is_refused(told, truth, message):
     """References that are missing, too many, all empty or no text are one clear error."""
     with pytest.raises(InputError, match=message):
-        scoring._sets(told, truth)  # what `measure`, `score` and `quick_bleu` begin with
+        scoring.check_references(told, truth)  # what `measure`, `score` and `bleu` begin with
 
 
 def test_a_tokenizer_that_would_be_downloaded_is_refused():
@@ -191,34 +190,33 @@ def brute(source: list[str], query: str) -> list[float]:
 def test_a_memory_finds_what_brute_force_finds():
     """The nearest stored sentence is the one of highest cosine, the first of equals."""
     source = [*sentences(60, 0, 2), "ein Mann", "EIN  MANN", "犬が走る", "猫が走る"]
-    stored = memory(source, [str(n) for n in range(len(source))])
+    stored = build_memory(source, [str(n) for n in range(len(source))])
     asked = [*noisy(source[:50], 1), "ein mann", "猫が走った", "Σ"]
-    for query, n in zip(asked, stored.nearest(asked), strict=True):
-        likeness = brute(source, query)
+    for query, n in zip(asked, stored.find(asked), strict=True):
+        similarity = brute(source, query)
         if n is None:
-            assert max(likeness) == 0
+            assert max(similarity) == 0
         else:
-            assert likeness[n] == pytest.approx(max(likeness), rel=1e-5)
+            assert similarity[n] == pytest.approx(max(similarity), rel=1e-5)
     assert stored.translate(["ein Mann", "猫が", "Σ", ""]) == ["60", "63", "", ""]
 
 
 def test_a_memory_knows_its_own_sentences():
     """A stored sentence is answered with its own translation, also by a memory of one, of short and of odd ones."""
     source = list(dict.fromkeys(s.casefold() for s in sentences(300, 5, 1)))
-    stored = memory(source, [s[::-1] for s in source])
+    stored = build_memory(source, [s[::-1] for s in source])
     assert stored.translate(source) == [s[::-1] for s in source]
-    assert memory(["x"], ["y"]).translate(["x", "z"]) == ["y", ""]
-    assert memory(["x y"] * 2000, ["y"] * 2000).translate(["x y", "z"]) == ["y", ""]
-    assert memory([""], ["y"]).translate(["", "a"]) == ["y", ""]
+    assert build_memory(["x"], ["y"]).translate(["x", "z"]) == ["y", ""]
+    assert build_memory(["x y"] * 2000, ["y"] * 2000).translate(["x y", "z"]) == ["y", ""]
+    assert build_memory([""], ["y"]).translate(["", "a"]) == ["y", ""]
     with pytest.raises(InputError, match="2 target sentences"):
-        memory(["a", "b"], ["c"])
+        build_memory(["a", "b"], ["c"])
 
 
-def test_a_large_memory_is_thinned_evenly(monkeypatch):
+def test_a_large_memory_is_thinned_evenly():
     """Past the bound, every second, third, … pair is kept."""
-    monkeypatch.setattr(scoring, "MOST", 10)
     source = [f"{n:03d}" for n in range(25)]
-    assert memory(source, source).target == source[::3]
+    assert build_memory(source, source, max_pairs=10).target == source[::3]
 
 
 # -- the whole, and what is said of it
@@ -242,7 +240,7 @@ def test_score_says_who_won_also_when_it_is_not_us():
     same = score(source, truth, source=source)
     assert same["best"] == "copy"
     assert verdict(same).endswith("a tie.")
-    stored = score(good, truth, source=source, memory=memory(source, truth))
+    stored = score(good, truth, source=source, memory=build_memory(source, truth))
     assert (stored["best"], stored["baselines"]["memory"]["bleu"]) == ("memory", pytest.approx(100))
     json.dumps(stored, allow_nan=False)
 
@@ -278,7 +276,7 @@ def test_the_table_notes_what_the_numbers_hide():
 def test_tables_are_as_wide_as_they_say(extra):
     """Rows of a table fit 100 columns whatever is left out of it."""
     truth = sentences(30, 0, 4)
-    result = score(noisy(truth, 1), truth, source=truth, memory=memory(truth, truth), name="LSTM 2×512", **extra)
+    result = score(noisy(truth, 1), truth, source=truth, memory=build_memory(truth, truth), name="LSTM 2×512", **extra)
     lines = table(result).splitlines()
     assert max(map(len, lines)) <= 100
     assert "…" not in table(result)

@@ -1,6 +1,7 @@
-"""What a translation looked at: attention as a table, as a picture and as an alignment of words.
+"""Attention of a translation as a table, a picture and an alignment of words.
 
-weights (T, S), row t what the target's word t looked at: from 0 to 1, and a row sums to 1 where nothing was left out.
+weights (T, S): row t holds the weights of the source words at target word t, from 0 to 1. A row sums to 1 if no
+position was left out.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from rich.cells import cell_len, set_cell_size
 from gated._check import optional, refuse, want, within
 from gated.report.plots import INK, LINE, PAPER, SOFT, canvas, families, output, save
 from gated.report.tables import cut
+from gated.tasks.translate.run import Run
+from gated.tasks.translate.search import Translation
 
 BLUES = ("#ffffff", "#a9cdec", "#1f6fb2", "#0d2f4f")
 SHADES = ((0.7, "█"), (0.4, "▓"), (0.2, "▒"), (0.05, "░"), (0.0, " "))
-LONGEST = 12  # letters of a word written downwards
+MAX_HEIGHT = 12  # characters of a word written downwards
 
 
 def _matrix(weights: Any, source: int | None = None, target: int | None = None) -> Float[np.ndarray, "T S"]:
-    """The weights of a tensor, an array or lists, as float64; refused unless they are attention of these words."""
+    """The weights of a tensor, an array or lists, as float64; refused unless they are attention of so many words."""
     if hasattr(weights, "detach"):
         weights = weights.detach().cpu().double().numpy()
     w = np.asarray(weights, float)
@@ -46,32 +49,30 @@ def _matrix(weights: Any, source: int | None = None, target: int | None = None) 
 def merge(
     weights: Any, source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]
 ) -> Float[np.ndarray, "words_t words_s"]:
-    """Attention between words, from attention between their pieces.
+    """Attention between words, from attention between their tokens.
 
-    A_ts = mean over pieces p of target word t of  Σ over pieces q of source word s of  weights_pq
+    A_ts = mean over tokens p of target word t of  Σ over tokens q of source word s of  weights_pq
 
-    source, target: the positions of each word's pieces. Positions in no word (the end of the sentence) are left out, so
+    source, target: the positions of each word's tokens. Positions in no word (the end of the sentence) are left out, so
     that rows may sum to less than 1.
     """
     w = _matrix(weights)
     for name, words, size in (("source", source, w.shape[1]), ("target", target, w.shape[0])):
         for k, word in enumerate(words):
-            want(len(word) > 0, f"{name} word {k}", "at least one piece", "none")
-            want(min(word) >= 0 and max(word) < size, f"{name} word {k}", f"pieces from 0 to {size - 1}", list(word))
+            want(len(word) > 0, f"{name} word {k}", "at least one token", "none")
+            want(min(word) >= 0 and max(word) < size, f"{name} word {k}", f"tokens from 0 to {size - 1}", list(word))
     columns = np.stack([w[:, list(word)].sum(1) for word in source], 1) if source else np.zeros((len(w), 0))
     return np.stack([columns[list(word)].mean(0) for word in target]) if target else columns[:0]
 
 
 def align(weights: Any, threshold: float = 0.0) -> list[tuple[int, int]]:
-    """The pairs (source, target) where a target word looked most, in order; the first of equals.
+    """For each target word the source word of most attention, as pairs (source, target) in order.
 
-    threshold: the least weight that makes a pair. A target word that looked at nothing has none.
+    threshold: the smallest weight of a pair; a target word without attention has none. The first of equals is taken.
     """
     within("threshold", threshold, 0, 1)
     w = _matrix(weights)
-    most = w.argmax(1)
-    found = ((int(s), t) for t, s in enumerate(most) if w[t, s] >= threshold and w[t, s] > 0)
-    return sorted(found)
+    return sorted((int(s), t) for t, s in enumerate(w.argmax(1)) if w[t, s] >= threshold and w[t, s] > 0)
 
 
 def pharaoh(pairs: Sequence[tuple[int, int]]) -> str:
@@ -79,26 +80,42 @@ def pharaoh(pairs: Sequence[tuple[int, int]]) -> str:
     return " ".join(f"{s}-{t}" for s, t in pairs)
 
 
-def looked_at(weights: Any, t: int) -> int:
-    """The source position that target position t looked at most."""
-    w = _matrix(weights)
-    want(0 <= t < len(w), "target position", f"a number from 0 to {len(w) - 1}", t)
-    return int(w[t].argmax())
+def by_words(run: Run, translation: Translation) -> tuple[list[str], list[str], Float[np.ndarray, "words_t words_s"]]:
+    """The words of source and target, and the attention between them."""
+    source, target = run.model.source.words(translation.source), run.model.target.words(translation.target)
+    weights = merge(translation.attention, [at for _, at in source], [at for _, at in target])
+    return [word for word, _ in source], [word for word, _ in target], weights
 
 
-def replace(source: Sequence[str], target: Sequence[str], weights: Any, unknown: str = "<unk>") -> list[str]:
-    """The target words, each unknown one replaced by the source word it looked at. Jean et al. 2015, section 3.3."""
-    w = _matrix(weights, len(source), len(target))
-    return [source[int(w[t].argmax())] if word == unknown else word for t, word in enumerate(target)]
+def align_words(run: Run, translation: Translation) -> list[tuple[int, int]]:
+    """`align` of a translation's words; an empty translation has no pairs."""
+    return align(by_words(run, translation)[2]) if translation.target and translation.source else []
+
+
+def attend(run: Run, sentence: str, out: Any = None, **search: Any) -> tuple[dict[str, Any], str]:
+    """Translate a sentence: the translation with its attention as JSON, and the attention as a table.
+
+    out: a file for `picture`. search: fields of `Search`.
+    """
+    ((best, *_),) = run.translate([sentence], **search)
+    want(bool(best.target) and bool(best.source), "attend", "a sentence with a translation", repr(sentence))
+    source, target, weights = by_words(run, best)
+    result = {
+        "text": best.text, "score": best.score, "source": source, "target": target,
+        "attention": [[round(w, 4) for w in row] for row in weights.tolist()], "alignment": pharaoh(align(weights)),
+    }  # fmt: skip
+    if out is not None:
+        picture(out, source, target, weights)
+    return result, f"{best.text}\n\n{table(source, target, weights)}"
 
 
 # -- as text
 
 
 def table(source: Sequence[str], target: Sequence[str], weights: Any, width: int | None = None) -> str:
-    """Attention as text: a row for each target word, a column for each source word, and where each looked most.
+    """Attention as text: a row for each target word, a column for each source word, and the highest weight of each row.
 
-    Source words stand above their columns where the width (the terminal's, if not told) allows, else they are written
+    Source words stand above their columns where the width (by default the terminal's) allows, else they are written
     downwards; more of them than columns are shown in parts, one below the other.
     """
     w = _matrix(weights, len(source), len(target))
@@ -107,9 +124,9 @@ def table(source: Sequence[str], target: Sequence[str], weights: Any, width: int
     heads, names = [_clean(s) for s in source], [_clean(s) for s in target]
     left = min(max(map(cell_len, names)), width // 4)
     most = [(heads[s], f" {100 * w[t, s]:.0f} %") for t, s in enumerate(w.argmax(1))]
-    for longest in (width // 5, 8):  # of what was looked at most: if cut, all columns may have room
-        looks = [f" ← {_fit(word, min(cell_len(word), longest))}{share}" for word, share in most] if width >= 40 else []
-        room = width - left - 2 - max(map(cell_len, looks), default=0)
+    for longest in (width // 5, 8):  # of these words: if they are cut, all columns may have room
+        ends = [f" ← {_fit(word, min(cell_len(word), longest))}{share}" for word, share in most] if width >= 40 else []
+        room = width - left - 2 - max(map(cell_len, ends), default=0)
         if len(heads) <= room:
             break
     across = [max(2, cell_len(head)) + 1 for head in heads]
@@ -117,7 +134,7 @@ def table(source: Sequence[str], target: Sequence[str], weights: Any, width: int
         parts, sizes = [range(len(heads))], across
         tops = ["".join(set_cell_size(head, n) for head, n in zip(heads, sizes, strict=True))]
     else:
-        wide = any(cell_len(c) > 1 for head in heads for c in _letters(head)) or 2 * len(heads) <= room
+        wide = any(cell_len(c) > 1 for head in heads for c in _characters(head)) or 2 * len(heads) <= room
         n = 2 if wide else 1
         count = -(-n * len(heads) // room)
         step = -(-len(heads) // count)
@@ -132,7 +149,7 @@ def table(source: Sequence[str], target: Sequence[str], weights: Any, width: int
         lines += [blank + top for top in tops or _downwards([heads[s] for s in part], sizes[0])]
         for t, name in enumerate(names):
             cells = "".join(set_cell_size(_shade(w[t, s]) * min(2, sizes[s]), sizes[s]) for s in part)
-            lines.append(f"{_fit(name, left)}  {cells}{looks[t] if looks else ''}")
+            lines.append(f"{_fit(name, left)}  {cells}{ends[t] if ends else ''}")
     key = ("  " if width >= 30 else "\n").join(f"{shade} {100 * least:.0f} %" for least, shade in reversed(SHADES[:-1]))
     return "\n".join(line.rstrip() for line in [*lines, "", key])
 
@@ -142,14 +159,14 @@ def _shade(weight: float) -> str:
 
 
 def _clean(word: str) -> str:
-    """A word as a terminal may show it: no control, a space seen, nothing that changes direction or joins."""
+    """A word for a terminal: no control characters, visible spaces, nothing that changes direction or joins."""
     if not word.strip():
         return "␣" * max(1, len(word))
     return "".join(c if c.isprintable() else "·" for c in word if unicodedata.category(c) != "Cf") or "·"
 
 
-def _letters(word: str) -> list[str]:
-    """Its letters, each with the marks that stand on it."""
+def _characters(word: str) -> list[str]:
+    """Its characters, each with its combining marks."""
     out: list[str] = []
     for c in word:
         if out and unicodedata.category(c) in ("Mn", "Me", "Mc"):
@@ -166,9 +183,7 @@ def _fit(text: str, n: int) -> str:
 
 def _downwards(words: Sequence[str], n: int) -> list[str]:
     """Lines that hold the words written downwards, n columns each, all ending on the last line."""
-    stacks = [
-        letters if len(letters) <= LONGEST else [*letters[: LONGEST - 1], "…"] for letters in map(_letters, words)
-    ]
+    stacks = [c if len(c) <= MAX_HEIGHT else [*c[: MAX_HEIGHT - 1], "…"] for c in map(_characters, words)]
     height = max(map(len, stacks))
     return ["".join(set_cell_size(([""] * (height - len(s)) + s)[k], n) for s in stacks) for k in range(height)]
 
@@ -182,8 +197,8 @@ def picture(
 ) -> Path:  # fmt: skip
     """Draw the attention as a PNG or, by the path's ending, an SVG; returns the path.
 
-    names: what the axes are, from left to right and from top to bottom. Letters that the font lacks are taken from any
-    installed font that has them. Where none has them a PNG shows boxes; an SVG keeps the text and its reader draws it.
+    names: of the axes, from left to right and from top to bottom. Characters that the font lacks are taken from any
+    installed font that has them. If none has them a PNG shows boxes; an SVG keeps the text for its viewer to draw.
     """
     w = _matrix(weights, len(source), len(target))
     path = output(path)
@@ -193,17 +208,13 @@ def picture(
     long = [[0.6 * size / 72 * max(cell_len(s), len(s)) for s in words] for words in (columns, rows)]  # inches, at most
     slant = max(long[0]) > side
     beside, above = max(long[1]) + 0.5, 0.4 + (0.71 * max(long[0]) if slant else 0.15)
-    beyond = (
-        max((s + 0.5) * side + 0.71 * n + 0.15 for s, n in enumerate(long[0])) - side * len(columns) if slant else 0
-    )
+    ends = [(s + 0.5) * side + 0.71 * n + 0.15 for s, n in enumerate(long[0])]
+    beyond = max(ends) - side * len(columns) if slant else 0
     head, foot = 0.55 if title else 0.15, 0.65
     across, down = max(side * len(columns) + max(beyond, 0.15), 2.6), side * len(rows)
     width, height = beside + across, head + above + down + foot
-    text = {
-        "color": INK,
-        "parse_math": False,
-        "family": families("".join([title, *names, *columns, *rows]), "translate"),
-    }
+    fonts = families("".join([title, *names, *columns, *rows]), "translate")
+    text = {"color": INK, "parse_math": False, "family": fonts}
     fig = canvas(width, height, "translate")
     ax = fig.add_axes((beside / width, foot / height, side * len(columns) / width, down / height))
     shades = optional("matplotlib.colors", "translate").LinearSegmentedColormap.from_list("attention", BLUES)
@@ -228,15 +239,8 @@ def picture(
     fig.text(beside / width, y, names[0] + " →", va="top", **small)
     fig.text(0.1 / width, (foot + down) / height, names[1] + " →", rotation=270, va="top", ha="left", **small)
     if title:
-        fig.text(
-            0.1 / width,
-            1 - 0.12 / height,
-            _fit(title, int(width / 0.13)).rstrip(),
-            va="top",
-            fontsize=13,
-            fontweight="bold",
-            **text,
-        )
+        heading = _fit(title, int(width / 0.13)).rstrip()
+        fig.text(0.1 / width, 1 - 0.12 / height, heading, va="top", fontsize=13, fontweight="bold", **text)
     bar = fig.add_axes((beside / width, 0.32 / height, 1.2 / width, 0.1 / height))
     fig.colorbar(mesh, cax=bar, orientation="horizontal", ticks=[0, top]).outline.set_visible(False)
     bar.set_xticks([0, top], ["0", f"{100 * top:.0f} %"], color=SOFT, fontsize=8.5)

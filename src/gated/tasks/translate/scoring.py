@@ -1,4 +1,4 @@
-"""How good translations are, beside copying the source and a translation memory, and who won.
+"""Metrics of translations, beside two baselines: copying the source, and a translation memory.
 
 BLEU   brevity · exp(¼ Σ_n log p_n), p_n the share of n-grams, n = 1 … 4, that a reference has too; brevity is
        exp(1 − references' length / translations' length), at most 1
@@ -29,12 +29,12 @@ from gated.report.intervals import better, close, resample
 TOKENIZE = ("13a", "char", "intl", "none", "zh")  # of sacrebleu's, those that need no download
 NAMES = {"copy": "copy of the source", "memory": "translation memory"}
 ORDERS = (2, 6)  # of a translation memory's n-grams; 2 is for scripts that part no words
-MOST = 100_000  # pairs in a translation memory
+MAX_PAIRS = 100_000  # in a translation memory
 
 
-def quick_bleu(hypotheses: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]]) -> float:
+def bleu(hypotheses: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]]) -> float:
     """BLEU alone, for validation: cased, 13a. A thousand sentences take less than a tenth of a second."""
-    return float(_bleu().corpus_score(list(hypotheses), _sets(hypotheses, references)).score)
+    return float(_bleu().corpus_score(list(hypotheses), check_references(hypotheses, references)).score)
 
 
 def measure(
@@ -48,26 +48,26 @@ def measure(
     "empty": translations without a word, "sentences", "signature": of BLEU, "signatures": of each metric}
 
     references: a sentence for each translation, or several such lists, each a whole set of references.
-    tokenize: what BLEU takes for words, one of `TOKENIZE`; "char" or "zh" for a target without spaces.
-    ter: whether to count edits, which takes time: 0.4 s for 1,000 sentences of 13 words, 3 s of 26 words, 40 s of 52.
-    trials, seed: of the resampling; 0 trials leave the interval None. 12345 is sacrebleu's own seed.
+    tokenize: BLEU's tokenizer, one of `TOKENIZE`; "char" or "zh" for a target without spaces.
+    ter: whether to compute TER, which takes time: 0.4 s for 1,000 sentences of 13 words, 3 s of 26 words, 40 s of 52.
+    trials, seed: of the bootstrap; 0 trials leave the interval None. 12345 is sacrebleu's own seed.
     """
-    return _measured(hypotheses, _sets(hypotheses, references), tokenize, ter, trials, seed)[0]
+    return _measure(hypotheses, check_references(hypotheses, references), tokenize, ter, trials, seed)[0]
 
 
 def _bleu(lowercase: bool = False, tokenize: str = "13a", alone: bool = False) -> Any:
-    """sacrebleu's BLEU, of a corpus or of sentences alone, with nothing to say.
+    """sacrebleu's BLEU, of a corpus or of sentences alone, without its log.
 
-    What it would log is that a text looks tokenised, unless forced, and that sentences' BLEU wants the effective order.
-    Neither changes a count. Only its test sets and its "spm" and "flores" tokenizers are downloaded; none is asked for.
+    It would log that a text looks tokenised, unless forced, and that sentences' BLEU needs the effective order. Neither
+    changes a count. It downloads only test sets and the tokenizers "spm" and "flores", which are not used.
     """
     one_of("tokenize", tokenize, TOKENIZE)
     metrics = optional("sacrebleu.metrics", "translate")
     return metrics.BLEU(lowercase=lowercase, tokenize=tokenize, force=True, effective_order=alone)
 
 
-def _sets(hypotheses: Any, references: Any) -> list[list[str]]:
-    """The references as sacrebleu takes them, a list of sets; refused unless each goes with the translations."""
+def check_references(hypotheses: Any, references: Any) -> list[list[str]]:
+    """The references as a list of sets, as sacrebleu takes them; each must have a sentence for each translation."""
     n = len(hypotheses)
     want(n > 0, "score", "at least one translation", "none")
     want(len(references) > 0, "references", f"{n:,} sentences", "none")
@@ -86,47 +86,45 @@ def _sets(hypotheses: Any, references: Any) -> list[list[str]]:
     return [list(one) for one in sets]
 
 
-def _measured(
+def _measure(
     hypotheses: Sequence[str], sets: list[list[str]], tokenize: str, ter: bool, trials: int, seed: int
 ) -> tuple[dict[str, Any], np.ndarray]:
     """`measure`, and the BLEU of each resampled test set."""
     within("trials", trials, 0, 1_000_000)
     metrics = optional("sacrebleu.metrics", "translate")
-    told = list(hypotheses)
-    ways = {
-        "bleu": _bleu(False, tokenize),
-        "bleu_lower": _bleu(True, tokenize),
-        "chrf": metrics.CHRF(),
-    } | ({"ter": metrics.TER()} if ter else {})
-    scores = {name: way.corpus_score(told, sets) for name, way in ways.items()}
-    signatures = {name: str(way.get_signature()) for name, way in ways.items()}
-    drawn = _resampled(told, sets, tokenize, trials, seed)
+    hypotheses = list(hypotheses)
+    kinds = {"bleu": _bleu(False, tokenize), "bleu_lower": _bleu(True, tokenize), "chrf": metrics.CHRF()}
+    kinds |= {"ter": metrics.TER()} if ter else {}
+    scores = {name: kind.corpus_score(hypotheses, sets) for name, kind in kinds.items()}
+    signatures = {name: str(kind.get_signature()) for name, kind in kinds.items()}
+    drawn = _bootstrap(hypotheses, sets, tokenize, trials, seed)
     bleu, cut = scores["bleu"], trials // 40
-    out: dict[str, Any] = {name: float(scores[name].score) if name in scores else None for name in (*ways, "ter")} | {
+    exact = [h.strip() in {r.strip() for r in rs} for h, *rs in zip(hypotheses, *sets, strict=True)]
+    out: dict[str, Any] = {name: float(scores[name].score) if name in scores else None for name in (*kinds, "ter")} | {
         "interval": [float(x) for x in np.sort(drawn)[[cut, trials - 1 - cut]]] if trials else None,
         "brevity": float(bleu.bp),
         "ratio": float(bleu.ratio),
-        "exact": sum(h.strip() in {r.strip() for r in rs} for h, *rs in zip(told, *sets, strict=True)) / len(told),
-        "empty": sum(not h.strip() for h in told),
-        "sentences": len(told),
+        "exact": sum(exact) / len(exact),
+        "empty": sum(not h.strip() for h in hypotheses),
+        "sentences": len(hypotheses),
         "signature": signatures["bleu"],
         "signatures": signatures,
     }
     return out, drawn
 
 
-def _resampled(
+def _bootstrap(
     hypotheses: list[str], sets: list[list[str]], tokenize: str, trials: int, seed: int
 ) -> Float[np.ndarray, " trials"]:
-    """BLEU of as many sentences drawn with replacement, `trials` times; one seed draws the same for every system.
+    """BLEU of as many sentences drawn with replacement, `trials` times; a seed draws the same for every system.
 
-    BLEU is made of sums over sentences, so that each is counted once and a trial is a weighted sum.
+    BLEU follows from sums over sentences: each sentence is counted once, and a trial is a weighted sum.
     """
     if not trials:
         return np.zeros(0)
     alone = _bleu(False, tokenize, alone=True)
-    found = (alone.sentence_score(h, rs) for h, *rs in zip(hypotheses, *sets, strict=True))
-    counts = np.array([[s.sys_len, s.ref_len, *s.counts, *s.totals] for s in found], float)
+    scores = (alone.sentence_score(h, rs) for h, *rs in zip(hypotheses, *sets, strict=True))
+    counts = np.array([[s.sys_len, s.ref_len, *s.counts, *s.totals] for s in scores], float)
     out = []
     for sums in resample(counts, trials, seed):
         hyp, ref, *grams = map(int, sums)
@@ -138,28 +136,28 @@ def _resampled(
 
 
 @dataclass(frozen=True)
-class Memory:
-    """A translation memory: the translation of the sentence most like the one at hand.
+class TranslationMemory:
+    """The translation of the most similar stored sentence; `build_memory` makes one.
 
-    Like is the cosine of tf-idf vectors of character n-grams, Σ_g q_g d_g / |d| with d_g = tf_g log((1 + N) / df_g),
-    over the orders `ORDERS`, case folded, spaces joined. n-grams that more than `common` sentences have count only for
-    a query that has no others. Of equals the first; nothing shared gives an empty translation.
+    Similarity is the cosine of tf-idf vectors of character n-grams, Σ_g q_g d_g / |d|, d_g = tf_g log((1 + N) / df_g),
+    over the orders `ORDERS`, case folded, spaces joined. n-grams of more than `common` sentences count only for a query
+    that has no others. The first of equals is taken; a query that shares no n-gram has an empty translation.
     """
 
     target: Sequence[str]
     grams: Shaped[np.ndarray, " V"]
-    starts: Int[np.ndarray, " V+1"]  # where each n-gram's sentences begin in `rows`
+    starts: Int[np.ndarray, " V+1"]  # of each n-gram's sentences in `rows`
     rows: Int[np.ndarray, " P"]
-    weights: Float[np.ndarray, " P"]  # d_g idf_g / |d|: what one occurrence in a query adds
+    weights: Float[np.ndarray, " P"]  # d_g idf_g / |d|, the contribution of one occurrence in a query
     common: int
 
-    def nearest(self, sentences: Sequence[str]) -> list[int | None]:
-        """The place of the stored sentence most like each, None where nothing is common."""
+    def find(self, sentences: Sequence[str]) -> list[int | None]:
+        """The index of the most similar stored sentence of each, None if no n-gram is shared."""
         row, gram = _grams(sentences)
         ends = np.searchsorted(row, np.arange(len(sentences) + 1))
-        return [self._nearest(gram[a:b]) for a, b in pairwise(ends)]
+        return [self._find(gram[a:b]) for a, b in pairwise(ends)]
 
-    def _nearest(self, gram: np.ndarray) -> int | None:
+    def _find(self, gram: np.ndarray) -> int | None:
         query, times = np.unique(gram, return_counts=True)
         place = np.searchsorted(self.grams, query).clip(max=len(self.grams) - 1)
         known = self.grams[place] == query
@@ -170,95 +168,95 @@ class Memory:
         spans = [slice(self.starts[k], self.starts[k + 1]) for k in place[use]]
         rows = np.concatenate([self.rows[s] for s in spans])
         adds = np.concatenate([t * self.weights[s] for s, t in zip(spans, times[use], strict=True)])
-        likeness = np.bincount(rows, adds)
-        return int(likeness.argmax())
+        similarity = np.bincount(rows, adds)
+        return int(similarity.argmax())
 
     def translate(self, sentences: Sequence[str]) -> list[str]:
-        """The stored translation of the sentence most like each."""
-        return ["" if n is None else self.target[n] for n in self.nearest(sentences)]
+        """The translation of the most similar stored sentence of each."""
+        return ["" if n is None else self.target[n] for n in self.find(sentences)]
 
 
-def memory(source: Sequence[str], target: Sequence[str]) -> Memory:
-    """A translation memory of these pairs, of `MOST` evenly spaced ones where there are more."""
+def build_memory(source: Sequence[str], target: Sequence[str], max_pairs: int = MAX_PAIRS) -> TranslationMemory:
+    """A translation memory of these pairs, or of at most `max_pairs` of them, evenly spaced."""
     n, m = len(source), len(target)
     want(n == m, "memory", f"{n:,} target sentences, as of the source", f"{m:,}")
     want(n > 0, "memory", "at least one pair", "none")
-    step = -(-len(source) // MOST)
+    step = -(-len(source) // max_pairs)
     source, target = source[::step], target[::step]
     row, gram = _grams(source)
     grams, gram = np.unique(gram, return_inverse=True)
     pairs, times = np.unique(gram.astype(np.int64) * len(source) + row, return_counts=True)
     gram, row = np.divmod(pairs, len(source))
     common = np.bincount(gram, minlength=len(grams))
-    rarity = np.log((1 + len(source)) / common)  # 1 + N: a memory of one sentence has something to say
+    rarity = np.log((1 + len(source)) / common)  # 1 + N: above 0 for a single sentence too
     weight = times * rarity[gram]
     length = np.sqrt(np.bincount(row, weight**2, minlength=len(source)))
     starts = np.concatenate([[0], np.cumsum(common)])
     weights = (weight * rarity[gram] / length[row]).astype(np.float32)
-    return Memory(target, grams, starts, row.astype(np.int32), weights, max(1000, len(source) // 10))
+    return TranslationMemory(target, grams, starts, row.astype(np.int32), weights, max(1000, len(source) // 10))
 
 
 def _grams(sentences: Sequence[str]) -> tuple[Int[np.ndarray, " P"], Shaped[np.ndarray, " P"]]:
-    """Every n-gram as a number, and the sentence each is in, by sentence."""
+    """Every n-gram as a number, and the index of its sentence, in order of the sentences."""
     texts = [f" {' '.join(s.casefold().split())} " for s in sentences]
-    letters = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), "<u4").astype(np.uint64)
+    characters = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), "<u4").astype(np.uint64)
     row = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
-    found = []
+    parts = []
     for n in ORDERS:
-        ends = max(0, len(letters) - n + 1)
+        ends = max(0, len(characters) - n + 1)
         gram = np.zeros(ends, np.uint64)
         for k in range(n):  # a polynomial modulo 2⁶⁴
-            gram = gram * np.uint64(0x9E3779B97F4A7C15) + letters[k : k + ends]
+            gram = gram * np.uint64(0x9E3779B97F4A7C15) + characters[k : k + ends]
         inside = row[:ends] == row[n - 1 :][:ends]
-        found.append((row[:ends][inside], gram[inside]))
-    rows, grams = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        parts.append((row[:ends][inside], gram[inside]))
+    rows, grams = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(rows, kind="stable")
     return rows[order], grams[order]
 
 
-# -- the whole, and what is said of it
+# -- scores
 
 
 def score(
     hypotheses: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]], *,
-    source: Sequence[str] | None = None, memory: Memory | None = None, name: str = "LSTM", seconds: float | None = None,
-    tokenize: str = "13a", ter: bool = True, trials: int = 1000, seed: int = 12345,
+    source: Sequence[str] | None = None, memory: TranslationMemory | None = None, name: str = "LSTM",
+    seconds: float | None = None, tokenize: str = "13a", ter: bool = True, trials: int = 1000, seed: int = 12345,
 ) -> dict[str, Any]:  # fmt: skip
     """The metrics of translations, of copying the source, of a translation memory, and the name of the best.
 
     {"model": name, the metrics of `measure`, "baselines": {"copy": the same, "memory": the same, each with "seconds"
-    and "beaten": the share of resampled test sets on which `name` has the higher BLEU}, "by": what the best is judged
-    by, "best", "notes", "seconds"}. It is BLEU, or chrF where no BLEU can be had; equals count for the baseline.
+    and "beaten": the share of resampled test sets on which `name` has the higher BLEU}, "by": the deciding metric,
+    "best", "notes", "seconds"}. "by" is BLEU, or chrF where every BLEU is 0; equals count for the baseline.
 
-    source: what was translated, for the baselines. seconds: what `name` took to translate, told in the table.
+    source: the translated sentences, for the baselines. seconds: the time of `name`, for the table.
     """
-    sets = _sets(hypotheses, references)
+    sets = check_references(hypotheses, references)
     want(memory is None or source is not None, "score", "the source beside a translation memory", "none")
-    found, drawn = _measured(hypotheses, sets, tokenize, ter, trials, seed)
+    ours, drawn = _measure(hypotheses, sets, tokenize, ter, trials, seed)
     others: dict[str, Any] = {}
     if source is not None:
         want(len(source) == len(hypotheses), "score", f"{len(hypotheses):,} source sentences", f"{len(source):,}")
         for kind in ("copy", *(["memory"] if memory is not None else [])):
             start = time.perf_counter()
-            told = source if memory is None or kind == "copy" else memory.translate(source)
-            taken = time.perf_counter() - start
-            others[kind], theirs = _measured(told, sets, tokenize, ter, trials, seed)
-            others[kind] |= {"seconds": taken, "beaten": better(drawn, theirs, lower=False)}
-    rows = {**others, name: found}
+            texts = source if memory is None or kind == "copy" else memory.translate(source)
+            seconds_taken = time.perf_counter() - start
+            others[kind], theirs = _measure(texts, sets, tokenize, ter, trials, seed)
+            others[kind] |= {"seconds": seconds_taken, "beaten": better(drawn, theirs, lower=False)}
+    rows = {**others, name: ours}
     by = "bleu" if any(r["bleu"] > 0 for r in rows.values()) else "chrf"
     best = max(rows, key=lambda k: rows[k][by])
-    notes = list(_notes(found, sets))
-    return {"model": name, **found, "baselines": others, "by": by, "best": best, "notes": notes, "seconds": seconds}
+    notes = list(_note(ours, sets))
+    return {"model": name, **ours, "baselines": others, "by": by, "best": best, "notes": notes, "seconds": seconds}
 
 
-def _notes(found: Mapping[str, Any], sets: list[list[str]]) -> Iterator[str]:
-    """What a reader of the numbers should know."""
-    if found["empty"]:
-        yield f"{found['empty']:,} of {found['sentences']:,} translations are empty."
+def _note(result: Mapping[str, Any], sets: list[list[str]]) -> Iterator[str]:
+    """Remarks on the texts that bear on the figures."""
+    if result["empty"]:
+        yield f"{result['empty']:,} of {result['sentences']:,} translations are empty."
     bare = sum(not any(r.strip() for r in rs) for rs in zip(*sets, strict=True))
     if bare:
-        yield f"{bare:,} of {found['sentences']:,} sentences have an empty reference."
-    if "tok:13a" not in found["signature"]:
+        yield f"{bare:,} of {result['sentences']:,} sentences have an empty reference."
+    if "tok:13a" not in result["signature"]:
         return
     words = sum(len(r.split()) for r in sets[0])
     letters = sum(len("".join(r.split())) for r in sets[0])
@@ -267,7 +265,7 @@ def _notes(found: Mapping[str, Any], sets: list[list[str]]) -> Iterator[str]:
             f"The references have {letters / max(words, 1):.0f} letters between spaces. If the script parts no words, "
             "BLEU needs tokenize='char' or 'zh'; chrF holds as it is."
         )
-    elif not found["bleu"] and words < 4 * len(sets[0]):
+    elif not result["bleu"] and words < 4 * len(sets[0]):
         yield "The references have fewer than four words in the mean, too few for BLEU; chrF and the exact share hold."
     apart = sum(r.endswith(" .") for r in sets[0])
     if apart > len(sets[0]) // 2:
@@ -275,7 +273,7 @@ def _notes(found: Mapping[str, Any], sets: list[list[str]]) -> Iterator[str]:
 
 
 def verdict(result: Mapping[str, Any]) -> str:
-    """Who won, in a sentence that is as plain when a baseline did, or when it is too close to say."""
+    """The winner in a sentence: the model, a baseline, or too close to call."""
     name, by = result["model"], result["by"]
     word, ours = {"bleu": "BLEU", "chrf": "chrF"}[by], result[by]
     if not result["baselines"]:
@@ -296,14 +294,14 @@ def verdict(result: Mapping[str, Any]) -> str:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The result as text for people, best first, with the verdict beneath."""
+    """A result as text, best first, with the verdict below."""
     grid = tables.grid("", "BLEU", "95 %", "lower", "chrF", "TER", "exact", "length", "seconds")
     rows = {NAMES[kind]: r for kind, r in result["baselines"].items()} | {result["model"]: result}
     best = NAMES.get(result["best"], result["best"])
-    for way in sorted(rows, key=lambda k: (-rows[k][result["by"]], k == result["model"])):
-        r = rows[way]
+    for name in sorted(rows, key=lambda k: (-rows[k][result["by"]], k == result["model"])):
+        r = rows[name]
         grid.add_row(
-            way + (" ◂ best" if way == best and len(rows) > 1 else ""),
+            name + (" ◂ best" if name == best and len(rows) > 1 else ""),
             f"{r['bleu']:.1f}",
             "–"
             if r["interval"] is None or result["by"] == "chrf"

@@ -1,4 +1,4 @@
-"""Attention: laws of alignments and of merged pieces, tables that fit, pictures that are drawn."""
+"""Attention: laws of alignments and of merged tokens, tables that fit, pictures that are drawn."""
 
 import random
 import re
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from gated._check import InputError
-from gated.tasks.translate.attend import align, looked_at, merge, pharaoh, picture, replace, table
+from gated.tasks.translate.attention import align, merge, pharaoh, picture, table
 
 GERMAN = "Eine Gruppe von Menschen steht vor der Donaudampfschifffahrtsgesellschaft und wartet .".split()  # noqa: SIM905
 SCRIPTS = {
@@ -39,12 +39,9 @@ def test_a_permutation_is_its_own_alignment(order):
     """Attention that is a permutation matrix aligns each target word with the source word it permutes."""
     w = np.eye(7)[order]
     assert align(w) == sorted((s, t) for t, s in enumerate(order))
-    assert [looked_at(w, t) for t in range(7)] == list(order)
-    words = [f"w{s}" for s in range(7)]
-    assert replace(words, ["<unk>"] * 7, w) == [words[s] for s in order]
 
 
-def test_an_alignment_leaves_out_what_was_hardly_looked_at():
+def test_an_alignment_leaves_out_small_weights():
     """Weights below the threshold, and rows of nothing, make no pair; of equals the first counts."""
     w = np.array([[0.4, 0.4, 0.2], [0.1, 0.3, 0.6], [0, 0, 0], [0, 1, 0]])
     assert align(w) == [(0, 0), (1, 3), (2, 1)]
@@ -55,15 +52,8 @@ def test_an_alignment_leaves_out_what_was_hardly_looked_at():
         align(w, 1.5)
 
 
-def test_only_unknown_words_are_replaced():
-    """A target word that is known stays, also where it looked elsewhere."""
-    w = [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
-    assert replace(["Anna", "sah", "Otto"], ["<unk>", "saw", "<unk>"], w) == ["sah", "saw", "Otto"]
-    assert replace(["Anna", "sah", "Otto"], ["a", "?", "b"], w, unknown="?") == ["a", "Anna", "b"]
-
-
-def test_pieces_are_summed_over_the_source_and_averaged_over_the_target():
-    """Merged by hand: columns of a word's pieces add up, rows of a word's pieces are averaged."""
+def test_tokens_are_summed_over_the_source_and_averaged_over_the_target():
+    """Merged by hand: columns of a word's tokens add up, rows of a word's tokens are averaged."""
     w = [[0.1, 0.2, 0.3, 0.4], [0.5, 0.1, 0.4, 0.0], [0.0, 0.0, 1.0, 0.0]]
     got = merge(w, [[0, 1], [2]], [[0, 1], [2]])
     np.testing.assert_allclose(got, [[(0.3 + 0.6) / 2, (0.3 + 0.4) / 2], [0, 1]])
@@ -72,7 +62,7 @@ def test_pieces_are_summed_over_the_source_and_averaged_over_the_target():
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 99))
 def test_merging_keeps_what_there_is_of_attention(targets, sources, seed):
-    """Words that hold every piece keep rows that sum to 1; words of one piece each change nothing."""
+    """Words that hold every token keep rows that sum to 1; words of one token each change nothing."""
     rng = random.Random(seed)
     w = soft(targets, sources, seed)
 
@@ -101,9 +91,8 @@ def test_tensors_are_taken_as_they_come():
         (lambda: align([[-1.0]]), "got a negative one"),
         (lambda: table(["a"], ["b"], [[0.5, 0.5]]), r"expected a row for each target .*\(1, 1\), got \(1, 2\)"),
         (lambda: table(["a"], ["b"], [[1.0]], width=10), "width: expected a number of at least 20"),
-        (lambda: merge([[1.0]], [[1]], [[0]]), r"source word 0: expected pieces from 0 to 0, got \[1\]"),
-        (lambda: merge([[1.0]], [[0]], [[]]), "target word 0: expected at least one piece"),
-        (lambda: looked_at([[1.0]], 1), "target position: expected a number from 0 to 0, got 1"),
+        (lambda: merge([[1.0]], [[1]], [[0]]), r"source word 0: expected tokens from 0 to 0, got \[1\]"),
+        (lambda: merge([[1.0]], [[0]], [[]]), "target word 0: expected at least one token"),
         (lambda: picture("a.jpg", ["a"], ["b"], [[1.0]]), r"a path ending in \.png or \.svg, got a\.jpg"),
     ],
 )

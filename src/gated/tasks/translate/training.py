@@ -1,0 +1,166 @@
+"""Training: data preparation, network size from data size, fit, held-out BLEU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gated import data, runs, train, trees
+from gated._check import want
+from gated.features import tokens
+from gated.features.tokens import Tokens
+from gated.runs import Job
+from gated.tasks.translate import model, scoring
+from gated.tasks.translate.data import Batch, Pairs, bucket, split
+from gated.tasks.translate.model import Network, Noise, Shape, Translator
+from gated.tasks.translate.placeholders import SENTINELS, mask_pair
+from gated.tasks.translate.search import Search, translate
+from gated.tasks.translate.task import Config
+
+MAX_HELD, SHARE = 1000, 20  # held-out pairs where no validation data are given: at most, and at most one in 20
+EVALUATIONS = 20  # of a training, or one an epoch where epochs are fewer
+MIN_VOCABULARY, MAX_VOCABULARY = 1000, 16_000  # a token for six pairs
+UNITS = ((2_000, 128), (10_000, 256), (100_000, 384), (float("inf"), 512))  # up to so many pairs
+DROPOUT = 0.4
+EPOCHS, MIN_STEPS = 30, 1000
+
+
+def fit(
+    pairs: Pairs, held: Pairs | None, config: Config, job: Job
+) -> tuple[Translator, dict[str, Any], list[dict[str, int | float]]]:
+    """Train on the pairs, validate on the held-out ones: the translator, its metrics, the history of the training.
+
+    Without held-out pairs some of the others are held out.
+    """
+    if held is None:
+        held, pairs = _hold_out(pairs)
+    prepared = prepare(pairs, config)
+    source, target = prepared.tokens
+    words = sum(len(row) + 1 for row in prepared.rows[1])
+    shape, noise, steps = choose_sizes(config, len(prepared.rows[0]), prepared.tokens, words)
+    with train.seeded(config.seed):
+        network = Network(shape, noise)
+    redraw = prepared.redraw if config.bpe_dropout else None
+    batch, epoch = bucket(prepared.rows, config.batch, config.seed, redraw)
+    translator = Translator(source, target, network, config.longest)
+    text = _mask(held, source.sentinels)
+    rows = [kind.encode(lines) for kind, lines in zip(prepared.tokens, text, strict=True)]
+    fits = _find_short(rows, held, config)  # the loss of a line of a megabyte would take all memory
+    batches = list(split([[side[n] for n in fits] for side in rows], config.batch * 4))
+
+    def loss(network: Any, batch: Batch) -> Any:
+        return model.loss(network, batch, config.smoothing, config.sampling, config.coverage_loss)
+
+    def validate(network: Any) -> dict[str, float]:
+        device = next(network.parameters()).device
+        sums = [model.loss(network, trees.map(lambda x: x.to(device), batch)) for batch in batches]
+        nll = sum(float(total) for total, _ in sums) / sum(count for _, count in sums)
+        if config.monitor == "loss":
+            return {"loss": nll}
+        bleu = _held_out_bleu(translator, held, width=1)
+        return {"errors": 100 - bleu if bleu else 100 + nll, "loss": nll}  # lone words have no BLEU: the loss decides
+
+    history = runs.fit(
+        network, loss, batch, config, job, validate=validate, steps=steps, warmup=0.05, betas=(0.9, 0.98),
+        eval_every=max(epoch, steps // EVALUATIONS),
+    )  # fmt: skip
+    network.eval()
+    metrics = {
+        "pairs": len(prepared.rows[0]), "too_long": len(pairs) - len(prepared.rows[0]), "tokens": words,
+        "steps": history.steps, "passes": history.steps / epoch, "best_step": history.best_step,
+        "stopped": history.stopped, "held_out": {"bleu": _held_out_bleu(translator, held), "pairs": len(held)},
+    }  # fmt: skip
+    return translator, metrics, history.rows
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Pairs as the network reads them: text with sentinels for placeholders, and its tokens."""
+
+    config: Config
+    tokens: list[Tokens]  # of sources and of targets; so below
+    text: list[list[str]]
+    rows: list[list[list[int]]]
+
+    def redraw(self, epoch: int) -> list[list[list[int]]]:
+        """The rows of an epoch under BPE-dropout."""
+        seed = 2 * (self.config.seed + 1_000_003 * epoch)
+        sides = enumerate(zip(self.tokens, self.text, strict=True))
+        return [kind.encode(lines, self.config.bpe_dropout, seed + k) for k, (kind, lines) in sides]
+
+
+def prepare(pairs: Pairs, config: Config) -> Prepared:
+    """Fit the tokens, encode the pairs, and leave out those that are too long."""
+    masked = any(mask_pair(*pair)[2] for pair in zip(*pairs.sides(), strict=True))
+    sentinels = SENTINELS if masked else ()
+    text = _mask(pairs, sentinels)
+    size = config.vocabulary or int(min(max(len(pairs) // 6, MIN_VOCABULARY), MAX_VOCABULARY))
+    sides = [tokens.fit(lines, config.tokens, size, config.lower, sentinels) for lines in text]
+    rows = [kind.encode(lines) for kind, lines in zip(sides, text, strict=True)]
+    fits = _find_short(rows, pairs, config)
+    return Prepared(config, sides, [[side[n] for n in fits] for side in text], [[r[n] for n in fits] for r in rows])
+
+
+def _mask(pairs: Pairs, sentinels: Sequence[str]) -> list[list[str]]:
+    """Both sides; where there are sentinels, these in place of the placeholders that both sides have."""
+    if not sentinels:
+        return list(pairs.sides())
+    masked = [mask_pair(*pair) for pair in zip(*pairs.sides(), strict=True)]
+    return [[x for x, _, _ in masked], [y for _, y, _ in masked]]
+
+
+def _find_short(rows: list[list[list[int]]], pairs: Pairs, config: Config) -> list[int]:
+    """The indices of the pairs of at most `longest` tokens a side."""
+    fits = [n for n, (s, t) in enumerate(zip(*rows, strict=True)) if max(len(s), len(t)) <= config.longest]
+    todo = "Raise longest, or cut the lines into sentences."
+    want(bool(fits), pairs.where, f"a pair of at most {config.longest} tokens a side", "longer ones only", todo)
+    return fits
+
+
+def _hold_out(pairs: Pairs) -> tuple[Pairs, Pairs]:
+    """Some of the pairs, and the others."""
+    count = len(pairs)
+    rest, held = data.hold_out(count, min(MAX_HELD, count // SHARE))
+    todo = f"With so few give validation data; one pair in {SHARE} is held out."
+    want(len(held) > 0, pairs.where, f"at least {SHARE} pairs", count, todo)
+    return pairs.take(held), pairs.take(rest)
+
+
+def _held_out_bleu(translator: Translator, held: Pairs, **search: Any) -> float:
+    source, target = held.sides()
+    return scoring.bleu([best[0].text for best in translate([translator], source, Search(**search))], target)
+
+
+def describe(translator: Translator, metrics: dict[str, Any]) -> list[str]:
+    """The network and its held-out figures in sentences."""
+    size = sum(p.numel() for p in translator.network.parameters())
+    lines = [
+        f"A network of {size:,} weights translates {len(translator.source):,} tokens into {len(translator.target):,}."
+    ]
+    if "pairs" in metrics:
+        m, longest = metrics, translator.longest
+        long = f" ({m['too_long']:,} longer than {longest} tokens left out)" if m["too_long"] else ""
+        lines.append(f"Trained on {m['pairs']:,} pairs{long} for {m['passes']:.1f} epochs.")
+    if metrics.get("held_out"):
+        lines.append(f"{metrics['held_out']['pairs']:,} held-out pairs: BLEU {metrics['held_out']['bleu']:.1f}.")
+    if "fit_seconds" in metrics:
+        lines.append(f"Fit in {metrics['fit_seconds']:.1f} s.")
+    return lines
+
+
+def choose_sizes(config: Config, pairs: int, sides: Sequence[Tokens], words: int) -> tuple[Shape, Noise, int]:
+    """The network, its noise and the number of updates, from the config and where it has None from the data.
+
+    words: tokens of the target side.
+    """
+    units = config.units or next(units for most, units in UNITS if pairs <= most)
+    dropout = DROPOUT if config.dropout is None else config.dropout
+    shape = Shape(
+        source=len(sides[0]), target=len(sides[1]), cell=config.cell, layers=config.layers, units=units,
+        embedding=config.embedding or min(units, 256), attention=config.attention, attend=config.attend,
+        feeding=config.feeding, coverage=config.coverage,
+    )  # fmt: skip
+    noise = Noise(dropout, config.recurrent_dropout, config.zoneout, config.token_dropout)
+    steps = config.steps or max(MIN_STEPS, int(EPOCHS * words / config.batch))
+    return shape, noise, steps

@@ -144,7 +144,7 @@ class Markov:
 
 def share(model: Any, problem: problems.EmbeddedReber, strings: Sequence[Sequence[int]]) -> dict[str, float]:
     """Which shares of symbols and of strings it predicts by the network's criterion: the possible ones most active."""
-    batch = problems.reber.encoded(["".join(problems.reber.SYMBOLS[k] for k in one) for one in strings])
+    batch = problems.reber.encode(["".join(problems.reber.SYMBOLS[k] for k in one) for one in strings])
     y = np.zeros(batch.truth.shape, np.float32)
     for b, one in enumerate(strings):
         y[: len(one) - 1, b] = following(model, one)

@@ -148,7 +148,7 @@ def test_lengths_are_uniform_between_T_and_a_tenth_more(problem):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Adding(21), "Adding T: expected a number of at least 22, got 21"),
+        (lambda: Adding(21), "Adding T: expected a whole number of at least 22, got 21"),
         (lambda: Multiplication(21), "Multiplication T"),
         (lambda: Multiplication(n_seq=0), "Multiplication n_seq"),
         (lambda: TwoSequence(task="3d"), "TwoSequence task: expected one of '3a', '3b', '3c', got '3d'"),

@@ -53,11 +53,12 @@ def kinds(config: type) -> dict[str, tuple[type, bool]]:
     return out
 
 
-def check(config: Any) -> None:
-    """Check every field of a frozen Config against its type, bounds and choices; lists become tuples."""
+def check(config: Any, where: str = "") -> None:
+    """Check every field of a frozen dataclass against its type, bounds and choices; lists become tuples."""
     for one in fields(config):
         kind, optional = kinds(config.__class__)[one.name]
-        value, low, high = getattr(config, one.name), one.metadata.get("low"), one.metadata.get("high", INFINITE)
+        name, value = f"{where} {one.name}".lstrip(), getattr(config, one.name)
+        low, high = one.metadata.get("low"), one.metadata.get("high", INFINITE)
         if value is None and optional:
             continue
         if typing.get_origin(kind) is tuple:
@@ -65,11 +66,11 @@ def check(config: Any) -> None:
             items: tuple[Any, ...] = () if value is None else (value,) if single else tuple(value)
             object.__setattr__(config, one.name, items)
         elif one.metadata.get("choices"):
-            one_of(one.name, value, one.metadata["choices"])
+            one_of(name, value, one.metadata["choices"])
         elif kind is int:
-            object.__setattr__(config, one.name, _whole(one.name, value, 0 if low is None else int(low), high))
+            object.__setattr__(config, one.name, _whole(name, value, 0 if low is None else int(low), high))
         elif kind is float and low is not None:
-            within(one.name, value, low, high)
+            within(name, value, low, high)
 
 
 def _whole(where: str, value: Any, low: int, high: float) -> int:

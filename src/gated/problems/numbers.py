@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
 
-from gated._check import one_of, within
+from gated._check import within
+from gated.options import option
 from gated.problems.problem import Batch, Criterion, Problem, at_end
 
 __all__ = ["Adding", "Multiplication", "TwoSequence"]
@@ -34,40 +34,22 @@ class TwoSequence(Problem):
     Hochreiter & Schmidhuber 1997, section 5.3.
     """
 
-    T: int = 100
-    N: int = 3
-    task: str = "3a"
-    ST: int = 1  # which of the two criteria of 3a and 3b
-    output: ClassVar[str] = "linear"
+    T: int = option(100, "Minimum number of steps.", low=2)
+    N: int = option(3, "Number of steps with the sign.", low=1)
+    task: str = option("3a", "Task.", choices=("3a", "3b", "3c"))
+    ST: int = option(1, "Criterion of 3a and 3b.", choices=(1, 2))
+    output, sizes = "linear", (1, 1)
 
     def __post_init__(self) -> None:
-        one_of("TwoSequence task", self.task, ("3a", "3b", "3c"))
-        one_of("TwoSequence ST", self.ST, (1, 2))
-        within("TwoSequence N", self.N, 1)
+        super().__post_init__()
         within("TwoSequence T", self.T, self.N + 1)
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return 1, 1
-
-    @property
-    def tolerance(self) -> float:
-        return 0.1 if self.task == "3c" else 0.2
-
-    @property
-    def lag(self) -> int:
-        return self.T - self.N
-
-    @property
-    def longest(self) -> int:
-        return self.T + self.T // 10
-
-    @property
-    def criterion(self) -> Criterion:
         if self.task == "3c":
-            return Criterion(256, mean=0.015, on="test")
-        mean = np.inf if self.ST == 1 else 0.01 if self.task == "3a" else 0.04
-        return Criterion(256, 1 if self.task == "3a" else 6, mean, on="test")
+            tolerance, criterion = 0.1, Criterion(256, mean=0.015, on="test")
+        else:
+            mean = np.inf if self.ST == 1 else 0.01 if self.task == "3a" else 0.04
+            tolerance, criterion = 0.2, Criterion(256, 1 if self.task == "3a" else 6, mean, on="test")
+        lag, longest = self.T - self.N, self.T + self.T // 10
+        vars(self).update(tolerance=tolerance, criterion=criterion, lag=lag, longest=longest)
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
         lengths = rng.integers(self.T, self.longest, B, endpoint=True)
@@ -99,31 +81,13 @@ class Adding(Problem):
     Hochreiter & Schmidhuber 1997, section 5.4.
     """
 
-    T: int = 100
-    output: ClassVar[str] = "linear"
+    T: int = option(100, "Minimum number of steps.", low=22)
+    output, sizes, tolerance = "linear", (2, 1), 0.04
+    criterion = Criterion(2000, mean=0.01)
 
     def __post_init__(self) -> None:
-        within(f"{type(self).__name__} T", self.T, 22)
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return 2, 1
-
-    @property
-    def tolerance(self) -> float:
-        return 0.04
-
-    @property
-    def lag(self) -> int:
-        return self.T // 2
-
-    @property
-    def longest(self) -> int:
-        return self.T + self.T // 10
-
-    @property
-    def criterion(self) -> Criterion:
-        return Criterion(2000, mean=0.01)
+        super().__post_init__()
+        vars(self).update(lag=self.T // 2, longest=self.T + self.T // 10)
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
         x, one, two, lengths = self._draw(rng, B, -1.0, 0.0)
@@ -158,15 +122,11 @@ class Multiplication(Adding):
     5.5.
     """
 
-    n_seq: int = 140
+    n_seq: int = option(140, "Bound of the wrong sequences, exclusive.", low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        within("Multiplication n_seq", self.n_seq, 1)
-
-    @property
-    def criterion(self) -> Criterion:
-        return Criterion(2000, self.n_seq)
+        vars(self).update(criterion=Criterion(2000, self.n_seq))
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
         x, one, two, lengths = self._draw(rng, B, 0.0, 1.0)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
-from gated._check import one_of, shape, within
+from gated._check import shape
+from gated.options import check, option, required
 
 __all__ = ["Batch", "Criterion", "Problem"]
 
@@ -44,21 +44,16 @@ class Batch:
 class Criterion:
     """Solved: of the last n sequences fewer than `fewer` are wrong, and their mean error is below `mean`.
 
-    n      number of consecutive sequences
-    fewer  upper bound of the wrong ones, exclusive; 1 allows none
-    mean   upper bound of the mean error, exclusive
-    on     "training": the training sequences, judged before the update on them; "test": those of `tests`
+    on  "training": the training sequences, judged before the update on them; "test": those of `tests`
     """
 
-    n: int
-    fewer: int = 1
-    mean: float = math.inf
-    on: str = "training"
+    n: int = required("Number of consecutive sequences.", low=1)
+    fewer: int = option(1, "Upper bound of the wrong ones, exclusive; 1 allows none.", low=1)
+    mean: float = option(math.inf, "Upper bound of the mean error, exclusive.")
+    on: str = option("training", "Sequences that count.", choices=("training", "test"))
 
     def __post_init__(self) -> None:
-        within("Criterion n", self.n, 1)
-        within("Criterion fewer", self.fewer, 1)
-        one_of("Criterion on", self.on, ("training", "test"))
+        check(self, "Criterion")
 
     def holds(self, wrong: Bool[np.ndarray, " N"], error: Float32[np.ndarray, " N"]) -> bool:
         """Whether it holds for all answers so far, in order: `wrong` and `error` of each."""
@@ -67,9 +62,9 @@ class Criterion:
         )
 
 
-@dataclass(frozen=True)
 class Problem:
-    """The interface of all problems. A subclass draws the sequences and defines the criterion.
+    """The interface of all problems. A subclass is a frozen dataclass of the problem's parameters, draws the sequences,
+    and sets these attributes: in its body, or in `__post_init__` where they depend on the parameters.
 
     sizes      I, O: inputs and outputs of the network at a step
     output     "softmax": one of O symbols, outputs are probabilities; "linear": numbers
@@ -78,27 +73,15 @@ class Problem:
     longest    maximal number of steps of a sequence, or nearly so
     """
 
-    output: ClassVar[str] = "softmax"
+    output: str = "softmax"
+    sizes: tuple[int, int]
+    tolerance: float
+    lag: int
+    longest: int
+    criterion: Criterion
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        raise NotImplementedError
-
-    @property
-    def tolerance(self) -> float:
-        raise NotImplementedError
-
-    @property
-    def lag(self) -> int:
-        raise NotImplementedError
-
-    @property
-    def longest(self) -> int:
-        raise NotImplementedError
-
-    @property
-    def criterion(self) -> Criterion:
-        raise NotImplementedError
+    def __post_init__(self) -> None:
+        check(self, type(self).__name__)
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
         """B new sequences for training."""
@@ -144,16 +127,10 @@ def at_end(
     truth: Float32[np.ndarray, "B O"] | None = None,
 ) -> Batch:
     """A batch with one target, at the end of each sequence."""
-    T, B = x.shape[:2]
-    rows = np.arange(B)
-    where = np.zeros((T, B), bool)
-    where[lengths - 1, rows] = True
-
-    def place(values: Float32[np.ndarray, "B O"]) -> Float32[Tensor, "T B O"]:
-        padded = np.zeros((T, *values.shape), np.float32)
-        padded[lengths - 1, rows] = values
-        return torch.from_numpy(padded)
-
-    targets = place(target)
-    truths = targets if truth is None else place(truth)
-    return Batch(x, targets, truths, torch.from_numpy(where), torch.from_numpy(lengths))
+    steps = torch.from_numpy(lengths)
+    where = torch.arange(len(x))[:, None] == steps - 1
+    targets, truths = (
+        torch.where(where[..., None], torch.from_numpy(values), 0.0)
+        for values in (target, target if truth is None else truth)
+    )
+    return Batch(x, targets, truths, where, steps)

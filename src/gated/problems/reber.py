@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from gated._check import within
+from gated.options import option
 from gated.problems.problem import Batch, Criterion, Problem, one_hot
 
 __all__ = ["EmbeddedReber"]
@@ -52,32 +52,16 @@ class EmbeddedReber(Problem):
     Inputs and outputs are the 7 symbols. Hochreiter & Schmidhuber 1997, section 5.1.
     """
 
-    seed: int = 0
-    size: int = 256  # strings of each set
+    seed: int = option(0, "Seed of both sets.", low=0)
+    size: int = option(256, "Number of strings in each set.", low=1)
+    sizes = len(SYMBOLS), len(SYMBOLS)
+    tolerance = math.nan  # the criterion is the order of the outputs
+    lag = 6  # from the second symbol to its repetition, in the shortest strings
+    longest = 40
 
     def __post_init__(self) -> None:
-        within("EmbeddedReber seed", self.seed, 0)
-        within("EmbeddedReber size", self.size, 1)
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return len(SYMBOLS), len(SYMBOLS)
-
-    @property
-    def tolerance(self) -> float:
-        return math.nan  # the criterion is the order of the outputs
-
-    @property
-    def lag(self) -> int:
-        return 6  # from the second symbol to its repetition, in the shortest strings
-
-    @property
-    def longest(self) -> int:
-        return 40
-
-    @property
-    def criterion(self) -> Criterion:
-        return Criterion(2 * self.size, on="test")
+        super().__post_init__()
+        vars(self).update(criterion=Criterion(2 * self.size, on="test"))
 
     @cached_property
     def sets(self) -> tuple[tuple[str, ...], tuple[str, ...]]:

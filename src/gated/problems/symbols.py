@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from gated._check import one_of, within
+from gated.options import option
 from gated.problems.problem import Batch, Criterion, Problem, at_end, one_hot
 
 __all__ = ["Copying", "NoRegularities", "NoiseFree", "TemporalOrder", "VeryLong"]
@@ -29,30 +29,13 @@ class NoiseFree(Problem):
     sequences: each is tested once. Hochreiter & Schmidhuber 1997, section 5.2.
     """
 
-    p: int = 100
+    p: int = option(100, "Number of symbols.", low=2)
+    tolerance = 0.25
+    criterion = Criterion(2, on="test")
 
     def __post_init__(self) -> None:
-        within(f"{type(self).__name__} p", self.p, 2)
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return self.p + 1, self.p + 1
-
-    @property
-    def tolerance(self) -> float:
-        return 0.25
-
-    @property
-    def lag(self) -> int:
-        return self.p
-
-    @property
-    def longest(self) -> int:
-        return self.p
-
-    @property
-    def criterion(self) -> Criterion:
-        return Criterion(2, on="test")
+        super().__post_init__()
+        vars(self).update(sizes=(self.p + 1, self.p + 1), lag=self.p, longest=self.p)
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
         return self._batch(rng.integers(2, size=B), np.tile(np.arange(self.p - 1)[:, None], B))
@@ -76,9 +59,7 @@ class NoRegularities(NoiseFree):
     every output is within 0.25 of the truth at the end. Hochreiter & Schmidhuber 1997, section 5.2.
     """
 
-    @property
-    def criterion(self) -> Criterion:
-        return Criterion(10_000, on="test")
+    criterion = Criterion(10_000, on="test")
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
         return self._batch(rng.integers(2, size=B), rng.integers(self.p - 1, size=(self.p - 1, B)))
@@ -105,32 +86,15 @@ class VeryLong(Problem):
     Solved when in 10,000 random sequences both outputs are within 0.2. Hochreiter & Schmidhuber 1997, section 5.2.
     """
 
-    q: int = 50
-    p: int = 50
+    q: int = option(50, "Minimum number of distractors.", low=1)
+    p: int = option(50, "Number of symbols to draw them from.", low=1)
+    tolerance = 0.2
+    criterion = Criterion(10_000, on="test")
 
     def __post_init__(self) -> None:
-        within("VeryLong q", self.q, 1)
-        within("VeryLong p", self.p, 1)
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return self.p + 4, 2
-
-    @property
-    def tolerance(self) -> float:
-        return 0.2
-
-    @property
-    def lag(self) -> int:
-        return self.q + 1
-
-    @property
-    def longest(self) -> int:
-        return self.q + 3 + 44  # one sequence in a hundred is longer
-
-    @property
-    def criterion(self) -> Criterion:
-        return Criterion(10_000, on="test")
+        super().__post_init__()
+        longest = self.q + 3 + 44  # one sequence in a hundred is longer
+        vars(self).update(sizes=(self.p + 4, 2), lag=self.q + 1, longest=longest)
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
         e, b, x = self.p, self.p + 1, self.p + 2
@@ -156,35 +120,18 @@ class TemporalOrder(Problem):
     Hochreiter & Schmidhuber 1997, section 5.6.
     """
 
-    relevant: int = 2
+    relevant: int = option(2, "Number of places.", choices=(2, 3))
+    tolerance, longest = 0.3, 110
+    criterion = Criterion(2000, mean=0.1)
 
     def __post_init__(self) -> None:
-        one_of("TemporalOrder relevant", self.relevant, (2, 3))
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return 8, 2**self.relevant
-
-    @property
-    def tolerance(self) -> float:
-        return 0.3
-
-    @property
-    def longest(self) -> int:
-        return 110
+        super().__post_init__()
+        vars(self).update(sizes=(8, 2**self.relevant), lag=100 - self.places[-1] - 10)
 
     @property
     def places(self) -> tuple[int, ...]:
         """The first possible place of each X or Y; the last one is 10 symbols later."""
         return (10, 50) if self.relevant == 2 else (10, 33, 66)
-
-    @property
-    def lag(self) -> int:
-        return 100 - self.places[-1] - 10
-
-    @property
-    def criterion(self) -> Criterion:
-        return Criterion(2000, mean=0.1)
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
         lengths, rows = rng.integers(100, 111, B), np.arange(B)
@@ -211,30 +158,13 @@ class Copying(Problem):
     That paper has no criterion. Here: solved when the last 2,000 training sequences had all outputs within 0.5.
     """
 
-    T: int = 100
+    T: int = option(100, "Steps from the last symbol to the delimiter.", low=1)
+    sizes, tolerance = (10, 9), 0.5
+    criterion = Criterion(2000)
 
     def __post_init__(self) -> None:
-        within("Copying T", self.T, 1)
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return 10, 9
-
-    @property
-    def tolerance(self) -> float:
-        return 0.5
-
-    @property
-    def lag(self) -> int:
-        return self.T + 10
-
-    @property
-    def longest(self) -> int:
-        return self.T + 20
-
-    @property
-    def criterion(self) -> Criterion:
-        return Criterion(2000)
+        super().__post_init__()
+        vars(self).update(lag=self.T + 10, longest=self.T + 20)
 
     def batch(self, rng: np.random.Generator, B: int) -> Batch:
         copy = rng.integers(8, size=(10, B))

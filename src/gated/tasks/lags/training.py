@@ -12,8 +12,9 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from gated import train
-from gated._check import one_of, within
+from gated._check import one_of
 from gated.layers import GRU, LSTM, RNN
+from gated.options import check, option
 from gated.problems import Batch, Problem
 
 KINDS = ("lstm", "no forget gate", "gru", "rnn")
@@ -23,18 +24,15 @@ KINDS = ("lstm", "no forget gate", "gru", "rnn")
 class Recipe:
     """How to train: the same for all problems."""
 
-    H: int = 32  # units
-    B: int = 8  # sequences an update
-    lr: float = 1e-2  # Adam's
-    clip: float | None = 1.0  # of the gradient's norm
-    layer_norm: bool = False  # of the recurrent layer
-    check: int = 256  # sequences between two tests, of a problem that is tested
+    H: int = option(32, "Number of units.", low=1)
+    B: int = option(8, "Number of sequences in an update.", low=1)
+    lr: float = option(1e-2, "Learning rate of Adam.", low=0)
+    clip: float | None = option(1.0, "Maximum norm of the gradient.", low=0)
+    layer_norm: bool = option(False, "Normalise the recurrent layer.")
+    check: int = option(256, "Number of sequences between two tests, of a problem that is tested.", low=1)
 
     def __post_init__(self) -> None:
-        for name, low in {"H": 1, "B": 1, "lr": 0.0, "check": 1}.items():
-            within(f"lags.Recipe {name}", getattr(self, name), low)
-        if self.clip is not None:
-            within("lags.Recipe clip", self.clip, 0.0)
+        check(self, "lags.Recipe")
 
     @property
     def training(self) -> train.Config:

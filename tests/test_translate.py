@@ -1,4 +1,4 @@
-"""Translation as a whole: what is learnt, what is said, and what no batch, order, stop or folder may change."""
+"""Translation as a whole: it fits, it translates, and no batch, order, stop or folder changes its output."""
 
 import dataclasses
 import json
@@ -81,28 +81,28 @@ def scores(found):
 # ---- what it is good for
 
 
-def test_a_language_is_learnt(run):
+def test_a_language_is_fitted(run):
     """Sentences it never saw are translated without a fault, with their placeholders, and unknown words come over."""
     assert run.predict(SOURCES, replace_unknown=True) == [target for _, target in NEW]
     plain = [(source, target) for source, target in NEW if all(w in ENGLISH or w == "%s" for w in source.split())]
     assert run.predict([source for source, _ in plain]) == [target for _, target in plain]
     assert run.predict(plain[0][0]) == plain[0][1]
-    told = run.score(plain)
-    assert (told["exact"], told["best"]) == (1, told["model"])
-    assert told["bleu"] == pytest.approx(100)
-    assert set(told["baselines"]) == {"copy", "memory"}
+    result = run.score(plain)
+    assert (result["exact"], result["best"]) == (1, result["model"])
+    assert result["bleu"] == pytest.approx(100)
+    assert set(result["baselines"]) == {"copy", "memory"}
     assert run.memory == ([x for x, _ in TRAIN], [y for _, y in TRAIN])
     assert "400 pairs" in run.summary()
 
 
-def test_an_unknown_word_is_the_source_word_that_was_looked_at(run):
+def test_an_unknown_word_is_the_source_word_of_most_attention(run):
     """Asked to, it puts the source's word as it is written; else no translation has an unknown word at all."""
     assert run.predict("eins Björn drei", replace_unknown=True) == "one Björn three"
     assert "Björn" not in run.predict("eins Björn drei")
     assert "<unk>" not in "".join(run.predict(SOURCES))
 
 
-def test_attention_looks_at_the_word_that_is_translated(run):
+def test_attention_is_on_the_word_that_is_translated(run):
     """Each word's row is a probability, and its largest weight is on the word it translates."""
     ((found,),) = run.translate(["eins drei fünf sieben"])
     assert found.attention.shape == (4, 4)
@@ -126,8 +126,8 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=lambda options: "-".join(map(str, options.values())))
-def test_every_variant_learns(options):
-    """Each attention, cell, noise and kind of token lowers the loss on sentences that it does not learn from."""
+def test_every_variant_trains(options):
+    """Each attention, cell, noise and kind of token lowers the loss on held-out sentences."""
     run = translate.fit(TRAIN[:60], valid=NEW[:3], **QUICK | {"lr": 0.02, "batch": 800, "steps": 5} | options)
     losses = [row["valid_loss"] for row in run.history if "valid_loss" in row]
     assert losses[-1] < losses[0]
@@ -189,13 +189,13 @@ def test_no_tokens_in_a_row_come_twice_where_forbidden(poor):
 
 
 def test_a_translation_begins_as_it_must(run, poor):
-    """Prefixes are kept letter by letter, known or not, and go on as if the network had said them."""
+    """Prefixes are kept letter by letter, known or not, and continue as if the network had written them."""
     assert run.translate(["eins zwei drei"], prefixes=["one two"])[0][0].text == "one two three"
     found = poor.translate(["eins", "%s zwei", "drei", ""], prefixes=["eight Ωmega", "at %s", "", "two"])
-    told = [best[0].text for best in found]
-    assert told[0].startswith("eight Ωmega ")
-    assert told[1].split()[1] == "%s"
-    assert told[2:] == [poor.predict("drei"), ""]
+    result = [best[0].text for best in found]
+    assert result[0].startswith("eight Ωmega ")
+    assert result[1].split()[1] == "%s"
+    assert result[2:] == [poor.predict("drei"), ""]
     long = " ".join(["two"] * 40)
     assert poor.translate(["eins"], prefixes=[long])[0][0].text.startswith(long)
     assert run.predict(["eins"], prefixes=["eight"])[0].startswith("eight")
@@ -222,8 +222,8 @@ def test_an_ensemble_averages_its_runs(run, poor):
 
 def test_a_line_gives_a_line(run):
     """Empty lines stay empty where they are, white space and control characters do not count, no lines give none."""
-    told = run.predict(["", SOURCES[0], "  ", "\x00", " eins\x07  zwei\u2028drei "])
-    assert told == ["", run.predict(SOURCES[0]), "", "", "one two three"]
+    result = run.predict(["", SOURCES[0], "  ", "\x00", " eins\x07  zwei\u2028drei "])
+    assert result == ["", run.predict(SOURCES[0]), "", "", "one two three"]
     assert run.predict([]) == []
     assert run.predict("") == ""
     assert [len(best) for best in run.translate(["", "eins zwei"], n_best=3)] == [1, 3]
@@ -303,8 +303,8 @@ def test_a_catalogue_is_filled_and_nothing_else_changes(run, tmp_path):
     assert b'"eight eight eight"' in run.fill(po.load(path), fuzzy=True).data
 
 
-def test_a_catalogue_is_learnt_from(tmp_path):
-    """Its finished messages are pairs to learn from and to score on; nothing of it needs columns."""
+def test_a_catalogue_is_trained_on(tmp_path):
+    """Its finished messages are pairs to train on and to score on; nothing of it needs columns."""
     path = tmp_path / "de.po"
     path.write_text(CATALOGUE)
     run = translate.fit(path, valid=path, **QUICK | {"vocabulary": 40}, columns=("de", "en"))
@@ -313,7 +313,7 @@ def test_a_catalogue_is_learnt_from(tmp_path):
 
 
 def test_columns_belong_to_one_file_of_pairs(tmp_path):
-    """A run that learnt from named columns reads them in a TSV and in JSON lines, and plain files all the same."""
+    """A run fitted on named columns reads them in a TSV and in JSON lines, and plain files all the same."""
     (tmp_path / "t.tsv").write_text("id\tde\ten\n" + "".join(f"7\t{x}\t{y}\n" for x, y in TRAIN[:40]))
     (tmp_path / "t.jsonl").write_text("".join(json.dumps({"en": y, "de": x}) + "\n" for x, y in NEW[:3]))
     for side, name in enumerate(("v.de", "v.en")):
@@ -380,7 +380,7 @@ def test_where_there_is_no_bleu_the_loss_decides():
 
 
 def test_placeholders_are_sentinels_in_the_held_out_loss_too():
-    """A placeholder is as well known there as where it was learnt from."""
+    """Its loss there is that of the training pairs."""
     pairs = [("eins %s", "one %s")] * 30
     run = translate.fit(pairs, valid=[("eins %(x)s", "one %(x)s")], **QUICK | {"steps": 15, "lr": 0.1})
     assert run.history[-1]["valid_loss"] == pytest.approx(run.history[-1]["loss"], abs=0.3)
@@ -389,9 +389,9 @@ def test_placeholders_are_sentinels_in_the_held_out_loss_too():
 # ---- mistakes
 
 
-def test_mistakes_are_told_where_they_are(run, tmp_path):
+def test_mistakes_name_their_place(run, tmp_path):
     """Each is one error that names what was expected and what came."""
-    for said, call in {
+    for message, call in {
         "at least 20 pairs, got 1": lambda: translate.fit([("eins", "one")], progress=False),
         "a pair of at most 2 tokens a side": lambda: translate.fit(TRAIN, **QUICK, longest=2),
         "as many lines in both": lambda: translate.fit(["eins"] * 30, ["one"] * 29, **QUICK),
@@ -409,11 +409,11 @@ def test_mistakes_are_told_where_they_are(run, tmp_path):
         "no such file": lambda: run.predict(Path(tmp_path / "none.de")),
         "the folder out": lambda: translate.fit(TRAIN, **QUICK, resume=True),
     }.items():
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             call()
 
 
-def test_a_corpus_of_one_word_is_learnt():
+def test_a_corpus_of_one_word_is_fitted():
     """A word and its translation, again and again, is all that there is to say."""
     run = translate.fit([("ja", "yes")] * 20, valid=[("ja", "yes")], **QUICK | {"steps": 12, "lr": 0.05})
     assert run.predict(["ja", "", "ja ja"], limit=0)[:2] == ["yes", ""]

@@ -116,12 +116,12 @@ def test_a_table_fits_its_width(target, width):
 
 def fits(source: list[str], target: list[str], width: int) -> None:
     w = soft(len(target), len(source))
-    told = table(source, target, w, width)
-    lines = told.split("\n")
+    text = table(source, target, w, width)
+    lines = text.split("\n")
     assert max(map(cell_len, lines)) <= width
-    parts = max(1, told.count("source "))
+    parts = max(1, text.count("source "))
     if width >= 40:
-        assert told.count(" ← ") == parts * len(target)
+        assert text.count(" ← ") == parts * len(target)
     assert all(c.isprintable() for line in lines for c in line)
 
 
@@ -137,9 +137,9 @@ def test_shades_stand_under_their_words():
 
 def test_words_written_downwards_are_read_above_their_columns():
     """Where the words do not fit side by side, each column read from the top is its source word."""
-    told = table(GERMAN, ["a"], [[0.0] * 10 + [1.0]], 60).split("\n")
-    where = told[:-3]
-    column = told[-3].index("█")
+    text = table(GERMAN, ["a"], [[0.0] * 10 + [1.0]], 60).split("\n")
+    where = text[:-3]
+    column = text[-3].index("█")
     assert column == 3 + 2 * 10
     columns = ["".join(line[3 + 2 * s] if 3 + 2 * s < len(line) else " " for line in where).strip() for s in range(11)]
     assert where[-1][3::2] == "".join(w[-1] if len(w) <= 12 else "…" for w in GERMAN)
@@ -148,8 +148,8 @@ def test_words_written_downwards_are_read_above_their_columns():
 
 def test_a_sentence_too_long_is_shown_in_parts():
     """All source words appear once, in parts of about one size."""
-    told = table(GERMAN * 10, ["a", "b"], soft(2, 110), 60)
-    spans = [(int(a), int(b)) for a, b in re.findall(r"source (\d+)–(\d+) of 110", told)]
+    text = table(GERMAN * 10, ["a", "b"], soft(2, 110), 60)
+    spans = [(int(a), int(b)) for a, b in re.findall(r"source (\d+)–(\d+) of 110", text)]
     assert [a for a, _ in spans] == [1, *(b + 1 for _, b in spans[:-1])]
     assert spans[-1][1] == 110
     assert max(b - a for a, b in spans) - min(b - a for a, b in spans) <= 3
@@ -157,9 +157,9 @@ def test_a_sentence_too_long_is_shown_in_parts():
 
 def test_shades_grow_with_the_weight():
     """Five shades, from a blank to a full block, at the weights that the key below names."""
-    told = table([*"abcde"], ["x"], [[0.04, 0.05, 0.2, 0.4, 0.7]], 80).split("\n")
-    assert re.sub(r"\s+", " ", told[1].split("←")[0]).split() == ["x", "░░", "▒▒", "▓▓", "██"]
-    assert told[-1] == "░ 5 %  ▒ 20 %  ▓ 40 %  █ 70 %"
+    text = table([*"abcde"], ["x"], [[0.04, 0.05, 0.2, 0.4, 0.7]], 80).split("\n")
+    assert re.sub(r"\s+", " ", text[1].split("←")[0]).split() == ["x", "░░", "▒▒", "▓▓", "██"]
+    assert text[-1] == "░ 5 %  ▒ 20 %  ▓ 40 %  █ 70 %"
 
 
 # -- as a picture
@@ -178,8 +178,8 @@ def test_every_script_is_drawn_without_a_word(script, tmp_path, capfd, caplog):
     words = SCRIPTS[script]
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        told = picture(tmp_path / "new" / f"{script}.png", words, words, np.eye(len(words)), title="$\\frac" + words[0])
-    assert min(png_size(told)) > 200
+        text = picture(tmp_path / "new" / f"{script}.png", words, words, np.eye(len(words)), title="$\\frac" + words[0])
+    assert min(png_size(text)) > 200
     assert not seen
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
@@ -206,9 +206,9 @@ def test_an_svg_holds_the_words_as_text_and_is_the_same_again(tmp_path):
     pytest.importorskip("matplotlib")
     source, target = SCRIPTS["japanese"], ["a", "boy", "<runs>"]
     one, two = (picture(tmp_path / f"{n}.svg", source, target, soft(3, 6), names=("日本語", "English")) for n in "ab")
-    told = one.read_text(encoding="utf-8")
-    assert all(f">{word}<" in told for word in [*source, "a", "boy", "&lt;runs&gt;", "日本語 →"])
-    assert told == two.read_text(encoding="utf-8")
+    text = one.read_text(encoding="utf-8")
+    assert all(f">{word}<" in text for word in [*source, "a", "boy", "&lt;runs&gt;", "日本語 →"])
+    assert text == two.read_text(encoding="utf-8")
 
 
 def test_drawing_leaves_matplotlibs_settings_alone(tmp_path):

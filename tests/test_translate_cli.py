@@ -60,10 +60,10 @@ def test_every_choice_is_an_option(gated, verb, kind):
 
 
 def test_options_reach_the_config(gated, monkeypatch):
-    """Numbers, names, times and switches arrive as Config has them, and what is not said stays at its default."""
+    """Numbers, names, times and switches arrive as Config has them, and the others stay at their defaults."""
     taken = {}
     monkeypatch.setattr("gated.tasks.translate.run.fit", lambda *data, **words: taken.update(words, data=data) or 1 / 0)
-    for valid, held in (
+    for valid, pairs in (
         (["--valid", "v.de", "v.en"], ("v.de", "v.en")),
         (["--valid", "v.de", "--valid", "v.en"], ("v.de", "v.en")),
         (["--valid", "v.tsv"], "v.tsv"),
@@ -75,7 +75,7 @@ def test_options_reach_the_config(gated, monkeypatch):
         assert taken["config"] == translate.Config(
             time_limit=120.0, columns=("de", "en"), lower=True, attention="dot", dropout=0.3, feeding=True
         )
-        assert (taken["data"], taken["valid"]) == (("a.de", "a.en"), held)
+        assert (taken["data"], taken["valid"]) == (("a.de", "a.en"), pairs)
         assert (taken["progress"], taken["resume"]) == (False, True)
 
 
@@ -126,10 +126,10 @@ def test_score_is_a_table_or_one_object(gated, monkeypatch):
     """score --json has BLEU, lower-cased too, chrF, signature and seconds; the table stands on standard error."""
     status, out, err = gated("score", "run", "test.de", "test.en", "--json")
     assert (status, err, out.count("\n")) == (0, "", 1)
-    told = json.loads(out)
-    assert {"bleu", "bleu_lower", "chrf", "seconds"} <= {k for k, v in told.items() if isinstance(v, float)}
-    assert "tok:13a" in told["signature"]
-    assert set(told["baselines"]) == {"copy", "memory"}
+    result = json.loads(out)
+    assert {"bleu", "bleu_lower", "chrf", "seconds"} <= {k for k, v in result.items() if isinstance(v, float)}
+    assert "tok:13a" in result["signature"]
+    assert set(result["baselines"]) == {"copy", "memory"}
     assert json.loads(gated("score", "run", "t.tsv", "--width", "1", "--with", "run", "--json")[1])["sentences"] == 15
     for columns in ("40", "200"):
         monkeypatch.setenv("COLUMNS", columns)
@@ -220,16 +220,16 @@ def test_attention_is_a_table_a_picture_or_an_object(gated, monkeypatch, tmp_pat
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")
     status, out, err = gated("attend", "run", "eins zwei drei", "--json")
     assert (status, err, out.count("\n")) == (0, "", 1)
-    told = json.loads(out)
-    assert told["source"] == ["eins", "zwei", "drei"]
-    assert len(told["attention"]) == len(told["target"])
+    result = json.loads(out)
+    assert result["source"] == ["eins", "zwei", "drei"]
+    assert len(result["attention"]) == len(result["target"])
 
 
 # ---- mistakes
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ("fit", "Missing argument"),
         ("fit train.de train.en", "--out"),
@@ -272,13 +272,13 @@ def test_attention_is_a_table_a_picture_or_an_object(gated, monkeypatch, tmp_pat
         ("attend run --json", "SENTENCE"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_line_and_status_2(gated, words, said):
+def test_a_mistake_is_one_line_and_status_2(gated, words, message):
     """Nothing on standard output, one line on standard error that says what to do, no traceback, status 2."""
     status, out, err = gated(*words.split())
     assert (status, out) == (2, "")
     assert err.startswith("Error: ")
     assert err.count("\n") == 1
-    assert said in err
+    assert message in err
     assert not Path("x").exists()
 
 
@@ -287,7 +287,7 @@ def test_a_file_is_written_whole_or_not_at_all(gated, tmp_path, monkeypatch):
     place = tmp_path / "letter.en"
     place.write_text("old")
     monkeypatch.setattr(commands, "LINES", 1)
-    monkeypatch.setattr(commands, "_lines", lambda found, low, scores: iter(["new\n"] if low < 2 else [1 / 0]))
+    monkeypatch.setattr(commands, "_lines", lambda best, low, scores: iter(["new\n"] if low < 2 else [1 / 0]))
     with pytest.raises(ZeroDivisionError):
         gated("predict", "run", "letter.de", "--out", place)
     assert [p.name for p in tmp_path.iterdir()] == ["letter.en"]
@@ -300,8 +300,8 @@ def test_a_pipe_by_name_stays_a_pipe(gated, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
         assert gated("predict", "run", "letter.de", "--out", tmp_path / "pipe") == (0, "", "")
-        told, _ = reader.communicate()
-    assert told.count(b"\n") == 3
+        result, _ = reader.communicate()
+    assert result.count(b"\n") == 3
     assert (tmp_path / "pipe").is_fifo()
 
 

@@ -72,14 +72,14 @@ def test_metrics_agree_with_a_computation_by_hand():
 def test_metrics_and_signatures_are_sacrebleus(sets, tokenize):
     """Every number and signature is sacrebleu's own, for one reference and for several."""
     truth = [sentences(40, k) for k in range(sets)]
-    told = noisy(truth[0], 7)
-    got = measure(told, truth[0] if sets == 1 else truth, tokenize=tokenize)
+    hypotheses = noisy(truth[0], 7)
+    got = measure(hypotheses, truth[0] if sets == 1 else truth, tokenize=tokenize)
     theirs = {
         "bleu": metrics.BLEU(tokenize=tokenize), "bleu_lower": metrics.BLEU(lowercase=True, tokenize=tokenize),
         "chrf": metrics.CHRF(), "ter": metrics.TER(),
     }  # fmt: skip
     for name, metric in theirs.items():
-        assert got[name] == metric.corpus_score(told, truth).score, name
+        assert got[name] == metric.corpus_score(hypotheses, truth).score, name
         assert got["signatures"][name] == str(metric.get_signature())
     assert got["signature"] == got["signatures"]["bleu"]
     assert f"nrefs:{sets}|case:mixed|eff:no|tok:{tokenize}|smooth:exp" in got["signature"]
@@ -90,23 +90,23 @@ def test_metrics_and_signatures_are_sacrebleus(sets, tokenize):
 def test_bleu_alone_is_that_of_a_score(seed):
     """The BLEU of validation is the one that is reported."""
     truth = sentences(60, seed)
-    told = noisy(truth, seed)
-    assert bleu(told, truth) == measure(told, truth, ter=False, trials=0)["bleu"]
-    assert bleu(told, truth) == metrics.BLEU().corpus_score(told, [truth]).score
+    hypotheses = noisy(truth, seed)
+    assert bleu(hypotheses, truth) == measure(hypotheses, truth, ter=False, trials=0)["bleu"]
+    assert bleu(hypotheses, truth) == metrics.BLEU().corpus_score(hypotheses, [truth]).score
     assert bleu(sentences(9, seed, 4), sentences(9, seed, 4)) == pytest.approx(100)
 
 
 def test_the_interval_is_sacrebleus():
     """The interval's half width is that of sacrebleu's bootstrap, which draws the same test sets."""
     truth = sentences(50, 0, 4)
-    told = noisy(truth, 1)
-    low, high = measure(told, truth)["interval"]
-    theirs = metrics.BLEU().corpus_score(told, [truth], n_bootstrap=1000)
+    hypotheses = noisy(truth, 1)
+    low, high = measure(hypotheses, truth)["interval"]
+    theirs = metrics.BLEU().corpus_score(hypotheses, [truth], n_bootstrap=1000)
     assert (high - low) / 2 == pytest.approx(theirs._ci, rel=1e-4)
     assert low < theirs.score < high
-    again = scoring._bootstrap(told, [truth], "13a", 1000, 12345)
+    again = scoring._bootstrap(hypotheses, [truth], "13a", 1000, 12345)
     assert again.mean() == pytest.approx(theirs._mean, rel=1e-4)
-    assert measure(told, truth, seed=1)["interval"] != [low, high]
+    assert measure(hypotheses, truth, seed=1)["interval"] != [low, high]
 
 
 def test_exact_and_empty_are_counted():
@@ -141,7 +141,7 @@ def test_nothing_is_said_downloaded_or_changed():
 
 
 @pytest.mark.parametrize(
-    ("told", "truth", "message"),
+    ("hypotheses", "truth", "message"),
     [
         ([], [], "score: expected at least one translation"),
         (["a"], [], "references: expected 1 sentences"),
@@ -151,10 +151,10 @@ def test_nothing_is_said_downloaded_or_changed():
         (["a", "b"], ["x", 3], "references: expected a string as sentence 2, got int"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(told, truth, message):
+def test_what_cannot_be_compared_is_refused(hypotheses, truth, message):
     """References that are missing, too many, all empty or no text are one clear error."""
     with pytest.raises(InputError, match=message):
-        scoring.check_references(told, truth)  # what `measure`, `score` and `bleu` begin with
+        scoring.check_references(hypotheses, truth)  # what `measure`, `score` and `bleu` begin with
 
 
 def test_a_tokenizer_that_would_be_downloaded_is_refused():
@@ -219,7 +219,7 @@ def test_a_large_memory_is_thinned_evenly():
     assert build_memory(source, source, max_pairs=10).target == source[::3]
 
 
-# -- the whole, and what is said of it
+# -- scores
 
 
 def test_score_says_who_won_also_when_it_is_not_us():
@@ -262,11 +262,11 @@ def test_without_four_words_chrf_decides():
 
 
 def test_the_table_notes_what_the_numbers_hide():
-    """Empty translations, tokenised references and scripts without spaces are told of."""
+    """Empty translations, tokenised references and scripts without spaces are noted."""
     truth = [s.rstrip(".") + " ." for s in sentences(20, 0, 4)]
-    told = table(score(["", *truth[1:]], truth))
-    assert "1 of 20 translations are empty." in told
-    assert "do not compare with those of plain text" in told
+    hypotheses = table(score(["", *truth[1:]], truth))
+    assert "1 of 20 translations are empty." in hypotheses
+    assert "do not compare with those of plain text" in hypotheses
     assert "tokenize='char'" in table(
         score(["男の子が公園で犬と一緒に走っている。"], ["男の子が犬と一緒に公園を走っています。"])
     )
@@ -293,13 +293,13 @@ twenty-fifth twenty-sixth twenty-seventh twenty-eighth twenty-ninth thirtieth th
 
 def read(text: str) -> tuple[date, str]:
     """The date that a text tells, read by strptime, and its weekday if it names one."""
-    told = re.sub("[,.']", "", text.lower())
-    before = told.startswith("the day before ")
-    told = told.removeprefix("the day before ")
-    found = re.match("(mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(day)?(?= )", told)
+    hypotheses = re.sub("[,.']", "", text.lower())
+    before = hypotheses.startswith("the day before ")
+    hypotheses = hypotheses.removeprefix("the day before ")
+    found = re.match("(mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(day)?(?= )", hypotheses)
     weekday = found[0][:3] if found else ""
-    told = told[found.end() :] if found else told
-    words = [str(1 + NUMBERS.index(w)) if w in NUMBERS else w for w in told.split() if w not in ("the", "of")]
+    hypotheses = hypotheses[found.end() :] if found else hypotheses
+    words = [str(1 + NUMBERS.index(w)) if w in NUMBERS else w for w in hypotheses.split() if w not in ("the", "of")]
     words = [re.sub("(?<=[0-9])(st|nd|rd|th)$", "", w)[:4] for w in words]
     words = [w[:3] if w[0].isalpha() else w for w in words]
     for form in ("%d %b %Y", "%b %d %Y", "%Y %b %d", "%d %b %y", "%b %d %y"):
@@ -315,12 +315,12 @@ def read(text: str) -> tuple[date, str]:
 
 def test_dates_are_what_their_words_say():
     """Every date in words is read back by datetime as the ISO date beside it, its weekday that of the calendar."""
-    for told, iso in dates.pairs(3000, 0):
-        day, weekday = read(told)
-        assert day.isoformat() == iso, told
+    for hypotheses, iso in dates.pairs(3000, 0):
+        day, weekday = read(hypotheses)
+        assert day.isoformat() == iso, hypotheses
         assert 1930 <= day.year <= 2029
-        spoken = day + timedelta("before" in told.lower())
-        assert weekday in ("", spoken.strftime("%a").lower()), told
+        spoken = day + timedelta("before" in hypotheses.lower())
+        assert weekday in ("", spoken.strftime("%a").lower()), hypotheses
 
 
 def test_dates_are_the_same_for_a_seed_and_never_twice():
@@ -338,14 +338,14 @@ def test_dates_are_the_same_for_a_seed_and_never_twice():
 
 def test_dates_come_in_many_forms():
     """Months and weekdays, whole and short, ordinals in figures and words, short years, all cases."""
-    told = [a for a, _ in dates.pairs(4000, 1)]
+    hypotheses = [a for a, _ in dates.pairs(4000, 1)]
     forms = [
         r"[a-z] \d+(st|nd|rd|th), ", r"the third of \w+", r"'\d\d$", r"[A-Z]{5,}", r"^[a-z ]+\d",
         "(?i)^the day before ", r"\bSep\. ", "Wednesday, ", r"\bTue ", r"^\d{4}, ", r" of ([A-Z][a-z]+) \d{4}$",
     ]  # fmt: skip
     for form in forms:
-        assert sum(bool(re.search(form, a)) for a in told) > 2, form
-    assert 0.09 < sum("before" in a.lower() for a in told) / 4000 < 0.16
+        assert sum(bool(re.search(form, a)) for a in hypotheses) > 2, form
+    assert 0.09 < sum("before" in a.lower() for a in hypotheses) / 4000 < 0.16
     with pytest.raises(InputError, match="count"):
         dates.pairs(10**9, 0)
 
@@ -353,8 +353,8 @@ def test_dates_come_in_many_forms():
 def test_ordinals_are_words():
     """All thirty-one ordinals, as words and with their endings."""
     assert [dates.ordinal(n) for n in range(1, 32)] == NUMBERS
-    told = " ".join(f"{n}{dates.suffix(n)}" for n in (1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 30, 31))
-    assert told == "1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 23rd 30th 31st"
+    hypotheses = " ".join(f"{n}{dates.suffix(n)}" for n in (1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 30, 31))
+    assert hypotheses == "1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 23rd 30th 31st"
 
 
 def test_problems_are_copied_and_reversed(monkeypatch):

@@ -50,73 +50,72 @@ TAG = re.compile(r"<(/?)([A-Za-z][\w:.-]*+)[^<>]*?(/?)>")
 
 def find(text: str) -> list[str]:
     """The placeholders of a text, in order."""
-    return [found[0] for found in PLACEHOLDER.finditer(text)]
+    return [match[0] for match in PLACEHOLDER.finditer(text)]
 
 
 def mask(text: str) -> tuple[str, list[str]]:
-    """(the text with sentinels in place of its placeholders, what they stand for).
+    """The text with sentinels in place of its placeholders, and the placeholders.
 
-    Sentinel k stands for the k-th placeholder. Where there are more than 16, the rest stay as they are. A sentinel that
-    the text itself has becomes a space.
+    Sentinel k stands for placeholder k; those after the sixteenth stay text. A sentinel in the text becomes a space.
 
     unmask(*mask(x)) == x.
     """
     originals: list[str] = []
 
-    def one(found: re.Match[str]) -> str:
+    def one(match: re.Match[str]) -> str:
         if len(originals) == len(SENTINELS):
-            return found[0]
-        originals.append(found[0])
+            return match[0]
+        originals.append(match[0])
         return SENTINELS[len(originals) - 1]
 
     return PLACEHOLDER.sub(one, ANY.sub(" ", text)), originals
 
 
 def mask_pair(source: str, target: str) -> tuple[str, str, list[str]]:
-    """Both sides of a training pair masked alike: what stands on both sides is one sentinel on both.
+    """Both sides of a training pair, and the placeholders that both have, with one sentinel for each on both sides.
 
-    The n-th of equal placeholders on one side is the n-th on the other. What only one side has stays text, so that the
-    network never sees a sentinel lost or invented.
+    The n-th of equal placeholders on one side is the n-th on the other. A placeholder of one side alone stays text, so
+    that no training pair loses or invents a sentinel.
     """
     source, target = ANY.sub(" ", source), ANY.sub(" ", target)
     both, left = Counter(find(source)) & Counter(find(target)), len(SENTINELS)
-    numbers: dict[tuple[str, int], int] = {}  # (placeholder, its how manieth) -> sentinel
+    numbers: dict[tuple[str, int], int] = {}  # (placeholder, its occurrence) -> sentinel
 
-    def one(found: re.Match[str], met: Counter[str]) -> str:
-        met[found[0]] += 1
-        key = (found[0], met[found[0]])
-        if key not in numbers and met[found[0]] <= both[found[0]] and len(numbers) < left:
+    def one(match: re.Match[str], counts: Counter[str]) -> str:
+        counts[match[0]] += 1
+        key = (match[0], counts[match[0]])
+        if key not in numbers and counts[match[0]] <= both[match[0]] and len(numbers) < left:
             numbers[key] = len(numbers)
-        return SENTINELS[numbers[key]] if key in numbers else found[0]
+        return SENTINELS[numbers[key]] if key in numbers else match[0]
 
     sides = []
     for text in (source, target):
-        met: Counter[str] = Counter()
-        sides.append(PLACEHOLDER.sub(lambda found, met=met: one(found, met), text))
+        counts: Counter[str] = Counter()
+        sides.append(PLACEHOLDER.sub(lambda match, counts=counts: one(match, counts), text))
     return sides[0], sides[1], [text for text, _ in numbers]
 
 
 def unmask(text: str, originals: Sequence[str]) -> str | None:
-    """The text with its placeholders back; None where a sentinel was lost, doubled or invented."""
+    """The text with its placeholders; None if a sentinel is lost, doubled or invented."""
     if sorted(ANY.findall(text)) != list(SENTINELS[: len(originals)]):
         return None
-    return ANY.sub(lambda found: originals[SENTINELS.index(found[0])], text)
+    return ANY.sub(lambda match: originals[SENTINELS.index(match[0])], text)
 
 
 def repair(text: str, originals: Sequence[str]) -> str:
-    """The text with the placeholders that it has, each once: what was doubled or invented is taken out.
+    """The text with its placeholders, each once; doubled and invented sentinels are removed.
 
-    What was lost stays lost, since nobody knows its place: `check` names it.
+    A lost placeholder stays lost, for its place is unknown: `check` names it.
     """
     left = set(SENTINELS[: len(originals)])
 
-    def one(found: re.Match[str]) -> str:
-        first = found[0] in left
-        left.discard(found[0])
-        return found[0] if first else ""
+    def one(match: re.Match[str]) -> str:
+        first = match[0] in left
+        left.discard(match[0])
+        return match[0] if first else ""
 
     text = re.sub(" {2,}", " ", ANY.sub(one, text)).strip(" ")
-    return ANY.sub(lambda found: originals[SENTINELS.index(found[0])], text)
+    return ANY.sub(lambda match: originals[SENTINELS.index(match[0])], text)
 
 
 def settle(source: str, hypotheses: Sequence[str], originals: Sequence[str]) -> str:
@@ -132,7 +131,7 @@ def settle(source: str, hypotheses: Sequence[str], originals: Sequence[str]) -> 
 
 
 def check(source: str, target: str) -> list[str]:
-    """What is wrong with the placeholders of a translation, a phrase each; nothing where all came through.
+    """The problems of a translation's placeholders, a phrase each; none if all are preserved.
 
     Lost, doubled or invented placeholders; printf conversions without numbers in another order; tags that do not close
     as those of the source do; a newline at an end on one side only; no translation at all.

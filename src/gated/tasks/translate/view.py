@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gated import train
+from gated import train, trees
 from gated._check import refuse, want
 from gated.features.tokens import SPECIAL, Tokens
 from gated.tasks.translate.data import Batch, collate, is_catalogue
@@ -42,7 +42,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     translations = [best[0] for best in run.translate(fits, width=1)]
     network = run.model.network.eval()
     with train.seeded(run.config.seed):
-        initial = Network(network.shape)
+        initial = Network(network.shape).to(network.bias.device)
     cases = [_case(run, network, line, one) for line, one in zip(fits, translations, strict=True)]
     cases = [*cases[:count], *(case.hide() for case in cases[count:])]
     return View(
@@ -52,7 +52,8 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
 
 
 def _case(run: Run, network: Network, line: str, translation: Translation) -> Case:
-    b = collate([translation.source], [translation.target])
+    batch = collate([translation.source], [translation.target])
+    b = trees.map(lambda x: x.to(network.bias.device), batch)
     after = b.after[:, 0].tolist()
     source = [_show(run.model.source, i) for i in translation.source]
     reads, writes = ([_show(run.model.target, i) for i in side[:, 0].tolist()] for side in (b.before, b.after))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -14,19 +13,18 @@ from gated.io import files
 from gated.runs import FitOptions, Output
 from gated.tasks.translate import attention, po, scoring
 from gated.tasks.translate import run as translator
-from gated.tasks.translate.data import is_catalogue, read_sentences
+from gated.tasks.translate.data import has_columns, is_catalogue, read_sentences
 from gated.tasks.translate.run import Run
 from gated.tasks.translate.search import Search, Translation
 from gated.tasks.translate.task import Config
 
 LINES = 2048  # translated before any of them is written
 PROBLEMS = 20  # of a catalogue, shown
-PAIRS = re.compile(r"\.(tsv|tab|jsonl|ndjson|pot?)(\.gz)?$", re.IGNORECASE)
 
 
 def count_sides(names: list[str]) -> int:
     """The number of files of one set of pairs: two, or one that holds pairs."""
-    return 1 if len(names) < 2 or PAIRS.search(names[0]) else 2
+    return 1 if len(names) < 2 or has_columns(names[0]) or is_catalogue(names[0].removesuffix(".gz")) else 2
 
 
 Pairs = Annotated[tuple[str, ...], "SOURCE [TARGET]"]
@@ -104,7 +102,7 @@ def predict(
 
 def _read(run: Run, data: str, prefix: str | None) -> Iterator[tuple[list[str], list[str] | None]]:
     """The lines of a file, and the beginnings of their translations, `LINES` at a time."""
-    lines = run.lines(data)
+    lines = run.read_lines(data)
     prefixes = None if prefix is None else read_sentences(prefix).source
     if prefixes is not None:
         want(len(prefixes) == len(lines), str(prefix), f"{len(lines)} lines, as of the source", len(prefixes))

@@ -19,7 +19,17 @@ from gated.features.tokens import BEGIN, END, PAD
 from gated.io.text import Row, clean_row, form, is_path, lines, places, plural, rows, source_name
 from gated.tasks.translate import po
 
-__all__ = ["Batch", "Pairs", "bucket", "collate", "is_catalogue", "read_pairs", "read_sentences", "split"]
+__all__ = [
+    "Batch",
+    "Pairs",
+    "bucket",
+    "collate",
+    "has_columns",
+    "is_catalogue",
+    "read_pairs",
+    "read_sentences",
+    "split",
+]
 
 JITTER = 2.0  # tokens by which an epoch may misjudge a length, so that batches mix
 Sides = Sequence[Sequence[Sequence[int]]]  # the tokens of sources and of targets
@@ -109,6 +119,11 @@ def read_sentences(source: Any, *, column: str | None = None) -> Pairs:
 def is_catalogue(source: Any) -> bool:
     """Whether a path names a gettext catalogue, or a template of one."""
     return str(source).lower().endswith((".po", ".pot"))
+
+
+def has_columns(source: Any) -> bool:
+    """Whether a path names a file whose columns have names: TSV or JSON lines."""
+    return is_path(source) and form(source) in ("tsv", "jsonl")
 
 
 def _read_one(source: Any, columns: tuple[str, str] | None) -> Iterator[Row]:

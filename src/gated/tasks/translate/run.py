@@ -15,7 +15,7 @@ from gated import options, runs
 from gated._check import want
 from gated.features import tokens
 from gated.tasks.translate import model, po, scoring, training
-from gated.tasks.translate.data import is_catalogue, read_pairs, read_sentences
+from gated.tasks.translate.data import has_columns, is_catalogue, read_pairs, read_sentences
 from gated.tasks.translate.model import Translator
 from gated.tasks.translate.search import Search, Translation, translate
 from gated.tasks.translate.task import TASK, Config
@@ -42,7 +42,7 @@ class Run:
         """
         if isinstance(source, Path) and is_catalogue(source):
             return self.fill(po.load(source), **search)
-        lines = [source] if isinstance(source, str) else self.lines(source)
+        lines = [source] if isinstance(source, str) else self.read_lines(source)
         texts = [best[0].text for best in self.translate(lines, **search)]
         return texts[0] if isinstance(source, str) else texts
 
@@ -61,10 +61,9 @@ class Run:
         how, texts = options.make(Search, search, where="translate"), read_sentences(list(lines)).source
         return translate([self.model, *(run.model for run in beside)], texts, how, prefixes=starts)
 
-    def lines(self, source: Any) -> list[str]:
+    def read_lines(self, source: Any) -> list[str]:
         """The sentences of a file or list; of TSV or JSON lines those of the config's source column."""
-        named = str(source).lower().removesuffix(".gz").endswith((".tsv", ".tab", ".jsonl", ".ndjson"))
-        column = self.config.columns[0] if named and self.config.columns and not isinstance(source, list) else None
+        column = self.config.columns[0] if self.config.columns and has_columns(source) else None
         return read_sentences(source, column=column).source
 
     def fill(self, catalogue: po.Catalogue, *, fuzzy: bool = False, **search: Any) -> po.Outcome:

@@ -33,7 +33,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
         refuse("probe", "sentences: a file or a list", "none", "Name a file with a sentence a line.")
     if is_catalogue(data):
         refuse("probe", "a file with a sentence a line", str(data), "translate predict shows a catalogue's texts.")
-    lines = [data] if isinstance(data, str) and not Path(data).exists() and " " in data else run.lines(data)
+    lines = [data] if isinstance(data, str) and not Path(data).exists() and " " in data else run.read_lines(data)
     lines = [line for line in lines if line.strip()]
     fits = [line for line in lines if 0 < len(run.model.source.encode([line])[0]) <= run.model.longest]
     fits = fits[: max(count, MAX_SEQUENCES)]

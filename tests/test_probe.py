@@ -75,16 +75,16 @@ def test_nothing_is_left_behind():
     assert len(recording.calls) == 2
 
 
-@pytest.mark.parametrize("form", ["batch first", "packed", "single"])
+@pytest.mark.parametrize("form", ["batch first", "packed", "packed batch first", "single"])
 def test_a_record_is_the_same_whatever_form_the_input_had(form):
     """Batch first, packed or a single sequence: what is recorded is (T, B, ·), and equal."""
     x, lengths = sequences(), [12, 5, 9]
-    layer = gated.LSTM(I, H, bidirectional=True, batch_first=form == "batch first", dtype=torch.float64)
+    layer = gated.LSTM(I, H, bidirectional=True, batch_first="batch first" in form, dtype=torch.float64)
     plain = gated.LSTM(I, H, bidirectional=True, dtype=torch.float64)
     plain.load_state_dict(layer.state_dict())
     if form == "batch first":
         found = probe.traces(layer, x.transpose(0, 1), lengths=lengths)
-    elif form == "packed":
+    elif "packed" in form:
         found = probe.traces(layer, nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False))
     else:
         found = [trace for k, n in enumerate(lengths) for trace in probe.traces(layer, x[:n, k])]

@@ -16,10 +16,10 @@ that it had then, the weights after the step, in evaluation, so that nothing is 
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -202,7 +202,7 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [row for row in rows if columns([row])]
     late = rows[-max(1, len(rows) // 10) :]
     names = columns(late)
-    means = {name: _mean([row[name] for row in late if name in row]) for name in names}
+    means = {name: fmean([row[name] for row in late if name in row]) for name in names}
     norms = {layer: means[name] for name, (kind, layer, _) in names.items() if kind == "grad_norm"}
     if not norms:
         return []
@@ -210,7 +210,7 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for name, (kind, layer, gate) in names.items():
         if gate and layer in names_of:
             shares.setdefault((gate, kind), {})[names_of[layer]] = means[name]
-    clipped = f"Clipping acts on {_percent(_mean([row.get('clipped', 0.0) for row in late]))} of steps."
+    clipped = f"Clipping acts on {_percent(fmean([row.get('clipped', 0.0) for row in late]))} of steps."
     return [*_gradients({names_of[layer]: norm for layer, norm in norms.items()}), clipped, *_gates(shares)]
 
 
@@ -262,10 +262,6 @@ def name_layers(paths: Sequence[str] | Mapping[str, Any]) -> dict[str, str]:
             words.append("backward" if reverse else "forward")
         names[path] = " ".join(word for word in words if word)
     return names
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
 
 
 def _percent(share: float) -> str:

@@ -62,17 +62,13 @@ class Part:
     row: int = 0  # of the batch
 
 
-def no_losses(*results: Any) -> tuple[()]:
-    return ()
-
-
 @dataclass(frozen=True)
 class Case:
     """A sequence: a call of the network on it, its parts, and the outputs whose gradients are followed."""
 
     forward: Callable[[nn.Module], Any]  # one call of the network
     parts: tuple[Part, ...] = ()  # empty if the sequence is counted but not shown
-    losses: Callable[[Any], Sequence[tuple[dict[str, int], Tensor]]] = no_losses  # of the result of `forward`
+    losses: Callable[[Any], Sequence[tuple[dict[str, int], Tensor]]] = lambda result: ()  # of the result of `forward`
 
     def hide(self) -> Case:
         """The case without parts."""

@@ -87,7 +87,7 @@ class Health:
 
 @dataclass(frozen=True)
 class Document:
-    """Everything `look` computes of a run or a module: arrays and words, which `numbers` prints and `page` draws."""
+    """Everything that `inspect` computes of a run or a module."""
 
     title: str
     task: str

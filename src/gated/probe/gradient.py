@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,26 +38,21 @@ REACH = 0.5  # share of all (sequence, t) that reach the longest lag of a curve
 VANISH, EXPLODE = 1e-3, 10.0
 REFERENCES: dict[str, type] = {"an RNN": RNN, "a GRU": GRU, "an LSTM": LSTM}
 
+Norms = dict[str, Float[np.ndarray, " _"]]  # by state, from lag 0 on
 
-@dataclass
-class Curves:
-    """The norms by lag of one layer in one direction, for every sequence and t."""
 
-    norms: list[dict[str, Float[np.ndarray, " _"]]] = field(default_factory=list)  # by state, from lag 0 on
+def average(name: str, layer: str, curves: Sequence[Norms], scaled: bool = False) -> Flow:
+    """The mean over the (sequence, t) that reach the longest lag, the same ones at every lag.
 
-    def flow(self, name: str, layer: str, scaled: bool = False) -> Flow:
-        """The mean over those that reach the longest lag, the same ones at every lag.
-
-        scaled: by one factor, so that h begins at 1.
-        """
-        states = list(self.norms[0])
-        reach = sorted((len(one[states[0]]) for one in self.norms), reverse=True)
-        far = reach[math.ceil(REACH * len(reach)) - 1]
-        mine = [one for one in self.norms if len(one[states[0]]) >= far]
-        norms = {state: np.mean([one[state][:far] for one in mine], 0) for state in states}
-        if scaled and norms["h"][0] > 0:
-            norms = {state: values / norms["h"][0] for state, values in norms.items()}
-        return Flow(name, layer, np.arange(far, dtype=float), norms, describe(norms))
+    scaled: by one factor, so that h begins at 1.
+    """
+    reach = sorted((len(norms["h"]) for norms in curves), reverse=True)
+    far = reach[math.ceil(REACH * len(reach)) - 1]
+    long = [norms for norms in curves if len(norms["h"]) >= far]
+    mean = {state: np.mean([norms[state][:far] for norms in long], 0) for state in curves[0]}
+    if scaled and mean["h"][0] > 0:
+        mean = {state: values / mean["h"][0] for state, values in mean.items()}
+    return Flow(name, layer, np.arange(far, dtype=float), mean, describe(mean))
 
 
 def describe(norms: dict[str, Float[np.ndarray, " N"]]) -> str:
@@ -103,7 +98,7 @@ def _number(n: float) -> str:
 # ---- of a random direction of a layer's output
 
 
-def project(layer: Recurrent, x: Float[Tensor, "T I"], hx: Any = None, seed: int = 0) -> list[list[list[dict]]]:
+def project(layer: Recurrent, x: Float[Tensor, "T I"], hx: Any = None, seed: int = 0) -> list[list[list[Norms]]]:
     """By layer and direction, for each of `points`, the norms from lag 0 on by state; hx of a single sequence."""
     own = copy.deepcopy(layer).double().eval().requires_grad_(False)
     own.path, own.batch_first, own.recompute = "auto", False, False
@@ -114,9 +109,8 @@ def project(layer: Recurrent, x: Float[Tensor, "T I"], hx: Any = None, seed: int
                 _, hx = own(x[:-MAX_STEPS], hx)
         x = x[-MAX_STEPS:]
     ahead = points(len(x))
-    sides = [ahead, [len(x) - 1 - t for t in ahead]][
-        : len(own.stack.suffixes)
-    ]  # the same steps in each direction's own time
+    sides = [ahead, [len(x) - 1 - t for t in ahead]]  # the same steps in each direction's own time
+    sides = sides[: len(own.stack.suffixes)]
     ts = [t for side in sides for t in side]
     many = x[:, None].repeat(1, len(ts), 1).requires_grad_(True)
     y, _, trace = own(many, trees.map(lambda a: a[:, None].repeat(1, len(ts), 1), hx), grad_trace=True)
@@ -133,7 +127,7 @@ def project(layer: Recurrent, x: Float[Tensor, "T I"], hx: Any = None, seed: int
     ]
 
 
-def _norms(gradients: dict[str, Tensor], t: int, reverse: bool) -> dict[str, np.ndarray]:
+def _norms(gradients: dict[str, Tensor], t: int, reverse: bool) -> Norms:
     """Norms at the lags 0, 1, … before t in the layer's own time."""
     norms = {name: gradient.double().norm(dim=-1).cpu().numpy() for name, gradient in gradients.items()}
     return {name: norm[t:] if reverse else norm[: t + 1][::-1] for name, norm in norms.items()}
@@ -151,7 +145,7 @@ def make_references(layer: Recurrent, seed: int) -> dict[str, Recurrent]:
 
 def flows(name: str, calls: Iterable[Call], layer: Recurrent | None = None, seed: int = 0) -> list[Flow]:
     """The curves of the layers in these calls, from the calls' initial states; or of another layer on their inputs."""
-    curves: dict[str, Curves] = {}
+    curves: dict[str, list[Norms]] = defaultdict(list)
     for call in calls:
         own = layer or call.layer
         for row in range(min(call.x.shape[1], ROWS)):
@@ -161,10 +155,27 @@ def flows(name: str, calls: Iterable[Call], layer: Recurrent | None = None, seed
             hx = _row(call, row) if layer is None else None
             for k, directions in enumerate(project(own, call.x[:steps, row], hx, seed)):
                 for d, each in enumerate(directions):
-                    title = make_name(call.name, k, d if own.bidirectional else None)
-                    for norms in each:
-                        curves.setdefault(title, Curves()).norms.append(norms)
-    return [curve.flow(name, title) for title, curve in curves.items()]
+                    curves[make_name(call.name, k, d if own.bidirectional else None)] += each
+    return [average(name, title, some) for title, some in curves.items()]
+
+
+def reference_flows(calls: Iterable[Call], seed: int = 0) -> list[Flow]:
+    """The curves of `make_references` of each layer, on the layer's inputs."""
+    groups: dict[Recurrent, list[Call]] = defaultdict(list)
+    for call in calls:
+        groups[call.layer].append(call)
+    return [
+        flow
+        for layer, some in groups.items()
+        for name, other in make_references(layer, seed).items()
+        for flow in flows(f"{name} of the same size", some, other, seed)
+    ]
+
+
+def sort(flows: Sequence[Flow]) -> list[Flow]:
+    """The curves by layer, in the order in which the layers first come."""
+    order = list(dict.fromkeys(flow.layer for flow in flows))
+    return sorted(flows, key=lambda flow: order.index(flow.layer))
 
 
 def _row(call: Call, row: int) -> Any:
@@ -191,7 +202,7 @@ def output_flows(
     layer's path in the network. Other layers are left out. An output has a unit of its own, so the curves are scaled: h
     begins at 1, as of a random direction.
     """
-    curves: dict[str, Curves] = {}
+    curves: dict[str, list[Norms]] = defaultdict(list)
     own = copy.deepcopy(network).eval()
     for forward, losses in cases:
         with torch.enable_grad(), record(own, gradients=True) as recording:
@@ -199,11 +210,11 @@ def output_flows(
         for n, (steps, loss) in enumerate(outputs):
             loss.backward(retain_graph=n < len(outputs) - 1)
             for title, norms in _gather(recording, steps):
-                curves.setdefault(title, Curves()).norms.append(norms)
-    return [curve.flow(name, title, scaled=True) for title, curve in curves.items()]
+                curves[title].append(norms)
+    return [average(name, title, some, scaled=True) for title, some in curves.items()]
 
 
-def _gather(recording: Recording, steps: dict[str, int]) -> Iterable[tuple[str, dict[str, np.ndarray]]]:
+def _gather(recording: Recording, steps: dict[str, int]) -> Iterable[tuple[str, Norms]]:
     for call in recording.merge():
         for trace in call.traces() if call.name in steps else ():
             t = min(steps[call.name], len(trace) - 1)

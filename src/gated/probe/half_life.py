@@ -120,12 +120,6 @@ def decompose(trace: Trace, units: Any = slice(None)) -> Decomposition | None:
     return Decomposition(name, keep, s - keep * before[: len(s)], initial)
 
 
-def half_life(mean_log_keep: Float[np.ndarray, " H"]) -> Float[np.ndarray, " H"]:
-    """ln ½ / mean ln keep, in steps."""
-    with np.errstate(divide="ignore"):
-        return np.where(mean_log_keep < 0, math.log(0.5) / np.minimum(mean_log_keep, 0), math.inf)
-
-
 def shares(keep: Any, write: Any, t: int, initial: Any = None, reverse: bool = False) -> Float[np.ndarray, "T1 U"]:
     """The share of each step's write in s_t: row s is Π_{s < k ≤ t} keep_k ⊙ write_s, and 0 after t; (T + 1, U).
 
@@ -168,6 +162,7 @@ def _steps(n: float) -> str:
 
 
 def make_half_lives(name: str, mean_log_keep: Float[np.ndarray, " H"], steps: int) -> HalfLives:
-    """A layer's half-lives for the document."""
-    lives = half_life(mean_log_keep)
+    """ln ½ / mean ln keep of each unit, in steps; steps: of the longest sequence in the data."""
+    with np.errstate(divide="ignore"):
+        lives = np.where(mean_log_keep < 0, math.log(0.5) / np.minimum(mean_log_keep, 0), math.inf)
     return HalfLives(name, lives, describe(lives, steps))

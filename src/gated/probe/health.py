@@ -7,8 +7,10 @@ counted instead: open where |h| > 0.95, where tanh lets no gradient through.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -33,8 +35,8 @@ class Tally:
     trace: Trace  # the first one, without its steps
     steps: int = 0
     max_steps: int = 0  # of a sequence
-    open: dict[str, Tensor] = field(default_factory=dict)  # by gate, the number of steps at which each unit's is open
-    shut: dict[str, Tensor] = field(default_factory=dict)
+    open: dict[str, Any] = field(default_factory=lambda: defaultdict(int))  # by gate, how many steps, of each unit
+    shut: dict[str, Any] = field(default_factory=lambda: defaultdict(int))
     log_keep: Tensor | None = None  # Σ ln keep
     h: tuple[Tensor, Tensor] | None = None  # Σ h − shift and Σ (h − shift)²
     shift: Tensor | None = None
@@ -52,8 +54,8 @@ class Tally:
              "Check the input and the weights; probe.traces shows where it begins.")  # fmt: skip
         for name in find_gates(trace.cell) or ("h",):
             value = h.abs() if name == "h" else trace.values[name]
-            _count(self.open, name, value > OPEN)
-            _count(self.shut, name, (value < SHUT) & (name != "h"))
+            self.open[name] += (value > OPEN).sum(0)
+            self.shut[name] += ((value < SHUT) & (name != "h")).sum(0)
         self.shift = h[0].clone() if self.shift is None else self.shift
         h = h - self.shift
         sums = h.sum(0), (h * h).sum(0)
@@ -89,15 +91,10 @@ class Tally:
         return rows
 
 
-def _count(counts: dict[str, Tensor], name: str, holds: Tensor) -> None:
-    count = holds.sum(0)
-    counts[name] = counts[name] + count if name in counts else count
-
-
 def count(traces: Iterable[Trace], tallies: dict[str, Tally] | None = None) -> dict[str, Tally]:
-    """The tallies of all layers and directions, by name; added to `tallies` if given."""
+    """The tallies of all layers and directions that have a step, by name; added to `tallies` if given."""
     tallies = {} if tallies is None else tallies
-    for trace in traces:
+    for trace in filter(len, traces):
         bare = {name: value.new_empty(0, value.shape[-1]) for name, value in trace.values.items()}
         tallies.setdefault(trace.name, Tally(replace(trace, values=bare))).add(trace)
     return tallies

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from gated._check import InputError, want, within
+from gated._check import refuse, want, within
 from gated.probe import attribution, gradient
 from gated.probe.document import Attribution, Document, Example, Flow, HalfLives, Layer
 from gated.probe.half_life import decompose
 from gated.probe.health import Tally, count, select_units, summarise
-from gated.probe.record import Call, Trace, eval_mode, record
+from gated.probe.record import Call, Trace, eval_mode, list_traces, record
 from gated.probe.view import open_view
 from gated.views import MAX_FLOWS, Case, Output, Part, View
 
@@ -51,11 +51,14 @@ def _document(view: View, units: Sequence[int] | None, layer: str, seed: int, at
     installed = find_spec("captum") is not None
     for case in view.cases:
         calls = record_calls(view.network, case, layer)
-        count(_traces(calls, layer), tallies)
+        count((trace for trace in list_traces(calls) if layer in trace.name), tallies)
+        if not tallies:
+            want(bool(layer), "probe", "a sequence of at least one step", "none")
+            names = [trace.name for call in record_calls(view.network, case) for trace in call.traces()]
+            refuse("probe layer", "part of a layer's name", repr(layer), f"It has {'; '.join(names)}.")
         selection |= {name: _select(tally, units) for name, tally in tallies.items() if name not in selection}
-        want(bool(tallies or layer), "probe", "a sequence of at least one step", "none")
-        want(bool(tallies), "probe layer", "part of a layer's name", repr(layer), _list_names(view, case))
-        want(any(selection.values()), "probe unit", _unit_range(tallies), units)
+        last = max(tally.trace.units for tally in tallies.values()) - 1
+        want(any(selection.values()), "probe unit", f"units from 0 to {last}", units)
         if len(followed) < MAX_FLOWS * len(calls):
             followed += [replace(call, trace=[]) for call in calls]
         for part in case.parts:
@@ -63,12 +66,12 @@ def _document(view: View, units: Sequence[int] | None, layer: str, seed: int, at
             layers = tuple(_layers(calls, part, selection))
             examples.append(Example(part.name, part.input, layers, tuple(map(_attribute, outputs))))
     half_lives, health = summarise(tallies.values())
-    flows = tuple(compute_flows(view, followed, layer, seed))
+    flows = compute_flows(view, followed, layer, seed)
     notes = [_describe_longest(half_lives)] if half_lives else []
     if attribute and not installed and view.task != "module":
         notes.append("Input attributions are left out: pip install 'gated[probe]'.")
     return Document(
-        view.title, view.task, (*view.summary, *notes), tuple(examples), tuple(half_lives), flows, tuple(health),
+        view.title, view.task, (*view.summary, *notes), tuple(examples), tuple(half_lives), tuple(flows), tuple(health),
         view.history,
     )  # fmt: skip
 
@@ -80,12 +83,6 @@ def record_calls(network: nn.Module, case: Case, layer: str = "") -> list[Call]:
     return [call for call in recording.merge() if any(layer in trace.name for trace in call.traces())]
 
 
-def _traces(calls: Sequence[Call], layer: str) -> Iterator[Trace]:
-    for call in calls:
-        for row in range(call.x.shape[1]):
-            yield from (trace for trace in call.traces(row) if len(trace) and layer in trace.name)
-
-
 def _attribute(output: Output) -> Attribution:
     result = attribution.attribute(output.function, output.inputs, output.baselines, max_steps=output.max_steps)
     shares = output.place(result.shares)
@@ -94,21 +91,12 @@ def _attribute(output: Output) -> Attribution:
     return Attribution(name, result.value, result.baseline, shares if picture is None else shares.sum(0), picture)
 
 
-def _list_names(view: View, case: Case) -> str:
-    names = [trace.name for call in record_calls(view.network, case) for trace in call.traces()]
-    return "It has " + "; ".join(names) + "."
-
-
-def _unit_range(tallies: dict[str, Tally]) -> str:
-    return f"units from 0 to {max(tally.trace.units for tally in tallies.values()) - 1}"
-
-
 def _select(tally: Tally, units: Sequence[int] | None) -> list[int]:
     if units is None:
         return select_units(tally, UNITS)
     for unit in units:
         if not isinstance(unit, int) or isinstance(unit, bool) or unit < 0:
-            raise InputError(f"probe unit: expected a whole number of at least 0, got {unit!r}.")
+            refuse("probe unit", "a whole number of at least 0", repr(unit))
     return sorted({unit for unit in units if unit < tally.trace.units})
 
 
@@ -135,27 +123,19 @@ def _layer(trace: Trace, units: list[int], stride: float) -> Layer:
     return Layer(trace.name, trace.cell.name, trace.units, tuple(units), values, stride, trace.reverse, state, *both)
 
 
-def compute_flows(view: View, followed: Sequence[Call], layer: str = "", seed: int = 0) -> Iterator[Flow]:
+def compute_flows(view: View, followed: Sequence[Call], layer: str = "", seed: int = 0) -> list[Flow]:
     """Every layer's curves: current and initial weights, three reference cells, and the network's real output."""
-    if not followed:
-        return
     now, first = view.names
     flows = list(gradient.flows(now, followed, seed=seed))
     cases = view.cases[:MAX_FLOWS]
     if view.initial is not None:
         calls = [call for case in cases for call in record_calls(view.initial, case, layer)]
         flows += gradient.flows(first, calls, seed=seed)
-    groups: dict[str, list[Call]] = {}
-    for call in followed:
-        groups.setdefault(call.name, []).append(call)
-    for calls in groups.values():
-        for name, other in gradient.make_references(calls[0].layer, seed).items():
-            flows += gradient.flows(f"{name} of the same size", calls, other, seed)
+    flows += gradient.reference_flows(followed, seed)
     if view.output:
         name = f"{now}, of {view.output}"
         flows += gradient.output_flows(name, view.network, [(case.forward, case.losses) for case in cases])
-    order = list(dict.fromkeys(flow.layer for flow in flows))
-    yield from sorted((flow for flow in flows if layer in flow.layer), key=lambda flow: order.index(flow.layer))
+    return gradient.sort([flow for flow in flows if layer in flow.layer])
 
 
 def _describe_longest(half_lives: Sequence[HalfLives]) -> str:

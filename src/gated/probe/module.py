@@ -6,18 +6,16 @@ or its folder, and the data of its task. All values are those of evaluation: no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
-from gated.layers import Recurrent
 from gated.probe import gradient
 from gated.probe.document import Flow, HalfLives, Health
 from gated.probe.health import count, summarise
 from gated.probe.inspect import compute_flows, record_calls
-from gated.probe.record import Call, Trace, eval_mode, record
+from gated.probe.record import Call, Trace, eval_mode, list_traces, record
 from gated.probe.view import open_view
 from gated.views import MAX_FLOWS
 
@@ -27,18 +25,17 @@ def traces(module: Any, *inputs: Any, **keywords: Any) -> list[Trace]:
 
     `decompose(trace)` gives keep and write.
     """
-    calls = _calls(module, inputs, keywords)
-    return [trace for call in calls for row in range(call.x.shape[1]) for trace in call.traces(row)]
+    return list_traces(_calls(module, inputs, keywords))
 
 
 def half_lives(module: Any, *inputs: Any, **keywords: Any) -> list[HalfLives]:
     """The half-lives of all units on these sequences, for each layer and direction with a keep gate."""
-    return summarise(count(_steps(module, inputs, keywords)).values())[0]
+    return summarise(count(traces(module, *inputs, **keywords)).values())[0]
 
 
 def health(module: Any, *inputs: Any, **keywords: Any) -> list[Health]:
     """For each gate the shares of units with it always open or always shut, and of unused units, with advice."""
-    return summarise(count(_steps(module, inputs, keywords)).values())[1]
+    return summarise(count(traces(module, *inputs, **keywords)).values())[1]
 
 
 def gradient_flow(module: Any, *inputs: Any, seed: int = 0, compare: bool = True, **keywords: Any) -> list[Flow]:
@@ -53,26 +50,9 @@ def gradient_flow(module: Any, *inputs: Any, seed: int = 0, compare: bool = True
         view = open_view(module, *inputs, count=MAX_FLOWS, **keywords)
         name, calls = view.names[0], [c for case in view.cases[:MAX_FLOWS] for c in record_calls(view.network, case)]
         if compare:
-            return list(compute_flows(view, calls, seed=seed))
+            return compute_flows(view, calls, seed=seed)
     flows = gradient.flows(name, calls, seed=seed)
-    for mine in _group(calls if compare else []):
-        for name, other in gradient.make_references(mine[0].layer, seed).items():
-            flows += gradient.flows(f"{name} of the same size", mine, other, seed)
-    order = list(dict.fromkeys(one.layer for one in flows))
-    return sorted(flows, key=lambda one: order.index(one.layer))
-
-
-def _group(calls: list[Call]) -> list[list[Call]]:
-    """Calls by layer."""
-    groups: dict[Recurrent, list[Call]] = {}
-    for call in calls:
-        groups.setdefault(call.layer, []).append(call)
-    return list(groups.values())
-
-
-def _steps(module: Any, inputs: tuple, keywords: dict[str, Any]) -> Iterator[Trace]:
-    """The traces that have a step."""
-    return (trace for trace in traces(module, *inputs, **keywords) if len(trace))
+    return gradient.sort(flows + (gradient.reference_flows(calls, seed) if compare else []))
 
 
 def _calls(module: Any, inputs: tuple, keywords: dict[str, Any]) -> list[Call]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,6 +65,11 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.values["h"])
+
+
+def list_traces(calls: Iterable[Call]) -> list[Trace]:
+    """Every layer and direction on every sequence of these calls."""
+    return [trace for call in calls for row in range(call.x.shape[1]) for trace in call.traces(row)]
 
 
 class Recording:
@@ -172,7 +177,7 @@ def _call(name: str, layer: Recurrent, args: tuple, words: dict[str, Any], resul
         value = value.detach()
         if not batch.batched:
             return value.unsqueeze(1)
-        return value.transpose(0, 1) if batch.batch_first and batch.packed is None else value
+        return value.transpose(0, 1) if batch.batch_first else value
 
     trace = [[{k: to_time_first(v) for k, v in one.items()} for one in each] for each in result[2]]
     start, end = ([{k: v.detach() for k, v in zip(names, one, strict=True)} for one in side] for side in (first, last))

@@ -23,13 +23,14 @@ def rows(part: Any) -> list[dict[str, Any]]:
     Half-lives: a row for each unit; flow: for each lag; health: for each gate; an example's layers: for each unit and
     step; an attribution: for each place. A list or tuple of parts: the rows of all.
     """
-    if isinstance(part, Sequence):
-        return [row for one in part for row in rows(one)]
     return list(_rows(part))
 
 
 def _rows(part: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(part, HalfLives):
+    if isinstance(part, Sequence):
+        for one in part:
+            yield from _rows(one)
+    elif isinstance(part, HalfLives):
         for unit, life in enumerate(part.half_life.tolist()):
             yield {"layer": part.name, "unit": unit, "half_life": life}
     elif isinstance(part, Flow):
@@ -51,7 +52,7 @@ def _rows(part: Any) -> Iterator[dict[str, Any]]:
                 place = min(int(row["step"] * layer.stride), part.input.steps - 1)
                 yield {"example": part.name, **row, "place": make_label(part, place)}
     else:
-        yield {k: v for k, v in dataclasses.asdict(part).items()}
+        yield dataclasses.asdict(part)
 
 
 def make_label(example: Example, place: int) -> str:

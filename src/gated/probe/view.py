@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gated import checkpoint, train
 from gated._check import refuse, want
-from gated.layers import Recurrent
+from gated.layers import Recurrent, layout
 from gated.probe.record import Call, record
 from gated.tasks import TASKS
 from gated.views import MAX_SEQUENCES, Case, Input, Part, View
@@ -78,14 +78,10 @@ def _calls(module: nn.Module, data: Any, lengths: Any) -> Iterator[Callable[[nn.
     """Calls of a module; of a layer one for each sequence of a batch, so that memory is needed for one at a time."""
     if isinstance(data, list):
         yield from map(_make_call, data)
-    elif isinstance(module, Recurrent) and isinstance(data, Tensor):
-        x = data[:, None] if data.dim() == 2 else data.transpose(0, 1) if module.batch_first else data
-        want(x.dim() == 3, "probe", "an input of 2 or 3 axes", tuple(data.shape))
-        steps = [len(x)] * x.shape[1] if lengths is None else [int(n) for n in lengths]
-        want(len(steps) == x.shape[1], "probe lengths", f"{x.shape[1]}, one for each sequence", len(steps))
-        for n, count in enumerate(steps):
-            want(0 < count <= len(x), "probe lengths", f"1 to {len(x)}", count)
-            yield _make_call(x[:count, n])
+    elif isinstance(module, Recurrent) and isinstance(data, Tensor | PackedSequence):
+        x, steps = layout.arrange(module.stack, next(module.parameters()).dtype, data, lengths).pad()
+        for n in range(x.shape[1]):
+            yield _make_call(x[: None if steps is None else int(steps[n]), n])
     else:
         want(lengths is None, "probe", "no lengths but for a layer itself", "lengths", "Give them in data.")
         yield _make_call(data)

@@ -8,7 +8,7 @@ single step (levels, drift, Theta, calendar) are constant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from gated import train
-from gated._check import want
+from gated._check import optional, want
 from gated.features import calendar as clocks
 from gated.io import tables
 from gated.tasks.forecast import frame, likelihood, model, roll, windows
@@ -25,9 +25,13 @@ from gated.tasks.forecast.run import Run
 from gated.tasks.forecast.windows import Batch, Windows
 from gated.views import MAX_SEQUENCES, Case, Input, Output, Part, View, keep_numbers, spread
 
-SPANS = ((7 * clocks.DAY, "week"), (clocks.DAY, "day"), (clocks.DAY // 24, "hour"), (clocks.DAY // 1440, "minute"),
-         (clocks.DAY // 86400, "second"))  # fmt: skip
-MONTHS = {1: "month", 3: "quarter", 12: "year"}
+pd: Any = optional("pandas", "forecast")
+
+UNITS = {
+    ("ns", clocks.DAY // 86400): "second", ("ns", clocks.DAY // 1440): "minute", ("ns", clocks.DAY // 24): "hour",
+    ("ns", clocks.DAY): "day", ("ns", 7 * clocks.DAY): "week", ("business", 1): "business day",
+    ("month", 1): "month", ("month", 3): "quarter", ("month", 12): "year",
+}  # fmt: skip
 
 
 def view(run: Run, data: Any = None, count: int = 3) -> View:
@@ -97,11 +101,8 @@ def _case(run: Run, network: Any, rolled: roll.Cases, cut: Windows, n: int) -> C
 def _output(network: Any, b: Batch, cut: Windows, n: int, k: int, target: str, unit: str) -> Output:
     function, z, past, mean = by_place(network, b, cut, n, k)
     name = f"{target}, {k + 1} {unit}{'s' if k else ''} ahead, against a flat history"
-    return Output(name, function, (z, past), _sum_by_step, (0.0, mean.expand_as(past)))
-
-
-def _sum_by_step(shares: tuple[np.ndarray, ...]) -> np.ndarray:
-    return shares[0] + shares[1].reshape(len(shares[0]), -1).sum(1)
+    place = lambda shares: shares[0] + shares[1].reshape(len(shares[0]), -1).sum(1)  # noqa: E731
+    return Output(name, function, (z, past), place, (0.0, mean.expand_as(past)))
 
 
 def by_place(
@@ -138,18 +139,9 @@ def by_place(
 def _unit(freq: str) -> str:
     """The name of a step of the clock."""
     clock = clocks.parse(freq)
-    if clock.unit == "month":
-        return MONTHS.get(clock.step, "step")
-    if clock.unit == "business":
-        return "business day" if clock.step == 1 else "step"
-    return next((word for span, word in SPANS if clock.unit == "ns" and clock.step == span), "step")
+    return UNITS.get((clock.unit, clock.step), "step")
 
 
 def _dates(times: np.ndarray) -> tuple[str, ...]:
-    """Times as text, without trailing zeros."""
-    if times.dtype.kind != "M":
-        return tuple(map(str, times.tolist()))
-    days = bool((times == times.astype("datetime64[D]")).all())
-    seconds = bool((times == times.astype("datetime64[s]")).all())
-    text: Sequence[str] = np.datetime_as_string(times, unit="D" if days else "s" if seconds else "ns").tolist()
-    return tuple(one.replace("T", " ") for one in text)
+    """Times as text: dates alone where all are whole days."""
+    return tuple(pd.Index(times).astype(str))

@@ -72,7 +72,7 @@ def test_loaded_equals_saved(run):
     """Weights of every kind come back bit for bit under their names, tied ones still tied; so does everything else."""
     torch.manual_seed(1)
     saved, loaded = Tied(), Tied()
-    found = checkpoint.load(run, task="toy")
+    found = checkpoint.load(run)
     checkpoint.fill(loaded, found.state)
     x = torch.arange(6).reshape(3, 2)
     assert torch.equal(saved(x), loaded(x))
@@ -190,13 +190,11 @@ def test_a_save_follows_no_link(tmp_path, run):
 
 
 def test_what_is_no_run_is_refused(tmp_path, run):
-    """Nothing there, a file, an empty folder, and another task's run each have their error."""
+    """Nothing there, a file, and an empty folder each have their error."""
     refused(tmp_path / "nowhere", "expected a folder, got nothing there")
     refused(run / MODEL, "expected a folder, got a file")
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", CONFIG, "got nothing there. Is this a run folder?")
-    with pytest.raises(InputError, match="expected a run of forecast, got a run of 'toy'"):
-        checkpoint.load(run, task="forecast")
 
 
 @pytest.mark.parametrize("name", [CONFIG, MODEL, METRICS, EXTRAS, ARRAYS])

@@ -360,7 +360,7 @@ def test_tensorboard_gets_every_row(tmp_path):
 )
 def test_a_config_out_of_range_is_refused_by_name(field, value):
     """Every field is checked before the first step."""
-    with pytest.raises(InputError, match=f"Config {field}"):
+    with pytest.raises(InputError, match=f"^{field}: expected "):
         fit(net(), **{field: value})
 
 

@@ -30,15 +30,13 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import safetensors
-import safetensors.numpy
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gated._check import InputError, one_of, refuse, want
-from gated.io.files import flush, put
-from gated.io.files import replace as write
+from gated.io import files
 
 __all__ = ["FORMAT", "Run", "build", "claim", "fill", "load", "save", "tensors"]
 
@@ -55,7 +53,7 @@ PARTS = (MODEL, METRICS, EXTRAS, ARRAYS)  # the files that config.json answers f
 JSON_LIMIT = 16 << 20  # bytes of one JSON file
 HEADER_LIMIT = 16 << 20  # bytes of one safetensors header
 DEPTH_LIMIT = 64  # JSON inside JSON
-LIMIT = 16 << 30  # bytes of one file of weights, unless the caller says otherwise
+LIMIT = 16 << 30  # bytes of one file of tensors
 DRAWS = {name for name in vars(nn.init) if name[0] != "_" and name.endswith("_")}  # functions that set initial values
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -112,21 +110,18 @@ def save(
     }
     data = _dump(CONFIG, head)
     for name, part in parts.items():
-        put(folder / f"{name}.new", part)
-    write(folder / CONFIG, data)  # from here on the folder holds this run, whose files `load` also finds under name.new
+        files.put(folder / f"{name}.new", part)
+    files.replace(folder / CONFIG, data)  # from here on the folder holds this run: `load` also reads name.new
     for name in parts:
         os.replace(folder / f"{name}.new", folder / name)
     for name in set(PARTS) - set(parts):
         for stale in (name, f"{name}.new"):
             (folder / stale).unlink(missing_ok=True)
-    flush(folder)
+    files.flush(folder)
 
 
 def claim(folder: str | os.PathLike[str], artefacts: Iterable[str] = ()) -> Path:
-    """Make the folder, or refuse one that holds anything but a run and its artefacts.
-
-    These are the names given, and those that the run in the folder lists.
-    """
+    """Make the folder, or refuse one that holds anything but a run and artefacts, these and those it lists."""
     folder = Path(folder)
     want(not folder.exists() or folder.is_dir(), f"run folder {folder}", "a folder", "a file", "Name another place.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -194,10 +189,8 @@ def _digest(data: bytes) -> str:
 # ---- loading
 
 
-def load(folder: str | os.PathLike[str], *, task: str | None = None, limit: int = LIMIT) -> Run:
+def load(folder: str | os.PathLike[str]) -> Run:
     """Read a run that `save` wrote.
-
-    `task`, when given, must be the run's. `limit` is the largest file of weights taken, in bytes.
 
     Raises `InputError` where the folder is no run, or a damaged, foreign or newer one, and says which.
     """
@@ -212,10 +205,8 @@ def load(folder: str | os.PathLike[str], *, task: str | None = None, limit: int 
     kinds = {"gated": str, "task": str, "config": dict, "files": dict}
     for name, kind in kinds.items():
         want(isinstance(head.get(name), kind), f"{where}, {name}", f"a {kind.__name__}", repr(head.get(name))[:80])
-    if task is not None:
-        want(head["task"] == task, where, f"a run of {task}", f"a run of {head['task']!r}")
     want({MODEL, METRICS} <= set(head["files"]), f"{where}, files", f"{MODEL} and {METRICS}", sorted(head["files"])[:5])
-    parts = {name: _part(folder, name, entry, limit) for name, entry in head["files"].items()}
+    parts = {name: _part(folder, name, entry) for name, entry in head["files"].items()}
     state, _ = unpack(folder / MODEL, parts[MODEL])
     arrays = unpack(folder / ARRAYS, parts[ARRAYS])[0] if ARRAYS in parts else {}
     return Run(
@@ -248,7 +239,7 @@ def build(make: Callable[[], Module], state: Mapping[str, Tensor]) -> Module:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves out initial values, which take longer than all else where matrices are orthogonal."""
+    """Leaves out initial values: to draw them on the meta device torch imports its compiler, for seconds."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__name__", "") in DRAWS:
@@ -280,14 +271,14 @@ def _compare(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
         want(mine.dtype == theirs.dtype, f"weights {name}", str(mine.dtype), theirs.dtype)
 
 
-def _part(folder: Path, name: str, entry: Any, limit: int) -> bytes:
+def _part(folder: Path, name: str, entry: Any) -> bytes:
     """A file that config.json names, from where the save got to: under its name, or still under name.new."""
     one_of(f"{folder / CONFIG}, files", name, PARTS)
     size, digest = (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
     fits = isinstance(size, int) and isinstance(digest, str)
     want(fits, f"{folder / CONFIG}, files, {name}", "bytes and sha256", repr(entry)[:80])
-    limit = JSON_LIMIT if name.endswith(".json") else limit
-    got = []
+    limit = JSON_LIMIT if name.endswith(".json") else LIMIT
+    got: list[str] = []
     for path in (folder / name, folder / f"{name}.new"):
         if not os.path.lexists(path):
             continue
@@ -320,9 +311,9 @@ def _read(path: Path, limit: int) -> bytes:
     return data
 
 
-def unpack(path: Path, data: bytes | None = None, limit: int = LIMIT) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def unpack(path: Path, data: bytes | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the note of a safetensors file."""
-    data = _read(path, limit) if data is None else data
+    data = _read(path, LIMIT) if data is None else data
     length = int.from_bytes(data[:8], "little")
     todo = "The file was cut short or damaged."
     fits = len(data) >= 8 and 2 <= length <= min(len(data) - 8, HEADER_LIMIT)

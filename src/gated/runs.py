@@ -23,6 +23,7 @@ from torch import nn
 
 from gated import _native, checkpoint, observe, options, train
 from gated._check import InputError, refuse, want
+from gated.io import files
 from gated.options import option, required
 
 
@@ -135,7 +136,7 @@ def save(
         folder, asdict(run.config), network, task=task.name, metrics=run.metrics, extras=extras, arrays=arrays,
         artefacts=task.artefacts,
     )  # fmt: skip
-    checkpoint.write(Path(folder) / checkpoint.HISTORY, train.to_csv(run.history))
+    files.replace(Path(folder) / checkpoint.HISTORY, train.to_csv(run.history))
 
 
 def load(task: Any, folder: str | os.PathLike[str], restore: Callable[..., Any], formerly: Sequence[str] = ()) -> Any:

@@ -166,10 +166,8 @@ def _option(
         return click.Option(
             [flag, name], metavar="A,B,…", help=help + f"  [default: {text}]" * bool(text), callback=read
         )
-    if kind is bool and default:
-        return click.Option([f"{flag}/--no-{flag[2:]}"], default=default, help=help, show_default=True)
     if kind is bool:
-        return click.Option([f"{flag}/--no-{flag[2:]}", name], default=False, help=help)
+        return click.Option([f"{flag}/--no-{flag[2:]}", name], default=bool(default), help=help, show_default=default)
     if seconds:
         return click.Option([flag, name], metavar="TIME", help=help, callback=time)
     more: dict[str, Any] = {"required": True} if required else {"default": default, "show_default": default is not None}
@@ -226,7 +224,7 @@ def show(output: Any, as_json: bool) -> None:
         result = output.result() if callable(output.result) else output.result
         click.echo(json.dumps(result, allow_nan=False))
     else:
-        text = output.text() if callable(output.text) else output.text
+        text = output.text if isinstance(output.text, str) else output.text()
         if text:
             say(text)
 

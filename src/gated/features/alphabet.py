@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from gated._check import one_of, want
@@ -20,9 +21,6 @@ class Alphabet:
     tokens: str  # "char": a symbol is a character; "word": a word, and a space stands between two
     symbols: tuple[str, ...]
     lower: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_index", {symbol: k for k, symbol in enumerate(self.symbols)})
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -56,7 +54,9 @@ class Alphabet:
     def save(self) -> dict[str, Any]:
         return {"tokens": self.tokens, "symbols": list(self.symbols), "lower": self.lower}
 
-    _index: Any = None
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {symbol: k for k, symbol in enumerate(self.symbols)}
 
 
 def fit(texts: Iterable[str], tokens: str, lower: bool = False) -> Alphabet:

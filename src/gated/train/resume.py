@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gated import checkpoint, trees
 from gated._check import want, within
+from gated.io import files
 from gated.train.run import Best, Run, to_csv
 
 # The numbers of a run, by their names in the file.
@@ -35,21 +36,17 @@ def save(run: Run) -> None:
     columns = list(dict.fromkeys(name for row in run.rows for name in row))
     table = [[row.get(name, math.nan) for name in columns] for row in run.rows]
     state["rows"] = torch.tensor(table, dtype=torch.float64).reshape(len(run.rows), len(columns))
-    if run.folder is not None:
-        _write(run, run.folder, state, outline, columns)
-    if run.fabric.world_size > 1:
-        run.fabric.barrier()  # none goes on to read what the first is still writing
-
-
-def _write(run: Run, folder: Path, state: dict[str, Tensor], outline: list[Any], columns: list[str]) -> None:
     note: dict[str, Any] = {name: getattr(run, field) for name, field in COUNTS.items()}
     sums = {name: run.sums.get(name, (0, 0.0)) for name in SUMS}
     note |= {"sums": [sums["loss"][0], *(total for _, total in sums.values())]}
     note |= {"watched": {name: pair for name, pair in run.sums.items() if name not in SUMS}}
     note |= {"config": dataclasses.asdict(run.config), "carry": outline, "columns": columns}
     note |= {"best": [[best.value, best.step] for best in run.best]}
-    checkpoint.write(folder / checkpoint.HISTORY, to_csv(run.rows))
-    checkpoint.write(folder / checkpoint.TRAINING, checkpoint.pack(state, note))
+    if run.folder is not None:
+        files.replace(run.folder / checkpoint.HISTORY, to_csv(run.rows))
+        files.replace(run.folder / checkpoint.TRAINING, checkpoint.pack(state, note))
+    if run.fabric.world_size > 1:
+        run.fabric.barrier()  # none goes on to read what the first is still writing
 
 
 def restore(run: Run, path: Path) -> None:
@@ -69,11 +66,8 @@ def restore(run: Run, path: Path) -> None:
     checkpoint.fill(run.model, {name: take(f"model.{name}", tensor) for name, tensor in own.items()})
     for name, p in names.items():
         if f"exp_avg.{name}" in state:
-            step = take(f"step.{name}", torch.zeros((), device=p.device))
-            run.optimizer.state[p] = {
-                "step": step,
-                **{key: take(f"{key}.{name}", p) for key in ("exp_avg", "exp_avg_sq")},
-            }
+            moments = {key: take(f"{key}.{name}", p) for key in ("exp_avg", "exp_avg_sq")}
+            run.optimizer.state[p] = {"step": take(f"step.{name}", torch.zeros((), device=p.device)), **moments}
     run.ema = [take(f"ema.{name}", p) for name, p in names.items()] if run.config.ema else []
     for name, field in COUNTS.items():
         within(f"{where}, {name}", note.get(name, -1), 0, 2**53)

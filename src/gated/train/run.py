@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from gated import checkpoint
-from gated._check import InputError, one_of, want, within
+from gated._check import InputError, want
+from gated.options import check, default, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,29 +30,34 @@ class Config:
     pull the forget gate, which is the memory, towards forgetting.
     """
 
-    steps: int = 1000  # optimizer steps
-    lr: float = 1e-3  # the highest rate
-    schedule: str = "cosine"  # "cosine", "linear", "onecycle" (Smith & Topin 2018), "constant"
-    warmup: float = 0.1  # share of the run, not of its steps: with a time limit the two differ
-    weight_decay: float = 0.01
+    steps: int = option(1000, "Optimizer steps.", low=1)
+    lr: float = option(1e-3, "Highest learning rate.", low=0)
+    schedule: str = option(
+        "cosine", "onecycle is that of Smith & Topin 2018.", choices=("cosine", "linear", "onecycle", "constant")
+    )
+    warmup: float = option(0.1, "Share of the run, not of its steps: with a time limit the two differ.", low=0, high=1)
+    weight_decay: float = option(0.01, "Of matrices.", low=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    clip_norm: float | None = 1.0  # of the gradient of all weights together
-    clip_value: float | None = None  # of each number of the gradient, before clip_norm
-    accumulate: int = 1  # micro-batches a step
-    carry: bool = False  # truncated BPTT: loss(model, batch, state) returns (loss, state)
-    ema: float = 0.0  # decay of the averaged weights that are evaluated and kept; 0 is off
-    best_k: int = 1  # keep the mean of the k best evaluations' weights
-    monitor: str | None = None  # which of validate's numbers is best when lowest; None is the first
-    eval_every: int = 100  # steps
-    patience: int | None = None  # evaluations without a new best before stopping; None never stops
-    time_limit: float | None = None  # seconds; the schedule then ends when the first of steps and time does
-    seed: int = 0
-    device: str = "auto"  # "auto", "cpu", "cuda"
-    precision: str = "32"  # "32", "bf16-mixed"
-    log_every: int = 10  # steps a row of the history
-    checkpoint_every: float = 30.0  # seconds between two saves for resuming
-    tensorboard: bool = False  # write out/tensorboard as well
-    watch: bool = False  # call the observers that `fit` is given; the weights stay the same, bit for bit
+    clip_norm: float | None = option(1.0, "Maximum norm of the gradient of all weights together.", low=0)
+    clip_value: float | None = option(None, "Maximum of each number of the gradient, before clip_norm.", low=0)
+    accumulate: int = option(1, "Micro-batches a step.", low=1)
+    carry: bool = option(False, "Truncated BPTT: loss(model, batch, state) returns (loss, state).")
+    ema: float = option(0.0, "Decay of the averaged weights that are evaluated and stored; 0 is off.", low=0, high=1)
+    best_k: int = option(1, "Average the weights of the k best evaluations.", low=1)
+    monitor: str | None = option(None, "Number of `validate` that is best when lowest; None is the first.")
+    eval_every: int = option(100, "Steps between two evaluations.", low=1)
+    patience: int | None = default("patience", None)
+    time_limit: float | None = default("time_limit", None)  # the schedule ends with the first of steps and time
+    seed: int = default("seed", 0)
+    device: str = default("device", "auto")
+    precision: str = option("32", "Precision of matrix products.", choices=("32", "bf16-mixed"))
+    log_every: int = option(10, "Steps a row of the history.", low=1)
+    checkpoint_every: float = option(30.0, "Seconds between two saves for resuming.", low=0)
+    tensorboard: bool = option(False, "Write out/tensorboard as well.")
+    watch: bool = option(False, "Call the observers that `fit` is given; the weights stay the same, bit for bit.")
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclasses.dataclass
@@ -130,7 +136,6 @@ Observer = Callable[[Run], contextlib.AbstractContextManager[Observe]]
 
 def start(model: nn.Module, config: Config, out: str | os.PathLike[str] | None = None) -> Run:
     """A run at its first step."""
-    _check(config)
     fabric = _fabric(config)
     model.to(fabric.device).train()
     params = [p for p in model.parameters() if p.requires_grad]
@@ -142,22 +147,6 @@ def start(model: nn.Module, config: Config, out: str | os.PathLike[str] | None =
     folder = Path(out) if out is not None and fabric.global_rank == 0 else None
     ema = [p.detach().clone() for p in params] if config.ema else []
     return Run(config, model, params, optimizer, fabric, folder, [None] * config.accumulate, ema)
-
-
-def _check(config: Config) -> None:
-    at_least = {"steps": 1, "accumulate": 1, "best_k": 1, "eval_every": 1, "log_every": 1, "seed": 0}
-    at_least |= {"lr": 0.0, "weight_decay": 0.0, "checkpoint_every": 0.0}
-    maybe = {"clip_norm": 0.0, "clip_value": 0.0, "time_limit": 1e-3, "patience": 1}
-    at_least |= {name: low for name, low in maybe.items() if getattr(config, name) is not None}
-    for name, low in at_least.items():
-        within(f"train.Config {name}", getattr(config, name), low)
-    within("train.Config warmup", config.warmup, 0.0, 1.0)
-    within("train.Config ema", config.ema, 0.0, 1.0)
-    one_of("train.Config schedule", config.schedule, ("cosine", "linear", "onecycle", "constant"))
-    one_of("train.Config device", config.device, ("auto", "cpu", "cuda"))
-    one_of("train.Config precision", config.precision, ("32", "bf16-mixed"))
-    there = config.device != "cuda" or torch.cuda.is_available()
-    want(there, "train.Config device", "a CUDA device", "none", "Use 'cpu'.")
 
 
 class _OneProcess:
@@ -177,7 +166,9 @@ class _OneProcess:
 
 def _fabric(config: Config) -> Any:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    cuda = torch.cuda.is_available()
+    want(cuda or config.device != "cuda", "train.Config device", "a CUDA device", "none", "Use 'cpu'.")
+    device = ("cuda" if cuda else "cpu") if config.device == "auto" else config.device
     if processes == 1 and device == "cpu":
         return _OneProcess(config.precision == "bf16-mixed")
     from lightning_fabric import Fabric

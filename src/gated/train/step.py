@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_no
 
 from gated import checkpoint
 from gated._check import want
+from gated.io import files
 from gated.train.run import Config, Diverged, Run, load_best, make_history, to_csv
 
 
@@ -135,7 +136,7 @@ def _clip(params: list[nn.Parameter], count: float, config: Config) -> tuple[dic
 def _diverge(run: Run, loss: float, norm: float) -> NoReturn:
     load_best(run)
     if run.folder is not None:
-        checkpoint.write(run.folder / checkpoint.HISTORY, to_csv(run.rows))
+        files.replace(run.folder / checkpoint.HISTORY, to_csv(run.rows))
     step = run.best[0].step if run.best else run.step
     todo = f"The model holds the weights of step {step}. Lower lr, clip harder, or look at the data."
     got = f"loss {loss:g}, gradient norm {norm:g}"

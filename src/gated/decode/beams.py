@@ -118,19 +118,19 @@ def sample(
     want(0 < top_p <= 1, "sample top_p", "a number above 0, at most 1", top_p)
     within("sample seed", seed, 0)
     sentences = check_arguments(state, memory, rules, limit, prefixes, lengths)
-    B = len(sentences.limits)
+    limits = sentences.limits.tolist()
+    B = len(limits)
     numbers = list(range(B)) if indices is None else [int(i) for i in indices]
     want(len(numbers) == B, "sample indices", f"{B}, one for each sentence", len(numbers))
     within("sample indices", min(numbers, default=0), 0)
 
-    uniform = torch.zeros(B, n, 1 + max(sentences.limits, default=0), dtype=torch.float64)
-    for row, number, count in zip(uniform, numbers, sentences.limits, strict=True):
+    uniform = torch.zeros(B, n, 1 + max(limits, default=0), dtype=torch.float64)
+    for row, number, count in zip(uniform, numbers, limits, strict=True):
         row[:, : count + 1] = torch.from_numpy(np.random.default_rng((seed, number)).random((n, count + 1)))
-    uniform = uniform.flatten(0, 1).to(sentences.device)
-    if n > 1:
-        state, memory = trees.map(lambda x: x.repeat_interleave(n, 0), (state, memory))
+    uniform = uniform.flatten(0, 1).to(sentences.limits.device)
+    state, memory, sentences = trees.map(lambda x: x.repeat_interleave(n, 0), (state, memory, sentences))
     hypotheses = search(
-        step, state, memory, rules, sentences.repeat(n),
+        step, state, memory, rules, sentences,
         pick=lambda log_probs, rows, t: draw(log_probs, uniform[rows, t, None, None], temperature, top_k, top_p),
     )  # fmt: skip
     samples = [hypothesis for (hypothesis,) in hypotheses]

@@ -141,7 +141,7 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> NGram:
     for s, sentence in enumerate(sentences, 1):
         names = [_name(word) for word in sentence]
         for word in names:
-            fits = bool(word) and word not in (BEGIN, END) and len(word.split()) == 1 and word == word.strip()
+            fits = word.split() == [word] and word not in (BEGIN, END)
             want(fits, f"estimate, sentence {s}", f"words without white space, not {BEGIN} or {END}", repr(word))
         flat.extend([1, *(ids.setdefault(word, len(ids)) for word in names), 2])
         left.extend(range(len(names) + 2, 0, -1))
@@ -329,13 +329,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         try:
             while line := file.readline(MAX_LINE + 1):
                 number += 1
-                want(
-                    len(line) <= MAX_LINE,
-                    f"{path}, line {number}",
-                    f"at most {MAX_LINE} bytes",
-                    "more",
-                    "Is it an ARPA file?",
-                )
+                where, expected = _at(path, number), f"at most {MAX_LINE} bytes"
+                want(len(line) <= MAX_LINE, where, expected, "more", "Is it an ARPA file?")
                 yield number, line.strip()
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             refuse(str(path), "a whole gzip file", str(error).rstrip("."), "It was cut short or damaged.")

@@ -6,7 +6,7 @@ import itertools
 import math
 from bisect import insort
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -47,39 +47,25 @@ class Hypothesis(NamedTuple):
     ended: bool
 
 
-@dataclass(frozen=True)
-class Sentences:
+class Sentences(NamedTuple):
     """The arguments for each of B sentences."""
 
-    limits: list[int]
-    prefixes: list[list[int]]
-    lengths: list[int] | None
-    device: torch.device
-
-    def repeat(self, n: int) -> Sentences:
-        """Repeat each sentence n times."""
-
-        def each(entries: list) -> list:
-            return [entry for entry in entries for _ in range(n)]
-
-        lengths = None if self.lengths is None else each(self.lengths)
-        return Sentences(each(self.limits), each(self.prefixes), lengths, self.device)
+    limits: Int64[Tensor, " B"]
+    prefixes: Int64[Tensor, "B P"]  # padded with -1; the last column is -1
+    lengths: Int64[Tensor, " B"] | None
 
 
 def check_arguments(
     state: Any, memory: Any, rules: Rules, limit: Limit, prefixes: Prefixes | None, lengths: Lengths | None
 ) -> Sentences:
-    """The arguments of a search as lists with one entry for each sentence."""
+    """The arguments of a search as tensors with one row for each sentence."""
     leaves = list(trees.leaves((state, memory)))
     for leaf in leaves:
         expected = "tensors in tuples, lists and dicts, or None"
         want(isinstance(leaf, Tensor), "state and memory", expected, type(leaf).__name__)
-    counts = [len(x) for x in leaves[:1]] + [
-        len(x) for x in (limit, prefixes, lengths) if x is not None and not isinstance(x, int)
-    ]
-    want(
-        len(counts) > 0, "decode", "a tensor in state or memory, or a list of limits", "neither", "How many sentences?"
-    )
+    counts = [len(x) for x in (*leaves[:1], limit, prefixes, lengths) if x is not None and not isinstance(x, int)]
+    expected, todo = "a tensor in state or memory, or a list of limits", "How many sentences?"
+    want(len(counts) > 0, "decode", expected, "neither", todo)
     B = counts[0]
     for name, at, tree in (("state", (B, 1), state), ("memory", (B,), memory)):
         for x in trees.leaves(tree):
@@ -94,7 +80,10 @@ def check_arguments(
         want(len(prefix) <= count, f"prefixes[{s}]", f"at most limit ({count}) tokens", len(prefix))
         want(rules.end not in prefix, f"prefixes[{s}]", f"no end ({rules.end})", prefix)
         want(min(prefix, default=0) >= 0, f"prefixes[{s}]", "tokens of at least 0", prefix)
-    return Sentences(limits, words, sizes, leaves[0].device if leaves else torch.device("cpu"))
+    to_tensor = partial(torch.tensor, dtype=torch.int64, device=leaves[0].device if leaves else "cpu")
+    P = 1 + max(map(len, words), default=0)
+    table = to_tensor([prefix + [-1] * (P - len(prefix)) for prefix in words]).view(B, P)
+    return Sentences(to_tensor(limits), table, None if sizes is None else to_tensor(sizes))
 
 
 @torch.no_grad()
@@ -113,12 +102,11 @@ def search(
     refill: bool = False,
 ) -> list[list[Hypothesis]]:
     """At each step, until every sentence is done: `pick` proposes, the best compete, some end, the others continue."""
-    B, K, device = len(sentences.limits), 1, sentences.device
+    limits, forced, lengths = sentences
+    B, K, device = len(limits), 1, limits.device
     if B == 0:
         return []
-    limits = torch.tensor(sentences.limits, device=device)
     max_lp = ((6 + limits.double()) / 6) ** alpha  # the largest length penalty within the limit
-    forced = _tabulate(sentences.prefixes).to(device)
     finished: list[list[tuple]] = [[] for _ in range(B)]  # the n_best: (-score, log P, tokens, rows of attention)
     worst = torch.full((B,), NEG_INF, dtype=torch.float64, device=device)  # the lowest score of n_best
     room = torch.full((B,), width, device=device)  # free places of the beam
@@ -156,8 +144,8 @@ def search(
         if ends.any():
             b, k = ends.nonzero(as_tuple=True)
             score, log_prob, from_ = total[b, k] / ((6 + t) / 6) ** alpha, total[b, k], parent[b, k]
-            if beta:
-                score = score + beta * _coverage_penalty(coverage[b, from_], sentences.lengths, sentence[b])
+            if beta and lengths is not None:
+                score = score + beta * _coverage_penalty(coverage[b, from_], lengths[sentence[b]])
             columns = (x.tolist() for x in (sentence[b], -score, log_prob, tokens[b, from_], rows[b, from_]))
             for s, *hypothesis in zip(*columns, strict=True):
                 insort(finished[s], tuple(hypothesis), key=lambda h: h[0])  # after its equals, which are shorter
@@ -182,16 +170,14 @@ def search(
         sentence, (B, K) = sentence[stay], place.shape
 
     attention = torch.cat(attentions) if attentions else None
+    sizes = [None] * len(limits) if lengths is None else lengths.tolist()
     return [
         [
-            Hypothesis(
-                words, -cost, log_prob, _gather_attention(attention, places, sentences.lengths, s),
-                len(words) < sentences.limits[s],
-            )
+            Hypothesis(words, -cost, log_prob, _gather_attention(attention, places, size), len(words) < limit)
             for cost, log_prob, words, places in hypotheses
         ]
-        for s, hypotheses in enumerate(finished)
-    ]  # fmt: skip
+        for hypotheses, limit, size in zip(finished, limits.tolist(), sizes, strict=True)
+    ]
 
 
 def _force(
@@ -218,12 +204,9 @@ def _select(
     return ranked.values[:, :width], place // values.shape[-1], choices.flatten(1).gather(1, place)
 
 
-def _coverage_penalty(
-    coverage: Float[Tensor, "N S"], lengths: list[int] | None, sentence: Int64[Tensor, " N"]
-) -> Tensor:
+def _coverage_penalty(coverage: Float[Tensor, "N S"], lengths: Int64[Tensor, " N"]) -> Float[Tensor, " N"]:
     """Σ_s log min(coverage_s, 1) over the real positions."""
-    sizes = torch.tensor(lengths, device=sentence.device)[sentence]
-    real = torch.arange(coverage.shape[-1], device=sentence.device) < sizes[:, None]
+    real = torch.arange(coverage.shape[-1], device=lengths.device) < lengths[:, None]
     return (coverage.clamp(MIN_COVERAGE, 1).log() * real).sum(-1)
 
 
@@ -247,20 +230,9 @@ def _gatherer(stay: Int64[Tensor, " b"], parent: Int64[Tensor, "b k"], B: int, K
     return move
 
 
-def _gather_attention(attention: Tensor | None, rows: list[int], lengths: list[int] | None, s: int) -> Tensor | None:
+def _gather_attention(attention: Tensor | None, rows: list[int], size: int | None) -> Tensor | None:
     """The rows of a hypothesis, without padding."""
-    if attention is None:
-        return None
-    attention = attention[torch.tensor(rows, device=attention.device)].cpu()
-    return attention if lengths is None else attention[:, : lengths[s]]
-
-
-def _tabulate(prefixes: list[list[int]]) -> Int64[Tensor, "B P"]:
-    """The prefixes as a table, padded with -1; the last column is -1."""
-    table = torch.full((len(prefixes), 1 + max(map(len, prefixes))), -1)
-    for row, prefix in zip(table, prefixes, strict=True):
-        row[: len(prefix)] = torch.tensor(prefix, dtype=torch.int64)
-    return table
+    return None if attention is None else attention[torch.tensor(rows, device=attention.device), :size].cpu()
 
 
 def _check_log_probs(log_probs: Tensor, sentence: Int64[Tensor, " B"], t: int, B: int, K: int) -> None:

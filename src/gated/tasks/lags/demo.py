@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,10 +37,10 @@ def run(out: Path, say: Callable[[str], None], recipe: Recipe = Recipe()) -> tup
     )
     say(f"always has {constant:.4f}.\n")
     results: dict[str, Result] = {}
-    with threads(1), bars(paper) if terminal else lines(say) as make_log:
+    with threads(1), bars(paper, constant) if terminal else contextlib.nullcontext(lines(say)) as show:
         for kind, name in NAMES.items():
             cap = results["lstm"].total if results else paper
-            results[kind] = solve(problem, kind, recipe=recipe, seed=SEED, cap=cap, log=make_log(name, constant))
+            results[kind] = solve(problem, kind, recipe=recipe, seed=SEED, cap=cap, log=follow(show, name))
     write(out / HISTORY, results, recipe.B)
     result = {
         "problem": "adding", "T": T, "paper": paper, "constant": constant,
@@ -84,39 +85,39 @@ def write(path: Path, results: dict[str, Result], B: int) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["sequences", *results])
-        for k in range(max(map(len, losses))):
-            rows.writerow([(k + 1) * B, *(f"{one[k]:.6g}" if k < len(one) else "" for one in losses)])
+        for k, errors in enumerate(itertools.zip_longest(*losses), 1):
+            rows.writerow([k * B, *("" if error is None else f"{error:.6g}" for error in errors)])
 
 
 # ---- progress
 
-MakeLog = Callable[[str, float], Log]  # of a network's name and the scale of its errors
+Show = Callable[[str, int, list[float]], None]  # of a network's name, its sequences so far, the errors of its updates
 
 
-def smooth(errors: list[float], last: int) -> float:
-    return float(np.mean(errors[-last:]))
+def follow(show: Show, name: str) -> Log:
+    """Show a network's errors after every update."""
+    errors: list[float] = []
+
+    def log(total: int, loss: float, error: float, wrong: float) -> None:
+        errors.append(loss)
+        show(name, total, errors)
+
+    return log
 
 
-@contextlib.contextmanager
-def lines(say: Callable[[str], None]) -> Iterator[MakeLog]:
+def lines(say: Callable[[str], None]) -> Show:
     """A line now and then, for a pipe or a file."""
 
-    def make_log(name: str, scale: float) -> Log:
-        errors: list[float] = []
+    def show(name: str, total: int, errors: list[float]) -> None:
+        if total % EVERY == 0:
+            mean = np.mean(errors[-max(1, len(errors) * EVERY // total) :])
+            say(f"{name:<10}{total:>8,} sequences   error {mean:.5f}")
 
-        def log(total: int, loss: float, error: float, wrong: float) -> None:
-            errors.append(loss)
-            if total % EVERY == 0:
-                mean = smooth(errors, max(1, len(errors) * EVERY // total))
-                say(f"{name:<10}{total:>8,} sequences   error {mean:.5f}")
-
-        return log
-
-    yield make_log
+    return show
 
 
 @contextlib.contextmanager
-def bars(total: int) -> Iterator[MakeLog]:
+def bars(sequences: int, scale: float) -> Iterator[Show]:
     """For a terminal: a row for each network, its sequences as a share of the paper's, and its error, drawn."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
@@ -128,20 +129,14 @@ def bars(total: int) -> Iterator[MakeLog]:
         TextColumn("error {task.fields[error]}  {task.fields[drawn]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks = {name: progress.add_task(name, total=sequences, error="", drawn="") for name in NAMES.values()}
 
-        def make_log(name: str, scale: float) -> Log:
-            errors: list[float] = []
-            task = progress.add_task(name, total=total, error="", drawn="")
+        def show(name: str, total: int, errors: list[float]) -> None:
+            if len(errors) % 16 == 0:
+                mean = f"{np.mean(errors[-64:]):.5f}"
+                progress.update(tasks[name], completed=total, error=mean, drawn=spark(errors, scale))
 
-            def log(total: int, loss: float, error: float, wrong: float) -> None:
-                errors.append(loss)
-                if len(errors) % 16 == 0:
-                    shown = f"{smooth(errors, 64):.5f}"
-                    progress.update(task, completed=total, error=shown, drawn=spark(errors, scale))
-
-            return log
-
-        yield make_log
+        yield show
 
 
 def spark(errors: list[float], scale: float, width: int = 24) -> str:

@@ -123,9 +123,9 @@ def solve(
     rng = np.random.default_rng((seed, 0))
     criterion = problem.criterion
     run = train.start(net, recipe.training)
-    wrongs, errors = [np.zeros(0, bool)], [np.zeros(0, np.float32)]
+    wrongs, errors = np.zeros(0, bool), np.zeros(0, np.float32)  # of the last n
     result = Result(net)
-    size, tested = 0, 0
+    tested = 0
     while result.total < cap:
         batch = problem.batch(rng, recipe.B)
         a = net(batch)
@@ -137,17 +137,11 @@ def solve(
         wrong, error = problem.judge(batch, net.outputs(batch, a.detach()))
         result.total += recipe.B
         result.losses.append(loss)
-        wrongs.append(wrong)
-        errors.append(error)
-        size += recipe.B
-        if size > 2 * criterion.n + 4096:  # drop what no criterion asks for
-            wrongs, errors = ([np.concatenate(parts)[-criterion.n :]] for parts in (wrongs, errors))
-            size = len(wrongs[0])
         if log:
             log(result.total, loss, float(error.mean()), float(wrong.mean()))
         if criterion.on == "training":
-            holds = not wrong.any() or criterion.fewer > 1
-            holds = holds and criterion.holds(np.concatenate(wrongs), np.concatenate(errors))
+            wrongs, errors = (np.append(*pair)[-criterion.n :] for pair in ((wrongs, wrong), (errors, error)))
+            holds = criterion.holds(wrongs, errors)
         else:
             due = result.total - tested >= recipe.check
             tested = result.total if due else tested

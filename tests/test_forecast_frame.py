@@ -58,7 +58,7 @@ def test_every_source_gives_the_same_panel(kind, tmp_path):
     assert made.y.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 6, 7]
     assert (made.times[5:] == frame.ds[5:].to_numpy()).all()
     assert schema.freq == made.freq == "D"
-    assert report.lines() == ["2 series, 13 rows, frequency D, 2024-01-01 to 2024-01-08."]
+    assert list(report.lines()) == ["2 series, 13 rows, frequency D, 2024-01-01 to 2024-01-08."]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_gaps_missing_values_and_disorder_are_reported():
     assert report.constant == ("b",)
     assert report.short == ("a", "b")
     np.testing.assert_array_equal(made.y[:9], [0, 1, np.nan, 3, np.nan, 5, 6, 7, 8])
-    assert report.lines()[1:] == [
+    assert list(report.lines()[1:]) == [
         "1 row out of order: sorted by time.",
         "1 step without a row: treated as missing.",
         "1 row without a value: treated as missing.",

@@ -42,7 +42,6 @@ def drawn(tmp_path_factory):
         LEVELS,
         12,
         beside=["SeasonalNaive"],
-        per=("step", "series"),
         name="GRU",
     )
     losses = [{"step": k, "loss": 1 / k, **({"valid": 2 / k} if k % 2 == 0 else {})} for k in range(1, 9)]

@@ -12,7 +12,7 @@ from gated._check import InputError  # noqa: E402
 from gated.tasks.forecast import baselines as classical  # noqa: E402
 from gated.tasks.forecast.baselines import baselines, fill, naive2, seasonal_naive  # noqa: E402
 from gated.tasks.forecast.panel import Panel  # noqa: E402
-from gated.tasks.forecast.roll import origins, roll  # noqa: E402
+from gated.tasks.forecast.roll import roll  # noqa: E402
 from gated.tasks.forecast.scoring import evaluate, scales, score, table, verdict  # noqa: E402
 
 LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9]
@@ -72,7 +72,7 @@ def test_metrics_agree_with_utilsforecast(cases):
     frame[names] = quantiles.reshape(n * h, -1)
     frame["m"], frame["m-lo-80"], frame["m-hi-80"] = frame.q2, frame.q0, frame.q4
     train = pd.DataFrame({"unique_id": np.repeat(history.ids, history.lengths), "ds": history.times, "y": history.y})
-    got = evaluate(truth, quantiles, LEVELS, scales(history, 12), ["series"])
+    got = evaluate(truth, quantiles, LEVELS, scales(history, 12), history.ids)
     theirs = losses.mase(frame, ["m"], 12, train).m
     np.testing.assert_allclose(got["per"]["series"]["mase"], theirs)
     assert got["mase"] == pytest.approx(theirs.mean())
@@ -86,11 +86,11 @@ def test_unknown_truth_is_left_out(cases):
     history, truth, quantiles = cases
     holes = truth.copy()
     holes[0, 5:] = np.nan
-    got = evaluate(holes, quantiles, LEVELS, scales(history, 12), ["series", "step"])
+    got = evaluate(holes, quantiles, LEVELS, scales(history, 12), history.ids)
     cut = evaluate(truth[:1, :5], quantiles[:1, :5], LEVELS, scales(history, 12)[:1])
     assert got["per"]["series"]["mase"][0] == pytest.approx(cut["mase"])
     assert got["per"]["series"]["wql"][0] == pytest.approx(cut["wql"])
-    two = evaluate(truth[1:], quantiles[1:], LEVELS, scales(history, 12)[1:], ["step"])
+    two = evaluate(truth[1:], quantiles[1:], LEVELS, scales(history, 12)[1:], history.ids[1:])
     np.testing.assert_allclose(got["per"]["step"]["smape"][5:], two["per"]["step"]["smape"][5:])
     with pytest.raises(InputError, match="numbers wherever the truth is known"):
         evaluate(truth, np.where(np.arange(12)[:, None] == 3, np.nan, quantiles), LEVELS, scales(history, 12))
@@ -107,7 +107,6 @@ def test_a_constant_history_has_no_mase_and_spoils_no_mean():
         LEVELS,
         4,
         beside=["SeasonalNaive"],
-        per=["step", "series"],
     )
     assert result["unscaled"] == 2
     assert result["mase"] == pytest.approx(1 / scales(history, 4)[0])
@@ -200,7 +199,7 @@ def test_naive2_and_seasonal_naive_have_the_published_m4_scores():
 def test_score_says_who_won_also_when_it_is_not_us(cases):
     """The best is named by MASE; a perfect forecast wins, a poor one loses, a copy of a baseline does not win."""
     history, truth, quantiles = cases
-    won = score(history, truth, quantiles, LEVELS, 12, beside=["SeasonalNaive"], jobs=1)
+    won = score(history, truth, quantiles, LEVELS, 12, beside=["SeasonalNaive"])
     assert won["best"] == "LSTM"
     assert "LSTM wins" in verdict(won)
     assert won["baselines"]["SeasonalNaive"]["beaten"] == 1
@@ -245,7 +244,6 @@ def test_rolled_cases_are_cut_where_they_should_be():
     """Each case is a prefix of its series followed by its truth; the last truth ends with the series."""
     full = panel_of(np.arange(20.0), 100 + np.arange(9.0))
     rolled = roll(full, horizon=3, windows=3, step=2)
-    assert origins(full.lengths, 3, 3, 2).tolist() == [[13, 2], [15, 4], [17, 6]]
     assert rolled.series.tolist() == [0, 1, 0, 1, 0, 1]
     assert rolled.window.tolist() == [0, 0, 1, 1, 2, 2]
     assert rolled.history.lengths.tolist() == [13, 2, 15, 4, 17, 6]

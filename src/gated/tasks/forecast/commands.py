@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from gated.io import files
 from gated.runs import FitOptions, Output
 from gated.tasks.forecast import run as forecaster
-from gated.tasks.forecast.horizon import write
 from gated.tasks.forecast.run import Run
 from gated.tasks.forecast.scoring import table
 from gated.tasks.forecast.task import Config
@@ -35,11 +34,13 @@ def predict(
     samples: Annotated[int, "Number of sample paths in place of quantiles."] = 0,
 ) -> Output:
     files.check(out, (".csv", ".parquet"))
-    frame = run.predict(data, future=future, samples=samples)
-    if out != "-":
-        write(frame, out)
-    csv = [] if out != "-" else [frame.to_csv(index=False).encode()]
-    return Output(lambda: {"rows": rows(frame)}, data=csv)
+    frame, csv = run.predict(data, future=future, samples=samples), []
+    if out == "-":
+        csv = [frame.to_csv(index=False).encode()]
+    else:
+        with files.create(out) as file:
+            (frame.to_parquet if out.lower().endswith(".parquet") else frame.to_csv)(file, index=False)
+    return Output(lambda: {"rows": json.loads(frame.to_json(orient="records", date_format="iso"))}, data=csv)
 
 
 def score(
@@ -77,8 +78,3 @@ def update(
 ) -> Output:
     new = run.update(data, steps=steps, out=out, progress=not quiet)
     return Output({"run": str(out), **new.metrics}, "" if quiet else new.summary)
-
-
-def rows(frame: Any) -> list[dict[str, Any]]:
-    """A frame's rows as JSON has them: times in ISO 8601, null for what is not a number."""
-    return json.loads(frame.to_json(orient="records", date_format="iso"))

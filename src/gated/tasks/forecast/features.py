@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 ALPHAS = np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 0.99])  # rates of exponential smoothing
 CENTRE = 3  # which of them gives the centre of a window
@@ -32,9 +32,8 @@ class Scale:
     log: np.ndarray
 
     def forward(self, y: np.ndarray) -> np.ndarray:
-        """[N, …] -> [N, …]"""
-        wide = (slice(None), *[None] * (y.ndim - 1))
-        unit, origin, log = self.unit[wide], self.origin[wide], self.log[wide]
+        """[N, T] -> [N, T]"""
+        unit, origin, log = self.unit[:, None], self.origin[:, None], self.log[:, None]
         return np.where(log, np.log(np.maximum(y, 0) / unit + SMALL), (y - origin) / unit)
 
 
@@ -153,12 +152,3 @@ def smooth(X: Float[np.ndarray, "N T"], m: int) -> Smooth:
             signal = signal + rate * (season[tau] ** 2 - signal)
             trust[t] = np.clip(1 - noise * gamma / np.maximum(signal, 1e-12), 0, 1) * (judged > 0)
     return Smooth(fill, level, error, best, drift, season, trust, naive)
-
-
-def padded(values: Float[np.ndarray, " L"], offsets: Int[np.ndarray, " N1"], n: Int[np.ndarray, " G"]) -> np.ndarray:
-    """[G, T] the series n, NaN after their ends."""
-    lengths = offsets[n + 1] - offsets[n]
-    t = np.arange(int(lengths.max(initial=1)))
-    inside: Bool[np.ndarray, "G T"] = t < lengths[:, None]
-    rows = np.minimum(offsets[n][:, None] + t, len(values) - 1)
-    return np.where(inside, values[rows], np.nan)

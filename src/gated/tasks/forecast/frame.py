@@ -74,12 +74,8 @@ class Report:
     context: int = 0
     unknown: dict[str, list[str]] = field(default_factory=dict)  # categories that the schema lacks
 
-    def lines(self) -> list[str]:
+    def lines(self) -> tuple[str, ...]:
         """The report in sentences, the first always the size of the data."""
-
-        def some(names: Sequence[str]) -> str:
-            return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
-
         size = f"{plural(self.series, 'series', 'series')}, {plural(self.rows, 'row')}"
         lines = [f"{size}, frequency {self.freq}, {self.span[0]} to {self.span[1]}."]
         if self.unsorted:
@@ -90,17 +86,25 @@ class Report:
             lines.append(f"{plural(self.missing, 'row')} without a value: treated as missing.")
         if self.trailing:
             ends = f"{plural(len(self.trailing), 'series ends', 'series end')} without a value"
-            lines.append(f"{ends}: {some(self.trailing)}. The forecast begins after the last row.")
+            lines.append(f"{ends}: {enumerate_some(self.trailing)}. The forecast begins after the last row.")
         if self.empty:
-            lines.append(f"{plural(len(self.empty), 'series', 'series')} without any value: {some(self.empty)}.")
+            lines.append(
+                f"{plural(len(self.empty), 'series', 'series')} without any value: {enumerate_some(self.empty)}."
+            )
         if self.constant:
-            lines.append(f"{plural(len(self.constant), 'constant series', 'constant series')}: {some(self.constant)}.")
+            constant = plural(len(self.constant), "constant series", "constant series")
+            lines.append(f"{constant}: {enumerate_some(self.constant)}.")
         if self.short:
             short = f"{plural(len(self.short), 'series', 'series')} shorter than the context of {self.context:,} steps"
-            lines.append(f"{short}: {some(self.short)}.")
+            lines.append(f"{short}: {enumerate_some(self.short)}.")
         for name, values in self.unknown.items():
-            lines.append(f"Column {name!r} has unknown values, encoded as none of the known: {some(values)}.")
-        return lines
+            lines.append(f"Column {name!r} has unknown values, encoded as none of the known: {enumerate_some(values)}.")
+        return tuple(lines)
+
+
+def enumerate_some(names: Sequence[str], count: int = 5) -> str:
+    """The first of them: "a, b, c and 3 more"."""
+    return ", ".join(names[:count]) + (f" and {len(names) - count:,} more" if len(names) > count else "")
 
 
 def infer(
@@ -116,21 +120,16 @@ def infer(
     Errors: an unknown column; one column in two roles; what `tables.times` and `calendar.infer` refuse; too many
     categories.
     """
-    past, known, static = ([part] if isinstance(part, str) else list(part) for part in (past, known, static))
     if id in (None, "unique_id"):
         id = "unique_id" if "unique_id" in frame.columns else None
     roles = {"time": time or "ds", "target": target or "y", **({"id": id} if id is not None else {})}
-    named = [
-        *roles.items(),
-        *(("past", c) for c in past),
-        *(("known", c) for c in known),
-        *(("static", c) for c in static),
-    ]
-    for role, name in named:
+    covariates = (("past", past), ("known", known), ("static", static))
+    owner: dict[str, str] = {}
+    for role, name in [*roles.items(), *((role, name) for role, part in covariates for name in part)]:
         want_column(frame, name, role)
-    for k, (role, name) in enumerate(named):
-        clash = next((r for r, n in named[:k] if n == name), None)
-        want(clash is None, role, f"a column of its own, for {name!r} is the {clash} column already", repr(name))
+        own = f"a column of its own, for {name!r} is the {owner.get(name)} column already"
+        want(name not in owner, role, own, repr(name))
+        owner[name] = role
     ids_kind = "integer" if id is not None and frame[id].dtype.kind in "iu" else "text"
     rows = _rows(frame, roles["time"], roles["target"], id, ids_kind)
     if freq is None:
@@ -138,12 +137,8 @@ def infer(
     else:
         clock = clocks.parse(freq)
         integer = rows.times.dtype.kind == "i"
-        want(
-            (clock.unit == "integer") == integer,
-            "freq",
-            "a whole number" if integer else "a frequency of dates",
-            repr(freq),
-        )
+        expected = "a whole number" if integer else "a frequency of dates"
+        want((clock.unit == "integer") == integer, "freq", expected, repr(freq))
         freq = clocks.name(clock, rows.times[0])
     parts = [{name: _categories(frame, name) for name in part} for part in (past, known, static)]
     return Schema(roles["time"], roles["target"], id, freq, rows.kind, rows.zone, ids_kind, *parts)
@@ -155,10 +150,9 @@ def want_column(frame: Any, name: str, role: str) -> None:
         return
     lower = {c.lower(): c for c in columns}
     alike = {"time": ("date", "time", "datetime", "timestamp", "ds"), "id": ("id", "series_id", "item_id", "series")}
-    near = [lower[m] for m in difflib.get_close_matches(name.lower(), lower, 1)] or [
-        lower[a] for a in alike.get(role, ()) if a in lower
-    ]
-    listed = ", ".join(map(repr, columns[:30])) + (f" and {len(columns) - 30} more" if len(columns) > 30 else "")
+    names = difflib.get_close_matches(name.lower(), lower, 1) or [a for a in alike.get(role, ()) if a in lower]
+    near = [lower[name] for name in names]
+    listed = enumerate_some(list(map(repr, columns)), 30)
     todo = f"Did you mean {near[0]!r}?" if near else f"Name the column with {role}."
     if any(c.replace(".", "", 1).lstrip("-").isdecimal() for c in columns):
         todo += " The file seems to lack a header line."
@@ -181,13 +175,8 @@ def _categories(frame: Any, name: str) -> list[str] | None:
     want(column.dtype.kind not in "cmM", f"column {name!r}", "numbers or categories", str(column.dtype))
     values = sorted(text(column).dropna().unique())
     todo = f"Numbers may hold no text: {name_rows(frame, bad, column)}." if bad.any() else ""
-    want(
-        len(values) <= CATEGORIES,
-        f"column {name!r}",
-        f"numbers, or at most {CATEGORIES} categories",
-        f"{len(values):,} different values",
-        todo,
-    )
+    expected, got = f"numbers, or at most {CATEGORIES} categories", f"{len(values):,} different values"
+    want(len(values) <= CATEGORIES, f"column {name!r}", expected, got, todo)
     return values
 
 
@@ -233,12 +222,8 @@ def _rows(frame: Any, time: str, target: str, id: str | None, ids_kind: str, kin
         k = int(np.flatnonzero(twice)[0])
         todo = "Name the column that tells series apart with id." if id is None else "Keep one of them."
         first = f"{frame[time].iloc[k]} in {name_rows(frame, np.isin(np.arange(len(frame)), [k - 1, k]))}"
-        refuse(
-            f"column {time!r}",
-            "each time once in a series",
-            f"{plural(int(twice.sum()), 'repeated row')}, the first {first}",
-            todo,
-        )
+        got = f"{plural(int(twice.sum()), 'repeated row')}, the first {first}"
+        refuse(f"column {time!r}", "each time once in a series", got, todo)
     return _Rows(frame, codes, ids, moments, kind, zone, backwards)
 
 
@@ -256,9 +241,8 @@ def _grid(
     p = u // clock.step - (start // clock.step)[codes]  # divided first: the difference may not fit 64 bits
     off = (shift != shift[0]) | (u % clock.step != (start % clock.step)[codes]) | (p < 0)
     if off.any():
-        refuse(
-            "times", f"times on one clock of frequency {freq}", f"others in {name(off)}", "Correct or resample them."
-        )
+        expected = f"times on one clock of frequency {freq}"
+        refuse("times", expected, f"others in {name(off)}", "Correct or resample them.")
     lengths, count = np.maximum.reduceat(p, first) + 1, np.bincount(codes, minlength=n)
     sparse = (lengths > LONGEST) & (count < FULL * lengths)
     if sparse.any() or sum(map(int, lengths)) * (2 + width) > CELLS:
@@ -307,13 +291,8 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, Repor
     values, unknown = numbers(frame, schema.target), {}
     want(not np.isnan(values).all(), f"column {schema.target!r}", "at least one number", "no value in any row")
     width = len(schema.names("past")) + len(schema.names("known"))
-    want(
-        len(frame) * width <= CELLS,
-        "covariates",
-        f"at most {CELLS:,} numbers",
-        f"{len(frame) * width:,}",
-        "Leave some out.",
-    )
+    size, expected = len(frame) * width, f"at most {CELLS:,} numbers"
+    want(size <= CELLS, "covariates", expected, f"{size:,}", "Leave some out.")
     offsets, place, moments = _grid(codes, rows.times, schema.freq, n, width, lambda mask: name_rows(frame, mask))
     first = np.r_[0, np.flatnonzero(codes[1:] != codes[:-1]) + 1]
     made = Panel(
@@ -347,13 +326,9 @@ def _static(
     if len(changing):
         n, name = int(changing[0, 0]), schema.names("static")[changing[0, 1]].partition("=")[0]
         column = text(frame[name])
-        odd = (codes == n) & (column != column.iloc[first[n]]).to_numpy(bool)
-        refuse(
-            f"static column {name!r}",
-            f"one value in the series {ids[n]!r}",
-            name_rows(frame, odd, column),
-            "Name it under past or known.",
-        )
+        odd = name_rows(frame, (codes == n) & (column != column.iloc[first[n]]).to_numpy(bool), column)
+        expected = f"one value in the series {ids[n]!r}"
+        refuse(f"static column {name!r}", expected, odd, "Name it under past or known.")
     return low
 
 
@@ -365,40 +340,24 @@ def span(moments: np.ndarray, schema: Schema) -> tuple[str, str]:
 def join(panel: Panel, later: Panel) -> Panel:
     """Both panels in one: series of the same name are continued, new ones appended; where both observed, later wins."""
     want(panel.freq == later.freq, "later data", f"frequency {panel.freq}", later.freq)
-    known = pd.Index(panel.ids).append(pd.Index(later.ids)).unique()
+    names = pd.Index(panel.ids).append(pd.Index(later.ids))
+    known = names.unique()
     ids = np.asarray(known, object if known.dtype == object else None)
-    codes = np.concatenate([np.repeat(known.get_indexer(pd.Index(p.ids)), p.lengths) for p in (panel, later)])
+    series = known.get_indexer(names)
+    codes = np.repeat(series, np.r_[panel.lengths, later.lengths])
     moments = np.concatenate([panel.times, later.times])
     order = np.argsort(codes, kind="stable")
     width = panel.past.shape[1] + panel.known.shape[1]
-    offsets, place, grid = _grid(
-        codes[order], moments[order], panel.freq, len(ids), width, lambda mask: _moments(moments[order], mask)
-    )
+    moments_of = lambda mask: enumerate_some([str(t).removesuffix(".000000000") for t in moments[order][mask]], 3)  # noqa: E731
+    offsets, place, grid = _grid(codes[order], moments[order], panel.freq, len(ids), width, moments_of)
     where = np.empty_like(place)
     where[order] = place
 
-    def both(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        out = _scatter(a, where[: len(a)], len(grid))
-        spot = where[len(a) :]
+    def merge(name: str, where: np.ndarray, length: int) -> np.ndarray:
+        a, b = getattr(panel, name), getattr(later, name)
+        out, spot = _scatter(a, where[: len(a)], length), where[len(a) :]
         out[spot] = np.where(np.isnan(b), out[spot], b)
         return out
 
-    static = np.full((len(ids), panel.static.shape[1]), np.nan)
-    static[: len(panel)] = panel.static
-    spot = known.get_indexer(pd.Index(later.ids))
-    static[spot] = np.where(np.isnan(later.static), static[spot], later.static)
-    return Panel(
-        ids,
-        offsets,
-        both(panel.y, later.y),
-        grid,
-        panel.freq,
-        both(panel.past, later.past),
-        both(panel.known, later.known),
-        static,
-    )
-
-
-def _moments(moments: np.ndarray, mask: np.ndarray) -> str:
-    listed = [str(t).removesuffix(".000000000") for t in moments[mask][:3]]
-    return ", ".join(listed) + (f" and {int(mask.sum()) - 3} more" if mask.sum() > 3 else "")
+    y, past, covariates = (merge(name, where, len(grid)) for name in ("y", "past", "known"))
+    return Panel(ids, offsets, y, grid, panel.freq, past, covariates, merge("static", series, len(ids)))

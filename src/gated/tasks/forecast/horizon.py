@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gated._check import optional, refuse, want
 from gated.features import calendar as clocks
-from gated.io import files
 from gated.io.tables import numbers, restore
-from gated.tasks.forecast.frame import Schema, encode, rows_of, span, want_columns
+from gated.tasks.forecast.frame import Schema, encode, enumerate_some, rows_of, span, want_columns
 from gated.tasks.forecast.panel import Panel
 
 pd: Any = optional("pandas", "forecast")
@@ -20,7 +18,6 @@ pd: Any = optional("pandas", "forecast")
 
 def future_times(panel: Panel, horizon: int) -> np.ndarray:
     """[N, h] the next times of each series."""
-    want(0 < horizon <= 100_000, "horizon", "1 to 100,000 steps", horizon)
     return clocks.ahead(panel.times[panel.offsets[1:] - 1], panel.freq, horizon)
 
 
@@ -59,17 +56,10 @@ def read_known(frame: Any, schema: Schema, panel: Panel, horizon: int, *, partia
     lacking = np.ones(ahead.shape, bool)
     lacking[n, k] = False
     if lacking.any() and not partial:
-        spots = [
-            f"{panel.ids[i]} at {restore(ahead[i, j : j + 1], schema.kind, schema.zone)[0]}"
-            for i, j in np.argwhere(lacking)[:5]
-        ]
-        more = f" and {int(lacking.sum()) - 5:,} more" if lacking.sum() > 5 else ""
-        refuse(
-            "future covariates",
-            f"a row for each of the next {horizon} steps of each series",
-            "none for " + ", ".join(spots) + more,
-            todo,
-        )
+        times = restore(ahead[lacking], schema.kind, schema.zone)
+        steps = [f"{panel.ids[i]} at {t}" for i, t in zip(np.nonzero(lacking)[0], times, strict=True)]
+        expected = f"a row for each of the next {horizon} steps of each series"
+        refuse("future covariates", expected, f"none for {enumerate_some(steps)}", todo)
     out = np.full((*ahead.shape, len(schema.names("known"))), np.nan)
     out[n, k] = encode(rows, schema.known, {})
     return out
@@ -80,12 +70,8 @@ def read_truth(frame: Any, schema: Schema, panel: Panel, horizon: int) -> np.nda
     want_columns(frame, schema, "target")
     rows, n, k = _find_rows(frame, schema, panel, horizon)
     ends = span(panel.times[panel.offsets[1:] - 1], schema)
-    want(
-        len(rows) > 0,
-        "later data",
-        f"rows in the {horizon} steps after {ends[1]}",
-        "none for any series of the history",
-    )
+    expected = f"rows in the {horizon} steps after {ends[1]}"
+    want(len(rows) > 0, "later data", expected, "none for any series of the history")
     out = np.full((len(panel), horizon), np.nan)
     out[n, k] = numbers(rows, schema.target)
     return out
@@ -103,16 +89,6 @@ def to_frame(schema: Schema, panel: Panel, columns: Mapping[str, np.ndarray]) ->
 
 
 def name_columns(quantiles: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndarray]:
-    """[N, h, Q] at the levels as columns `q0.1` …, after the `median` where 0.5 is among them."""
+    """[N, h, Q] at the levels, 0.5 among them, as columns: `median`, then `q0.1` …"""
     named = {f"q{level:g}": quantiles[..., k] for k, level in enumerate(levels)}
-    return {"median": named["q0.5"], **named} if "q0.5" in named else named
-
-
-def write(table: Any, out: str | Path) -> None:
-    """A frame as Parquet, or as CSV to a file or, for "-", to standard output; a file is written whole or not."""
-    files.check(out, (".csv", ".parquet"))
-    with files.create(out) as file:
-        if Path(out).suffix.lower() == ".parquet":
-            table.to_parquet(file, index=False)
-        else:
-            table.to_csv(file, index=False)
+    return {"median": named["q0.5"], **named}

@@ -57,10 +57,8 @@ class Network(nn.Module):
         for layer in (self.head, self.gate):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        mean, std = _standard(windows.covariates)
-        self.register_buffer("covariates", torch.stack([mean, std]))
-        mean, std = _standard(windows.static)
-        self.register_buffer("statics", torch.stack([mean, std]))
+        self.register_buffer("covariates", _standard(windows.covariates))
+        self.register_buffer("statics", _standard(windows.static))
         self.register_buffer("shrinkage", torch.zeros(()))
 
     def forward(self, b: Batch) -> tuple[Float[Tensor, "B h"], Float[Tensor, "B h R"]]:
@@ -84,13 +82,13 @@ class Network(nn.Module):
         return centre, a[..., 1:]
 
 
-def _standard(values: Float[Tensor, "L C"]) -> tuple[Tensor, Tensor]:
+def _standard(values: Float[Tensor, "L C"]) -> Float[Tensor, "2 C"]:
     """Mean and deviation of each column where there are numbers, 0 and 1 where there are none or they do not vary."""
     values = values.double()
     count = (~values.isnan()).sum(0).clamp(min=1)
     mean = values.nansum(0) / count
     std = (((values - mean) ** 2).nansum(0) / count).sqrt()
-    return mean.float(), torch.where(std > 1e-9 * (mean.abs() + 1e-30), std, 1.0).float()
+    return torch.stack([mean, torch.where(std > 1e-9 * (mean.abs() + 1e-30), std, 1.0)]).float()
 
 
 @torch.no_grad()

@@ -46,7 +46,6 @@ def derive(panel: Panel, config: Config) -> Recipe:
       are `HELD` windows to judge by, but no more than a fifth of the steps.
     """
     h = config.horizon
-    want(len(panel) > 0, "fit", "at least one series", "none")
     longest = int(panel.lengths.max())
     want(longest > 1, "fit", "a series of at least two steps", "one step in each")
     m, long = calendar.seasons(panel.freq)

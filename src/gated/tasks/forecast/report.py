@@ -21,7 +21,7 @@ from gated._check import optional
 from gated.report.plots import INK, LINE, PAPER, SOFT, canvas, save
 from gated.tasks.forecast.horizon import future_times
 from gated.tasks.forecast.panel import Panel
-from gated.tasks.forecast.scoring import count_text, table, verdict
+from gated.tasks.forecast.scoring import by_method, cells, count_text, notes, verdict
 
 OURS = "#1f6fb2"
 OTHERS = {"SeasonalNaive": "#6b7686", "AutoETS": "#c2500d", "Theta": "#2b7f56", "": "#7a4fa3"}
@@ -30,7 +30,9 @@ DARK = {
     "#6b7686": "#93a0b1", "#c2500d": "#f5945b", "#2b7f56": "#62c394", "#7a4fa3": "#bd9be4",
 }  # fmt: skip
 NIGHT = "#141a21"  # paper of the dark scheme
-SHOWN = 4  # layers whose gates are drawn, at most
+SERIES = 4  # drawn at most
+LAYERS = 4  # whose gates are drawn at most
+LABELS = {"mase": "MASE", "smape": "sMAPE", "wql": "WQL"}
 
 
 @dataclass(frozen=True)
@@ -57,27 +59,26 @@ class Sheet:
 def draw(
     folder: str | Path, history: Panel, quantiles: Float[np.ndarray, "N h Q"], levels: Sequence[float], *,
     truth: Float[np.ndarray, "N h"] | None = None, result: Mapping[str, Any] | None = None,
-    losses: Sequence[Mapping[str, Any]] = (), title: str = "Forecast", target: str = "y", series: int = 4,
+    losses: Sequence[Mapping[str, Any]] = (), title: str = "Forecast", target: str = "y",
 ) -> list[Path]:  # fmt: skip
     """Write report.png and report.html into the folder and return their paths.
 
-    history, quantiles, levels: the forecast. truth: what came, NaN where it is not known. result: of `score.score`,
-    with per=("step", "series") to choose the series and to draw the error by step. losses: rows with `step`, `loss` and
-    perhaps `valid…`, and what `fit(watch=True)` recorded. target: what is forecast, with its unit. series: most series
-    to show: the typical, the best and the worst where there is a result, and the first.
+    history, quantiles, levels: the forecast. truth: observed values, NaN where there are none. result: of
+    `scoring.score`, in full detail. losses: rows with `step`, `loss` and perhaps `valid…`, and what `fit(watch=True)`
+    recorded. target: the forecast quantity, with its unit. Drawn are the typical, the best and the worst series, where
+    there is a result, and the first.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    plates = [_forecast(history, n, quantiles, levels, truth, called) for n, called in _choose(history, result, series)]
+    plates = [_forecast(history, n, quantiles, levels, truth, caption) for n, caption in _choose(history, result)]
     if result is not None:
         plates += [p for p in (_by_step(result), _comparison(result)) if p is not None]
     if losses:
         plates += [_losses(losses), *_watched(losses)]
     steps = f"{quantiles.shape[1]} step" + "s" * (quantiles.shape[1] > 1)
     spans = [f"{p} % band" for p, *_ in _spans(levels)[:1]]
-    sheet = Sheet(
-        title, "" if result is None else verdict(dict(result)), f"{target}; {steps} from the dotted line on", spans
-    )
+    won = "" if result is None else verdict(result)
+    sheet = Sheet(title, won, f"{target}; {steps} from the dotted line on", spans)
     paths = [folder / "report.png", folder / "report.html"]
     _png(paths[0], plates, sheet)
     paths[1].write_text(_html(plates, sheet, result, observe.describe(losses)), encoding="utf-8")
@@ -90,26 +91,31 @@ def _spans(levels: Sequence[float]) -> list[tuple[int, int, int]]:
     return sorted(((round(100 * (1 - 2 * levels[k])), k, u[0]) for k, u in pairs if u), reverse=True)
 
 
-def _choose(history: Panel, result: Mapping[str, Any] | None, most: int) -> list[tuple[int, str]]:
-    """Which series to show, and what each is called."""
-    detail = (result or {}).get("per", {}).get("series", {})
-    word = "mase" if any(v is not None for v in detail.get("mase", ())) else "smape"
-    errors = np.array([np.nan if v is None else v for v in detail.get(word, ())], float)
-    order = [int(n) for n in np.argsort(errors)[: int((~np.isnan(errors)).sum())]]
-    label = {"mase": "MASE", "smape": "sMAPE"}[word]
-    named = [(0, "The first series")]
-    if len(order) > 1:
-        ranked = ((order[len(order) // 2], "A typical series"), (order[0], "The best"), (order[-1], "The worst"))
-        named = [*ranked, *named]
-    shown: dict[int, str] = {}
-    for n, what in named:
-        shown.setdefault(n, what if len(history) > 1 else "")
-    errors = {n: f"{label} {errors[n]:.2f}" for n in order}
-    return [(n, ", ".join(w for w in (what, errors.get(n, "")) if w)) for n, what in list(shown.items())[:most]]
+def _metric(detail: Mapping[str, Any]) -> str:
+    """The metric by which to compare: MASE, or sMAPE where none is known."""
+    return "mase" if any(v is not None for v in detail["mase"]) else "smape"
+
+
+def _choose(history: Panel, result: Mapping[str, Any] | None) -> list[tuple[int, str]]:
+    """The series to draw, and their captions."""
+    errors, captions = {}, [(0, "The first series")]
+    if result is not None:
+        detail = result["per"]["series"]
+        metric = _metric(detail)
+        errors = {n: error for n, error in enumerate(detail[metric]) if error is not None}
+        order = sorted(errors, key=lambda n: errors[n])
+        if len(order) > 1:
+            typical, best, worst = order[len(order) // 2], order[0], order[-1]
+            captions = [(typical, "A typical series"), (best, "The best"), (worst, "The worst"), *captions]
+        errors = {n: f"{LABELS[metric]} {error:.2f}" for n, error in errors.items()}
+    chosen: dict[int, str] = {}
+    for n, caption in captions:
+        chosen.setdefault(n, caption if len(history) > 1 else "")
+    return [(n, ", ".join(filter(None, (caption, errors.get(n))))) for n, caption in list(chosen.items())[:SERIES]]
 
 
 def _forecast(
-    history: Panel, n: int, quantiles: np.ndarray, levels: Sequence[float], truth: np.ndarray | None, called: str
+    history: Panel, n: int, quantiles: np.ndarray, levels: Sequence[float], truth: np.ndarray | None, caption: str
 ) -> Plate:  # fmt: skip
     h = quantiles.shape[1]
     rows = history.series(n)
@@ -141,12 +147,7 @@ def _forecast(
             ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
             ax.xaxis.get_offset_text().set(color=SOFT, fontsize=9)
 
-    return Plate(str(history.ids[n]), called + "." * bool(called), paint)
-
-
-def _lines(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Each method's metrics, ours last."""
-    return {**result["baselines"], result["model"]: result}
+    return Plate(str(history.ids[n]), caption + "." * bool(caption), paint)
 
 
 def _colour(method: str, result: Mapping[str, Any]) -> str:
@@ -154,60 +155,46 @@ def _colour(method: str, result: Mapping[str, Any]) -> str:
 
 
 def _by_step(result: Mapping[str, Any]) -> Plate | None:
-    if "step" not in result.get("per", {}):
-        return None
-    steps = {k: r["per"]["step"] for k, r in _lines(result).items()}
-    word = "mase" if any(v is not None for v in steps[result["model"]]["mase"]) else "smape"
-    curves = {k: np.array([np.nan if v is None else v for v in s[word]]) for k, s in steps.items()}
-    h = len(next(iter(curves.values())))
+    metric = _metric(result["per"]["step"])
+    curves = {k: np.array(r["per"]["step"][metric], float) for k, r in by_method(result).items()}
+    h = len(curves[result["model"]])
     if h < 2:
         return None
 
     def paint(ax: Any) -> None:
         ends = {}
         for method, curve in curves.items():
-            ours = method == result["model"]
-            ax.plot(
-                np.arange(1, h + 1),
-                curve,
-                color=_colour(method, result),
-                lw=2.2 if ours else 1.2,
-                zorder=3 if ours else 2,
-            )
+            width, order = (2.2, 3) if method == result["model"] else (1.2, 2)
+            ax.plot(np.arange(1, h + 1), curve, color=_colour(method, result), lw=width, zorder=order)
             known = curve[~np.isnan(curve)]
             ends[method] = float(known[-1]) if len(known) else 0.0
         ax.set_ylim(bottom=0)
         ax.set_xlim(1, h)
         ax.set_xlabel("steps ahead", color=SOFT, fontsize=9.5, loc="left")
-        low, high = ax.get_ylim()
-        for method, y in _apart(ends, 0.085 * (high - low), low, high).items():
-            weight = "bold" if method == result["model"] else "normal"
-            _label(ax, method, y, _colour(method, result), weight)
+        _label(ax, ends, {method: _colour(method, result) for method in ends}, bold=result["model"])
 
-    label = {"mase": "MASE", "smape": "sMAPE"}[word]
     caption = f"Mean of {count_text(result)}; lower is better." if result["forecasts"] > 1 else "Lower is better."
-    return Plate(f"{label} by step ahead", caption, paint, right=_room(curves))
+    return Plate(f"{LABELS[metric]} by step ahead", caption, paint, right=_room(curves))
 
 
-def _label(ax: Any, name: str, y: float, colour: str, weight: str = "normal") -> None:
-    """A curve's name at its right end."""
-    ax.annotate(
-        name, (1, y), xycoords=("axes fraction", "data"), xytext=(5, 0), textcoords="offset points", va="center",
-        color=colour, fontsize=9.5, fontweight=weight, annotation_clip=False, parse_math=False,
-    )  # fmt: skip
-
-
-def _apart(ends: Mapping[str, float], gap: float, low: float, high: float) -> dict[str, float]:
-    """The labels' heights, at gap so far apart, in their order, moved as little as that needs."""
-    order = sorted(ends, key=lambda k: ends[k])
-    places = np.clip([ends[k] for k in order], low, high)
+def _label(ax: Any, ends: Mapping[str, float], colours: Mapping[str, str], bold: str = "") -> None:
+    """Each curve's name at its right end: a line apart, in their order, moved as little as that needs."""
+    log = ax.get_yscale() == "log"
+    low, high = np.log10(ax.get_ylim()) if log else ax.get_ylim()
+    order, gap = sorted(ends, key=lambda name: ends[name]), 0.085 * (high - low)
+    places = np.array([ends[name] for name in order])
+    places = np.clip(np.log10(np.maximum(places, 1e-30)) if log else places, low, high)
     for k in range(1, len(places)):
         places[k] = max(places[k], places[k - 1] + gap)
-    over = max(0.0, places[-1] - high)
-    places[-1] -= over
+    places[-1] -= max(0.0, places[-1] - high)
     for k in range(len(places) - 2, -1, -1):
         places[k] = min(places[k], places[k + 1] - gap)
-    return dict(zip(order, map(float, places), strict=True))
+    for name, y in zip(order, map(float, places), strict=True):
+        ax.annotate(
+            name, (1, 10**y if log else y), xycoords=("axes fraction", "data"), xytext=(5, 0), va="center",
+            textcoords="offset points", color=colours[name], fontsize=9.5, annotation_clip=False, parse_math=False,
+            fontweight="bold" if name == bold else "normal",
+        )  # fmt: skip
 
 
 def _room(names: Iterable[str]) -> float:
@@ -216,8 +203,8 @@ def _room(names: Iterable[str]) -> float:
 
 
 def _comparison(result: Mapping[str, Any]) -> Plate | None:
-    word = "mase" if result["mase"] is not None else "wql"
-    values = {k: r[word] for k, r in _lines(result).items() if r[word] is not None}
+    metric = "mase" if result["mase"] is not None else "wql"
+    values = {k: r[metric] for k, r in by_method(result).items() if r[metric] is not None}
     if len(values) < 2:
         return None
     order = sorted(values, key=lambda k: (-values[k], k == result["best"]))
@@ -234,18 +221,14 @@ def _comparison(result: Mapping[str, Any]) -> Plate | None:
             )  # fmt: skip
         ax.set_yticks(range(len(order)), order)
         for tick, method in zip(ax.get_yticklabels(), order, strict=True):
-            tick.set(
-                color=_colour(method, result),
-                fontsize=10.5,
-                fontweight="bold" if method == result["best"] else "normal",
-            )
+            weight = "bold" if method == result["best"] else "normal"
+            tick.set(color=_colour(method, result), fontsize=10.5, fontweight=weight)
         ax.set_xlim(0, 1.18 * max(values.values()))
         ax.set_ylim(-0.6, len(order) - 0.4)
         ax.grid(False)
 
-    return Plate(
-        f"{word.upper()} of each method", "Lower is better; the best is in bold.", paint, left=_room(order), right=0.3
-    )
+    caption = "Lower is better; the best is in bold."
+    return Plate(f"{LABELS[metric]} of each method", caption, paint, left=_room(order), right=0.3)
 
 
 def _losses(rows: Sequence[Mapping[str, Any]]) -> Plate:
@@ -254,27 +237,22 @@ def _losses(rows: Sequence[Mapping[str, Any]]) -> Plate:
     if key:
         curves["validation"] = [(r["step"], r[key]) for r in rows if np.isfinite(r.get(key, np.nan))]
     curves = {name: np.array(points, float) for name, points in curves.items() if points}
-    best = curves["validation"][np.argmin(curves["validation"][:, 1])] if "validation" in curves else None
+    main, caption, best = "training", "On the training windows.", None
+    if "validation" in curves:
+        best = curves["validation"][np.argmin(curves["validation"][:, 1])]
+        main, caption = "validation", f"Lowest on validation at step {int(best[0]):,}: {best[1]:.4g}."
+    colours = {name: OURS if name == main else SOFT for name in curves}
 
     def paint(ax: Any) -> None:
         for name, c in curves.items():
-            main = name == "validation" or "validation" not in curves
-            ax.plot(c[:, 0], c[:, 1], color=OURS if main else SOFT, lw=1.8 if main else 1.0)
+            ax.plot(c[:, 0], c[:, 1], color=colours[name], lw=1.8 if name == main else 1.0)
         if best is not None:
             ax.plot(*best, "o", color=OURS, ms=5)
-        low, high = ax.get_ylim()
-        for name, y in _apart({k: c[-1, 1] for k, c in curves.items()}, 0.085 * (high - low), low, high).items():
-            colour = OURS if name == "validation" or "validation" not in curves else SOFT
-            _label(ax, name, y, colour)
+        _label(ax, {name: c[-1, 1] for name, c in curves.items()}, colours)
         ax.margins(x=0)
         ax.set_xlabel("updates", color=SOFT, fontsize=9.5, loc="left")
 
-    words = (
-        f"Lowest on validation at step {int(best[0]):,}: {best[1]:.4g}."
-        if best is not None
-        else "On the training windows."
-    )
-    return Plate("Training loss", words, paint, right=_room(curves))
+    return Plate("Training loss", caption, paint, right=_room(curves))
 
 
 def _watched(rows: Sequence[Mapping[str, Any]]) -> list[Plate]:
@@ -282,18 +260,18 @@ def _watched(rows: Sequence[Mapping[str, Any]]) -> list[Plate]:
     norms: dict[str, np.ndarray] = {}
     gates: dict[str, dict[str, np.ndarray]] = {}
     names = observe.columns(rows)
-    called = observe.name_layers([layer for _, layer, _ in names.values()])
+    labels = observe.name_layers([layer for _, layer, _ in names.values()])
     for name, (kind, layer, gate) in names.items():
         points = np.array([(r["step"], r[name]) for r in rows if name in r], float)
         if not gate:
-            norms[called[layer]] = points
+            norms[labels[layer]] = points
         elif kind == "open" or points[:, 1].max() >= 0.01:
-            gates.setdefault(called[layer], {})[f"{gate} {kind}"] = points
+            gates.setdefault(labels[layer], {})[f"{gate} {kind}"] = points
     clipped = np.average([r.get("clipped", 0.0) for r in rows], weights=np.diff([0, *(r["step"] for r in rows)]))
     words = f"Before clipping, which acted on {100 * clipped:.0f} % of updates."
     plates = [_curves("Gradient norm by layer", words, norms)] if norms else []
     words = "Share above 0.95 (open), below 0.05 (shut)."
-    return plates + [_curves(f"Gates of {layer}", words, own) for layer, own in list(gates.items())[:SHOWN]]
+    return plates + [_curves(f"Gates of {layer}", words, own) for layer, own in list(gates.items())[:LAYERS]]
 
 
 def _curves(title: str, caption: str, curves: Mapping[str, np.ndarray]) -> Plate:
@@ -301,25 +279,20 @@ def _curves(title: str, caption: str, curves: Mapping[str, np.ndarray]) -> Plate
     shares = title.startswith("Gates")
     kinds = list(dict.fromkeys(name.split()[0] if shares else name for name in curves))
     kinds = sorted(kinds, key=lambda kind: kind not in ("f", "z"))  # what keeps memory is ours
-    colours = dict(zip(kinds, [OURS, *OTHERS.values()] * len(kinds), strict=False))
+    palette = dict(zip(kinds, [OURS, *OTHERS.values()] * len(kinds), strict=False))
+    colours = {name: palette[name.split()[0] if shares else name] for name in curves}
     every = np.concatenate([c[:, 1] for c in curves.values()])
 
     def paint(ax: Any) -> None:
         for name, c in curves.items():
-            ink, dash = colours[name.split()[0] if shares else name], "--" if name.endswith(" shut") else "-"
-            ax.plot(c[:, 0], c[:, 1], color=ink, lw=1.3, ls=dash)
-        scale = np.asarray
+            ax.plot(c[:, 0], c[:, 1], color=colours[name], lw=1.3, ls="--" if name.endswith(" shut") else "-")
         if shares:
             ax.set_ylim(0, min(1.0, 1.1 * max(0.1, every.max())))
         elif every.min() > 0:
-            scale = np.log10
             ax.set_yscale("log")
             ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
             ax.minorticks_off()
-        low, high = scale(ax.get_ylim())
-        ends = {name: float(scale(max(c[-1, 1], 1e-30))) for name, c in curves.items()}
-        for name, y in _apart(ends, 0.085 * (high - low), low, high).items():
-            _label(ax, name, 10**y if scale is np.log10 else y, colours[name.split()[0] if shares else name])
+        _label(ax, {name: c[-1, 1] for name, c in curves.items()}, colours)
         ax.margins(x=0)
         ax.set_xlabel("updates", color=SOFT, fontsize=9.5, loc="left")
 
@@ -465,22 +438,14 @@ def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | Non
 
 def _numbers(result: Mapping[str, Any]) -> str:
     """The result as an HTML table, best first, with what it leaves out."""
-    lines = [line for line in table(dict(result)).splitlines() if line.strip()]
-    notes = lines[len(_lines(result)) + 4 :]
-    spans = list(result["coverage"])[:1]
-    heads = ["", "MASE", "sMAPE", "OWA", "WQL", *(f"in {s} %" for s in spans)]
-    order = sorted(_lines(result), key=lambda k: (k != result["best"], _lines(result)[k]["mase"] or np.inf))
-    rows = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
-    for method in order:
-        r = _lines(result)[method]
-        cells = [(r["mase"], 3), (r["smape"], 2), (r["owa"], 3), (r["wql"], 3)]
-        words = ["–" if v is None else f"{v:.{d}f}" for v, d in cells]
-        words += ["–" if r["coverage"].get(s) is None else f"{100 * r['coverage'][s]:.0f} %" for s in spans]
+    heads, rows = cells(result)
+    lines = ["<tr>" + "".join(f"<th>{head}</th>" for head in ("", *heads)) + "</tr>"]
+    for method, row in rows.items():
         mark = ' class="best"' if method == result["best"] else ""
-        rows.append(f"<tr{mark}><td>{html.escape(method)}</td>" + "".join(f"<td>{w}</td>" for w in words) + "</tr>")
-    text = " ".join(html.escape(note.strip()) for note in notes)
+        lines.append(f"<tr{mark}><td>{html.escape(method)}</td>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>")
+    text = " ".join(map(html.escape, notes(result)))
     what = (
         "MASE: 1 is the error of the seasonal naive method within the history. OWA: 1 is Naive2. sMAPE: from 0 to 200. "
         "WQL: the loss of all quantiles over the sum of the truth. Lower is better in all four."
     )
-    return f'<section class="numbers"><table>{"".join(rows)}</table></section><p class="note">{text} {what}</p>'
+    return f'<section class="numbers"><table>{"".join(lines)}</table></section><p class="note">{text} {what}</p>'

@@ -23,13 +23,6 @@ class Cases:
     window: Int[np.ndarray, " C"]  # which origin, 0 the earliest
 
 
-def origins(lengths: Int[np.ndarray, " N"], horizon: int, windows: int, step: int) -> Int[np.ndarray, "W N"]:
-    """Steps of history before each origin, the last a horizon before the end; below 1 where a series is too short."""
-    for name, value in (("horizon", horizon), ("windows", windows), ("step", step)):
-        want(value >= 1, name, "at least 1", value)
-    return lengths - horizon - step * np.arange(windows - 1, -1, -1)[:, None]
-
-
 def cut(panel: Panel, series: Int[np.ndarray, " C"], ends: Int[np.ndarray, " C"]) -> Panel:
     """The first ends[c] rows of these series, as a panel; a series may come more than once."""
     offsets = np.r_[0, np.cumsum(ends)]
@@ -43,10 +36,10 @@ def cut(panel: Panel, series: Int[np.ndarray, " C"], ends: Int[np.ndarray, " C"]
 def roll(panel: Panel, horizon: int, windows: int = 1, step: int | None = None, min_history: int = 1) -> Cases:
     """The cases of `windows` origins, `step` apart (default: the horizon), each with `min_history` steps before it.
 
-    Errors: no series is long enough for the earliest.
+    The last origin is a horizon before the end of a series. Errors: no series is long enough for the earliest.
     """
     step = horizon if step is None else step
-    ends = origins(panel.lengths, horizon, windows, step)
+    ends = panel.lengths - horizon - step * np.arange(windows - 1, -1, -1)[:, None]  # [W, N]
     window, series = np.nonzero(ends >= max(1, min_history))
     need, longest = horizon + step * (windows - 1) + max(1, min_history), int(panel.lengths.max(initial=0))
     todo = "Shorten the horizon." if windows == 1 else "Ask for fewer windows, or for smaller steps between them."

@@ -5,22 +5,20 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from gated import options, runs
-from gated._check import optional, refuse, want, within
+from gated._check import refuse, want, within
 from gated.io.tables import read
-from gated.tasks.forecast import frame, roll, scoring, training
+from gated.tasks.forecast import frame, likelihood, roll, scoring, training
 from gated.tasks.forecast import horizon as horizons
 from gated.tasks.forecast.baselines import BASELINES
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.task import TASK, Config
 from gated.tasks.forecast.training import Forecaster
-
-pd: Any = optional("pandas", "forecast")
 
 FEW = 100  # series on which AutoETS is a matter of seconds
 
@@ -38,12 +36,14 @@ class Run:
     notes: tuple[str, ...] = ()  # on the data
 
     def predict(self, source: Any = None, *, future: Any = None, samples: int = 0) -> Any:
-        """The next `horizon` steps as a data frame: a row for each series and step, under the data's own names.
+        """The next `horizon` steps as a pandas data frame, a row for each series and step.
 
-        source: a file or frame that holds the history. Rows of series that the run knows continue
-        these, and only the series in it are forecast; without it, every series goes on from where the training data
-        end. Nothing is trained. future: a file or frame with the known covariates of the steps to come.
-        samples: this many sample paths, columns s1, s2, …, instead of the median and quantiles.
+        Its columns are the series and the time, under the data's own names and as it had them (the series only where
+        the data name one), then `median` and each level's quantile, `q0.1`, …; or `samples` sample paths `s1`, `s2`, …
+
+        source: a file or frame that holds the history. Rows of known series continue these, and only the series in it
+        are forecast; without it, every series continues where the training data end. Nothing is trained.
+        future: a file or frame with the known covariates of the steps to forecast.
         """
         within("samples", samples, 0, 10_000)
         todo = "Fit with known, or leave future out."
@@ -51,21 +51,23 @@ class Run:
         panel = self.panel if source is None else self._continue(read(source, id=self.schema.id))
         coming = None if future is None else read(future, id=self.schema.id)
         known = horizons.read_known(coming, self.schema, panel, self.config.horizon)
+        q, levels = training.predict(self.model, panel, known), self.config.quantiles
+        columns = horizons.name_columns(q, levels)
         if samples:
-            paths = training.sample(self.model, panel, known, samples, self.config.seed)
-            return horizons.to_frame(self.schema, panel, {f"s{k + 1}": paths[..., k] for k in range(samples)})
-        q = training.predict(self.model, panel, known)
-        return horizons.to_frame(self.schema, panel, horizons.name_columns(q, self.config.quantiles))
+            counts = self.config.likelihood == "negative-binomial"
+            paths = likelihood.paths(q, levels, self.model.persistence, samples, self.config.seed, counts)
+            columns = {f"s{k + 1}": paths[..., k] for k in range(samples)}
+        return horizons.to_frame(self.schema, panel, columns)
 
     def score(
         self, source: Any, *, per: Sequence[str] = (), baselines: Sequence[str] = BASELINES, report: Any = None
     ) -> dict[str, Any]:  # fmt: skip
-        """Measure on data that hold the truth, beside the classical methods: see `score.score` for what is in it.
+        """The metrics of `scoring.score` on data that hold the truth, beside the classical methods.
 
-        Of series that the run knows, the rows after its history are the truth, the first `horizon` of them; other
-        series are cut before their last `horizon` steps. per: "step", "series" for detail. report: a folder for
-        report.png and report.html.
+        Of known series, the truth is the first `horizon` rows after the history; other series are cut before their last
+        `horizon` steps. per: "step", "series" for detail. report: a folder for report.png and report.html.
         """
+        scoring.check_detail(per)
         later = read(source, id=self.schema.id)
         horizon = self.config.horizon
         frame.want_columns(later, self.schema, "target")
@@ -78,7 +80,7 @@ class Run:
             held = roll.roll(frame.panel(later, self.schema)[0], horizon)
             history, truth, known = held.history, held.truth, held.known
         q = training.predict(self.model, history, known)
-        return self._measure(history, truth, q, per, baselines, report)
+        return scoring.prune(self._measure(history, truth, q, baselines, report), per)
 
     def backtest(
         self, source: Any = None, *, windows: int = 3, step: int | None = None, refit: bool = False,
@@ -89,6 +91,7 @@ class Run:
         Weights are never scored on their training data: a new network is trained on the steps before the first origin,
         or with refit before each. With a source of series that the run does not know, its own weights serve.
         """
+        scoring.check_detail(per)
         within("windows", windows, 1, 1000)
         within("step", 1 if step is None else step, 1)
         panel = self.panel if source is None else self._continue(read(source, id=self.schema.id))
@@ -104,14 +107,10 @@ class Run:
             if refit or (fresh and model is self.model):
                 model, _, _ = training.fit(history, self.config, runs.start(TASK, None, progress=progress))
             q[mine] = training.predict(model, history, cases.known[mine])
-        result = self._measure(cases.history, cases.truth, q, ["series", *per], baselines)
-        for one in (result, *result["baselines"].values()):
-            one["windows"] = roll.mean_by_window(cases, one["per"]["series"]["mase"])
-            if "series" not in per:
-                del one["per"]["series"]
-            if not per:
-                del one["per"]
-        return result
+        result = self._measure(cases.history, cases.truth, q, baselines)
+        for metrics in scoring.by_method(result).values():
+            metrics["windows"] = roll.mean_by_window(cases, metrics["per"]["series"]["mase"])
+        return scoring.prune(result, per)
 
     def update(self, source: Any, *, steps: int | None = None, out: Any = None, progress: bool = True) -> Run:
         """A new run: these weights trained further on the history and the new rows, which it then continues.
@@ -123,10 +122,7 @@ class Run:
         new, report = frame.panel(read(source, id=self.schema.id), self.schema)
         panel = frame.join(self.panel, new)
         model, _, history = training.fit(panel, self.config, job, start=copy.deepcopy(self.model), steps=steps)
-        notes = tuple(report.lines())
-        return job.finish(
-            replace(self, model=model, panel=panel, metrics={"updated": True}, history=history, notes=notes)
-        )
+        return job.finish(Run(self.config, self.schema, model, panel, {"updated": True}, history, report.lines()))
 
     def report(self, folder: str | os.PathLike[str]) -> dict[str, Any] | None:
         """Draw report.png and report.html of the horizon held out in the fit; its score, or None if there was none.
@@ -140,19 +136,17 @@ class Run:
         truth = self.panel.y[(self.panel.offsets[held] + ends)[:, None] + np.arange(self.config.horizon)]
         q = self.model.held[held].astype(np.float64)
         baselines = BASELINES if len(held) <= FEW else ("SeasonalNaive", "Theta")
-        return self._measure(roll.cut(self.panel, held, ends), truth, q, (), baselines, folder)
+        return scoring.prune(self._measure(roll.cut(self.panel, held, ends), truth, q, baselines, folder), ())
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
         panel = {f"panel.{f.name}": getattr(self.panel, f.name) for f in fields(Panel) if f.name not in ("ids", "freq")}
         panel["panel.times"] = panel["panel.times"].astype(np.int64)
-        extras = {
-            "schema": asdict(self.schema),
-            "ids": self.panel.ids.tolist(),
-            "recipe": asdict(self.model.recipe),
-        }
-        arrays = panel | {f"learnt.{name}": value for name, value in self.model.arrays().items()}
-        runs.save(TASK, folder, self, self.model.networks, extras, arrays)
+        model = self.model
+        state = {"learnt.widths": model.widths, "learnt.persistence": np.array(model.persistence),
+                 "learnt.held": model.held}  # fmt: skip
+        extras = {"schema": asdict(self.schema), "ids": self.panel.ids.tolist(), "recipe": asdict(model.recipe)}
+        runs.save(TASK, folder, self, model.networks, extras, panel | state)
 
     def summary(self) -> str:
         """The run in a few lines for people."""
@@ -167,22 +161,17 @@ class Run:
         return frame.join(roll.cut(self.panel, old, self.panel.lengths[old]), new)
 
     def _measure(
-        self, history: Panel, truth: np.ndarray, q: np.ndarray, per: Sequence[str], baselines: Sequence[str],
-        report: Any = None,
-    ) -> dict[str, Any]:  # fmt: skip
-        levels, season = self.config.quantiles, self.model.recipe.season
-        wanted = ("step", "series") if report is not None else per
-        result = scoring.score(history, truth, q, levels, season, beside=baselines, per=wanted)
+        self, history: Panel, truth: np.ndarray, q: np.ndarray, baselines: Sequence[str], report: Any = None
+    ) -> dict[str, Any]:
+        """All that `scoring.score` gives, drawn where a folder is given for it."""
+        levels, target = self.config.quantiles, self.schema.target
+        result = scoring.score(history, truth, q, levels, self.model.recipe.season, beside=baselines)
         if report is not None:
-            title = f"{self.schema.target}, the next {self.config.horizon} steps"
             from gated.tasks.forecast.report import draw
 
+            title = f"{target}, the next {self.config.horizon} steps"
             draw(report, history, q, levels, truth=truth, result=result, losses=self.history, title=title,
-                 target=self.schema.target)  # fmt: skip
-            for one in (result, *result["baselines"].values()):
-                one["per"] = {word: one["per"][word] for word in per}
-                if not per:
-                    del one["per"]
+                 target=target)  # fmt: skip
         return result
 
 
@@ -207,7 +196,7 @@ def fit(
     )  # fmt: skip
     panel, report = frame.panel(data, schema, context=config.context or 0)
     model, metrics, history = training.fit(panel, config, job)
-    return job.finish(Run(config, schema, model, panel, metrics, history, tuple(report.lines())))
+    return job.finish(Run(config, schema, model, panel, metrics, history, report.lines()))
 
 
 def load(folder: str | os.PathLike[str]) -> Run:
@@ -216,9 +205,7 @@ def load(folder: str | os.PathLike[str]) -> Run:
     def restore(stored: Any, config: Config, **common: Any) -> Run:
         schema = frame.Schema(**stored.extras["schema"])
         panel = _panel(stored, schema, f"run folder {folder}")
-        rest = {k.removeprefix("learnt."): v for k, v in stored.arrays.items() if k.startswith("learnt.")}
-        model = training.restore(stored.extras["recipe"], config.members, panel, rest, stored.state)
-        return Run(config, schema, model, panel, **common)
+        return Run(config, schema, training.restore(stored, config, panel), panel, **common)
 
     return runs.load(TASK, folder, restore)
 

@@ -16,15 +16,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from gated._check import one_of, refuse, shape, want
+from gated._check import one_of, shape, want
 from gated.report import tables
 from gated.tasks.forecast.baselines import BASELINES, baselines, naive2
 from gated.tasks.forecast.panel import Panel
+
+DETAIL = ("step", "series")
 
 
 def scales(history: Panel, season: int) -> Float[np.ndarray, " N"]:
@@ -41,9 +44,9 @@ def scales(history: Panel, season: int) -> Float[np.ndarray, " N"]:
 
 def evaluate(
     truth: Float[np.ndarray, "N h"], quantiles: Float[np.ndarray, "N h Q"], levels: Sequence[float],
-    scale: Float[np.ndarray, " N"], per: Sequence[str] = (), ids: np.ndarray | None = None,
+    scale: Float[np.ndarray, " N"], ids: np.ndarray | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """MASE, sMAPE, WQL and coverage of one forecast; under "per", the same by step and by series where asked.
+    """MASE, sMAPE, WQL and coverage of one forecast; with ids of the series, under "per" the same by step and series.
 
     A metric that is not defined (no scale, no truth) is None.
     """
@@ -77,15 +80,10 @@ def evaluate(
         return _mean(_mean(a, 1), 0)
 
     out = _plain(summarise(by_series, np.nansum)) | {"unscaled": int((mask.any(1) & ~(scale > 0)).sum())}
-    if per:
-        axes = {"step": 0, "series": 1}
-        detail = {
-            word: summarise(lambda a, x=axes[word]: _mean(a, x), lambda a, x=axes[word]: np.nansum(a, x))
-            for word in per
-        }
-        out["per"] = {word: _plain(values) for word, values in detail.items()}
-        if "series" in out["per"] and ids is not None:
-            out["per"]["series"]["id"] = [i.item() if hasattr(i, "item") else i for i in ids]
+    if ids is not None:
+        axes = zip(DETAIL, (0, 1), strict=True)
+        out["per"] = {name: _plain(summarise(partial(_mean, axis=k), partial(np.nansum, axis=k))) for name, k in axes}
+        out["per"]["series"]["id"] = ids.tolist()
     return out
 
 
@@ -109,50 +107,37 @@ def _plain(value: Any) -> Any:
 
 def score(
     history: Panel, truth: Float[np.ndarray, "N h"], quantiles: Float[np.ndarray, "N h Q"], levels: Sequence[float],
-    season: int, *, name: str = "LSTM", beside: Sequence[str] = BASELINES, per: Sequence[str] = (),
-    jobs: int | None = None,
+    season: int, *, name: str = "LSTM", beside: Sequence[str] = BASELINES,
 ) -> dict[str, Any]:  # fmt: skip
     """The metrics of a forecast, of the classical methods on the same history, and the name of the best.
 
-    {"model": name, "mase", "smape", "owa", "wql", "coverage": {"80": …}, "unscaled", "series", "forecasts", "season",
-    "best",
+    {"model": name, "mase", "smape", "owa", "wql", "coverage": {"80": …}, "unscaled", "per": {"step", "series"},
+    "series", "forecasts", "season", "best",
     "baselines": {method: the same, "seconds", "failed", "beaten": share of series on which `name` has the lower MASE},
     "seconds"}. best is by MASE, or by WQL where no series has a scale; equal methods count for the classical one.
 
-    truth: NaN where nothing was observed. per: "step", "series" for the same in detail. beside: see `baselines`.
+    truth: NaN where nothing was observed. beside: see `baselines`.
     """
     start = time.perf_counter()
     n, h = truth.shape
     shape("score: quantiles", quantiles, n, h, len(levels))
     want(len(history) == n, "score", f"a history of each of the {n} series", len(history))
     want(0.5 in levels, "score", "0.5 among the levels", list(levels))
-    for word in per:
-        one_of("per", word, ("step", "series"))
     mask = ~np.isnan(truth)
     known = np.array([not np.isnan(history.y[history.series(k)]).all() for k in range(n)])
     truth = np.where(known[:, None], truth, np.nan)  # nothing can be forecast from nothing
-    if not mask.any():
-        refuse("score", "some truth to compare with", "none in any series")
-    if not np.isfinite(truth).any():
-        refuse("score", "a series with both history and truth", "none")
+    want(bool(mask.any()), "score", "some truth to compare with", "none in any series")
+    want(bool(np.isfinite(truth).any()), "score", "a series with both history and truth", "none")
     scale = scales(history, season)
     yard = evaluate(truth, naive2(history, h, season)[..., None], [0.5], scale)
-    rows = {name: evaluate(truth, quantiles, levels, scale, ["series", *per], history.ids)}
-    others = baselines(history, h, season, levels, beside, jobs)
-    for method, forecast in others.items():
-        rows[method] = evaluate(truth, forecast.quantiles, levels, scale, ["series", *per], history.ids)
-    for method, row in rows.items():
-        row["owa"] = _owa(row, yard)
-        if method != name:
-            row |= {
-                "seconds": others[method].seconds,
-                "failed": others[method].failed,
-                "beaten": _share_beaten(rows[name], row),
-            }
+    others = baselines(history, h, season, levels, beside)
+    forecasts = {name: quantiles} | {method: forecast.quantiles for method, forecast in others.items()}
+    rows = {method: evaluate(truth, q, levels, scale, history.ids) for method, q in forecasts.items()}
     for row in rows.values():
-        detail = {word: row["per"][word] for word in per}
-        row.pop("per")
-        row |= {"per": detail} if detail else {}
+        row["owa"] = _owa(row, yard)
+    for method, forecast in others.items():
+        beaten = _share_beaten(rows[name], rows[method])
+        rows[method] |= {"seconds": forecast.seconds, "failed": forecast.failed, "beaten": beaten}
     scored = np.isfinite(truth).any(1)
     measure = "mase" if rows[name]["mase"] is not None else "wql"
     order = sorted([*others, name], key=lambda k: _or_inf(rows[k][measure]))
@@ -164,6 +149,26 @@ def score(
     }  # fmt: skip
 
 
+def by_method(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Each method's metrics, the model's last."""
+    return {**result["baselines"], result["model"]: result}
+
+
+def check_detail(per: Sequence[str]) -> None:
+    """Refuse, before the work, detail that there is not."""
+    for name in per:
+        one_of("per", name, DETAIL)
+
+
+def prune(result: dict[str, Any], per: Sequence[str]) -> dict[str, Any]:
+    """The result with no detail but this."""
+    for metrics in by_method(result).values():
+        detail = metrics.pop("per")
+        if per:
+            metrics["per"] = {name: detail[name] for name in per}
+    return result
+
+
 def _owa(row: dict[str, Any], yard: dict[str, Any]) -> float | None:
     if not yard["mase"] or not yard["smape"] or row["mase"] is None:
         return None
@@ -171,15 +176,12 @@ def _owa(row: dict[str, Any], yard: dict[str, Any]) -> float | None:
 
 
 def _share_beaten(ours: dict[str, Any], theirs: dict[str, Any]) -> float | None:
-    pairs = [
-        (a, b)
-        for a, b in zip(ours["per"]["series"]["mase"], theirs["per"]["series"]["mase"], strict=True)
-        if a is not None
-    ]
-    return sum(a < b for a, b in pairs) / len(pairs) if pairs else None
+    pairs = zip(ours["per"]["series"]["mase"], theirs["per"]["series"]["mase"], strict=True)
+    wins = [a < b for a, b in pairs if a is not None]
+    return sum(wins) / len(wins) if wins else None
 
 
-def verdict(result: dict[str, Any]) -> str:
+def verdict(result: Mapping[str, Any]) -> str:
     """Who won, in a sentence that is as plain when a classical method did."""
     name, best = result["model"], result["best"]
     measure = "mase" if result["mase"] is not None else "wql"
@@ -212,33 +214,37 @@ def _or_inf(value: float | None) -> float:
     return math.inf if value is None else value
 
 
-def table(result: dict[str, Any]) -> str:
-    """The result as text for people, best first, with the verdict beneath."""
+def cells(result: Mapping[str, Any]) -> tuple[list[str], dict[str, list[str]]]:
+    """The heads of a table of metrics, and each method's cells, the best first."""
     span = "80" if "80" in result["coverage"] else next(iter(result["coverage"]), None)
-    heads = ["MASE", "sMAPE", "OWA", "WQL", *([f"in {span} %"] if span else []), "seconds"]
-    grid = tables.grid("", *heads, tight=False)
-    rows = {**result["baselines"], result["model"]: {**result, "seconds": None}}
-    for method in sorted(rows, key=lambda k: (_or_inf(rows[k]["mase"]), _or_inf(rows[k]["wql"]), k == result["model"])):
-        r = rows[method]
-        covered = r["coverage"].get(span) if span else None
-        cover = [] if not span else ["–" if covered is None else f"{100 * covered:.0f} %"]
-        mark = " ◂ best" if method == result["best"] else ""
-        grid.add_row(
-            method + mark,
-            tables.number(r["mase"], 3),
-            tables.number(r["smape"], 2),
-            tables.number(r["owa"], 3),
-            tables.number(r["wql"], 3),
-            *cover,
-            tables.number(r["seconds"], 1),
-        )
-    notes = [verdict(result)]
+    digits, methods, rows = {"mase": 3, "smape": 2, "owa": 3, "wql": 3}, by_method(result), {}
+    for method in sorted(
+        methods, key=lambda k: (k != result["best"], *(_or_inf(methods[k][m]) for m in ("mase", "wql")))
+    ):
+        r = methods[method]
+        rows[method] = [tables.number(r[metric], count) for metric, count in digits.items()]
+        if span is not None:
+            share = r["coverage"][span]
+            rows[method].append("–" if share is None else f"{100 * share:.0f} %")
+    return ["MASE", "sMAPE", "OWA", "WQL", *([] if span is None else [f"in {span} %"])], rows
+
+
+def notes(result: Mapping[str, Any]) -> list[str]:
+    """What the metrics leave out, in sentences."""
+    lines = []
     if result["unscaled"]:
-        notes.append(
-            f"{result['unscaled']} series with a constant or too short history have no MASE and are left out of it."
-        )
-    for method, r in result["baselines"].items():
-        if r["failed"]:
-            notes.append(f"{method} failed on {r['failed']} series; SeasonalNaive stands in for it there.")
+        series = f"{result['unscaled']} series with a constant or too short history"
+        lines.append(f"{series} have no MASE and are left out of it.")
+    failed = {method: r["failed"] for method, r in result["baselines"].items() if r["failed"]}
+    return lines + [f"{k} failed on {n} series; SeasonalNaive stands in for it there." for k, n in failed.items()]
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The result as text for people, best first, with the verdict beneath."""
+    heads, rows = cells(result)
+    grid = tables.grid("", *heads, "seconds", tight=False)
+    for method, row in rows.items():
+        seconds = None if method == result["model"] else result["baselines"][method]["seconds"]
+        grid.add_row(method + " ◂ best" * (method == result["best"]), *row, tables.number(seconds, 1))
     head = f"{count_text(result)}, season {result['season']}"
-    return head + "\n" + tables.draw(grid) + "\n".join(notes)
+    return head + "\n" + tables.draw(grid) + "\n".join([verdict(result), *notes(result)])

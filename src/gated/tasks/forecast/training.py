@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from gated import checkpoint, runs, train
-from gated._check import want
+from gated import checkpoint, options, runs, train
+from gated._check import shape, want
 from gated.runs import Job
 from gated.tasks.forecast import likelihood, model, roll, scoring
 from gated.tasks.forecast.panel import Panel
@@ -39,10 +39,6 @@ class Forecaster:
     persistence: float  # how alike the ranks of two steps in a row are
     held: np.ndarray  # [N, h, Q] float32 calibrated forecasts of the last horizon; NaN where a series is too short
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """All that is no weight, for a run folder."""
-        return {"widths": self.widths, "persistence": np.array(self.persistence), "held": self.held}
-
 
 @train.threads(1)  # its operators are small: a second thread saves little, and on busy cores costs many times the work
 def fit(
@@ -54,18 +50,17 @@ def fit(
     """
     if start is not None:
         rule = replace(start.recipe, second=steps or max(1, (start.recipe.first + start.recipe.second) // 5))
-        networks = start.networks
-        rows = _fit_part(networks, Windows(panel, rule), config, rule.second, rule.lr / 3, job).rows
+        rows = _fit_part(start.networks, Windows(panel, rule), config, rule.second, rule.lr / 3, job).rows
         held = np.full((len(panel), *start.held.shape[1:]), np.nan, np.float32)  # these networks have read all of it
-        return replace(start, networks=networks.cpu(), held=held), {}, rows
+        return replace(start, held=held), {}, rows
     rule = derive(panel, config)
     if job.out is not None and not job.resume:  # an older fit's second part is not what this one may go on from
         (checkpoint.claim(job.out, job.artefacts) / checkpoint.TRAINING).unlink(missing_ok=True)
     windows = Windows(panel, rule, held=rule.held)
     with train.seeded(config.seed):
         networks = nn.ModuleList([model.Network(windows) for _ in range(config.members)])
-    shape = (len(panel), rule.horizon, len(rule.levels))
-    forecaster = Forecaster(rule, networks, np.ones(shape[1:]), 0.5, np.full(shape, np.nan, np.float32))
+    size = (len(panel), rule.horizon, len(rule.levels))
+    forecaster = Forecaster(rule, networks, np.ones(size[1:]), 0.5, np.full(size, np.nan, np.float32))
     rows, metrics, updates = [], {}, rule.first + rule.second
     if len(windows.last(rule.held)[0]):
         first = None if job.out is None else replace(job, out=job.out / FIRST)
@@ -75,7 +70,6 @@ def fit(
     more = _fit_part(networks, windows.everything(), config, updates, rule.lr, job).rows
     past = rows[-1] if rows else {"step": 0, "seconds": 0.0}
     rows += [{**row, **{key: row[key] + past[key] for key in ("step", "seconds")}} for row in more]
-    networks.cpu()
     return forecaster, metrics, rows
 
 
@@ -151,35 +145,25 @@ def predict(forecaster: Forecaster, panel: Panel, known: np.ndarray | None = Non
     return out
 
 
-def sample(forecaster: Forecaster, panel: Panel, known: np.ndarray | None, count: int, seed: int) -> np.ndarray:
-    """[N, h, count] paths whose steps rise and fall together as the held-out ones did."""
-    q = predict(forecaster, panel, known)
-    whole = forecaster.recipe.likelihood == "negative-binomial"
-    return likelihood.paths(q, forecaster.recipe.levels, forecaster.persistence, count, seed, whole)
-
-
-def restore(
-    words: dict[str, Any], members: int, panel: Panel, arrays: Mapping[str, np.ndarray], state: Any
-) -> Forecaster:
-    """The forecaster of a run folder."""
-    tuples: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in words.items()}
-    rule = Recipe(**tuples)
+def restore(stored: checkpoint.Run, config: Config, panel: Panel) -> Forecaster:
+    """The forecaster of a run folder, on the device of its config."""
+    rule = options.restore(Recipe, stored.extras["recipe"])
+    widths, persistence, held = (stored.arrays[f"learnt.{name}"] for name in ("widths", "persistence", "held"))
+    state = {name.replace(".lean", ".shrinkage"): weight for name, weight in stored.state.items()}  # a former name
     longest, head = int(panel.lengths.max()), state.get("0.head.weight", torch.empty(0, 0))
     fits = (  # before memory is taken for what the recipe says
-        head.shape[-1] == rule.width and len({name.partition(".")[0] for name in state}) == members
+        head.shape[-1] == rule.width and len({name.partition(".")[0] for name in state}) == config.members
         and 1 <= rule.season <= longest and 1 <= rule.lags <= rule.context <= longest // rule.season + 1
         and 0 <= rule.long <= rule.context * rule.season
     )  # fmt: skip
     want(fits, "run folder", "a recipe that its weights and series fit", "another")
-    shape, held = (rule.horizon, len(rule.levels)), arrays["held"]
-    want(arrays["widths"].shape == shape, "run folder", f"widths of shape {shape}", arrays["widths"].shape)
-    want(held.shape == (len(panel), *shape), "run folder", f"held of shape {(len(panel), *shape)}", held.shape)
+    shape("run folder: widths", widths, rule.horizon, len(rule.levels))
+    shape("run folder: held", held, len(panel), rule.horizon, len(rule.levels))
     little = roll.cut(panel, np.array([0]), np.minimum(panel.lengths[:1], 2))  # enough to know how wide everything is
     with train.seeded(0):
-        networks = nn.ModuleList([model.Network(Windows(little, rule)) for _ in range(members)])
-    state = {name.replace(".lean", ".shrinkage"): weight for name, weight in state.items()}  # as runs once had it
+        networks = nn.ModuleList([model.Network(Windows(little, rule)) for _ in range(config.members)])
     checkpoint.fill(networks, state)
-    return Forecaster(rule, networks.eval(), arrays["widths"], float(arrays["persistence"]), held)
+    return Forecaster(rule, networks.eval().to(runs.device(config)), widths, float(persistence), held)
 
 
 def describe(forecaster: Forecaster, metrics: Mapping[str, Any]) -> list[str]:

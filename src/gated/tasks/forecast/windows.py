@@ -65,23 +65,24 @@ class Windows:
         size = np.frexp(lengths)[1]
         for g in np.unique(size[lengths > 0]):  # series of like length together, so that padding is less than half
             n = np.flatnonzero(size == g)
-            Y = features.padded(panel.y, panel.offsets, n)
+            t = np.arange(lengths[n].max())
+            inside = t < lengths[n][:, None]
+            row, place = ((begin[n][:, None] + t)[inside] for begin in (panel.offsets[:-1], start))
+            Y = np.full(inside.shape, np.nan)
+            Y[inside] = panel.y[row]
             scale = features.scale(Y, m)
             units[n], origins[n], logs[n] = scale.unit, scale.origin, scale.log
             scales[n] = _naive(Y, m, scale)
             X = scale.forward(Y)
             smoothed = features.smooth(X, m)
-            inside = np.arange(Y.shape[1]) < lengths[n][:, None]
-            place = (start[n][:, None] + np.arange(Y.shape[1]))[inside]
-            shift = np.broadcast_to((start - panel.offsets[:-1])[n][:, None], Y.shape)[inside]
             start_at = (~np.isnan(X)).argmax(1)
             first[n] = np.nan_to_num(X[np.arange(len(n)), start_at])
-            before = np.arange(Y.shape[1])[:, None] < start_at
+            before = t[:, None] < start_at
             fill[place] = np.where(before, first[n], smoothed.fill).T[inside]
             seasonal[place] = smoothed.seasonal.T[inside]
             single = np.stack([smoothed.trust, smoothed.naive], -1)
             columns = np.concatenate([smoothed.level, smoothed.error, smoothed.best, smoothed.drift, single], -1)
-            state[place - shift] = columns.transpose(1, 0, 2)[inside]
+            state[row] = columns.transpose(1, 0, 2)[inside]
         fill[(start[:, None] - np.arange(1, pad + 1)).reshape(-1)] = np.repeat(first, pad)
         y = np.full(total, np.nan)
         y[rows] = panel.y

@@ -28,7 +28,7 @@ import sheet
 import transcribe_hmm
 import transcribe_sets as sets
 from gated import transcribe
-from gated.tasks.transcribe import read
+from gated.tasks.transcribe.data import read_items
 
 RESULTS = Path(__file__).parent / "results"
 SPLITS, SEEDS = range(3), range(10)
@@ -42,7 +42,7 @@ START = dict(hold=0, steps=600)
 KEPT = (
     "wer", "cer", "exact", "interval", "lines", "words", "characters", "seconds", "rtf", "baselines", "confusions",
 )  # fmt: skip  # of a score
-PIECE = 0.1  # seconds
+CHUNK = 0.1  # seconds
 WRITING = Lock()  # of results
 REFERENCES = {
     "print": "CLSTM 4.9 % after 5,000 lines",
@@ -61,7 +61,7 @@ def facts(run: transcribe.Run, **scores: dict[str, Any]) -> dict[str, Any]:
     told = {part: {k: score[k] for k in KEPT} for part, score in scores.items()}
     for score in told.values():
         score["confusions"] = {unit: rows[:10] for unit, rows in score["confusions"].items()}
-    weights = sum(p.numel() for p in run.learnt.network.parameters())
+    weights = sum(p.numel() for p in run.model.network.parameters())
     return {
         "fit_seconds": run.metrics["fit_seconds"], "steps": run.metrics["steps"], "passes": run.metrics["passes"],
         "weights": weights, "threads": torch.get_num_threads(), "options": given(run), **told,
@@ -92,22 +92,23 @@ def singles(minutes: float | None) -> dict[str, Any]:
     """The official split: a network, and a hidden Markov model on the same frames."""
     train, test, _ = sets.joined("official")
     run = fitted("singles", train, SINGLE, minutes)
-    how = run.learnt.frames
-    heard = [[(how.read(item), item.text or "") for item in read.items(part).items] for part in (train, test)]
-    hidden = transcribe_hmm.run(*heard, seed=0)
+    how = run.model.frames
+    examples = [[(how.read(item), item.text or "") for item in read_items(part).items] for part in (train, test)]
+    hidden = transcribe_hmm.run(*examples, seed=0)
     return facts(run, test=run.score(test)) | {"hidden_markov_model": hidden}
 
 
 def streaming(minutes: float | None) -> dict[str, Any]:
-    """A network that listens: its errors, and what it says of pieces and of whole files, and how long that takes."""
+    """A streaming network: its error rate, its transcripts streaming and offline, and its latency."""
     train, _, strings = sets.joined("official")
     run = fitted("streaming", train, STREAM, minutes)
-    found = read.items(strings)
+    dataset = read_items(strings)
     whole = run.predict(strings)
     latency, live = transcribe.Latency(), []
     began = time.perf_counter()
-    for item in found.items:
-        parts = [one.text for heard in transcribe.hear(run, item.path, latency, piece=PIECE) for one in heard.done]
+    for item in dataset.items:
+        updates = run.listen(item.path, latency, chunk=CHUNK)
+        parts = [one.text for update in updates for one in update.utterances]
         live.append(" ".join(parts))
     seconds = time.perf_counter() - began
     return facts(run, test=run.score(strings)) | {
@@ -220,11 +221,11 @@ def report(results: dict[str, Any]) -> str:
     for r in results.get("streaming", {}).values():
         took = r["latency"]["milliseconds"]
         rows = [
-            ["listening, pieces of 0.1 s", ""],
+            ["streaming, chunks of 0.1 s", ""],
             ["WER (forward only, recordings 0–4 held out)", percent(r["test"]["wer"])],
-            ["texts of pieces equal to those of whole files", f"{r['equal']} of {r['of']}"],
+            ["streaming transcripts equal to offline ones", f"{r['equal']} of {r['of']}"],
             ["real-time factor, one thread", f"{r['latency']['rtf']:.4f}"],
-            ["computing for a piece", f"{took['median']:.1f} ms, {took['p95']:.1f} at the 95th percentile, at most "
+            ["computing for a chunk", f"{took['median']:.1f} ms, {took['p95']:.1f} at the 95th percentile, at most "
              f"{took['most']:.1f}"],
         ]  # fmt: skip
         told.append(sheet.table(rows))

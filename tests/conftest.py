@@ -13,6 +13,8 @@ install_import_hook("gated", "typed.check")
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+from made import sounds  # noqa: E402
+
 # GATED_EXAMPLES=explore draws new examples at each run; a failure prints what reproduces it.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, print_blob=True)
@@ -42,6 +44,28 @@ def pytest_runtest_setup(item):
 def generators_untouched():
     """Every test leaves torch's global generator seeded the same for the next."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory):
+    """Sixty recordings in a language of tones, as rows of a manifest."""
+    return sounds.record(tmp_path_factory.mktemp("tones"), 60)
+
+
+@pytest.fixture(scope="session")
+def transcriber(tones):
+    """A transcriber of tones in both directions, which no test changes."""
+    from gated import transcribe
+
+    return transcribe.fit(tones[:50], valid=tones[50:], **sounds.SMALL, steps=220)
+
+
+@pytest.fixture(scope="session")
+def listener(tones):
+    """A forward-only transcriber of tones, which no test changes."""
+    from gated import transcribe
+
+    return transcribe.fit(tones[:50], valid=tones[50:], **sounds.SMALL, steps=220, streaming=True)
 
 
 @pytest.fixture

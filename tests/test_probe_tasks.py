@@ -230,22 +230,22 @@ def test_a_decoder_fed_with_what_it_wrote_is_one_sequence(tmp_path):
 def test_sound_is_shown_in_seconds_with_what_was_written(desk, found):
     """Places are frames, the picture is what the network read, and marks stand where the letters were heard."""
     loaded = run(desk, "transcribe")
-    example, stride = found["transcribe"].examples[0], loaded.learnt.network.shape.stride
-    (x,), _, _ = loaded.frames(of_transcribe.read.items(str(desk / "sound" / "0.wav"), text=False))
+    example, stride = found["transcribe"].examples[0], loaded.model.network.shape.stride
+    (x,), _, _ = loaded.read(of_transcribe.read_items(str(desk / "sound" / "0.wav"), text=False))
     np.testing.assert_array_equal(example.input.picture, x)
     assert (example.input.kind, example.input.unit) == ("sound", "second")
-    assert example.input.scale == (0.0, loaded.learnt.frames.unit)
-    best = loaded.read(str(desk / "sound" / "0.wav"))[0][0]
+    assert example.input.scale == (0.0, loaded.model.frames.unit)
+    best = loaded.transcribe(str(desk / "sound" / "0.wav"))[0][0]
     assert example.input.output == best.text
-    unit = loaded.learnt.frames.unit
-    for mark, letter in zip(example.input.marks, best.letters, strict=True):
+    unit = loaded.model.frames.unit
+    for mark, letter in zip(example.input.marks, best.symbols, strict=True):
         assert mark.text == letter.text
         assert mark.first * unit == pytest.approx(letter.start)
         assert (mark.last + 1) * unit <= letter.end + 1e-9
     assert {layer.stride for layer in example.layers} == {float(stride)}
-    with torch.no_grad(), probe.record(loaded.learnt.network) as recording:
-        right, _ = loaded.learnt.network(torch.from_numpy(x)[None], torch.tensor([x.shape[1]]))
-        one = of_transcribe.by_frames(loaded.learnt.network, 3, 1)(torch.from_numpy(x)[None].expand(2, -1, -1))
+    with torch.no_grad(), probe.record(loaded.model.network) as recording:
+        right, _ = loaded.model.network(torch.from_numpy(x)[None], torch.tensor([x.shape[1]]))
+        one = of_transcribe.by_frames(loaded.model.network, 3, 1)(torch.from_numpy(x)[None].expand(2, -1, -1))
     torch.testing.assert_close(one, right[3, 0, 1].expand(2))
     way = next(recording.calls[0].traces())
     np.testing.assert_allclose(example.layers[0].values["c"], way.values["c"][:, list(example.layers[0].selection)].T)
@@ -258,7 +258,7 @@ def test_print_is_shown_by_its_columns(tmp_path):
     document = probe.inspect(made, folder, examples=1, attribute=False)
     (example,) = document.examples
     assert (example.input.kind, example.input.unit, example.input.scale) == ("print", "column", (0.0, 1.0))
-    assert example.input.picture.shape == (made.learnt.frames.rows, example.input.steps)
+    assert example.input.picture.shape == (made.model.frames.rows, example.input.steps)
     assert not example.attributions
 
 

@@ -9,13 +9,13 @@ import pytest
 import soundfile
 import torch
 
-from gated import transcribe
+from gated import runs, transcribe
 from gated._check import InputError
-from gated.tasks.transcribe import learn as learning
-from gated.tasks.transcribe import typeset
+from gated.tasks.transcribe import training, typeset
+from gated.tasks.transcribe.data import read_items
 from gated.tasks.transcribe.frames import Fault
-from gated.tasks.transcribe.read import items
-from made.sounds import QUICK, RATE, SMALL, record, say
+from gated.tasks.transcribe.task import TASK
+from made.sounds import QUICK, RATE, say
 
 
 def wav(path, x, rate=RATE):
@@ -23,15 +23,14 @@ def wav(path, x, rate=RATE):
     return str(path)
 
 
-@pytest.fixture(scope="module")
-def spoken(tmp_path_factory):
-    return record(tmp_path_factory.mktemp("spoken"), 60)
+@pytest.fixture
+def spoken(tones):
+    return tones
 
 
-@pytest.fixture(scope="module")
-def run(spoken):
-    """A transcriber of tones, which no test changes."""
-    return transcribe.fit(spoken[:50], valid=spoken[50:], **SMALL, steps=220)
+@pytest.fixture
+def run(transcriber):
+    return transcriber
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +40,21 @@ def printed(tmp_path_factory):
     return typeset.save(tmp_path_factory.mktemp("printed"), lines)
 
 
+def fit_often(source, evaluate, valid=None, **options):
+    """A fit with an evaluation, and so a row of its history, every so many updates."""
+    progress = options.pop("progress")
+    config, job = transcribe.Config(**options), runs.start(TASK, None, progress=progress)
+    held = None if valid is None else read_items(valid)
+    model, metrics, history, notes = training.fit(read_items(source), held, config, job, evaluate)
+    return transcribe.Run(config, model, "lo", metrics, history, tuple(notes))
+
+
 def paths(some):
     return [one["path"] for one in some]
 
 
 def weights(run):
-    return list(run.learnt.network.state_dict().values())
+    return list(run.model.network.state_dict().values())
 
 
 def same(a, b):
@@ -80,21 +88,20 @@ def test_a_language_of_tones_is_learnt(run, spoken):
     dict(cell="gru", layers=2), dict(reduce=8), dict(reduce=1), dict(normalise="speaker"), dict(normalise="running"),
     dict(augment=1.0, mask=1.0, dropout=0.2, join=3, average=2, ema=0.5), dict(rate=4000, lower=True),
 ], ids=lambda options: "-".join(map(str, options.values())))  # fmt: skip
-def test_every_variant_learns(spoken, options, tmp_path, monkeypatch):
+def test_every_variant_learns(spoken, options, tmp_path):
     """Each writer, front, cell and normalisation lowers the loss, and reads the same from its folder."""
-    monkeypatch.setattr(learning, "LOOK", 4)
-    run = transcribe.fit(spoken[:16], valid=spoken[16:18], **QUICK | {"steps": 8} | options)
+    run = fit_often(spoken[:16], 4, spoken[16:18], **QUICK | {"steps": 8} | options)
     assert run.history[-1]["loss"] < run.history[0]["loss"]
     run.save(tmp_path / "run")
     again = transcribe.load(tmp_path / "run")
     assert same(run, again)
-    assert (again.config, again.learnt.frames, again.learnt.alphabet) == (
+    assert (again.config, again.model.frames, again.model.alphabet) == (
         run.config,
-        run.learnt.frames,
-        run.learnt.alphabet,
+        run.model.frames,
+        run.model.alphabet,
     )
-    found = run.read(spoken[50:54])
-    assert again.read(spoken[50:54]) == found
+    found = run.transcribe(spoken[50:54])
+    assert again.transcribe(spoken[50:54]) == found
     assert (again.constant, again.metrics, again.history) == (run.constant, run.metrics, run.history)
     assert again.summary() == run.summary()
     assert "16 examples" in run.summary()
@@ -103,16 +110,15 @@ def test_every_variant_learns(spoken, options, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "options", [dict(), dict(streaming=True), dict(decoder="attention", join=2, augment=1.0)], ids=str
 )
-def test_print_is_learnt(printed, options, monkeypatch):
+def test_print_is_learnt(printed, options):
     """Lines of print teach a network of columns, forward only too; its times are columns."""
-    monkeypatch.setattr(learning, "LOOK", 3)
-    run = transcribe.fit(printed, **QUICK | {"steps": 6, "hold": 0.2} | options)
+    run = fit_often(printed, 3, **QUICK | {"steps": 6, "hold": 0.2} | options)
     assert run.history[-1]["loss"] < run.history[0]["loss"]
     assert "reads lines of 32 rows" in run.summary()
-    found = items(printed)
-    (best,) = run.read(found.items[0].path, n_best=1)[0]
+    found = read_items(printed)
+    (best,) = run.transcribe(found.items[0].path, n_best=1)[0]
     assert best.text == " ".join(word.text for word in best.words)
-    assert all(word.end <= run.frames(found)[0][0].shape[1] + 3 for word in best.words)
+    assert all(word.end <= run.read(found)[0][0].shape[1] + 3 for word in best.words)
 
 
 # ---- readings
@@ -124,29 +130,29 @@ SEARCHES = [dict(), dict(width=8), dict(width=6, n_best=4), dict(hot=("hi up",),
 @pytest.mark.parametrize("search", SEARCHES, ids=str)
 def test_a_reading_is_in_order(run, spoken, search):
     """Words start before they end, one after the other, within the sound; their confidence is from 0 to 1."""
-    for one, best in zip(spoken[40:], run.read(spoken[40:], **search), strict=True):
-        last = soundfile.info(one["path"]).duration + run.learnt.frames.unit * run.learnt.network.shape.stride
+    for one, best in zip(spoken[40:], run.transcribe(spoken[40:], **search), strict=True):
+        last = soundfile.info(one["path"]).duration + run.model.frames.unit * run.model.network.shape.stride
         assert [found.score for found in best] == sorted((found.score for found in best), reverse=True)
         assert len({found.text for found in best}) == len(best) <= search.get("n_best", 1)
         for found in best:
             assert found.text == " ".join(word.text for word in found.words)
-            assert found.text == run.learnt.alphabet.plain("".join(letter.text for letter in found.letters))
-            for pieces in (found.words, found.letters):
+            assert found.text == run.model.alphabet.plain("".join(symbol.text for symbol in found.symbols))
+            for pieces in (found.words, found.symbols):
                 ends = [0.0, *(t for piece in pieces for t in (piece.start, piece.end)), last]
                 assert ends == sorted(ends)
                 assert all(piece.start < piece.end for piece in pieces)
                 assert all(0 <= piece.confidence <= 1 for piece in [*pieces, found])
             assert found.confidence == pytest.approx(
-                math.exp(np.mean([math.log(letter.confidence) for letter in found.letters]))
+                math.exp(np.mean([math.log(symbol.confidence) for symbol in found.symbols]))
             )
 
 
 def test_a_file_is_read_the_same_among_others(run, spoken):
     """Alone, in any order and among long neighbours, its texts and times are the same."""
     for search in (dict(), dict(width=4, n_best=2)):
-        together = run.read(paths(spoken[:12]), **search)
-        backwards = run.read(paths(spoken[:12])[::-1], **search)[::-1]
-        alone = [run.read(one["path"], **search)[0] for one in spoken[:12]]
+        together = run.transcribe(paths(spoken[:12]), **search)
+        backwards = run.transcribe(paths(spoken[:12])[::-1], **search)[::-1]
+        alone = [run.transcribe(one["path"], **search)[0] for one in spoken[:12]]
         for best, turned, single in zip(together, backwards, alone, strict=True):
             for a, b, c in zip(best, turned, single, strict=True):
                 assert a.text == b.text == c.text
@@ -156,7 +162,7 @@ def test_a_file_is_read_the_same_among_others(run, spoken):
 
 def test_a_beam_of_one_is_the_best_path(run, spoken):
     """Where the best path is far better than others, any width finds it; a wider one finds nothing less probable."""
-    plain, wide = (run.read(spoken[50:], width=width) for width in (1, 20))
+    plain, wide = (run.transcribe(spoken[50:], width=width) for width in (1, 20))
     assert [best[0].text for best in plain] == [best[0].text for best in wide]
     assert all(b[0].log_prob >= a[0].log_prob - 1e-2 for a, b in zip(plain, wide, strict=True))
 
@@ -176,10 +182,10 @@ def test_silence_is_doubted_as_words_are(run, tmp_path):
     noise = 0.003 * np.random.default_rng(0).standard_normal(RATE // 2)
     deaf = copy.deepcopy(run)
     with torch.no_grad():
-        deaf.learnt.network.output.bias[0] += 12  # the blank, so much that no tone the network knows is heard in noise
+        deaf.model.network.output.bias[0] += 12  # the blank, so much that no tone the network knows is heard in noise
     for search in (dict(), dict(width=4)):
-        (best,) = deaf.read(wav(tmp_path / "noise.wav", noise), **search)[0]
-        assert (best.text, best.words, best.letters) == ("", [], [])
+        (best,) = deaf.transcribe(wav(tmp_path / "noise.wav", noise), **search)[0]
+        assert (best.text, best.words, best.symbols) == ("", [], [])
         assert best.confidence == pytest.approx(math.exp(best.log_prob))
         assert 0 < best.confidence < 1
 
@@ -193,7 +199,7 @@ def test_a_span_of_a_file_is_read_alone(run, tmp_path):
     rows = [dict(path=name, end=cut), dict(path=name, start=cut), dict(path=name)]
     assert run.predict(rows)[:2] == ["lo up", "hi"]
     wav(tmp_path / "one.wav", first)
-    assert run.read(rows[:1])[0][0].words == run.read(str(tmp_path / "one.wav"))[0][0].words
+    assert run.transcribe(rows[:1])[0][0].words == run.transcribe(str(tmp_path / "one.wav"))[0][0].words
 
 
 def test_other_rates_and_channels_are_heard(run, spoken, tmp_path):
@@ -206,10 +212,9 @@ def test_other_rates_and_channels_are_heard(run, spoken, tmp_path):
 # ---- the same again
 
 
-def test_the_best_weights_are_kept(spoken, monkeypatch):
+def test_the_best_weights_are_kept(spoken):
     """Of all evaluations on held-out files the best one's weights stay; patience ends a fit that only gets worse."""
-    monkeypatch.setattr(learning, "LOOK", 3)
-    run = transcribe.fit(spoken[:16], valid=spoken[50:], **QUICK | dict(steps=30, lr=0.02, patience=3, batch=2000))
+    run = fit_often(spoken[:16], 3, spoken[50:], **QUICK | dict(steps=30, lr=0.02, patience=3, batch=2000))
     cers = {row["step"]: row["valid_cer"] for row in run.history if "valid_cer" in row}
     best = min(cers.values())
     assert run.metrics["best_step"] == min(step for step, cer in cers.items() if cer == best)
@@ -223,7 +228,7 @@ def test_some_are_held_out_or_none(spoken):
     """A share of the examples is kept apart, the same for every seed; with hold=0 all are learnt from."""
     run = transcribe.fit(spoken[:20], **QUICK | dict(hold=0.2))
     assert (run.metrics["examples"], run.metrics["held_out"]["examples"]) == (16, 4)
-    assert learning._part(20, 0.2) == learning._part(20, 0.2)
+    assert transcribe.fit(spoken[:20], **QUICK | dict(hold=0.2, seed=1)).model.frames == run.model.frames
     run = transcribe.fit(spoken[:20], **QUICK)
     assert (run.metrics["examples"], run.metrics.get("held_out")) == (20, None)
     assert transcribe.fit(spoken[:1], **QUICK).metrics["examples"] == 1
@@ -287,7 +292,7 @@ def test_bad_files_are_not_read_in_silence(run, faulty, spoken):
     said = run.predict(some, bad="skip")
     assert said == [good[1], None, None, good[1]]
     assert run.predict([bad["cut.wav"][0]], bad="skip") == [None]
-    found, faults = run.readings(items(some), bad="skip")
+    found, faults = run.decode(read_items(some), bad="skip")
     assert [len(best) for best in found] == [1, 0, 0, 1]
     assert [isinstance(fault, Fault) for fault in faults] == [True, True]
     told = run.score(some, bad="skip")
@@ -317,7 +322,7 @@ def test_sound_is_no_print(run, printed, spoken):
     with pytest.raises(InputError, match="expected print, as this run has learnt, got sound"):
         reader.predict(spoken[0]["path"])
     with pytest.raises(InputError, match="a run that reads sound, got one that reads print"):
-        transcribe.hear(reader, spoken[0]["path"], transcribe.Latency())
+        reader.listen(spoken[0]["path"])
 
 
 def test_mistakes_are_told_where_they_are(run, spoken, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from gated import cli, transcribe
+from gated import transcribe
 from made.sounds import RATE, record
 
 COMMAND = ("transcribe",)  # what `gated` in conftest.py begins with
@@ -19,7 +19,7 @@ FIT = ["--units", "16", "--layers", "1", "--bands", "16", "--dropout", "0", "--a
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
+def desk(tmp_path_factory, transcriber, listener):
     """A folder with manifests, recordings, bad files, and the runs `run` and `live`, which no test changes."""
     folder = tmp_path_factory.mktemp("desk")
     for name, count, seed in (("train", 40, 1), ("dev", 5, 2)):
@@ -36,10 +36,8 @@ def desk(tmp_path_factory):
     (folder / "lm.arpa").write_text(f"\\data\\\nngram 1=6\n\n\\1-grams:\n-99\t<s>\n{unigrams}\n\\end\\\n")
     (folder / "bad.arpa").write_text("ngrams\n")
     (folder / "text.txt").write_text("lo hi up\nhi lo\n" * 20)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for words in (["run"], ["live", "--streaming"]):
-            cli.main(["transcribe", "fit", "train.csv", "--valid", "dev.csv", *FIT, "150", "--quiet", "--out", *words])
+    transcriber.save(folder / "run")
+    listener.save(folder / "live")
     return folder
 
 
@@ -78,7 +76,7 @@ def test_fit_tells_people_on_standard_error(gated, tmp_path):
     words = ["fit", "train.csv", "--valid", "dev.csv", *FIT, "3", "--out", tmp_path / "run"]
     status, out, err = gated(*words)
     assert (status, out) == (0, "")
-    assert "It learnt from 40 examples" in err
+    assert "Trained on 40 examples" in err
     assert "5 held out: " in err
     told = json.loads(gated(*words, "--json", "--quiet")[1])
     assert (told["examples"], told["held_out"]["examples"]) == (40, 5)
@@ -122,7 +120,7 @@ def test_words_are_a_line_each(gated):
         assert (status, err) == (0, "")
         rows = [line.split("\t") for line in out.splitlines()]
         if len(files) > 1:
-            assert [row.pop(0) for row in rows] == [f for f in files for _ in run.read(f)[0][0].words]
+            assert [row.pop(0) for row in rows] == [f for f in files for _ in run.transcribe(f)[0][0].words]
         assert [row[3] for row in rows] == " ".join(run.predict(files)).split()
         assert all(float(row[0]) <= float(row[1]) and 0 <= float(row[2]) <= 1 for row in rows)
 
@@ -246,7 +244,7 @@ def test_a_language_is_learnt_for_the_search(gated, tmp_path):
         ("score run dev", "without text"),
         ("score run spans.csv", "text"),
         ("score run cut.wav", "cut.txt beside it"),
-        ("listen run dev/00.wav", "Learn one with streaming=True (--streaming)."),
+        ("listen run dev/00.wav", "Train one with streaming=True (--streaming)."),
         ("listen live nowhere.wav", "no such file"),
         ("listen live dev/00.wav --pause 0", "pause: expected a number"),
         ("listen live dev/00.wav --piece 0", "piece: expected a number"),

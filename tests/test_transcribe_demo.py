@@ -17,10 +17,11 @@ from matplotlib.ft2font import FT2Font
 from gated import cli
 from gated._check import InputError
 from gated.io import images
-from gated.tasks.transcribe import demo, read, typeset
+from gated.tasks.transcribe import demo, typeset
+from gated.tasks.transcribe.data import read_items
 from gated.tasks.transcribe.picture import picture
 from gated.tasks.transcribe.run import load
-from gated.tasks.transcribe.search import Piece, Reading
+from gated.tasks.transcribe.search import Hypothesis, Segment
 
 # ---- lines to learn from
 
@@ -61,7 +62,7 @@ def test_every_face_has_every_letter():
 def test_saved_lines_are_read_as_people_have_them(tmp_path):
     """A folder of images and texts comes back through the readers that users' folders go through."""
     made = typeset.lines(12, 3)
-    found = read.items(typeset.save(tmp_path / "lines", made))
+    found = read_items(typeset.save(tmp_path / "lines", made))
     assert [item.text for item in found.items] == [text for _, text in made]
     assert not found.notes
     for item, (_, text) in zip(found.items, made, strict=True):
@@ -71,15 +72,15 @@ def test_saved_lines_are_read_as_people_have_them(tmp_path):
 # ---- the picture
 
 
-def heard(text: str, unit: float = 1.0) -> tuple[SimpleNamespace, torch.Tensor, list[str], np.ndarray]:
+def transcript(text: str, unit: float = 1.0) -> tuple[SimpleNamespace, torch.Tensor, list[str], np.ndarray]:
     """A reading of 12 columns a letter, its log-probabilities, their symbols, and an image."""
     symbols = ["", *sorted(set(text))]
     p = torch.full((3 * len(text), len(symbols)), 0.02)
     p[:, 0] = 0.9
     for k, letter in enumerate(text):
         p[3 * k + 1] = torch.tensor([0.8 if symbol == letter else 0.01 for symbol in symbols])
-    letters = [Piece(letter, 12 * k * unit, (12 * k + 8) * unit, 0.8) for k, letter in enumerate(text)]
-    return SimpleNamespace(letters=letters, words=[]), p.log(), symbols, np.eye(32, 12 * len(text), dtype=np.float32)
+    segments = [Segment(letter, 12 * k * unit, (12 * k + 8) * unit, 0.8) for k, letter in enumerate(text)]
+    return SimpleNamespace(symbols=segments, words=[]), p.log(), symbols, np.eye(32, 12 * len(text), dtype=np.float32)
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -92,7 +93,7 @@ def size(path: Path) -> tuple[int, int]:
 def test_a_reading_is_drawn(seconds, tmp_path):
     """Sixty letters make a picture of about 1,000 pixels, the same bytes each time; an SVG has each letter as text."""
     text = "It cost $4 & was <sold> on the 3rd of May for 2 pounds, yes."
-    reading, log_probs, symbols, x = heard(text, seconds or 1.0)
+    reading, log_probs, symbols, x = transcript(text, seconds or 1.0)
     paths = [tmp_path / "deep" / name for name in ("a.png", "b.png", "c.svg")]
     for path in paths:
         assert picture(path, x, reading, log_probs, symbols, seconds=seconds, title=text) == path
@@ -110,16 +111,16 @@ def test_more_of_a_line_is_a_wider_picture(tmp_path):
     """A short line makes a small picture and a long one a wide one, so letters are always as large."""
     wide = []
     for text in ("No", "a" * 40, "a" * 160):
-        reading, log_probs, symbols, x = heard(text)
+        reading, log_probs, symbols, x = transcript(text)
         wide.append(size(picture(tmp_path / "a.png", x, reading, log_probs, symbols))[0])
     assert wide[0] < wide[1] < wide[2]
 
 
 def test_a_picture_needs_only_what_there_is(tmp_path):
     """Words stand in for letters, probabilities may be left out, and an empty reading is a picture too."""
-    reading, log_probs, symbols, x = heard("ab")
-    words = SimpleNamespace(letters=[], words=[Piece("ab", 0, 20, 1.0)])
-    nothing = SimpleNamespace(letters=[], words=[])
+    reading, log_probs, symbols, x = transcript("ab")
+    words = SimpleNamespace(symbols=[], words=[Segment("ab", 0, 20, 1.0)])
+    nothing = SimpleNamespace(symbols=[], words=[])
     tall = size(picture(tmp_path / "a.png", x, reading, log_probs, symbols))[1]
     assert size(picture(tmp_path / "b.png", x, words))[1] < tall
     assert size(picture(tmp_path / "c.png", x, nothing, log_probs, symbols))[1] == tall
@@ -128,7 +129,7 @@ def test_a_picture_needs_only_what_there_is(tmp_path):
 
 def test_a_picture_refuses_what_it_cannot_draw(tmp_path):
     """Another kind of file, symbols that do not fit, and no matrix are refused in words."""
-    reading, log_probs, symbols, x = heard("ab")
+    reading, log_probs, symbols, x = transcript("ab")
     for wrong, path, more in (
         ("ending in .png or .svg", "a.jpg", (x, reading)),
         ("one for each of 3", "a.png", (x, reading, log_probs, symbols[:-1])),
@@ -143,19 +144,13 @@ def test_a_picture_refuses_what_it_cannot_draw(tmp_path):
 # ---- the demo
 
 
-@pytest.fixture
-def short(monkeypatch):
-    """Two steps of learning from 20 lines, and 6 that are unseen."""
-    monkeypatch.setattr(demo, "RECIPE", demo.RECIPE | dict(steps=2, units=8))
-    monkeypatch.setattr(demo, "fit", partial(demo.fit, progress=False))
-    for name, count in (("LINES", 20), ("HELD", 4), ("UNSEEN", 6)):
-        monkeypatch.setattr(demo, name, count)
+SHORT = partial(demo.run, counts=(20, 4, 6), steps=2, units=8, progress=False)
 
 
-def test_the_demo_leaves_a_run_and_a_picture(short, tmp_path):
+def test_the_demo_leaves_a_run_and_a_picture(tmp_path):
     """The folder holds a picture and a run that loads and reads; the score is of the unseen lines; the text tells."""
     said = []
-    result, text = demo.run(tmp_path / "demo", said.append)
+    result, text = SHORT(tmp_path / "demo", said.append)
     assert {"cer", "wer", "interval", "baselines", "seconds"} <= set(result)
     assert result["lines"] == 6
     assert min(size(tmp_path / "demo" / demo.PICTURE)) > 200
@@ -166,8 +161,9 @@ def test_the_demo_leaves_a_run_and_a_picture(short, tmp_path):
     assert isinstance(load(tmp_path / "demo").predict(str(tmp_path / "one" / "00001.png")), str)
 
 
-def test_the_demo_can_be_run_twice_and_prints_one_object(short, tmp_path, capsys):
+def test_the_demo_can_be_run_twice_and_prints_one_object(monkeypatch, tmp_path, capsys):
     """`gated demo transcribe --json` twice into one folder: one object on standard output each time."""
+    monkeypatch.setattr(demo, "run", SHORT)
     for _ in range(2):
         cli.main(["demo", "transcribe", "--out", str(tmp_path / "demo"), "--json"])
         assert json.loads(capsys.readouterr().out)["lines"] == 6
@@ -176,10 +172,10 @@ def test_the_demo_can_be_run_twice_and_prints_one_object(short, tmp_path, capsys
 def test_the_line_drawn_was_read_right_if_one_was():
     """What is drawn is the first right reading of middling length, else the first right one, else the first."""
 
-    def said(*texts: str) -> list[Reading]:
-        return [Reading(text, 1.0, 0.0, 0.0, [], []) for text in texts]
+    def said(*texts: str) -> list[Hypothesis]:
+        return [Hypothesis(text, 1.0, 0.0, 0.0, [], []) for text in texts]
 
     long, short = "x" * demo.SHORT, "x"
-    assert demo.chosen(said("no", short, long), ["yes", short, long]) == 2
-    assert demo.chosen(said("no", short, long), ["yes", short, "other"]) == 1
-    assert demo.chosen(said("no", short), ["yes", "other"]) == 0
+    assert demo.choose(said("no", short, long), ["yes", short, long]) == 2
+    assert demo.choose(said("no", short, long), ["yes", short, "other"]) == 1
+    assert demo.choose(said("no", short), ["yes", "other"]) == 0

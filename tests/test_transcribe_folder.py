@@ -90,4 +90,4 @@ def test_a_hostile_folder_is_one_error(saved, tmp_path, change):
 
 def test_a_writer_is_loaded_as_one(saved):
     """A run that writes by attention has its speller when it is loaded."""
-    assert transcribe.load(saved).learnt.network.speller is not None
+    assert transcribe.load(saved).model.network.speller is not None

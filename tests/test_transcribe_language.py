@@ -13,7 +13,7 @@ from gated._check import InputError
 from gated.decode import ctc, scorer
 from gated.features import alphabet
 from gated.tasks.transcribe import language
-from gated.tasks.transcribe.language import Config, Language, Network, Shape, learn, load
+from gated.tasks.transcribe.language import Config, Network, Run, Shape, fit, load
 
 LINES = ["the cat sat", "a cat sat on the mat", "the dog ran", "a dog sat"] * 30
 LETTERS = alphabet.fit(LINES, "char")
@@ -21,18 +21,18 @@ SMALL = Config(units=16, embedding=8, steps=12, batch=300)
 
 
 @pytest.fixture(scope="module")
-def taught() -> Language:
-    return learn(LINES, LETTERS, Config(units=32, embedding=16, steps=120, batch=300), progress=False)
+def fitted() -> Run:
+    return fit(LINES, LETTERS, Config(units=32, embedding=16, steps=120, batch=300), progress=False)
 
 
-def fresh(symbols: int, layers: int = 2) -> Language:
+def fresh(symbols: int, layers: int = 2) -> Run:
     """One that has learnt nothing, with weights large enough to have opinions."""
     letters = alphabet.Alphabet("char", ("", *"abcdefghij"[: symbols - 1]))
     with torch.random.fork_rng():
         network = Network(Shape(symbols, layers, 8, 5)).eval()
         for p in network.parameters():
             p.data.mul_(3)
-    return Language(Config(layers=layers, units=8, embedding=5), letters, network)
+    return Run(Config(layers=layers, units=8, embedding=5), letters, network)
 
 
 # ---- probabilities
@@ -115,15 +115,15 @@ def test_many_lines_are_measured_as_each_alone():
 # ---- learning
 
 
-def test_it_learns_what_comes_next(taught):
+def test_it_learns_what_comes_next(fitted):
     """After some lines it knows their words, their order, and where they end."""
-    assert taught.metrics["bits"] < 1  # where a letter alone has 3.4
-    assert taught.bits(["the cat sat", "a dog sat"]) < 1
-    said, wrong = taught.log_probs(["the dog sat", "the dgo sat"])
+    assert fitted.metrics["bits"] < 1  # where a letter alone has 3.4
+    assert fitted.bits(["the cat sat", "a dog sat"]) < 1
+    said, wrong = fitted.log_probs(["the dog sat", "the dgo sat"])
     assert said > wrong + 5
-    state, row = taught.start()
+    state, row = fitted.start()
     for symbol in LETTERS.encode("the do"):
-        (state,), (row,) = taught.step([state], [symbol])
+        (state,), (row,) = fitted.step([state], [symbol])
     assert LETTERS.symbols[int(row.argmax())] == "g"
 
 
@@ -132,8 +132,8 @@ def test_a_seed_repeats_and_touches_no_one():
     torch.manual_seed(3)
     np.random.seed(3)  # noqa: NPY002
     before = torch.random.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
-    first, again = (learn(LINES, LETTERS, SMALL, progress=False) for _ in range(2))
-    other = learn(LINES, LETTERS, Config(units=16, embedding=8, steps=12, batch=300, seed=1), progress=False)
+    first, again = (fit(LINES, LETTERS, SMALL, progress=False) for _ in range(2))
+    other = fit(LINES, LETTERS, Config(units=16, embedding=8, steps=12, batch=300, seed=1), progress=False)
     assert torch.equal(before[0], torch.random.get_rng_state())
     assert before[1] == np.random.get_state()[1].tolist()  # noqa: NPY002
     for name, weight in first.network.state_dict().items():
@@ -144,7 +144,7 @@ def test_a_seed_repeats_and_touches_no_one():
 def test_words_can_be_symbols():
     """Over an alphabet of words it is a model of words."""
     words = alphabet.fit(LINES, "word")
-    model = learn(LINES, words, SMALL, progress=False)
+    model = fit(LINES, words, SMALL, progress=False)
     assert len(words) == len({w for line in LINES for w in line.split()}) + 1
     assert model.log_probs(["the cat sat"])[0] > model.log_probs(["sat cat the"])[0]
     assert "words" in model.summary()
@@ -153,7 +153,7 @@ def test_words_can_be_symbols():
 def test_what_the_alphabet_lacks_is_left_out_and_told():
     """Symbols that no one can write are not learnt, and a note says which and how many."""
     lines = [f"{line} 東!" for line in LINES[:30]] + LINES
-    model = learn(lines, LETTERS, SMALL, progress=False)
+    model = fit(lines, LETTERS, SMALL, progress=False)
     assert model.network.shape.symbols == len(LETTERS)
     assert model.notes == (f"Left out: 60 of {sum(map(len, lines)):,} symbols, which the alphabet lacks (! 東).",)
     assert model.notes[0] in model.summary()
@@ -164,13 +164,13 @@ def test_what_the_alphabet_lacks_is_left_out_and_told():
     [
         (["a", "the"], "at least 20 lines in the symbols of the alphabet, got 2"),
         (["東"] * 50, "at least 20 lines in the symbols of the alphabet, got 0"),
-        ("the cat", "language: expected a list of lines, got one text"),
+        ("the cat", "the cat: expected a file, got no such file"),
     ],
 )
 def test_too_little_text_is_refused(lines, message):
     """Without twenty lines that the alphabet can write there is nothing to learn from and hold out."""
     with pytest.raises(InputError, match=message):
-        learn(lines, LETTERS, SMALL, progress=False)
+        fit(lines, LETTERS, SMALL, progress=False)
 
 
 @pytest.mark.parametrize("wrong", [{"units": 0}, {"dropout": 1.0}, {"precision": "8"}, {"seed": -1}, {"longest": 1}])
@@ -187,12 +187,12 @@ def test_long_lines_are_read_in_pieces():
     """The pieces of a line ask for each of its symbols once, and for its end, whatever is read at once."""
     row = list(range(1, 24))
     for longest in (2, 5, 11, 12, 23, 24, 50):
-        pieces = list(language._cut(row, longest))
-        assert [s for piece in pieces for s in piece.after] == [*row, 0]
-        assert [s for piece in pieces for s in piece.before] == [0, *row]
-        assert max(len(piece.after) for piece in pieces) <= longest + 1
-        assert all(len(piece.before) == len(piece.after) for piece in pieces)
-    long = learn(["the cat sat on the mat " * 40] * 30, LETTERS, Config(units=8, embedding=4, steps=3), progress=False)
+        pieces = list(language.cut(row, longest))
+        assert [s for piece in pieces for s in piece.targets] == [*row, 0]
+        assert [s for piece in pieces for s in piece.inputs] == [0, *row]
+        assert max(len(piece.targets) for piece in pieces) <= longest + 1
+        assert all(len(piece.inputs) == len(piece.targets) for piece in pieces)
+    long = fit(["the cat sat on the mat " * 40] * 30, LETTERS, Config(units=8, embedding=4, steps=3), progress=False)
     assert long.metrics["symbols"] == 29 * 920  # of which one is the end
 
 
@@ -200,19 +200,19 @@ def test_a_pass_has_every_line_once():
     """Each pass has every line once, in another order, in as many batches, of little padding."""
     rng = np.random.default_rng(0)
     lines = [rng.integers(1, 9, n).tolist() for n in rng.integers(1, 60, 300)]
-    pieces = [language._piece(line, 0, len(line)) for line in lines]
-    batch, turn = language.bucketed(pieces, 400, seed=2)
+    pieces = [language.make_chunk(line, 0, len(line)) for line in lines]
+    batch, turn = language.bucket(pieces, 400, seed=2)
     passes = [[batch(k * turn + n) for n in range(turn)] for k in range(2)]
     for found in passes:
-        rows = [col[col >= 0].tolist() for one in found for col in one.after.T]
-        assert sorted(rows) == sorted(piece.after for piece in pieces)
-        assert sum(one.after.numel() for one in found) < 1.3 * sum(len(piece.after) for piece in pieces)
+        rows = [col[col >= 0].tolist() for one in found for col in one.targets.T]
+        assert sorted(rows) == sorted(piece.targets for piece in pieces)
+        assert sum(one.targets.numel() for one in found) < 1.3 * sum(len(piece.targets) for piece in pieces)
     for found in passes:
-        sizes = [len(one.after) for one in found]
+        sizes = [len(one.targets) for one in found]
         assert sizes != sorted(sizes)  # short lines do not come first
-    assert [b.after.shape for b in passes[0]] != [b.after.shape for b in passes[1]]
-    again, _ = language.bucketed(pieces, 400, seed=2)
-    assert torch.equal(again(turn + 1).before, passes[1][1].before)
+    assert [b.targets.shape for b in passes[0]] != [b.targets.shape for b in passes[1]]
+    again, _ = language.bucket(pieces, 400, seed=2)
+    assert torch.equal(again(turn + 1).inputs, passes[1][1].inputs)
 
 
 @torch.no_grad()
@@ -220,7 +220,7 @@ def test_padding_reaches_no_loss():
     """The loss of a batch is the sum of its lines' losses."""
     model = fresh(6).network
     rows = [[1, 2, 3, 4, 5], [2], [], [5] * 9]
-    pieces = [language._piece(row, 0, len(row)) for row in rows]
+    pieces = [language.make_chunk(row, 0, len(row)) for row in rows]
     total, count = language.loss(model, language.collate(pieces))
     alone = [language.loss(model, language.collate([piece])) for piece in pieces]
     assert count == sum(n for _, n in alone) == 19
@@ -230,16 +230,16 @@ def test_padding_reaches_no_loss():
 # ---- the folder
 
 
-def test_a_folder_holds_all_of_it(tmp_path, taught):
+def test_a_folder_holds_all_of_it(tmp_path, fitted):
     """Loaded it says what it said when saved, bit for bit, and knows what was measured."""
-    taught.save(tmp_path / "lm")
+    fitted.save(tmp_path / "lm")
     back = load(tmp_path / "lm")
     texts = ["the cat sat", "on a mat", ""]
-    np.testing.assert_array_equal(back.log_probs(texts), taught.log_probs(texts))
-    assert (back.config, back.alphabet, back.notes) == (taught.config, taught.alphabet, taught.notes)
-    assert back.metrics == taught.metrics
-    assert back.history == taught.history
-    assert back.summary() == taught.summary()
+    np.testing.assert_array_equal(back.log_probs(texts), fitted.log_probs(texts))
+    assert (back.config, back.alphabet, back.notes) == (fitted.config, fitted.alphabet, fitted.notes)
+    assert back.metrics == fitted.metrics
+    assert back.history == fitted.history
+    assert back.summary() == fitted.summary()
     assert sorted(p.name for p in (tmp_path / "lm").iterdir()) == [
         "config.json", "history.csv", "learnt.json", "metrics.json", "model.safetensors",
     ]  # fmt: skip
@@ -247,14 +247,14 @@ def test_a_folder_holds_all_of_it(tmp_path, taught):
 
 def test_learning_leaves_a_folder_that_can_be_gone_on_from(tmp_path):
     """`out` holds the model when it is learnt; resumed, a finished run is the same again."""
-    model = learn(LINES, LETTERS, SMALL, out=tmp_path / "lm", progress=False)
-    again = learn(LINES, LETTERS, SMALL, out=tmp_path / "lm", resume=True, progress=False)
+    model = fit(LINES, LETTERS, SMALL, out=tmp_path / "lm", progress=False)
+    again = fit(LINES, LETTERS, SMALL, out=tmp_path / "lm", resume=True, progress=False)
     for one in (load(tmp_path / "lm"), again):
         np.testing.assert_array_equal(one.log_probs(LINES[:4]), model.log_probs(LINES[:4]))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(InputError, match="only files of a run"):
-        learn(LINES, LETTERS, SMALL, out=tmp_path / "mine", progress=False)
+        fit(LINES, LETTERS, SMALL, out=tmp_path / "mine", progress=False)
 
 
 def hostile(folder, change) -> None:
@@ -298,16 +298,16 @@ def hostile(folder, change) -> None:
         lambda learnt, config, state: state.update({"output.bias": torch.zeros(99)}),
     ],
 )
-def test_a_hostile_folder_is_one_clear_error(tmp_path, taught, change):
+def test_a_hostile_folder_is_one_clear_error(tmp_path, fitted, change):
     """Whatever a stranger wrote is refused in a sentence, before memory is taken for it."""
-    taught.save(tmp_path / "lm")
+    fitted.save(tmp_path / "lm")
     hostile(tmp_path / "lm", change)
     with pytest.raises(InputError):
         load(tmp_path / "lm")
 
 
-def test_a_run_of_another_task_is_refused(tmp_path, taught):
+def test_a_run_of_another_task_is_refused(tmp_path, fitted):
     """A transcriber's folder is no language model."""
-    checkpoint.save(tmp_path / "other", {}, taught.network, task="transcribe")
+    checkpoint.save(tmp_path / "other", {}, fitted.network, task="transcribe")
     with pytest.raises(InputError, match=r"a run of transcribe\.language"):
         load(tmp_path / "other")

@@ -16,21 +16,15 @@ from gated import transcribe
 from gated._check import InputError
 from gated.tasks.transcribe import listen as listening
 from made import shell
-from made.sounds import QUICK, RATE, SMALL, record, say
+from made.sounds import QUICK, RATE, say
 
 SPEECH = ["lo up", "hi", "up hi lo"]  # with long pauses between them
 SEARCHES = [dict(), dict(width=4), dict(hot=("hi lo",), boost=2.0)]
 
 
 @pytest.fixture(scope="module")
-def spoken(tmp_path_factory):
-    return record(tmp_path_factory.mktemp("spoken"), 60)
-
-
-@pytest.fixture(scope="module")
-def run(spoken):
-    """A listener to tones, which no test changes."""
-    return transcribe.fit(spoken[:50], valid=spoken[50:], **SMALL, steps=220, streaming=True)
+def run(listener):
+    return listener
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +65,17 @@ def floats(speech):
 
 def heard(run, pieces, **search):
     """All utterances of the pieces, and what was said while they went on."""
-    listener = listening.Listener(run.learnt, transcribe.Search(**search))
+    listener = listening.Listener(run.model, transcribe.Search(**search))
     got = [*(listener.push(piece) for piece in pieces), listener.close()]
-    return [one for piece in got for one in piece.done], [piece.partial for piece in got]
+    return [one for piece in got for one in piece.utterances], [piece.partial for piece in got]
 
 
 # ---- pieces are the whole
 
 
-def test_a_stream_is_learnt(run, spoken):
+def test_a_stream_is_learnt(run, tones):
     """A network that looks ahead of nothing writes most of what it never heard without a fault."""
-    assert run.score(spoken[50:])["cer"] < 0.1
+    assert run.score(tones[50:])["cer"] < 0.1
 
 
 @settings(max_examples=8, deadline=None)
@@ -92,7 +86,7 @@ def test_pieces_of_any_size_are_the_whole(run, speech, file, cuts, search):
     parts, _ = heard(run, np.split(x, sorted(min(cut, len(x)) for cut in cuts)), **search)
     whole, _ = heard(run, [x], **search)
     assert parts == whole
-    assert listening.joined(run.learnt, parts) == run.read(file, **search)[0][0]
+    assert listening.join_utterances(parts) == run.transcribe(file, **search)[0][0]
 
 
 def test_five_samples_at_a_time_are_the_whole(run, speech):
@@ -107,13 +101,13 @@ def test_five_samples_at_a_time_are_the_whole(run, speech):
 def test_a_pause_ends_an_utterance(run, speech, said, search):
     """Each is given once, as soon as its pause is over, with times since the beginning; nothing said is nothing."""
     x = floats(speech)
-    listener = listening.Listener(run.learnt, transcribe.Search(**search), pause=0.5)
+    listener = listening.Listener(run.model, transcribe.Search(**search), pause=0.5)
     found, ends = [], []
     for piece in np.split(x, range(800, len(x), 800)):
         got = listener.push(piece)
-        found += got.done
-        ends += [got.seconds] * len(got.done)
-    assert listener.close().done == []
+        found += got.utterances
+        ends += [got.seconds] * len(got.utterances)
+    assert listener.close().utterances == []
     assert [one.text for one in found] == said
     for one, end in zip(found, ends, strict=True):
         assert one.text == " ".join(word.text for word in one.words)
@@ -128,55 +122,55 @@ def test_a_pause_ends_an_utterance(run, speech, said, search):
 def test_a_file_is_its_utterances(run, file, said):
     """`predict` for the file joins what the utterances say."""
     assert run.predict(file) == " ".join(said)
-    found = transcribe.hear(run, file, transcribe.Latency(), piece=0.37)
-    assert [one.text for piece in found for one in piece.done] == said
-    one = run.read(file)[0][0]
+    found = run.listen(file, transcribe.Latency(), chunk=0.37)
+    assert [one.text for piece in found for one in piece.utterances] == said
+    one = run.transcribe(file)[0][0]
     assert one.text == " ".join(word.text for word in one.words)
 
 
 def test_utterances_without_a_word_leave_no_gap(run):
     """Joined, no space is doubled; of nothing the reading is empty and certain."""
-    empty = listening.joined(run.learnt, [])
+    empty = listening.join_utterances([])
     assert (empty.text, empty.words, empty.confidence) == ("", [], 1.0)
 
 
 def test_latency_counts_pieces_and_seconds(run, speech):
     """Pieces, seconds of all sounds, milliseconds of computing, the largest last; without sound there is no rate."""
     latency = transcribe.Latency()
-    pieces = [*transcribe.hear(run, io.BytesIO(speech.tobytes()), latency, piece=0.1)]
+    pieces = [*run.listen(io.BytesIO(speech.tobytes()), latency, chunk=0.1)]
     told = latency.result()
     assert told["pieces"] == len(pieces) - 1 >= len(speech) // 800
     assert told["seconds"] == pytest.approx(len(speech) / RATE)
     took = told["milliseconds"]
     assert 0 < took["median"] <= took["p95"] <= took["most"]
-    assert told["rtf"] == pytest.approx((sum(latency.took) + latency.closing) / latency.heard)
+    assert told["rtf"] == pytest.approx((sum(latency.chunks) + latency.closing) / latency.sound)
     assert transcribe.Latency().result()["rtf"] is None
-    assert transcribe.told(transcribe.Latency().result()) == "No sound came."
-    assert transcribe.told(told).startswith(f"{latency.heard:.1f} s of sound in {told['pieces']} pieces;")
-    list(transcribe.hear(run, io.BytesIO(speech.tobytes()), latency))
+    assert transcribe.Latency().describe() == "No sound came."
+    assert latency.describe().startswith(f"{latency.sound:.1f} s of sound in {told['pieces']} chunks;")
+    list(run.listen(io.BytesIO(speech.tobytes()), latency))
     assert latency.result()["seconds"] == pytest.approx(2 * told["seconds"])
 
 
 def test_another_rate_is_brought_to_the_networks(run, speech, said):
     """Raw samples at twice the rate are heard as what they are."""
     twice = np.repeat(speech, 2)
-    found = transcribe.hear(run, io.BytesIO(twice.tobytes()), transcribe.Latency(), rate=2 * RATE)
-    assert [one.text for piece in found for one in piece.done] == said
+    found = run.listen(io.BytesIO(twice.tobytes()), transcribe.Latency(), rate=2 * RATE)
+    assert [one.text for piece in found for one in piece.utterances] == said
 
 
-def test_what_cannot_listen_is_refused(run, spoken, file):
+def test_what_cannot_listen_is_refused(run, tones, file):
     """A network that reads both ways, more than one text, and a pause of nothing are one error each, before a sound."""
-    both = transcribe.fit(spoken[:4], **QUICK)
+    both = transcribe.fit(tones[:4], **QUICK)
     for said, call in {
-        r"reads forward only, got one that reads both ways. Learn one with streaming=True \(--streaming\)":
-            lambda: transcribe.hear(both, file, transcribe.Latency()),
+        r"reads forward only, got one that reads both ways. Train one with streaming=True \(--streaming\)":
+            lambda: both.listen(file, transcribe.Latency()),
         "n_best: expected 1": lambda: heard(run, [], n_best=2),
         "n_best: expected 1, where": lambda: run.predict(file, n_best=2),
-        "pause: expected a number": lambda: listening.Listener(run.learnt, transcribe.Search(), 0.0),
-        "options of Search": lambda: transcribe.hear(run, file, transcribe.Latency(), widht=2),
-        "raw 16-bit samples, got nothing": lambda: [*transcribe.hear(run, io.BytesIO(), transcribe.Latency())],
+        "pause: expected a number": lambda: listening.Listener(run.model, transcribe.Search(), 0.0),
+        "options of Search": lambda: run.listen(file, transcribe.Latency(), widht=2),
+        "raw 16-bit samples, got nothing": lambda: [*run.listen(io.BytesIO(), transcribe.Latency())],
         "raw 16-bit samples, got a WAV file":
-            lambda: [*transcribe.hear(run, io.BytesIO(file.read_bytes()), transcribe.Latency())],
+            lambda: [*run.listen(io.BytesIO(file.read_bytes()), transcribe.Latency())],
     }.items():  # fmt: skip
         with pytest.raises(InputError, match=said):
             call()

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from gated import train
 from gated.decode import ctc
-from gated.tasks.transcribe import augment, batches, frames, model
-from gated.tasks.transcribe import spell as spelling
-from gated.tasks.transcribe.batches import Batch, Example, Manner
+from gated.tasks.transcribe import attention, augment, batches, frames, model
+from gated.tasks.transcribe.batches import Batch, BatchOptions, Example
+from gated.tasks.transcribe.data import Item
 from gated.tasks.transcribe.frames import Frames
 from gated.tasks.transcribe.model import Network, Shape
-from gated.tasks.transcribe.read import Item
 
 ROWS, V = 8, 3
 BLOCKS = st.lists(st.tuples(st.integers(1, 4), st.sampled_from([1, 2]), st.sampled_from([1, 2])), max_size=3)
@@ -72,7 +71,7 @@ def test_a_step_is_its_window(shape, T):
     """Step n is computed from frames n·stride - before to n·stride - before + field, zeros where there are none."""
     front, x = made(shape).front, draw(T)
     y = alone(front, x)
-    assert y.shape[1] == model.features(shape) == front.features
+    assert y.shape[1] == shape.features
     padded = np.pad(x, ((0, 0), (shape.before, shape.field + shape.stride)))
     with torch.no_grad():
         for n, row in enumerate(y):
@@ -115,13 +114,12 @@ def test_a_forward_network_sees_nothing_to_come(shape, T, data):
 
 @quick
 @given(SHAPES, st.integers(1, 90), st.integers(1, 7))
-def test_what_is_long_goes_through_the_front_in_pieces(shape, T, piece):
-    """Pieces of any number of steps are the whole."""
+def test_long_input_goes_through_the_front_end_in_chunks(shape, T, chunk):
+    """Chunks of any number of steps are the whole."""
     front, x = made(shape).front, draw(T)
-    whole = alone(front, x)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "PIECE", piece)
-        torch.testing.assert_close(alone(front, x), whole, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        parts, _ = front(torch.from_numpy(x)[None], torch.tensor([T]), chunk)
+    torch.testing.assert_close(parts[:, 0], alone(front, x), atol=1e-5, rtol=1e-5)
 
 
 # ---- the loss
@@ -194,53 +192,55 @@ def test_a_batch_costs_what_its_examples_cost():
 
 @pytest.fixture(scope="module")
 def writer():
-    """A speller that knows nothing, three examples' states, and CTC's log p of their steps."""
+    """A decoder that knows nothing, three examples' states, and CTC's log p of their steps."""
     with train.seeded(3):
-        speller = spelling.Speller(V, 6, 5).eval()
+        decoder = attention.AttentionDecoder(V, 6, 5).eval()
     steps = torch.tensor([3, 2, 3])
     rng = np.random.default_rng(1)
     h = torch.from_numpy(rng.standard_normal((3, 3, 5)).astype(np.float32))
     scores = torch.from_numpy(rng.standard_normal((3, 3, V)) * 1.5)
-    return speller, h, steps, [torch.log_softmax(scores[:n, k], -1).numpy() for k, n in enumerate(steps.tolist())]
+    return decoder, h, steps, [torch.log_softmax(scores[:n, k], -1).numpy() for k, n in enumerate(steps.tolist())]
 
 
-def spelt(speller, h, text):
+def score_by_steps(decoder, h, text):
     """log p(text | x) and of its end, symbol by symbol: h (S, M)."""
     total = 0.0
     with torch.no_grad():
-        memory, state = speller.begin(h[:, None], torch.tensor([len(h)]))
-        before = spelling.END
-        for token in [*text, spelling.END]:
-            o, _, state = speller.run(torch.tensor([[before]]), memory, state)
-            total += torch.log_softmax(o[0, 0] @ speller.embed.weight.T + speller.bias, -1)[token].item()
+        memory, state = decoder.start(h[:, None], torch.tensor([len(h)]))
+        before = attention.END
+        for token in [*text, attention.END]:
+            o, _, state = decoder.run(torch.tensor([[before]]), memory, state)
+            total += torch.log_softmax(o[0, 0] @ decoder.embed.weight.T + decoder.bias, -1)[token].item()
             before = token
     return total
 
 
 def test_the_second_loss_is_a_loop(writer):
     """Σ −log p of every symbol after those before it, and of the end, whatever the batch is padded with."""
-    speller, h, steps, _ = writer
+    decoder, h, steps, _ = writer
     texts = [[1, 2, 2], [], [2]]
     flat, counts = torch.tensor([k for text in texts for k in text]), torch.tensor([len(text) for text in texts])
-    right = -sum(spelt(speller, h[:n, k], texts[k]) for k, n in enumerate(steps.tolist()))
-    assert speller.loss(h, steps, flat, counts).item() == pytest.approx(right, rel=1e-5)
+    right = -sum(score_by_steps(decoder, h[:n, k], texts[k]) for k, n in enumerate(steps.tolist()))
+    assert decoder.loss(h, steps, flat, counts).item() == pytest.approx(right, rel=1e-5)
     noisy = h.clone()
     noisy[2, 1] = 100  # the second example ends before
-    assert speller.loss(noisy, steps, flat, counts).item() == pytest.approx(right, rel=1e-5)
+    assert decoder.loss(noisy, steps, flat, counts).item() == pytest.approx(right, rel=1e-5)
 
 
 def test_the_best_text_is_the_best_by_both(writer):
     """Of all texts that fit, the n_best have the largest λ log p_ctc + (1 − λ) log p, and their own times."""
-    speller, h, steps, log_probs = writer
+    decoder, h, steps, log_probs = writer
     with torch.no_grad():
-        found = spelling.spell(speller, h, steps, log_probs, 60)
+        found = attention.decode_jointly(decoder, h, steps, log_probs, 60)
     for k, n in enumerate(steps.tolist()):
         texts = [list(text) for size in range(n + 1) for text in itertools.product(range(1, V), repeat=size)]
         both = {}
         for text in texts:
             heard = ctc.log_prob(log_probs[k], text)
             if heard > -math.inf:
-                both[tuple(text)] = spelling.SHARE * heard + (1 - spelling.SHARE) * spelt(speller, h[:n, k], text)
+                both[tuple(text)] = attention.CTC_WEIGHT * heard + (1 - attention.CTC_WEIGHT) * score_by_steps(
+                    decoder, h[:n, k], text
+                )
         right = sorted(both, key=both.__getitem__, reverse=True)
         assert [tuple(one.tokens) for one in found[k]] == right
         for one in found[k]:
@@ -252,14 +252,14 @@ def test_the_best_text_is_the_best_by_both(writer):
 
 def test_what_is_spelt_does_not_depend_on_the_others(writer):
     """Alone or side by side, the texts are the same; where no text fits CTC's steps, it is CTC's own."""
-    speller, h, steps, log_probs = writer
+    decoder, h, steps, log_probs = writer
     with torch.no_grad():
-        together = spelling.spell(speller, h, steps, log_probs, 3)
+        together = attention.decode_jointly(decoder, h, steps, log_probs, 3)
         for k, n in enumerate(steps.tolist()):
-            (single,) = spelling.spell(speller, h[:n, k : k + 1], steps[k : k + 1], [log_probs[k]], 3)
+            (single,) = attention.decode_jointly(decoder, h[:n, k : k + 1], steps[k : k + 1], [log_probs[k]], 3)
             assert [one.tokens for one in single] == [one.tokens for one in together[k]]
             assert [one.score for one in single] == pytest.approx([one.score for one in together[k]], rel=1e-4)
-    (only,) = spelling.ranked(log_probs[0], [])
+    (only,) = attention.rescore(log_probs[0], [])
     assert only == ctc.greedy(log_probs[0])
 
 
@@ -282,33 +282,33 @@ def voices(some):
     return {who: (side[0], side[1]) for who, side in mean.items()}
 
 
-MANNERS = [
-    Manner(True, figures=voices(())), Manner(False),
-    Manner(True, 1.0, 1.0, join=3, between=(1,), normalise="running", figures=voices(())),
-    Manner(True, 0.3, 0.3, join=2, normalise="speaker", figures=voices(())),
-    Manner(False, 1.0, 1.0, join=4, between=(1,)),
+OPTIONS = [
+    BatchOptions(True, stats=voices(())), BatchOptions(False),
+    BatchOptions(True, 1.0, 1.0, join=3, separator=(1,), normalise="running", stats=voices(())),
+    BatchOptions(True, 0.3, 0.3, join=2, normalise="speaker", stats=voices(())),
+    BatchOptions(False, 1.0, 1.0, join=4, separator=(1,)),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("manner", MANNERS, ids=["sound", "print", "running", "speaker", "joined"])
-def test_a_batch_is_its_number(manner):
+@pytest.mark.parametrize("options", OPTIONS, ids=["sound", "print", "running", "speaker", "joined"])
+def test_a_batch_is_its_number(options):
     """Asked for in any order, by anyone, batch n of a seed is the same; no one else's random state is touched."""
     some, before = examples(20), states()
-    first, turn = batches.bucketed(some, 120, manner, 7)
+    first, turn = batches.bucket(some, 120, options, 7)
     numbers = list(range(4 * turn))
     there = {n: first(n) for n in numbers}
-    again, _ = batches.bucketed(some, 120, manner, 7)
+    again, _ = batches.bucket(some, 120, options, 7)
     for n in random.Random(1).sample(numbers, len(numbers)):
         assert all(torch.equal(a, b) for a, b in zip(again(n), there[n], strict=True))
     assert states() == before
-    other, _ = batches.bucketed(some, 120, manner, 8)
+    other, _ = batches.bucket(some, 120, options, 8)
     assert any(not torch.equal(other(n).tokens, there[n].tokens) for n in numbers)
 
 
-@pytest.mark.parametrize("manner", MANNERS, ids=["sound", "print", "running", "speaker", "joined"])
-def test_a_batch_is_whole_and_clean(manner):
+@pytest.mark.parametrize("options", OPTIONS, ids=["sound", "print", "running", "speaker", "joined"])
+def test_a_batch_is_whole_and_clean(options):
     """Its numbers are finite, zero after each example's end, and its symbols as many as it counts."""
-    batch, turn = batches.bucketed(examples(24), 150, manner)
+    batch, turn = batches.bucket(examples(24), 150, options)
     for n in range(3 * turn):
         x, lengths, tokens, counts = batch(n)
         assert x.dtype == torch.float32
@@ -325,8 +325,8 @@ def test_a_batch_is_whole_and_clean(manner):
 def test_every_example_comes_in_every_pass(count, join, budget, seed):
     """Once, or twice where batches would be empty; joined ones have one speaker, and the separator between them."""
     some = examples(count, seed)
-    manner = Manner(True, join=join, between=(1, 2), figures=voices(some))
-    batch, turn = batches.bucketed(some, budget, manner, seed)
+    options = BatchOptions(True, join=join, separator=(1, 2), stats=voices(some))
+    batch, turn = batches.bucket(some, budget, options, seed)
     for passing in range(0, 30, 10):
         met = []
         for n in range(turn):
@@ -350,7 +350,7 @@ def test_every_example_comes_in_every_pass(count, join, budget, seed):
 def test_a_batch_keeps_its_budget(lengths, short, budget, seed):
     """Padding included, it has at most some budgets of frames, or is one example, however uneven the lengths."""
     some = [Example(np.zeros((1, T), np.float16), [1]) for T in [*lengths, *[2] * short]]
-    batch, turn = batches.bucketed(some, budget, Manner(False), seed)
+    batch, turn = batches.bucket(some, budget, BatchOptions(False), seed)
     for n in range(2 * turn):
         x = batch(n).x
         assert len(x) == 1 or len(x) * x.shape[2] <= 4 * budget
@@ -364,13 +364,13 @@ def test_a_batch_is_normalised_as_a_file_is(kind):
     mean, std = ("", ()) if kind == "speaker" else ("", known[""])
     side = () if kind == "speaker" else tuple(tuple(map(float, one)) for one in std)
     how = Frames("sound", ROWS, 8000, normalise=kind, **(dict(mean=side[0], std=side[1]) if side else {}))
-    batch, turn = batches.bucketed(some, 100, Manner(True, normalise=kind, figures=known))
+    batch, turn = batches.bucket(some, 100, BatchOptions(True, normalise=kind, stats=known))
     met = 0
     for n in range(turn):
         x, lengths, tokens, _ = batch(n)
         for row, length, token in zip(x, lengths.tolist(), tokens.tolist(), strict=True):
             one = some[token - 10]
-            right = frames.normal(how, Item("a.wav", speaker=one.speaker or None), one.x, known)
+            right = frames.normalise(how, Item("a.wav", speaker=one.speaker or None), one.x, known)
             np.testing.assert_allclose(row[:, :length].numpy(), right, atol=1e-4)
             met += 1
     assert met >= len(some)
@@ -380,16 +380,16 @@ def test_a_batch_is_normalised_as_a_file_is(kind):
 def test_frames_are_measured_over_all_of_them():
     """The figures of a band are the mean and deviation of all frames together; a speaker's, of their voiced ones."""
     xs = [draw(T, T) for T in (3, 8, 21)]
-    mean, std = frames.figures(xs)
+    mean, std = frames.mean_std(xs)
     whole = np.concatenate(xs, 1)
     np.testing.assert_allclose(mean, whole.mean(1), atol=1e-6)
     np.testing.assert_allclose(std, whole.std(1), atol=1e-6)
     hushed = [np.concatenate([x, np.full((ROWS, 9), -30, np.float32)], 1) for x in xs]
     items = [Item(f"{k}.wav", speaker=who) for k, who in enumerate(("ann", "bo", "ann"))]
-    found = frames.speakers(items, hushed)
+    found = frames.measure_speakers(items, hushed)
     assert set(found) == {"ann", "bo"}
-    np.testing.assert_allclose(found["bo"][0], frames.figures([xs[1]])[0])
-    np.testing.assert_allclose(found["ann"][1], frames.figures([xs[0], xs[2]])[1])
+    np.testing.assert_allclose(found["bo"][0], frames.mean_std([xs[1]])[0])
+    np.testing.assert_allclose(found["ann"][1], frames.mean_std([xs[0], xs[2]])[1])
 
 
 @quick
@@ -418,7 +418,7 @@ def test_no_strength_is_no_change():
     """Strength 0 leaves every frame where it was; strength near 0 nearly so, and hides next to nothing."""
     x, lengths = levels([30, 9, 1])
     for strength, atol in ((0.0, 1e-4), (1e-4, 0.05)):
-        y, after = augment.change(x, lengths, np.random.default_rng(1), strength)
+        y, after = augment.perturb(x, lengths, np.random.default_rng(1), strength)
         assert after.tolist() == lengths.tolist()
         for row, same, length in zip(y, x, lengths.tolist(), strict=True):
             torch.testing.assert_close(row[:, :length], same[:, :length], atol=atol, rtol=0)
@@ -432,7 +432,7 @@ def test_a_change_is_its_generator(times, strength, seed):
     x, lengths = levels(times)
     before, kept = states(), x.clone()
     (y, after), (again, _) = (
-        augment.change(x, lengths, np.random.default_rng(seed), strength) for _ in range(2)
+        augment.perturb(x, lengths, np.random.default_rng(seed), strength) for _ in range(2)
     )  # fmt: skip
     hidden = augment.mask(y, after, np.random.default_rng(seed), strength)
     assert torch.equal(hidden, augment.mask(y, after, np.random.default_rng(seed), strength))
@@ -453,8 +453,7 @@ def test_what_lies_after_an_example_does_not_leak_in(T, more, seed):
     """At any speed, the last frames of an example are its own, not the padding's, which would be loud."""
     x = torch.full((2, ROWS, T + more), -12.0)
     x[0, :, T:] = 0  # padding
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(augment, "SNR", (30.0, 40.0))  # no noise to speak of
-        y, after = augment.change(x, torch.tensor([T, T + more]), np.random.default_rng(seed), 1.0)
+    quiet = (30.0, 40.0)  # of noise
+    y, after = augment.perturb(x, torch.tensor([T, T + more]), np.random.default_rng(seed), 1.0, quiet)
     own = y[0, :, : after[0]]
     torch.testing.assert_close(own, own[:, :1].expand_as(own), atol=1e-4, rtol=0)

@@ -1,4 +1,4 @@
-"""Which examples make batch n, and what is done to them on the way to the network."""
+"""Examples to batches: which examples make batch n, their augmentation and normalisation."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from torch import Tensor
 from gated import data
 from gated.features.fbank import PRIOR, STILL
 from gated.tasks.transcribe import augment
-from gated.tasks.transcribe.augment import inside
-from gated.tasks.transcribe.warp import warp
+from gated.tasks.transcribe.augment import mask_lengths
+from gated.tasks.transcribe.frames import Stats
 
-JITTER = 0.07  # of a length, by which an epoch may misjudge it, so that the same examples do not always meet
-GAP = 25  # frames between joined examples of sound, at most; of print, columns
-HUSH = 6.0  # nepers of energy by which a gap may be softer than the softest frames beside it
-DEAD = (-16.0, -9.0)  # log energy of gaps that know nothing of what is beside them
+JITTER = 0.07  # of a length, by which an epoch may misjudge it, so that batches mix
+GAP = 25  # frames or columns of silence between joined examples, at most
+ATTENUATION = 6.0  # of inserted silence, in nepers below the quietest 5 % of frames, at most
+SILENCE = (-16.0, -9.0)  # log energy of inserted silence that is independent of the examples
 SPARE = 2.5  # budgets that a batch may take with its padding
-GROW = 4  # epochs until one more example may be joined: a network that is to part words must have met some
+GROW = 4  # epochs until one more example may be joined: separating words needs known words
 
 
 class Example(NamedTuple):
-    """What the network reads, not normalised, and is to write; whose it is, if that is known."""
+    """Frames, not normalised, and the symbols of their text."""
 
     x: np.ndarray  # [rows, frames]
     tokens: list[int]
@@ -44,56 +44,56 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Manner:
+class BatchOptions:
     """How examples become batches."""
 
     sound: bool
-    augment: float = 0.0
+    augment: float = 0.0  # strengths
     mask: float = 0.0
-    join: int = 1
-    between: tuple[int, ...] = ()  # the symbols between joined examples
+    join: int = 1  # examples concatenated, at most
+    separator: tuple[int, ...] = ()  # the symbols between joined examples
     normalise: str = "utterance"
-    figures: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # mean and std, "" those of all
+    stats: dict[str, Stats] = field(default_factory=dict)  # of each speaker, "" those of all
 
 
-def bucketed(
-    examples: Sequence[Example], budget: int, manner: Manner, seed: int = 0
+def bucket(
+    examples: Sequence[Example], budget: int, options: BatchOptions, seed: int = 0
 ) -> tuple[Callable[[int], Batch], int]:
-    """n -> batch n, and how many batches make an epoch.
+    """n -> batch n, of examples of like length in another order every epoch; and the batches of an epoch.
 
-    A batch has about `budget` frames, of examples of like length, and with its padding no more than some times as many
-    if it is not one example. Batch n is a function of n and what was given alone.
+    A batch has about `budget` frames, and with its padding at most a few times as many, unless it is one example. Batch
+    n is a function of n and the arguments alone.
     """
     lengths = np.array([one.x.shape[1] for one in examples])
     speakers = np.array([one.speaker for one in examples])
-    shares = max(1, round((lengths.sum() + (manner.join > 1) * GAP / 2 * len(lengths)) / budget))
-    more = len(_uneven(np.sort(lengths), _equal(np.sort(lengths), shares), budget)) - 1 - shares
-    count = shares + more
+    shares = max(1, round((lengths.sum() + (options.join > 1) * GAP / 2 * len(lengths)) / budget))
+    extra = len(_cut_uneven(np.sort(lengths), _cut_equal(np.sort(lengths), shares), budget)) - 1 - shares
+    count = shares + extra
 
     def plan(epoch: int, rng: np.random.Generator) -> list[list[np.ndarray]]:
-        strings = _strings(speakers, min(manner.join, 1 + epoch // GROW), rng)
-        sizes = np.array([lengths[string].sum() for string in strings])
+        groups = _join(speakers, min(options.join, 1 + epoch // GROW), rng)
+        sizes = np.array([lengths[group].sum() for group in groups])
         order = np.argsort(sizes * rng.uniform(1 - JITTER, 1 + JITTER, len(sizes)))
-        ends = _uneven(sizes[order], _equal(sizes[order], shares), budget, more)
-        firsts = np.minimum(ends[:-1], len(strings) - 1)  # with a long example among few, a share may hold none
-        return [[strings[k] for k in order[a : max(b, a + 1)]] for a, b in zip(firsts, ends[1:], strict=True)]
+        ends = _cut_uneven(sizes[order], _cut_equal(sizes[order], shares), budget, extra)
+        firsts = np.minimum(ends[:-1], len(groups) - 1)  # a share without an example takes the next one
+        return [[groups[k] for k in order[a : max(b, a + 1)]] for a, b in zip(firsts, ends[1:], strict=True)]
 
     group = data.grouped(plan, count, seed)
 
     def batch(n: int) -> Batch:
-        return learnt(examples, group(n), manner, np.random.default_rng((seed, n, 1)))
+        return collate(examples, group(n), options, np.random.default_rng((seed, n, 1)))
 
     return batch, count
 
 
-def _equal(sizes: np.ndarray, shares: int) -> list[int]:
-    """Where shares of like sum begin, and where the last ends."""
+def _cut_equal(sizes: np.ndarray, shares: int) -> list[int]:
+    """The ends of shares of about equal sums, 0 first."""
     total = np.cumsum(sizes)
     return [0, *np.searchsorted(total, total[-1] * np.arange(1, shares) / shares).tolist(), len(sizes)]
 
 
-def _uneven(sizes: np.ndarray, ends: list[int], budget: int, times: int | None = None) -> list[int]:
-    """Shares whose padding takes too much memory, such as of one long example among many short, cut; so many times."""
+def _cut_uneven(sizes: np.ndarray, ends: list[int], budget: int, times: int | None = None) -> list[int]:
+    """Cut shares whose padding is over the budget, as of one long example among short ones; or so many times."""
     ends = list(ends)
     while times is None or times > 0:
         cost = [(b - a) * sizes[a:b].max(initial=0) if b > a + 1 else 0 for a, b in itertools.pairwise(ends)]
@@ -111,45 +111,45 @@ def _uneven(sizes: np.ndarray, ends: list[int], budget: int, times: int | None =
     return ends
 
 
-def _strings(speakers: np.ndarray, most: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """All examples once, in strings of 1 to `most` of one speaker."""
+def _join(speakers: np.ndarray, longest: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """All examples once, in groups of 1 to `longest` of one speaker."""
     order = rng.permutation(len(speakers))
-    if most == 1:
+    if longest == 1:
         return list(order[:, None])
-    strings = []
+    groups = []
     for speaker in np.unique(speakers):
-        mine = order[speakers[order] == speaker]
-        ends = np.cumsum(rng.integers(1, most + 1, len(mine)))
-        strings += np.split(mine, ends[ends < len(mine)])
-    return strings
+        own = order[speakers[order] == speaker]
+        ends = np.cumsum(rng.integers(1, longest + 1, len(own)))
+        groups += np.split(own, ends[ends < len(own)])
+    return groups
 
 
-def learnt(
-    examples: Sequence[Example], strings: Sequence[np.ndarray], manner: Manner, rng: np.random.Generator
+def collate(
+    examples: Sequence[Example], groups: Sequence[np.ndarray], options: BatchOptions, rng: np.random.Generator
 ) -> Batch:
-    """A batch of strings of examples, changed as the manner says."""
-    some = [[examples[k] for k in string] for string in strings]
-    x, lengths = pad([_row(parts, manner, rng) for parts in some])
-    if manner.augment:
-        alter = augment.change if manner.sound else warp
-        x, lengths = alter(x, lengths, rng, manner.augment)
-    if manner.sound:
-        x = normal(x, lengths, [parts[0].speaker for parts in some], manner)
-        if manner.mask:
-            x = augment.mask(x, lengths, rng, manner.mask)
-    tokens = [_between([part.tokens for part in parts], manner.between) for parts in some]
+    """The batch of groups of examples to be joined, augmented and normalised."""
+    rows = [[examples[k] for k in group] for group in groups]
+    x, lengths = pad([_concatenate(parts, options, rng) for parts in rows])
+    if options.augment:
+        change = augment.perturb if options.sound else augment.warp
+        x, lengths = change(x, lengths, rng, options.augment)
+    if options.sound:
+        x = normalise(x, lengths, [parts[0].speaker for parts in rows], options)
+        if options.mask:
+            x = augment.mask(x, lengths, rng, options.mask)
+    tokens = [parts[0].tokens + [k for one in parts[1:] for k in (*options.separator, *one.tokens)] for parts in rows]
     flat = torch.tensor([k for row in tokens for k in row], dtype=torch.int64)
     return Batch(x, lengths, flat, torch.tensor([len(row) for row in tokens]))
 
 
 def split(xs: Sequence[np.ndarray], budget: int) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-    """All of some frames once, in batches of like length: which they are, x and lengths."""
-    for mine in data.split([x.shape[1] for x in xs], budget):
-        yield mine.tolist(), *pad([xs[k] for k in mine])
+    """All frames once, in batches of like length: the indices, x and lengths of each."""
+    for indices in data.split([x.shape[1] for x in xs], budget):
+        yield indices.tolist(), *pad([xs[k] for k in indices])
 
 
 def pad(xs: Sequence[np.ndarray]) -> tuple[Float[Tensor, "B R T"], Int64[Tensor, " B"]]:
-    """Frames side by side, with zeros after them."""
+    """A batch of frames, with zeros after the shorter ones, and their lengths."""
     lengths = [x.shape[1] for x in xs]
     out = np.zeros((len(xs), len(xs[0]), max(lengths)), np.float32)
     for row, x in zip(out, xs, strict=True):
@@ -157,46 +157,39 @@ def pad(xs: Sequence[np.ndarray]) -> tuple[Float[Tensor, "B R T"], Int64[Tensor,
     return torch.from_numpy(out), torch.tensor(lengths)
 
 
-def _row(parts: Sequence[Example], manner: Manner, rng: np.random.Generator) -> np.ndarray:
-    """Examples in a row, with gaps before, between and after them if they may be joined."""
-    if manner.join == 1:
+def _concatenate(parts: Sequence[Example], options: BatchOptions, rng: np.random.Generator) -> np.ndarray:
+    """The frames of joined examples, with silence before, between and after them."""
+    if options.join == 1:
         return parts[0].x
-    rows, apart = len(parts[0].x), rng.choice((0.0, 0.5, 1.0))  # how often there is a gap at all
-    soft = np.full((rows, 1), rng.uniform(*DEAD))
-    if manner.sound and rng.random() < 0.8:
+    rows, frequency = len(parts[0].x), rng.choice((0.0, 0.5, 1.0))  # of gaps
+    level = np.full((rows, 1), rng.uniform(*SILENCE))
+    if options.sound and rng.random() < 0.8:
         quiet = np.min([np.partition(one.x, one.x.shape[1] // 20, 1)[:, one.x.shape[1] // 20] for one in parts], 0)
-        soft = quiet[:, None] - rng.uniform(0, HUSH)
+        level = quiet[:, None] - rng.uniform(0, ATTENUATION)
 
     def gap() -> np.ndarray:
-        wide = int(rng.integers(0, GAP + 1)) if rng.random() < apart else 0
-        return soft + rng.normal(0, 0.6, (rows, wide)) if manner.sound else np.zeros((rows, wide))
+        width = int(rng.integers(0, GAP + 1)) if rng.random() < frequency else 0
+        return level + rng.normal(0, 0.6, (rows, width)) if options.sound else np.zeros((rows, width))
 
-    return np.concatenate([gap(), *(piece for part in parts for piece in (part.x, gap()))], 1)
-
-
-def _between(parts: Sequence[list[int]], separator: tuple[int, ...]) -> list[int]:
-    out = list(parts[0])
-    for part in parts[1:]:
-        out += [*separator, *part]
-    return out
+    return np.concatenate([gap(), *(x for part in parts for x in (part.x, gap()))], 1)
 
 
-def normal(
-    x: Float[Tensor, "B R T"], lengths: Int64[Tensor, " B"], speakers: Sequence[str], manner: Manner
+def normalise(
+    x: Float[Tensor, "B R T"], lengths: Int64[Tensor, " B"], speakers: Sequence[str], options: BatchOptions
 ) -> Float[Tensor, "B R T"]:
-    """What `frames.normal` does, for a batch: x normalised, and 0 beyond the lengths."""
-    there = inside(lengths, x.shape[2])[:, None]
-    if manner.normalise == "speaker":
-        sides = [torch.from_numpy(np.stack([manner.figures[who][k] for who in speakers])) for k in (0, 1)]
+    """`frames.normalise` of a batch, and 0 beyond the lengths."""
+    real = mask_lengths(lengths, x.shape[2])[:, None]
+    if options.normalise == "speaker":
+        sides = [torch.from_numpy(np.stack([options.stats[name][k] for name in speakers])) for k in (0, 1)]
         mean, std = (side[:, :, None].float() for side in sides)
-        return (x - mean) / std.clamp(min=STILL) * there
-    mean, std = (torch.from_numpy(side)[:, None] for side in manner.figures[""])
-    d = (x - mean) * there
-    if manner.normalise == "running":
+        return (x - mean) / std.clamp(min=STILL) * real
+    mean, std = (torch.from_numpy(side)[:, None] for side in options.stats[""])
+    d = (x - mean) * real
+    if options.normalise == "running":
         count, sums, squares = torch.arange(1, x.shape[2] + 1), d.cumsum(2), (d * d).cumsum(2)
     else:
         count, sums, squares = lengths[:, None, None], d.sum(2, keepdim=True), (d * d).sum(2, keepdim=True)
     n = PRIOR + count
-    ahead = sums / n
-    spread = ((PRIOR * std.clamp(min=STILL) ** 2 + squares) / n - ahead**2).clamp(min=STILL**2)
-    return ((d - ahead) / spread.sqrt() * there).float()
+    shift = sums / n
+    variance = ((PRIOR * std.clamp(min=STILL) ** 2 + squares) / n - shift**2).clamp(min=STILL**2)
+    return ((d - shift) / variance.sqrt() * real).float()

@@ -13,13 +13,12 @@ from gated._check import want, within
 from gated.io import files
 from gated.runs import FitOptions, Output
 from gated.tasks.transcribe import language as languages
-from gated.tasks.transcribe import read, write
 from gated.tasks.transcribe import run as transcriber
-from gated.tasks.transcribe.listen import Latency
-from gated.tasks.transcribe.read import Item
+from gated.tasks.transcribe.data import Item, read_items
+from gated.tasks.transcribe.listen import Latency, cut_tail
 from gated.tasks.transcribe.run import Run
-from gated.tasks.transcribe.score import table
-from gated.tasks.transcribe.search import Reading, Search
+from gated.tasks.transcribe.scoring import table
+from gated.tasks.transcribe.search import Hypothesis, Search
 from gated.tasks.transcribe.task import Config
 
 Bad = Annotated[Literal["refuse", "skip"], "Unreadable files: refuse them or skip them."]
@@ -52,20 +51,20 @@ def predict(
     words: path, start, end, confidence, word. A file whose name ends in .jsonl has an object a line.
     """
     files.check(out)
-    found = read.items(data[0] if len(data) == 1 else list(data), text=False)
-    readings, faults = run.readings(found, bad=bad, **asdict(search))
-    several = [item.path for item in found.items] != [data[0]]
-    pairs = [(item, best) for item, best in zip(found.items, readings, strict=True) if best]
+    dataset = read_items(data[0] if len(data) == 1 else list(data), text=False)
+    hypotheses, faults = run.decode(dataset, bad=bad, **asdict(search))
+    several = [item.path for item in dataset.items] != [data[0]]
+    pairs = [(item, best) for item, best in zip(dataset.items, hypotheses, strict=True) if best]
+    rows, left_out = [_row(item, best) for item, best in pairs], [fault.why for fault in faults]
     if out.endswith((".jsonl", ".ndjson")):
-        lines = [json.dumps(_row(item, best), ensure_ascii=False, allow_nan=False) for item, best in pairs]
+        lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
     else:
         lines = [line for item, best in pairs for line in _lines(item, best, several, words)]
     text = "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
     if out != "-":
         files.write(out, text)
-    rows, faulty = [_row(item, best) for item, best in pairs], [fault.why for fault in faults]
-    result = rows[0] if not several else {"files": rows, "left_out": faulty}
-    return Output(result, "\n".join(faulty), [text] if out == "-" else [])
+    result = {"files": rows, "left_out": left_out} if several else rows[0]
+    return Output(result, "\n".join(left_out), [text] if out == "-" else [])
 
 
 def score(
@@ -97,25 +96,22 @@ def listen(
     within("piece", piece, 0.001, 60)
     todo = "Pipe raw 16-bit PCM into it."
     want(data != "-" or not sys.stdin.isatty(), "listen", "sound on standard input, or a file", "a terminal", todo)
-    shown = sys.stderr.isatty() and not as_json
-    latency, source = Latency(), sys.stdin.buffer if data == "-" else data
+    source, latency = sys.stdin.buffer if data == "-" else data, Latency()
+    clear = "\r\033[K" if sys.stderr.isatty() and not as_json else ""
 
     def utterances() -> Iterator[bytes]:
-        for heard in write.hear(run, source, latency, rate=rate, piece=piece, pause=pause, **asdict(search)):
-            for one in heard.done:
-                if shown:
-                    sys.stderr.write("\r\033[K")
-                row = {"text": one.text, "words": [word._asdict() for word in one.words], "heard": heard.seconds}
-                line = json.dumps(row) if as_json else one.text
-                yield f"{line}\n".encode()
-            if shown:
-                sys.stderr.write("\r\033[K" + write.tail(heard.partial))
+        for update in run.listen(source, latency, rate=rate, chunk=piece, pause=pause, **asdict(search)):
+            for one in update.utterances:
+                sys.stderr.write(clear)
+                row = {"text": one.text, "words": [word._asdict() for word in one.words], "heard": update.seconds}
+                yield f"{json.dumps(row) if as_json else one.text}\n".encode()
+            if clear:
+                sys.stderr.write(clear + cut_tail(update.partial))
                 sys.stderr.flush()
 
-    def text() -> str:
-        return ("\r\033[K" if shown else "") + write.told(latency.result())
-
-    return Output(lambda: {"latency": latency.result()}, text, utterances(), stream=True)
+    return Output(
+        lambda: {"latency": latency.result()}, lambda: clear + latency.describe(), utterances(), stream=True
+    )  # fmt: skip
 
 
 def language(
@@ -126,14 +122,14 @@ def language(
     options: FitOptions,
     config: languages.Config,
 ) -> Output:
-    model = write.learn_language(
-        run, text, out=options.out, resume=options.resume, progress=not options.quiet, **asdict(config)
+    model = languages.fit(
+        text, run.model.alphabet, config, out=options.out, resume=options.resume, progress=not options.quiet
     )
     return options.output(model)
 
 
-def _lines(item: Item, best: list[Reading], several: bool, words: bool) -> Iterator[str]:
-    name = [_named(item)] if several else []
+def _lines(item: Item, best: list[Hypothesis], several: bool, words: bool) -> Iterator[str]:
+    name = [item.path.replace("\t", " ") + _span(item)] if several else []
     for one in best:
         scored = [f"{one.score:.3f}"] if len(best) > 1 else []
         if words:
@@ -144,7 +140,12 @@ def _lines(item: Item, best: list[Reading], several: bool, words: bool) -> Itera
             yield "\t".join([*name, *scored, one.text])
 
 
-def _row(item: Item, best: list[Reading]) -> dict[str, Any]:
+def _span(item: Item) -> str:
+    end = "" if item.end is None else item.end
+    return "" if item.start is None and item.end is None else f"@{item.start or 0:g}-{end}"
+
+
+def _row(item: Item, best: list[Hypothesis]) -> dict[str, Any]:
     texts = [
         {
             "text": one.text, "confidence": one.confidence, "score": one.score, "log_prob": one.log_prob,
@@ -155,12 +156,3 @@ def _row(item: Item, best: list[Reading]) -> dict[str, Any]:
     more = {} if len(texts) == 1 else {"n_best": texts}
     span = {} if item.start is None and item.end is None else {"start": item.start, "end": item.end}
     return {"path": item.path, **span, **texts[0], **more}
-
-
-def _named(item: Item) -> str:
-    span = (
-        ""
-        if item.start is None and item.end is None
-        else f"@{item.start or 0:g}-{'' if item.end is None else item.end}"
-    )
-    return item.path.replace("\t", " ") + span

@@ -1,4 +1,4 @@
-"""Lines of print, rendered with free fonts, to text: learn it, measure it on unseen lines, see each letter's place.
+"""Lines of print, rendered with free fonts, to text: train, score on unseen lines, draw each character at its place.
 
 Takes about a minute.
 """
@@ -14,67 +14,63 @@ import torch
 
 from gated import train
 from gated._check import optional
-from gated.tasks.transcribe import score, typeset
+from gated.tasks.transcribe import scoring, typeset
+from gated.tasks.transcribe.data import Item
 from gated.tasks.transcribe.picture import picture
-from gated.tasks.transcribe.read import Item
 from gated.tasks.transcribe.run import Run, fit
-from gated.tasks.transcribe.search import Reading, posteriors
+from gated.tasks.transcribe.search import Hypothesis, compute_log_probs
 
-LINES, HELD, UNSEEN = 1600, 100, 300
+COUNTS = (1600, 100, 300)  # lines for training, validation and the score
 RECIPE: dict[str, Any] = dict(
     layers=2, units=96, dropout=0.0, batch=3000, steps=1000, lr=4e-3, augment=0.5, precision="32",
 )  # fmt: skip
-SHOWN = 5  # readings, and mistakes, at most
+SHOWN = 5  # transcripts
 PICTURE = "reading.png"
-SHORT, LONG = 25, 45  # letters of the line that is drawn
+SHORT, LONG = 25, 45  # characters of the line that is drawn
 
 
-def run(out: Path, say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
-    """Fit, score on unseen lines, draw where one was read; the score and the text that shows it."""
+def run(
+    out: Path, say: Callable[[str], None], counts: tuple[int, int, int] = COUNTS, progress: bool = True, **options: Any
+) -> tuple[dict[str, Any], str]:  # fmt: skip
+    """Train, score on unseen lines, draw one; the score and the text that shows it. options are those of `fit`."""
     optional("matplotlib", "transcribe")  # now, and not a minute later
-    say(f"Lines of print in {len(typeset.FACES)} faces, to text. {UNSEEN:,} are kept apart; no two say the same.")
-    lines = typeset.lines(LINES + HELD + UNSEEN, seed=0)
-    with (
-        train.threads(1),
-        tempfile.TemporaryDirectory() as folder,
-    ):  # images and texts side by side, as people have them
-        parts = {"train": lines[:LINES], "held": lines[LINES:-UNSEEN], "unseen": lines[-UNSEEN:]}
+    say(f"Lines of print in {len(typeset.FACES)} faces, to text. {counts[2]:,} are kept apart; no two say the same.")
+    images = typeset.lines(sum(counts), seed=0)
+    with train.threads(1), tempfile.TemporaryDirectory() as folder:
+        parts = {"train": images[: counts[0]], "held": images[counts[0] : -counts[2]], "unseen": images[-counts[2] :]}
         known, held, unseen = (typeset.save(Path(folder) / name, part) for name, part in parts.items())
-        found = fit(known, valid=held, out=out, **RECIPE)
-        say(found.summary())
-        result = found.score(unseen)
-        result["worst"] = [row | {"name": Path(row["name"]).name} for row in result["worst"]]  # the folder will be gone
-        best = [one for one, *_ in found.read(unseen)]
+        fitted = fit(known, valid=held, out=out, progress=progress, **RECIPE | options)
+        say(fitted.summary())
+        result = fitted.score(unseen)
+        result["worst"] = [row | {"name": Path(row["name"]).name} for row in result["worst"]]  # the folder goes
+        best = [one for one, *_ in fitted.transcribe(unseen)]
         truth = [text for _, text in parts["unseen"]]
-        n = chosen(best, truth)
-        draw(out / PICTURE, found, unseen / f"{n + 1:05d}.png", best[n])
-    told = [
-        "\n".join(examples(best, truth)), score.table(result),
-        f"Where it read each word, in columns of the image: {places(best[n])}.",
-        f"The same letter by letter is drawn in {out / PICTURE}.",
+        n = choose(best, truth)
+        draw(out / PICTURE, fitted, unseen / f"{n + 1:05d}.png", best[n])
+    places = ", ".join(f"{word.text} {word.start:.0f}–{word.end:.0f}" for word in best[n].words)
+    text = [
+        "\n".join(examples(best, truth)), scoring.table(result),
+        f"Each word of one line, in columns of the image: {places}.",
+        f"Each character of it is drawn in {out / PICTURE}.",
     ]  # fmt: skip
-    return result, "\n" + "\n\n".join(told)
+    return result, "\n" + "\n\n".join(text)
 
 
-def examples(best: Sequence[Reading], truth: Sequence[str]) -> list[str]:
-    """The first readings, and how many are wrong."""
+def examples(best: Sequence[Hypothesis], truth: Sequence[str]) -> list[str]:
+    """The first transcripts, and how many of all are wrong."""
     wrong = sum(one.text != text for one, text in zip(best, truth, strict=True))
     return [*(one.text for one in best[:SHOWN]), "", f"{wrong:,} of {len(best):,} lines with a mistake."]
 
 
-def chosen(best: Sequence[Reading], truth: Sequence[str]) -> int:
-    """Which line to draw: the first that was read right and is neither short nor long, if there is one."""
+def choose(best: Sequence[Hypothesis], truth: Sequence[str]) -> int:
+    """The line to draw: the first right one of medium length, or else the first right one, or else the first."""
     right = [n for n, (one, text) in enumerate(zip(best, truth, strict=True)) if one.text == text]
-    fits = [n for n in right if SHORT <= len(truth[n]) <= LONG]
-    return next(iter([*fits, *right]), 0)
+    medium = [n for n in right if SHORT <= len(truth[n]) <= LONG]
+    return next(iter([*medium, *right]), 0)
 
 
-def places(one: Reading) -> str:
-    return ", ".join(f"{word.text} {word.start:.0f}–{word.end:.0f}" for word in one.words)
-
-
-def draw(path: Path, run: Run, image: Path, one: Reading) -> None:
-    """The line, its letters at their columns, and how likely each was."""
-    x = run.learnt.frames.read(Item(str(image)))
-    ((_, log_probs),) = posteriors(run.learnt, [x])
-    picture(path, x, one, torch.from_numpy(log_probs), run.learnt.alphabet.symbols, title=one.text)
+def draw(path: Path, run: Run, image: Path, best: Hypothesis) -> None:
+    """The line, its characters at their columns, and the probability of each."""
+    x = run.model.frames.read(Item(str(image)))
+    ((_, log_probs),) = compute_log_probs(run.model, [x])
+    picture(path, x, best, torch.from_numpy(log_probs), run.model.alphabet.symbols, title=best.text)

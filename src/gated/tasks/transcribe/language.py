@@ -1,13 +1,13 @@
-"""A small language model of the symbols that a transcriber writes, to weigh the texts of a beam.
+"""A small language model over the symbols of an alphabet, for shallow fusion.
 
     log p(y) = Σ_t log softmax(W h_t + b)[y_t]        h_t = LSTM(E y_{t-1}, h_{t-1})
 
-y_1 … y_n are symbols 1 … V-1 of an alphabet, characters or words. 0, CTC's blank, has no place in a text: here it
-stands before the first symbol and after the last. Mikolov et al. 2010; with LSTM, Sundermeyer et al. 2012.
+y_1 … y_n are symbols 1 … V-1 of an alphabet, characters or words. 0, CTC's blank, occurs in no text: here it stands
+before the first symbol and after the last. Mikolov et al. 2010; with LSTM, Sundermeyer et al. 2012.
 
-    language = learn(lines, run.alphabet, Config(time_limit=120))
-    language.bits(other_lines)             of each symbol, ends included
-    decode.ctc.beam(log_probs, lm=language)
+    model = language.fit("book.txt", run.model.alphabet, time_limit=120, out="runs/letters")
+    model.bits(other_lines)                of each symbol, ends included
+    decode.ctc.beam(log_probs, lm=model)
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from gated import checkpoint, data, runs, train
+from gated import checkpoint, data, options, runs, train
 from gated._check import want
 from gated.features import alphabet as alphabets
 from gated.features.alphabet import Alphabet
+from gated.io.text import is_path, lines
 from gated.layers import LSTM
 from gated.layers.dropout import Dropout
 from gated.layers.output import cross_entropy
 from gated.options import Training, default, option
 from gated.tasks import Task
 
-HELD, SHARE = 1000, 20  # lines held out, at most, and at most one in so many
-LOOKS = 10  # evaluations in a whole training
-PASSES, LEAST, MOST = 6, 500, 12_000  # over the text; updates
-JITTER = 4.0  # symbols by which an epoch may misjudge a length, so that the same lines do not always meet
+MAX_HELD, SHARE = 1000, 20  # held-out lines: at most, and at most one in 20
+EVALUATIONS = 10  # of a training
+EPOCHS, MIN_STEPS, MAX_STEPS = 6, 500, 12_000
+JITTER = 4.0  # symbols by which an epoch may misjudge a length, so that batches mix
+BATCH = 64  # texts measured together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,48 +55,48 @@ class Config(Training):
     lr: float = default("lr", 5e-3)
 
 
-RECORD = Task(  # of the run folders, which `gated.tasks.TASKS` does not list: `transcribe` reads them
+TASK = Task(  # not in `gated.tasks.TASKS`: its runs are made and read by transcribers
     name="transcribe.language", help="A language model of the symbols of a transcriber.", extra="transcribe",
     Config=Config, metric="bits", lower=True,
 )  # fmt: skip
 
 
 class Shape(NamedTuple):
-    """What the network's weights follow from."""
+    """The arguments of a network that its weights depend on."""
 
-    symbols: int  # 0 among them
+    symbols: int  # with 0
     layers: int
     units: int
     embedding: int
 
 
 class Network(nn.Module):
-    """Symbols (T, B) to what the layers say after each, (T, B, H), and to log p of the next, (T, B, V)."""
+    """Symbols (T, B) to the outputs of the layers after each, (T, B, H), and to log p of the next, (T, B, V)."""
 
-    def __init__(self, shape: Shape, dropout: float = 0.0, precision: str = "float32") -> None:
+    def __init__(self, shape: Shape, dropout: float = 0.0) -> None:
         super().__init__()
         self.shape = shape
         V, L, H, E = shape
         self.embed = nn.Embedding(V, E)
         between = dropout if L > 1 else 0.0
-        self.layers: Any = LSTM(E, H, L, dropout=between, forget_bias=1.0, precision=precision)
+        self.layers: Any = LSTM(E, H, L, dropout=between, forget_bias=1.0)
         self.output = nn.Linear(H, V)
         self.dropout = Dropout(dropout)
 
-    def read(self, symbols: Int64[Tensor, "T B"], hx: Any = None) -> tuple[Float[Tensor, "T B H"], Any]:
+    def encode(self, symbols: Int64[Tensor, "T B"], hx: Any = None) -> tuple[Float[Tensor, "T B H"], Any]:
         h, hx = self.layers(self.dropout(self.embed(symbols)), hx)
         return self.dropout(h), hx
 
-    def say(self, h: Float[Tensor, "... H"]) -> Float[Tensor, "... V"]:
+    def log_probs(self, h: Float[Tensor, "... H"]) -> Float[Tensor, "... V"]:
         return torch.log_softmax(self.output(h).float(), -1)
 
 
 @dataclass(frozen=True)
-class Language:
-    """A fitted language model; as the scorer of a `decode.ctc.Beam` it is asked for many prefixes at once.
+class Run:
+    """A fitted language model; a `decode.scorer.Scorer` of a `decode.ctc.Beam`.
 
-    start() gives the state before the first symbol and log p(symbol) there, (V,); step(states, symbols) reads one
-    symbol after each of N states, and gives the states after them and (N, V). log p of 0 is that of the end.
+    start() gives the initial state and log p of the first symbol, (V,); step(states, symbols) reads one symbol after
+    each of N states, and gives the states after them and (N, V). log p of 0 is that of the end.
     """
 
     config: Config
@@ -104,27 +106,32 @@ class Language:
     history: list[dict[str, int | float]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
+    @property
+    def _device(self) -> torch.device:
+        return self.network.output.weight.device
+
     def start(self) -> tuple[Any, Float[np.ndarray, " V"]]:
         shape = self.network.shape
-        states, rows = self.step([torch.zeros(2, shape.layers, shape.units)], [0])
+        states, rows = self.step([torch.zeros(2, shape.layers, shape.units, device=self._device)], [0])
         return states[0], rows[0]
 
     @torch.no_grad()
     def step(self, states: Sequence[Any], symbols: Sequence[int]) -> tuple[list[Any], Float[np.ndarray, "N V"]]:
         h, c = torch.stack(list(states), 2)
-        y, (h, c) = self.network.read(torch.tensor(symbols)[None], (h, c))
-        return list(torch.stack((h, c)).unbind(2)), self.network.say(y[0]).numpy()
+        y, (h, c) = self.network.encode(torch.tensor(symbols, device=self._device)[None], (h, c))
+        return list(torch.stack((h, c)).unbind(2)), self.network.log_probs(y[0]).cpu().numpy()
 
     @torch.no_grad()
     def log_probs(self, texts: Sequence[str]) -> Float[np.ndarray, " N"]:
-        """log p of each text and of its end. What the alphabet lacks is left out, as `alphabet.encode` does."""
+        """log p of each text and of its end, without the symbols that the alphabet lacks."""
         rows = [self.alphabet.encode(text) for text in texts]
         out = np.zeros(len(rows))
-        for first in range(0, len(rows), 64):
-            batch = collate([_piece(row, 0, len(row)) for row in rows[first : first + 64]])
-            h, _ = self.network.read(batch.before)
-            p = self.network.say(h).gather(-1, batch.after.clamp(min=0)[..., None])[..., 0]
-            out[first : first + 64] = p.double().masked_fill(batch.after < 0, 0).sum(0).numpy()
+        for first in range(0, len(rows), BATCH):
+            batch = collate([make_chunk(row, 0, len(row)) for row in rows[first : first + BATCH]])
+            inputs, targets = (part.to(self._device) for part in batch)
+            h, _ = self.network.encode(inputs)
+            p = self.network.log_probs(h).gather(-1, targets.clamp(min=0)[..., None])[..., 0]
+            out[first : first + BATCH] = p.double().masked_fill(targets < 0, 0).sum(0).cpu().numpy()
         return out
 
     def bits(self, texts: Sequence[str]) -> float:
@@ -136,152 +143,144 @@ class Language:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
         extras = {"alphabet": self.alphabet.save(), "shape": self.network.shape._asdict()}
-        runs.save(RECORD, folder, self, self.network, extras)
+        runs.save(TASK, folder, self, self.network, extras)
 
     def summary(self) -> str:
         """The model in a few lines for people."""
         size, kind = sum(p.numel() for p in self.network.parameters()), {"char": "character", "word": "word"}
-        told = [f"A language model of {size:,} weights over {len(self.alphabet) - 1:,} {kind[self.alphabet.tokens]}s."]
+        text = [f"A language model of {size:,} weights over {len(self.alphabet) - 1:,} {kind[self.alphabet.tokens]}s."]
         if "bits" in self.metrics:
             m = self.metrics
-            told.append(f"It read {m['symbols']:,} of them in {m['lines']:,} lines, {m['passes']:.1f} times.")
-            told.append(
-                f"{m['held_out']:,} held-out lines: {m['bits']:.2f} bits each, perplexity {2 ** m['bits']:.1f}."
-            )
-        return runs.summary(self, told)
+            text += [
+                f"Trained on {m['symbols']:,} of them in {m['lines']:,} lines for {m['passes']:.1f} epochs.",
+                f"{m['held_out']:,} held-out lines: {m['bits']:.2f} bits each, perplexity {2 ** m['bits']:.1f}.",
+            ]
+        return runs.summary(self, text)
 
 
-# ---- learning
+# ---- training
 
 
-@train.threads(1)  # its operators are small, as a forecaster's
-def learn(
-    lines: Sequence[str], alphabet: Alphabet, config: Config | None = None, *, out: Any = None, resume: bool = False,
-    progress: bool = True,
-) -> Language:  # fmt: skip
-    """A language model of some lines of text, in the symbols of an alphabet; written to the folder `out` if named.
+@train.threads(1)  # as for a forecaster: its operators are small
+def fit(
+    source: Any, alphabet: Alphabet, config: Config | None = None, *, out: Any = None, resume: bool = False,
+    progress: bool = True, **choices: Any,
+) -> Run:  # fmt: skip
+    """Train a language model on text, in the symbols of an alphabet, and write the run to the folder `out`.
 
-    Some lines are held out, the same ones for every seed; the weights that are best on them are kept. What the alphabet
-    lacks is left out of the text, and `notes` says how much.
+    source: a file of a sentence a line, or a list of lines. choices are the fields of `Config`. Some lines are held
+    out, the same ones for every seed; the weights that are best on them are kept. Symbols that the alphabet lacks are
+    left out of the text, and counted in `notes`.
     """
-    config = Config() if config is None else config
-    want(not isinstance(lines, str), "language", "a list of lines", "one text", "Split it.")
-    job = runs.start(RECORD, out, resume, progress)
-    rows, notes = _encoded(lines, alphabet)
-    parts = [[rows[n] for n in part] for part in data.hold_out(len(rows), min(HELD, len(rows) // SHARE))]
-    pieces, asked = (list(itertools.chain.from_iterable(_cut(row, config.longest) for row in part)) for part in parts)
-    held = [collate([asked[k] for k in some]) for some in data.split([len(p.after) for p in asked], 4 * config.batch)]
-    symbols = sum(len(piece.after) for piece in pieces)
-    steps = config.steps or int(min(max(LEAST, PASSES * symbols / config.batch), MOST))
+    config = options.make(Config, choices, config, where="language")
+    job = runs.start(TASK, out, resume, progress)
+    texts = [line for _, line in lines(source)] if is_path(source) else source
+    rows, notes = _encode(texts, alphabet)
+    used, held = ([rows[n] for n in part] for part in data.hold_out(len(rows), min(MAX_HELD, len(rows) // SHARE)))
+    chunks, asked = (
+        list(itertools.chain.from_iterable(cut(row, config.longest) for row in part)) for part in (used, held)
+    )
+    symbols = sum(len(chunk.targets) for chunk in chunks)
+    steps = config.steps or int(min(max(MIN_STEPS, EPOCHS * symbols / config.batch), MAX_STEPS))
     shape = Shape(len(alphabet), config.layers, config.units, config.embedding)
     with train.seeded(config.seed):
-        network = Network(shape, config.dropout, "bfloat16" if runs.low_precision(config) else "float32")
-    batch, turn = bucketed(pieces, config.batch, config.seed)
+        network = Network(shape, config.dropout)
+    batch, epoch = bucket(chunks, config.batch, config.seed)
+    indices = data.split([len(chunk.targets) for chunk in asked], 4 * config.batch)
+    batches = [collate([asked[k] for k in some]) for some in indices]
 
     def validate(network: Any) -> float:
         device = next(network.parameters()).device
-        sums = [loss(network, Batch(*(part.to(device) for part in found))) for found in held]
+        sums = [loss(network, Batch(*(part.to(device) for part in one))) for one in batches]
         return sum(float(total) for total, _ in sums) / sum(count for _, count in sums)
 
-    told = runs.fit(
+    history = runs.fit(
         network, loss, batch, config, job, validate=validate, steps=steps, warmup=0.05,
-        eval_every=max(1, steps // LOOKS),
+        eval_every=max(1, steps // EVALUATIONS),
     )  # fmt: skip
-    network.layers.precision = "float32"  # as it is used
-    network = network.cpu().eval()
+    network.eval()
     with torch.no_grad():
         bits = validate(network) / math.log(2)
     metrics = {
-        "lines": len(parts[0]), "symbols": symbols, "held_out": len(parts[1]), "bits": bits, "steps": told.steps,
-        "passes": told.steps / turn, "best_step": told.best_step, "stopped": told.stopped,
+        "lines": len(used), "symbols": symbols, "held_out": len(held), "bits": bits, "steps": history.steps,
+        "passes": history.steps / epoch, "best_step": history.best_step, "stopped": history.stopped,
     }  # fmt: skip
-    return job.finish(Language(config, alphabet, network, metrics, told.rows, tuple(notes)))
+    return job.finish(Run(config, alphabet, network, metrics, history.rows, tuple(notes)))
 
 
 def loss(network: Network, batch: Batch) -> tuple[Tensor, int]:
-    """Σ −log p of the symbols of a batch and of its ends, and how many there are."""
-    h, _ = network.read(batch.before)
-    there = batch.after >= 0
-    after = batch.after[there]
-    return cross_entropy(h[there], network.output.weight, network.output.bias, after), len(after)
+    """Σ −log p of the symbols of a batch and of its ends, and their number."""
+    h, _ = network.encode(batch.inputs)
+    real = batch.targets >= 0
+    targets = batch.targets[real]
+    return cross_entropy(h[real], network.output.weight, network.output.bias, targets), len(targets)
 
 
-def _encoded(lines: Sequence[str], alphabet: Alphabet) -> tuple[list[list[int]], list[str]]:
-    """The lines as symbols, and what was left out of them."""
-    rows = [alphabet.encode(line) for line in lines]
-    lost = sum(len(alphabet.split(line)) - len(row) for line, row in zip(lines, rows, strict=True))
+def _encode(texts: Sequence[str], alphabet: Alphabet) -> tuple[list[list[int]], list[str]]:
+    """The texts as symbols, and a note on the symbols left out."""
+    rows = [alphabet.encode(text) for text in texts]
+    lost = sum(len(alphabet.split(text)) - len(row) for text, row in zip(texts, rows, strict=True))
     rows = [row for row in rows if row]
     want(len(rows) >= SHARE, "language", f"at least {SHARE} lines in the symbols of the alphabet", len(rows))
-    kept, notes = sum(map(len, rows)), []
-    if lost:
-        strange = sorted({piece for line in lines for piece in alphabet.unknown(line)})
-        shown = " ".join(strange[:10]) + (" …" if len(strange) > 10 else "")
-        notes.append(f"Left out: {lost:,} of {lost + kept:,} symbols, which the alphabet lacks ({shown}).")
-    return rows, notes
+    if not lost:
+        return rows, []
+    unknown = sorted({symbol for text in texts for symbol in alphabet.unknown(text)})
+    shown, total = " ".join(unknown[:10]) + (" …" if len(unknown) > 10 else ""), lost + sum(map(len, rows))
+    return rows, [f"Left out: {lost:,} of {total:,} symbols, which the alphabet lacks ({shown})."]
 
 
 # ---- batches
 
 
-class Piece(NamedTuple):
-    """A line, or a part of a long one: what is read, and what comes after each; 0 before the line and after it."""
+class Chunk(NamedTuple):
+    """A line, or a part of a long one: the inputs and, one step later, the targets; 0 before the line and after it."""
 
-    before: list[int]
-    after: list[int]
+    inputs: list[int]
+    targets: list[int]
 
 
 class Batch(NamedTuple):
-    """Pieces as columns."""
+    """Chunks as columns."""
 
-    before: Int64[Tensor, "T B"]  # padded with 0
-    after: Int64[Tensor, "T B"]  # padded with -1
-
-
-def _piece(row: list[int], first: int, last: int) -> Piece:
-    whole = [0, *row, 0]
-    return Piece(whole[first : last + (last == len(row))], whole[first + 1 : last + 1 + (last == len(row))])
+    inputs: Int64[Tensor, "T B"]  # padded with 0
+    targets: Int64[Tensor, "T B"]  # padded with -1
 
 
-def _cut(row: list[int], longest: int) -> Iterator[Piece]:
-    """A line in pieces of at most so many symbols; each but the first begins with the symbol before it."""
+def make_chunk(row: list[int], first: int, last: int) -> Chunk:
+    """Symbols first to last of a line, and its end where they are the last ones."""
+    whole, end = [0, *row, 0], last + (last == len(row))
+    return Chunk(whole[first:end], whole[first + 1 : end + 1])
+
+
+def cut(row: list[int], longest: int) -> Iterator[Chunk]:
+    """A line in chunks of at most so many symbols; the first input of each is the symbol before it."""
     for first in range(0, len(row), longest):
-        yield _piece(row, first, min(first + longest, len(row)))
+        yield make_chunk(row, first, min(first + longest, len(row)))
 
 
-def collate(pieces: Sequence[Piece]) -> Batch:
-    return Batch(*(data.pad([piece[k] for piece in pieces], value) for k, value in enumerate((0, -1))))
+def collate(chunks: Sequence[Chunk]) -> Batch:
+    return Batch(*(data.pad([chunk[k] for chunk in chunks], value) for k, value in enumerate((0, -1))))
 
 
-def bucketed(pieces: Sequence[Piece], budget: int, seed: int = 0) -> tuple[Callable[[int], Batch], int]:
-    """n -> batch n, of about `budget` symbols, padding included, and how many batches make one epoch."""
-    indices, count = data.bucketed([len(piece.after) for piece in pieces], budget, seed, JITTER)
-    return lambda n: collate([pieces[k] for k in indices(n)]), count
+def bucket(chunks: Sequence[Chunk], budget: int, seed: int = 0) -> tuple[Callable[[int], Batch], int]:
+    """n -> batch n, of about `budget` symbols, padding included; and the batches of an epoch."""
+    indices, count = data.bucketed([len(chunk.targets) for chunk in chunks], budget, seed, JITTER)
+    return lambda n: collate([chunks[k] for k in indices(n)]), count
 
 
 # ---- the run folder
 
 
-def load(folder: str | os.PathLike[str]) -> Language:
+def load(folder: str | os.PathLike[str]) -> Run:
     """The language model of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
 
-    def restored(stored: Any, **common: Any) -> Language:
-        symbols = alphabets.restore(stored.extras["alphabet"])
-        return Language(alphabet=symbols, network=restore(stored.extras["shape"], symbols, stored.state), **common)
+    def restore(stored: Any, config: Config, **common: Any) -> Run:
+        alphabet = alphabets.restore(stored.extras["alphabet"])
+        shape = Shape(**stored.extras["shape"])
+        whole = all(type(size) is int and size > 0 for size in shape) and shape.layers <= len(stored.state)
+        fits = whole and shape.symbols == len(alphabet)
+        want(fits, "run folder", "a shape that its weights and alphabet fit", "another")
+        network = checkpoint.build(lambda: Network(shape), stored.state).to(runs.device(config))
+        return Run(config, alphabet, network, **common)
 
-    return runs.load(RECORD, folder, restored, formerly=("language",))
-
-
-def restore(words: dict[str, Any], alphabet: Alphabet, state: dict[str, Tensor]) -> Network:
-    """The network of a run folder; what it says of itself must fit its weights before memory is taken for it."""
-    shape = Shape(**words)
-    sizes = all(type(size) is int and 0 < size < 2**31 for size in shape) and shape.layers <= len(state)
-    fits = sizes and shape.symbols == len(alphabet)
-    if fits:
-        with torch.device("meta"):  # where tensors have shapes alone
-            own = Network(shape).state_dict()
-        fits = {name: w.shape for name, w in own.items()} == {name: w.shape for name, w in state.items()}
-    want(fits, "run folder", "a shape that its weights and alphabet fit", "another")
-    with train.seeded(0):
-        network = Network(shape)
-    checkpoint.fill(network, state)
-    return network.eval()
+    return runs.load(TASK, folder, restore, formerly=("language",))

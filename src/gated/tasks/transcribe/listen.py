@@ -1,14 +1,14 @@
-"""Sound as it comes: a network that reads forward only writes while it listens.
+"""Streaming: a forward-only network transcribes sound in chunks as they arrive.
 
-Each step of the network is computed by itself from its own frames, so what is written for a whole file is what is
-written for pieces of any size, to the bit.
+Each step is computed by itself from its own frames, so streaming output equals offline output, to the bit, for chunks
+of any size.
 """
 
 from __future__ import annotations
 
-import math
+import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,182 +19,203 @@ from jaxtyping import Float, Float32
 from gated._check import want, within
 from gated.decode import ctc
 from gated.features import fbank
-from gated.tasks.transcribe.model import Learnt
-from gated.tasks.transcribe.search import Reading, Search, beams, reading
+from gated.io import sound
+from gated.tasks.transcribe.model import Transcriber
+from gated.tasks.transcribe.search import Hypothesis, Search, make_beam, make_hypothesis, mean_confidence
 
-PAUSE = 1.0  # seconds without a letter that end an utterance
-
-
-class Heard(NamedTuple):
-    """What a piece of sound brought."""
-
-    done: list[Reading]  # utterances that ended in it
-    partial: str  # the text of the one that goes on
-    seconds: float  # since the beginning
-    took: float  # seconds of computing
+PAUSE = 1.0  # seconds without a symbol that end an utterance
+TAIL = 76  # characters of a partial text on a terminal, at most
 
 
-def able(learnt: Learnt) -> None:
-    """Refuse a run that cannot listen."""
-    kind, todo = learnt.frames.kind, "Learn one with streaming=True (--streaming)."
-    want(kind == "sound", "listen", "a run that reads sound", f"one that reads {kind}")
-    want(not learnt.network.shape.both, "listen", "a network that reads forward only", "one that reads both ways", todo)
+class Update(NamedTuple):
+    """The result of a chunk."""
+
+    utterances: list[Hypothesis]  # that ended in it
+    partial: str  # text of the current utterance
+    seconds: float  # of sound since the beginning
+    compute_seconds: float
 
 
 class Listener:
-    """Sound in pieces of any size to utterances, which a pause or the end ends.
+    """Sound in chunks of any size to utterances, which a pause or the end ends.
 
-    listener = Listener(learnt)
-    listener.push(samples) -> Heard        float32 in [-1, 1], at the network's rate
-    listener.close() -> Heard              what was still to come
+    listener = Listener(run.model)
+    listener.push(samples) -> Update       float32 in [-1, 1], at the network's rate
+    listener.close() -> Update             the last utterance
     """
 
-    def __init__(self, learnt: Learnt, search: Search = Search(), pause: float = PAUSE) -> None:  # noqa: B008
-        able(learnt)
-        how = learnt.frames
+    def __init__(self, model: Transcriber, search: Search = Search(), pause: float = PAUSE) -> None:  # noqa: B008
+        check_streaming(model)
         within("pause", pause, 0.05)
-        self.fbank = fbank.Stream(how.front)
-        self.normal = fbank.Running(np.array(how.mean), np.array(how.std))
-        self.steps = Steps(learnt, search, pause)
-        self.clock, self.rate = 0, how.rate
+        self.fbank = fbank.Stream(model.frames.front)
+        self.running = fbank.Running(*model.frames.stats)
+        self.decoder = StreamDecoder(model, search, pause)
+        self.samples, self.rate = 0, model.frames.rate
 
-    def push(self, samples: Float32[np.ndarray, " n"]) -> Heard:
-        began = time.perf_counter()
-        self.clock += len(samples)
-        done = self.steps.push(self.normal.push(self.fbank.push(samples)))
-        return Heard(done, self.steps.partial, self.clock / self.rate, time.perf_counter() - began)
+    def push(self, samples: Float32[np.ndarray, " n"]) -> Update:
+        start = time.perf_counter()
+        self.samples += len(samples)
+        utterances = self.decoder.push(self.running.push(self.fbank.push(samples)))
+        return self._update(utterances, start)
 
-    def close(self) -> Heard:
-        began = time.perf_counter()
-        done = self.steps.close()
-        return Heard(done, "", self.clock / self.rate, time.perf_counter() - began)
+    def close(self) -> Update:
+        start = time.perf_counter()
+        return self._update(self.decoder.close(), start)
+
+    def _update(self, utterances: list[Hypothesis], start: float) -> Update:
+        return Update(utterances, self.decoder.partial, self.samples / self.rate, time.perf_counter() - start)
 
 
-class Steps:
-    """Normalised frames in pieces to utterances: the network's steps, one by one, and the search."""
+def check_streaming(model: Transcriber) -> None:
+    """Refuse a run that cannot stream."""
+    kind, todo = model.frames.kind, "Train one with streaming=True (--streaming)."
+    want(kind == "sound", "listen", "a run that reads sound", f"one that reads {kind}")
+    want(not model.network.shape.both, "listen", "a network that reads forward only", "one that reads both ways", todo)
 
-    def __init__(self, learnt: Learnt, search: Search, pause: float) -> None:
+
+class StreamDecoder:
+    """Normalised frames in chunks to utterances: network and search step by step."""
+
+    def __init__(self, model: Transcriber, search: Search, pause: float) -> None:
         want(search.n_best == 1, "n_best", "1, where utterances are written as they end", search.n_best)
-        network, shape = learnt.network, learnt.network.shape
-        self.learnt, self.search, self.shape = learnt, search, shape
-        self.front, self.output = network.front, network.output
-        self.stream = network.layers.stream()
-        self.make = beams(learnt.alphabet, search)
-        self.unit = learnt.frames.unit * shape.stride
-        self.pause = pause / self.unit  # steps
-        self.held = np.zeros((shape.rows, shape.before), np.float32)  # from the next step's first frame on
+        self.model, self.shape = model, model.network.shape
+        self.stream = model.network.layers.stream()
+        self.make_beam = make_beam(model.alphabet, search)
+        self.pause = pause / model.unit  # steps
+        self.frames = np.zeros((self.shape.rows, self.shape.before), np.float32)  # from the next step's field on
         self.count = 0  # steps so far
         self._begin()
 
     def _begin(self) -> None:
         self.rows: list[np.ndarray] = []  # log p of the steps of this utterance
-        self.tokens: list[int] = []  # its best path's text so far
-        self.last, self.quiet = 0, 0  # the best symbol of the last step; steps since the last letter
-        self.beam = self.make() if self.make else None
+        self.tokens: list[int] = []  # its text so far, by the best path
+        self.last, self.blanks = 0, 0  # the best symbol of the last step; steps since the last symbol
+        self.beam = self.make_beam() if self.make_beam else None
 
     @property
     def partial(self) -> str:
-        """The text of the utterance that goes on."""
-        if self.beam is not None and self.tokens:
-            return self.learnt.alphabet.decode(self.beam.best(1)[0].tokens)
-        return self.learnt.alphabet.decode(self.tokens)
+        """The text of the current utterance."""
+        best = self.beam.best(1)[0].tokens if self.beam is not None and self.tokens else self.tokens
+        return self.model.alphabet.decode(best)
 
-    def push(self, x: Float[np.ndarray, "R t"]) -> list[Reading]:
-        """Go on by these frames; the utterances that ended."""
-        self.held = np.concatenate([self.held, x], 1)
-        field, stride, done = self.shape.field, self.shape.stride, []
+    def push(self, x: Float[np.ndarray, "R t"]) -> list[Hypothesis]:
+        """The utterances that end in these frames."""
+        self.frames = np.concatenate([self.frames, x], 1)
+        field, stride, utterances = self.shape.field, self.shape.stride, []
         n = 0
-        while n * stride + field <= self.held.shape[1]:
-            found = self._step(self.held[:, n * stride : n * stride + field])
-            done += [] if found is None else [found]
+        while n * stride + field <= self.frames.shape[1]:
+            utterance = self._step(self.frames[:, n * stride : n * stride + field])
+            utterances += [] if utterance is None else [utterance]
             n += 1
-        self.held = self.held[:, n * stride :].copy()
-        return done
+        self.frames = self.frames[:, n * stride :].copy()
+        return utterances
 
-    def close(self) -> list[Reading]:
-        """The last steps, which see zeros after the end, and the last utterance."""
-        short = -(self.held.shape[1] - self.shape.before) % self.shape.stride
-        done = self.push(np.zeros((self.shape.rows, short), np.float32))
+    def close(self) -> list[Hypothesis]:
+        """The last steps, whose fields are padded with zeros, and the last utterance."""
+        missing = -(self.frames.shape[1] - self.shape.before) % self.shape.stride
+        utterances = self.push(np.zeros((self.shape.rows, missing), np.float32))
         last = self._end() if self.tokens else None
-        return done if last is None else [*done, last]
+        return utterances if last is None else [*utterances, last]
 
-    def _step(self, window: np.ndarray) -> Reading | None:
+    def _step(self, window: np.ndarray) -> Hypothesis | None:
+        network, device = self.model.network, self.model.device
         with torch.inference_mode():
-            y = self.front.window(torch.from_numpy(np.ascontiguousarray(window))[None])
-            h = self.stream.push(y[0])
-            row = torch.log_softmax(self.output(h[0]), -1).numpy()
+            y = network.front.window(torch.from_numpy(np.ascontiguousarray(window))[None].to(device))
+            h = self.stream.push(y[0].cpu())  # a stream runs on the processor
+            row = torch.log_softmax(network.output(h[0].to(device)), -1).cpu().numpy()
         self.count += 1
         best = int(row.argmax())
-        if best == 0 and not self.tokens:  # nothing is said yet
+        if best == 0 and not self.tokens:  # before the first symbol
             return None
         if best not in (0, self.last):
             self.tokens.append(best)
-        self.quiet = 0 if best else self.quiet + 1
+        self.blanks = 0 if best else self.blanks + 1
         self.last = best
         self.rows.append(row)
         if self.beam is not None:
             self.beam.feed(row[None])
-        return self._end() if self.quiet >= self.pause else None
+        return self._end() if self.blanks >= self.pause else None
 
-    def _end(self) -> Reading | None:
-        """The utterance that is over, if there is a word in it."""
+    def _end(self) -> Hypothesis | None:
+        """The utterance that is over, if it has a word."""
         log_probs = np.stack(self.rows)
-        offset = (self.count - len(self.rows)) * self.unit
+        offset = (self.count - len(self.rows)) * self.model.unit
         if self.beam is None:
-            found = ctc.greedy(log_probs)
+            reading = ctc.greedy(log_probs)
         else:
-            found = self.beam.best(1, end=True)[0]
-            found = found._replace(spans=ctc.align(log_probs, found.tokens))
+            reading = self.beam.best(1, end=True)[0]
+            reading = reading._replace(spans=ctc.align(log_probs, reading.tokens))
         self._begin()
-        said = reading(self.learnt, found, offset)
-        return said if said.words else None
+        utterance = make_hypothesis(self.model, reading, offset)
+        return utterance if utterance.words else None
 
 
-def whole(learnt: Learnt, x: Float[np.ndarray, "R T"], search: Search) -> list[Reading]:
-    """The utterances of normalised frames, joined to one reading: what `listen` would say of them."""
-    steps = Steps(learnt, search, PAUSE)
-    return [joined(learnt, [*steps.push(x), *steps.close()])]
+def decode_offline(model: Transcriber, x: Float[np.ndarray, "R T"], search: Search) -> Hypothesis:
+    """The utterances of all frames, joined: what streaming gives for them."""
+    decoder = StreamDecoder(model, search, PAUSE)
+    return join_utterances([*decoder.push(x), *decoder.close()])
 
 
-def joined(learnt: Learnt, parts: list[Reading]) -> Reading:
-    """Utterances one after the other."""
-    letters = [letter for part in parts for letter in part.letters]
-    certain = [math.log(max(letter.confidence, 1e-30)) for letter in letters]
-    return Reading(
-        " ".join(part.text for part in parts), math.exp(sum(certain) / len(certain)) if certain else 1.0,
-        sum(part.score for part in parts), sum(part.log_prob for part in parts),
-        [word for part in parts for word in part.words], letters,
+def join_utterances(utterances: list[Hypothesis]) -> Hypothesis:
+    symbols = [symbol for one in utterances for symbol in one.symbols]
+    return Hypothesis(
+        " ".join(one.text for one in utterances), mean_confidence(symbols), sum(one.score for one in utterances),
+        sum(one.log_prob for one in utterances), [word for one in utterances for word in one.words], symbols,
     )  # fmt: skip
 
 
 @dataclass
 class Latency:
-    """What listening took, over one sound or several."""
+    """The computing time of streaming, over one sound or several."""
 
-    took: list[float] = field(default_factory=list)  # seconds of computing, for each piece
-    closing: float = 0.0  # and for the ends
-    heard: float = 0.0  # seconds of sound
+    chunks: list[float] = field(default_factory=list)  # seconds for each
+    closing: float = 0.0  # for the ends
+    sound: float = 0.0  # seconds of sound
 
     def result(self) -> dict[str, Any]:
-        """{"pieces", "seconds": of sound, "rtf": computing's share of them, "milliseconds": of a piece}"""
-        some = np.array(self.took or [0.0]) * 1e3
-        middle, high, most = np.percentile(some, [50, 95, 100]).tolist()
-        rtf = (sum(self.took) + self.closing) / self.heard if self.heard else None
-        times = {"median": middle, "p95": high, "most": most}
-        return {"pieces": len(self.took), "seconds": self.heard, "rtf": rtf, "milliseconds": times}
+        """{"pieces": chunks, "seconds": of sound, "rtf": computing time over them, "milliseconds": of a chunk}"""
+        median, p95, most = np.percentile(np.array(self.chunks or [0.0]) * 1e3, [50, 95, 100]).tolist()
+        rtf = (sum(self.chunks) + self.closing) / self.sound if self.sound else None
+        times = {"median": median, "p95": p95, "most": most}
+        return {"pieces": len(self.chunks), "seconds": self.sound, "rtf": rtf, "milliseconds": times}
+
+    def describe(self) -> str:
+        """The latency in a sentence."""
+        result = self.result()
+        if result["rtf"] is None:
+            return "No sound came."
+        times, rtf = result["milliseconds"], result["rtf"]
+        return (
+            f"{result['seconds']:.1f} s of sound in {result['pieces']:,} chunks; computing took {rtf:.4f} of that "
+            f"time, {times['median']:.1f} ms a chunk, {times['p95']:.1f} at the 95th percentile, "
+            f"{times['most']:.1f} at most."
+        )
 
 
-def listen(
-    learnt: Learnt, pieces: Iterable[Float32[np.ndarray, " n"]], latency: Latency, search: Search = Search(),  # noqa: B008
-    pause: float = PAUSE,
-) -> Iterator[Heard]:  # fmt: skip
-    """What each piece brought, as it comes; the last is what the end brought."""
-    listener = Listener(learnt, search, pause)
-    for piece in pieces:
-        heard = listener.push(piece)
-        latency.took.append(heard.took)
-        latency.heard += len(piece) / listener.rate
-        yield heard
+def stream(
+    model: Transcriber, source: Any, latency: Latency, search: Search = Search(), *, rate: int | None = None,  # noqa: B008
+    chunk: float = 0.1, pause: float = PAUSE,
+) -> Iterator[Update]:  # fmt: skip
+    """A file, or a stream of raw 16-bit PCM, as it comes: an update for each chunk, and one for the end.
+
+    rate: of a stream, by default the network's. chunk: seconds. pause: seconds of silence that end an utterance.
+    """
+    listener = Listener(model, search, pause)
+    raw = None if isinstance(source, str | os.PathLike) else rate or listener.rate
+    return _stream(listener, sound.chunks(source, listener.rate, chunk, raw=raw), latency)
+
+
+def _stream(listener: Listener, chunks: Iterator[np.ndarray], latency: Latency) -> Iterator[Update]:
+    for samples in chunks:
+        update = listener.push(samples)
+        latency.chunks.append(update.compute_seconds)
+        latency.sound += len(samples) / listener.rate
+        yield update
     last = listener.close()
-    latency.closing += last.took
+    latency.closing += last.compute_seconds
     yield last
+
+
+def cut_tail(text: str) -> str:
+    """The end of a text, for one line of a terminal."""
+    return text if len(text) <= TAIL else "…" + text[1 - TAIL :]

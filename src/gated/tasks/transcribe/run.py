@@ -1,10 +1,10 @@
-"""A run: what was learnt, and what one does with it."""
+"""A fitted transcriber: predict, transcribe, listen, score, save; fit and load."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,145 +13,158 @@ import numpy as np
 from gated import options, runs
 from gated._check import InputError, one_of, want
 from gated.features import alphabet
-from gated.tasks.transcribe import frames, learn, listen, model, read
-from gated.tasks.transcribe import score as metrics_of
-from gated.tasks.transcribe.frames import HOUR, Fault
-from gated.tasks.transcribe.model import Learnt
-from gated.tasks.transcribe.read import Found
-from gated.tasks.transcribe.search import Reading, Search
-from gated.tasks.transcribe.search import read as read_all
+from gated.tasks.transcribe import frames, listen, model, scoring, search, training
+from gated.tasks.transcribe.data import Dataset, read_items
+from gated.tasks.transcribe.frames import Fault, note_faults
+from gated.tasks.transcribe.listen import Latency, Update
+from gated.tasks.transcribe.model import Transcriber
+from gated.tasks.transcribe.search import Hypothesis, Search
 from gated.tasks.transcribe.task import TASK, Config
 
 
 @dataclass(frozen=True)
 class Run:
-    """A transcriber: `predict`, `read`, `score`, `save`."""
+    """A transcriber, with the metrics and the history of its training."""
 
     config: Config
-    learnt: Learnt
-    constant: str  # the best answer of those that listen to nothing
+    model: Transcriber
+    constant: str  # the best constant answer, for the baseline
     metrics: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, int | float]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
-    def predict(self, source: Any, **search: Any) -> str | list[str | None] | None:
-        """The text of a file, or of a list, folder or manifest of files a list; options are those of `Search`.
+    def predict(self, source: Any, **options: Any) -> str | list[str | None] | None:
+        """The text of one file, a string; of a folder, a manifest or a list of files a list of them, in order.
 
-        With bad="skip" a file that cannot be read has None.
+        With bad="skip" a file that cannot be read gives None. options: as for `transcribe`.
         """
-        found = read.items(source, text=False)
-        said = [best[0].text if best else None for best in self.readings(found, **search)[0]]
-        alone = isinstance(source, str | os.PathLike) and [item.path for item in found.items] == [os.fspath(source)]
-        return said[0] if alone else said
+        dataset = read_items(source, text=False)
+        texts = [best[0].text if best else None for best in self.decode(dataset, **options)[0]]
+        alone = isinstance(source, str | os.PathLike) and [one.path for one in dataset.items] == [os.fspath(source)]
+        return texts[0] if alone else texts
 
-    def read(self, source: Any, **search: Any) -> list[list[Reading]]:
-        """Of every file its n_best readings, best first, with words, times and confidence."""
-        return self.readings(read.items(source, text=False), **search)[0]
+    def transcribe(self, source: Any, **options: Any) -> list[list[Hypothesis]]:
+        """The n_best hypotheses of every file, best first, with words, times and confidences.
 
-    def readings(self, found: Found, *, bad: str = "refuse", **search: Any) -> tuple[list[list[Reading]], list[Fault]]:
-        """The same of what was found, and what is wrong with files that were left out, whose readings are empty.
-
-        bad: "refuse" makes the first file that cannot be read an error; "skip" leaves it out.
+        options: fields of `Search`, and bad="skip", with which a file that cannot be read has no hypothesis.
         """
-        how = options.make(Search, search, where="transcribe")
-        ready, faults, _ = self.frames(found, bad)
-        said = iter(self.decode([x for x in ready if x is not None], how))
-        return [[] if x is None else next(said) for x in ready], faults
+        return self.decode(read_items(source, text=False), **options)[0]
 
-    def decode(self, xs: Sequence[np.ndarray], search: Search) -> list[list[Reading]]:
-        """The readings of normalised frames: in one go, or as `listen` would write them."""
-        if self.learnt.network.shape.both or self.learnt.frames.kind == "print":
-            return read_all(self.learnt, xs, search)
-        return [listen.whole(self.learnt, x, search) for x in xs]
+    def decode(
+        self, dataset: Dataset, *, bad: str = "refuse", **choices: Any
+    ) -> tuple[list[list[Hypothesis]], list[Fault]]:
+        """`transcribe` of items, and the faults of files that cannot be read.
 
-    def frames(self, found: Found, bad: str = "refuse") -> tuple[list[Any], list[Fault], int]:
-        """What was found as the network reads it, None where the file is at fault; the faults; how many frames."""
+        bad: "refuse" makes the first of them an error; "skip" leaves it without hypotheses.
+        """
+        how = options.make(Search, choices, where="transcribe")
+        xs, faults, _ = self.read(dataset, bad)
+        best = iter(self.search([x for x in xs if x is not None], how))
+        return [[] if x is None else next(best) for x in xs], faults
+
+    def search(self, xs: Sequence[np.ndarray], how: Search) -> list[list[Hypothesis]]:
+        """The hypotheses of normalised frames; those of a streaming network are what `listen` gives for them."""
+        if self.model.network.shape.both or self.model.frames.kind == "print":
+            return search.decode(self.model, xs, how)
+        return [[listen.decode_offline(self.model, x, how)] for x in xs]
+
+    def read(self, dataset: Dataset, bad: str = "refuse") -> tuple[list[Any], list[Fault], int]:
+        """The normalised frames of items, None for a file with a fault; the faults; the number of frames."""
         one_of("bad", bad, ("refuse", "skip"))
-        how = self.learnt.frames
-        want(found.kind == how.kind, found.items[0].path, f"{how.kind}, as this run has learnt", found.kind)
-        heard = list(frames.gather(found.items, how, HOUR if how.kind == "sound" else None))
-        faults = [x for _, x in heard if isinstance(x, Fault)]
+        how = self.model.frames
+        want(dataset.kind == how.kind, dataset.items[0].path, f"{how.kind}, as this run has learnt", dataset.kind)
+        found = list(frames.read_all(dataset.items, how, frames.LIMIT if how.kind == "sound" else None))
+        faults = [x for _, x in found if isinstance(x, Fault)]
         if faults and bad == "refuse":
             more = f" And {len(faults) - 1:,} more." if len(faults) > 1 else ""
             raise InputError(faults[0].why + more)
-        sound = [(item, x) for item, x in heard if not isinstance(x, Fault)]
-        known = frames.speakers(*zip(*sound, strict=True)) if sound and how.normalise == "speaker" else {}
-        ready = [None if isinstance(x, Fault) else frames.normal(how, item, x, known) for item, x in heard]
-        return ready, faults, sum(x.shape[1] for _, x in sound)
+        readable = [(item, x) for item, x in found if not isinstance(x, Fault)]
+        by_speaker = readable and how.normalise == "speaker"
+        speakers = frames.measure_speakers(*zip(*readable, strict=True)) if by_speaker else {}
+        xs = [None if isinstance(x, Fault) else frames.normalise(how, item, x, speakers) for item, x in found]
+        return xs, faults, sum(x.shape[1] for _, x in readable)
+
+    def listen(
+        self, source: Any, latency: Latency | None = None, *, rate: int | None = None, chunk: float = 0.1,
+        pause: float = listen.PAUSE, **choices: Any,
+    ) -> Iterator[Update]:  # fmt: skip
+        """Transcribe a file, or a stream of raw 16-bit PCM, as it comes: an update for each chunk, and one for the end.
+
+        rate: of a stream, by default the network's. chunk: seconds. pause: seconds of silence that end an utterance.
+        choices: fields of `Search`. latency: counts the computing time.
+        """
+        how = options.make(Search, choices, where="listen")
+        latency = Latency() if latency is None else latency
+        return listen.stream(self.model, source, latency, how, rate=rate, chunk=chunk, pause=pause)
 
     def score(
-        self, source: Any, *, lower: bool = False, punctuation: bool = True, bad: str = "refuse", **search: Any
+        self, source: Any, *, lower: bool = False, punctuation: bool = True, bad: str = "refuse", **choices: Any
     ) -> dict[str, Any]:
-        """Measure on files with their texts, beside one answer for all: see `score.score`.
+        """The metrics on files with texts, beside the best constant answer: see `scoring.score`.
 
-        `seconds` is the time from opening the first file to the last text, `rtf` its share of the sound's own.
+        `seconds` is the time from opening the first file to the last text, `rtf` its ratio to the sound's duration.
         """
-        found = read.items(source)
+        dataset = read_items(source)
         start = time.perf_counter()
-        ready, faults, count = self.frames(found, bad)
-        items = [item for item, x in zip(found.items, ready, strict=True) if x is not None]
-        want(
-            bool(items),
-            found.where,
-            "files to score on",
-            f"none that can be read. {' '.join(learn.told(faults, found.where))}",
-        )
-        chosen = options.make(Search, search, where="score")
-        best = [one[0] for one in self.decode([x for x in ready if x is not None], chosen)]
+        xs, faults, count = self.read(dataset, bad)
+        items = [item for item, x in zip(dataset.items, xs, strict=True) if x is not None]
+        left = note_faults(faults, dataset.where)
+        want(bool(items), dataset.where, "files to score on", f"none that can be read. {' '.join(left)}")
+        how = options.make(Search, choices, where="score")
+        best = [one[0] for one in self.search([x for x in xs if x is not None], how)]
         seconds = time.perf_counter() - start
-        how, letters = self.learnt.frames, self.learnt.alphabet
-        truth = [letters.plain(item.text or "") for item in items]
-        result = metrics_of.score(
-            [one.text for one in best], truth, constant=self.constant,
+        letters, sound = self.model.alphabet, self.model.frames.kind == "sound"
+        result = scoring.score(
+            [one.text for one in best], [letters.plain(item.text or "") for item in items], constant=self.constant,
             names=[item.where or item.path for item in items], confidences=[one.confidence for one in best],
-            seconds=seconds, duration=count * how.unit if how.kind == "sound" else None, lower=lower,
+            seconds=seconds, duration=count * self.model.frames.unit if sound else None, lower=lower,
             punctuation=punctuation,
         )  # fmt: skip
-        notes = [*found.notes, *learn.told(faults, found.where), *learn.strange(letters, items)]
-        return result | {"notes": [*notes, *result["notes"]]}
+        notes = [*dataset.notes, *left, *training.note_unknown(letters, items), *result["notes"]]
+        return result | {"notes": notes}
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
-        network = self.learnt.network
+        network = self.model.network
         extras = {
-            "frames": self.learnt.frames.save(), "alphabet": self.learnt.alphabet.save(),
+            "frames": self.model.frames.save(), "alphabet": self.model.alphabet.save(),
             "shape": network.shape._asdict(), "constant": self.constant,
         }  # fmt: skip
         runs.save(TASK, folder, self, network, extras)
 
     def summary(self) -> str:
         """The run in a few lines for people."""
-        return runs.summary(self, learn.describe(self.learnt, self.metrics))
+        return runs.summary(self, training.describe(self.model, self.metrics))
 
 
 def fit(
     source: Any, config: Config | None = None, *, valid: Any = None, out: Any = None, resume: bool = False,
     progress: bool = True, **choices: Any,
 ) -> Run:  # fmt: skip
-    """Learn to transcribe from files with their texts, and write the run to the folder `out`.
+    """Train a transcriber on files with their texts, and write the run to the folder `out`.
 
         run = fit("train.csv", valid="dev.csv", time_limit=1800, out="runs/digits")
 
-    source, valid: a manifest (.csv, .tsv, .jsonl) of path, text and, if known, start, end, speaker; a folder of X.wav +
-    X.txt, or of X.png + X.gt.txt; or a list of (path, text). Without `valid` some examples are held out. choices are
-    the fields of `Config`. With `resume`, a fit that was stopped in `out` goes on.
+    source, valid: a manifest (.csv, .tsv, .jsonl) of path, text and, optionally, start, end, speaker; a folder of
+    X.wav + X.txt, or of X.png + X.gt.txt; or a list of (path, text). Without `valid` some examples are held out.
+    choices are the fields of `Config`. `resume` continues a fit that was stopped in `out`.
     """
     config = options.make(Config, choices, config)
     job = runs.start(TASK, out, resume, progress)
-    found = read.items(source)
-    held = None if valid is None else read.items(valid)
-    learnt, metrics, history, notes = learn.learn(found, held, config, job)
-    constant = metrics_of.constant([learnt.alphabet.plain(item.text or "") for item in found.items])
-    return job.finish(Run(config, learnt, constant, metrics, history, tuple(notes)))
+    dataset = read_items(source)
+    held = None if valid is None else read_items(valid)
+    transcriber, metrics, history, notes = training.fit(dataset, held, config, job)
+    constant = scoring.constant([transcriber.alphabet.plain(item.text or "") for item in dataset.items])
+    return job.finish(Run(config, transcriber, constant, metrics, history, tuple(notes)))
 
 
 def load(folder: str | os.PathLike[str]) -> Run:
     """The run of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
 
-    def restore(stored: Any, **common: Any) -> Run:
+    def restore(stored: Any, config: Config, **common: Any) -> Run:
         how = frames.restore(stored.extras["frames"])
         letters = alphabet.restore(stored.extras["alphabet"])
-        network = model.restore(stored.extras["shape"], how, letters, stored.state)
-        return Run(learnt=Learnt(how, letters, network), constant=str(stored.extras["constant"]), **common)
+        network = model.restore(stored.extras["shape"], how, letters, stored.state).to(runs.device(config))
+        return Run(config, Transcriber(how, letters, network), str(stored.extras["constant"]), **common)
 
     return runs.load(TASK, folder, restore)

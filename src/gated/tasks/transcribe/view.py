@@ -1,7 +1,7 @@
 """The probe's view of a transcriber: frames of sound or columns of print, with the transcript at its places.
 
-Attributed is log p of a symbol of the transcript at its most confident step, to the frames; the path starts at frames
-of zero, which are the mean of the training data for sound, and paper for print.
+log p of a symbol of the transcript at its most confident step is attributed to the frames; the path of integration
+starts at frames of zero: for sound the mean of the training data, for print paper.
 """
 
 from __future__ import annotations
@@ -15,64 +15,68 @@ from torch import Tensor
 
 from gated import train
 from gated._check import refuse
-from gated.tasks.transcribe import read
+from gated.tasks.transcribe.data import Item, read_items
 from gated.tasks.transcribe.model import Network
 from gated.tasks.transcribe.run import Run
-from gated.tasks.transcribe.search import Reading, Search
+from gated.tasks.transcribe.search import Hypothesis, Search
 from gated.views import MAX_FLOWS, MAX_SEQUENCES, Case, Input, Mark, Output, Part, View, keep_numbers, points, spread
 
 ATTRIBUTED = 3  # symbols of an example
-NUMBERS = 4_000_000  # of the frames in all steps of one integral
+NUMBERS = 4_000_000  # in the frames of all steps of one integral
 
 
 def view(run: Run, data: Any = None, count: int = 3) -> View:
     """The first files of a folder or manifest, of a list, or one file."""
     if data is None:
         refuse("probe", "files: a folder, a manifest, a sound or an image", "none", "Name the files.")
-    found = read.items(data, text=False)
-    found = found._replace(items=found.items[: max(count, MAX_SEQUENCES)])
-    xs, _, _ = run.frames(found)
-    network = run.learnt.network.eval()
+    dataset = read_items(data, text=False)
+    dataset = dataset._replace(items=dataset.items[: max(count, MAX_SEQUENCES)])
+    xs, _, _ = run.read(dataset)
+    network = run.model.network.eval()
     with train.seeded(run.config.seed):
         initial = Network(network.shape)
     full = xs[: max(count, MAX_FLOWS)]
-    best = [one[0] for one in run.decode(full, Search())]
-    cases = [_case(run, network, item, x, one) for item, x, one in zip(found.items, full, best, strict=False)]
-    cases = [*cases[:count], *(case.hide() for case in cases[count:]), *map(_unread, xs[len(full) :])]
+    best = [one[0] for one in run.search(full, Search())]
+    cases = [_case(run, network, item, x, one) for item, x, one in zip(dataset.items, full, best, strict=False)]
+    cases = [*cases[:count], *(case.hide() for case in cases[count:]), *(_forward(run, x) for x in xs[len(full) :])]
     return View(
-        "a transcriber", "transcribe", network, initial.eval(), cases, "log p of a step's symbol",
+        "a transcriber", "transcribe", network, initial.eval().to(run.model.device), cases, "log p of a step's symbol",
         tuple(run.summary().splitlines()), keep_numbers(run.history),
     )  # fmt: skip
 
 
-def _unread(x: np.ndarray) -> Case:
-    frames, lengths = torch.from_numpy(x)[None], torch.tensor([x.shape[1]])
-    return Case(lambda network: network(frames, lengths))
+def _tensors(run: Run, x: np.ndarray) -> tuple[Tensor, Tensor]:
+    """A batch of one example, on the run's device: frames and lengths."""
+    return torch.from_numpy(x)[None].to(run.model.device), torch.tensor([x.shape[1]], device=run.model.device)
 
 
-def _case(run: Run, network: Network, item: read.Item, x: np.ndarray, best: Reading) -> Case:
-    how, symbols = run.learnt.frames, run.learnt.alphabet.symbols
+def _forward(run: Run, x: np.ndarray) -> Case:
+    batch = _tensors(run, x)
+    return Case(lambda network: network(*batch))
+
+
+def _case(run: Run, network: Network, item: Item, x: np.ndarray, best: Hypothesis) -> Case:
+    how, symbols, unit = run.model.frames, run.model.alphabet.symbols, run.model.unit
     sound, stride, T = how.kind == "sound", network.shape.stride, x.shape[1]
-    frames, lengths = torch.from_numpy(x)[None], torch.tensor([T])
+    frames, lengths = _tensors(run, x)
     with torch.no_grad():
         log_p = network(frames, lengths)[0][:, 0]
-    steps = [(round(one.start / (how.unit * stride)), round(one.end / (how.unit * stride)) - 1, one.text)
-             for one in best.letters]  # fmt: skip
-    most = max(0, T - 1)
-    marks = tuple(Mark(min(a * stride, most), min((b + 1) * stride - 1, most), text) for a, b, text in steps)
+    steps = [(round(one.start / unit), round(one.end / unit) - 1, one.text) for one in best.symbols]
+    last = max(0, T - 1)
+    marks = tuple(Mark(min(a * stride, last), min((b + 1) * stride - 1, last), text) for a, b, text in steps)
     chosen = [steps[k] for k in spread(len(steps), ATTRIBUTED)]
 
     def output(first: int, last: int, text: str) -> Output:
         token = symbols.index(text)
         t = min(first, len(log_p) - 1)
         t += int(log_p[t : max(last, first) + 1, token].argmax())
-        name, most = f"log p of `{text}` at step {t + 1}", int(np.clip(NUMBERS // x.size, 32, 512))
-        return Output(name, by_frames(network, t, token), (frames,), lambda shares: shares[0], max_steps=most)
+        name, steps = f"log p of `{text}` at step {t + 1}", int(np.clip(NUMBERS // x.size, 32, 512))
+        return Output(name, by_frames(network, t, token), (frames,), lambda shares: shares[0], max_steps=steps)
 
     def losses(log_p: Tensor) -> list[tuple[dict[str, int], Tensor]]:
-        ahead = points(len(log_p))
-        back = [len(log_p) - 1 - t for t in ahead] if network.shape.both else []
-        return [({"layers": t}, log_p[t].max()) for t in (*ahead, *back)]
+        forward = points(len(log_p))
+        backward = [len(log_p) - 1 - t for t in forward] if network.shape.both else []
+        return [({"layers": t}, log_p[t].max()) for t in (*forward, *backward)]
 
     given = Input(
         how.kind, T, "second" if sound else "column", scale=(0.0, how.unit), picture=x, marks=marks, output=best.text,
@@ -86,6 +90,6 @@ def by_frames(network: Network, t: int, token: int) -> Any:
     """log p of a symbol at step t as a function of the frames (N, R, T)."""
 
     def function(x: Tensor) -> Tensor:
-        return network(x, torch.full((len(x),), x.shape[2]))[0][t, :, token]
+        return network(x, torch.full((len(x),), x.shape[2], device=x.device))[0][t, :, token]
 
     return function

@@ -16,8 +16,8 @@ from rich.cells import cell_len
 jiwer = pytest.importorskip("jiwer")
 
 from gated._check import InputError  # noqa: E402
-from gated.tasks.transcribe import score as scoring  # noqa: E402
-from gated.tasks.transcribe.score import constant, percent, quick, score, table, verdict  # noqa: E402
+from gated.tasks.transcribe import scoring  # noqa: E402
+from gated.tasks.transcribe.scoring import constant, percent, rates, score, table, verdict  # noqa: E402
 
 WORDS = "one two three four five six seven eight nine zero [red] naïve 東京 -".split()  # noqa: SIM905
 
@@ -64,7 +64,7 @@ def test_rates_and_counts_are_jiwers(seed):
         assert got[unit] == sum(map(len, theirs.references))
     assert got["wer"] == pytest.approx(jiwer.wer(truth, said), abs=0)
     assert got["cer"] == pytest.approx(jiwer.cer(truth, said), abs=0)
-    assert quick(said, truth) == (got["cer"], got["wer"])
+    assert rates(said, truth) == (got["cer"], got["wer"])
 
 
 text = st.text(alphabet="ab é", max_size=9)
@@ -82,7 +82,7 @@ def test_rates_are_the_least_edits_over_all_lines(pairs):
     assert got["wer"] == words / max(1, sum(len(t.split()) for t in truth))
     assert got["cer"] == letters / max(1, sum(map(len, truth)))
     assert got["exact"] == sum(map(str.__eq__, said, truth)) / len(truth)
-    assert quick(said, truth) == (got["cer"], got["wer"])
+    assert rates(said, truth) == (got["cer"], got["wer"])
     for unit in ("words", "characters"):
         rows = got["confusions"][unit]
         assert sum(row["count"] for row in rows) == sum(edits(got, unit))
@@ -182,7 +182,7 @@ def test_the_constant_answer_is_the_best_of_the_texts():
     """No other text that was seen, said to everything, makes fewer errors."""
     texts = lines(40, 3, 3) + ["one"] * 3
     best = constant(texts)
-    assert quick([best] * 43, texts)[0] == min(quick([text] * 43, texts)[0] for text in texts)
+    assert rates([best] * 43, texts)[0] == min(rates([text] * 43, texts)[0] for text in texts)
     assert constant(texts) == best
     with pytest.raises(InputError, match="constant: expected at least one text"):
         constant([])
@@ -297,18 +297,18 @@ def test_what_cannot_be_compared_is_refused(said, truth, more, message):
     with pytest.raises(InputError, match=message):
         score(said, truth, **more)
     with pytest.raises(InputError, match="transcripts: expected a text as line 2, got NoneType"):
-        scoring._lines(["a", None], ["a", "b"])
+        scoring._check(["a", None], ["a", "b"])
 
 
 def test_validation_is_quick():
     """A thousand short lines take less than 50 ms for validation, and about a second for everything."""
     truth = lines(1000, 0)
     said = misheard(truth, 0)
-    quick(said[:2], truth[:2])
+    rates(said[:2], truth[:2])
     took = []
     for _ in range(5):
         start = time.process_time()
-        quick(said, truth)
+        rates(said, truth)
         took.append(time.process_time() - start)
     assert min(took) < 0.05
 
@@ -322,10 +322,10 @@ def watch(event, args):
 sys.addaudithook(watch)
 state = lambda: (random.getstate(), np.random.get_state()[1].tolist())
 before = state()
-from gated.tasks.transcribe.score import constant, quick, score, table
+from gated.tasks.transcribe.scoring import constant, rates, score, table
 lines = [f"line {n} \\ud800" for n in range(50)]
 table(score(["", *lines], ["a", *lines], constant=constant(lines), trials=5))
-quick(lines, lines)
+rates(lines, lines)
 assert state() == before
 """
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gated._check import InputError
-from gated.tasks.transcribe.read import Item, items
+from gated.tasks.transcribe.data import Item, read_items
 from gated.unicode import clean
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
@@ -28,9 +28,9 @@ def put(path, content=""):
 
 
 def refused(words, *args, **more):
-    """`items` refuses, in words that hold each of these."""
+    """`read_items` refuses, in words that hold each of these."""
     with pytest.raises(InputError) as error:
-        items(*args, **more)
+        read_items(*args, **more)
     for word in words:
         assert word in str(error.value), str(error.value)
 
@@ -67,7 +67,7 @@ NAMES = "x.csv x.tsv x.jsonl x.ndjson x.csv.gz x.tsv.gz x.jsonl.gz X.CSV bom.csv
 @pytest.mark.parametrize("name", NAMES.split())
 def test_a_manifest_in_any_form_is_the_same_items(here, name):
     """CSV, TSV and JSON lines, plain or gzipped, with a byte order mark or \\r\\n: the same items."""
-    found = items(put(here / name, manifest(name.lower())))
+    found = read_items(put(here / name, manifest(name.lower())))
     assert (found.kind, found.notes, found.where) == ("sound", [], str(here / name))
     assert [item[:5] for item in found.items] == [
         (str(here / "a.wav"), "one", None, None, None),
@@ -80,14 +80,14 @@ def test_a_manifest_in_any_form_is_the_same_items(here, name):
 
 def test_columns_go_by_name(here):
     """Columns stand in any order, in capitals or not, with others between them; text and times may be missing."""
-    found = items(put(here / "x.csv", "Note,TEXT, Path\nloud,one,a.wav\n\n,two,b.WAV\n"))
+    found = read_items(put(here / "x.csv", "Note,TEXT, Path\nloud,one,a.wav\n\n,two,b.WAV\n"))
     assert [(item.text, item.path, item.where[-6:]) for item in found.items] == [
         ("one", str(here / "a.wav"), "line 2"),
         ("two", str(here / "b.WAV"), "line 4"),
     ]
-    found = items(put(here / "p.csv", "path\na.wav\n"), text=False)
+    found = read_items(put(here / "p.csv", "path\na.wav\n"), text=False)
     assert [item.text for item in found.items] == [None]
-    assert items(here / "x.csv", text=False).items[0].text == "one"
+    assert read_items(here / "x.csv", text=False).items[0].text == "one"
 
 
 def test_paths_are_looked_for_beside_the_manifest_first(here, monkeypatch):
@@ -95,15 +95,15 @@ def test_paths_are_looked_for_beside_the_manifest_first(here, monkeypatch):
     put(here.parent / "a.wav")
     put(here.parent / "only.wav")
     monkeypatch.chdir(here.parent)
-    found = items(put(here / "x.csv", f"path,text\na.wav,x\nonly.wav,y\n{here / 'b.WAV'},z\n"))
+    found = read_items(put(here / "x.csv", f"path,text\na.wav,x\nonly.wav,y\n{here / 'b.WAV'},z\n"))
     assert [item.path for item in found.items] == [str(here / "a.wav"), "only.wav", str(here / "b.WAV")]
 
 
 def test_quotes(here):
     """In CSV a quoted text holds commas, quotes and line ends, and lines are still counted right; in TSV it is text."""
-    found = items(put(here / "x.csv", 'path,text\na.wav,"one, ""two""\n three"\nb.WAV, "x"\n'))
+    found = read_items(put(here / "x.csv", 'path,text\na.wav,"one, ""two""\n three"\nb.WAV, "x"\n'))
     assert [(item.text, item.where[-6:]) for item in found.items] == [('one, "two" three', "line 2"), ("x", "line 4")]
-    found = items(put(here / "x.tsv", 'path\ttext\na.wav\t"one" he said\nb.WAV\t"\n'))
+    found = read_items(put(here / "x.tsv", 'path\ttext\na.wav\t"one" he said\nb.WAV\t"\n'))
     assert [item.text for item in found.items] == ['"one" he said', '"']
 
 
@@ -173,7 +173,7 @@ def test_json_lines_may_hold_numbers(here):
     """Times as numbers or as text, a speaker's number, null for what is not known."""
     row = {"Path": "a.wav", "text": "x", "start": 1, "end": "2.5", "speaker": 7, "other": []}
     bare = {"path": "b.WAV", "text": "y", "start": None, "speaker": None}
-    found = items(put(here / "x.jsonl", f"{json.dumps(row)}\n{json.dumps(bare)}\n"))
+    found = read_items(put(here / "x.jsonl", f"{json.dumps(row)}\n{json.dumps(bare)}\n"))
     assert [item[2:5] for item in found.items] == [(1.0, 2.5, "7"), (None, None, None)]
 
 
@@ -196,7 +196,7 @@ def test_any_text_comes_back_tidy(tmp_path_factory, texts, name):
     folder = tmp_path_factory.mktemp("x")
     put(folder / "a.wav")
     rows = [("a.wav", text, "", "", "") for text in texts]
-    found = items(put(folder / name, manifest(name, rows)))
+    found = read_items(put(folder / name, manifest(name, rows)))
     assert [item.text for item in found.items] == [clean(text, every_space=True) for text in texts]
     for item in found.items:
         assert item.text == unicodedata.normalize("NFC", " ".join(item.text.split()))
@@ -213,7 +213,7 @@ def test_a_folder_of_sound(tmp_path):
         put((tmp_path / name).with_suffix(".txt"), text)
     for name in ("lonely.wav", "README.txt", ".hidden.wav", "._b.wav", ".git/x.wav", "notes.md", "cover.png"):
         put(tmp_path / name, "x")
-    found = items(tmp_path)
+    found = read_items(tmp_path)
     assert found.kind == "sound"
     assert [(os.path.relpath(item.path, tmp_path), item.text) for item in found.items] == [
         ("a.flac", "one more"),
@@ -235,7 +235,7 @@ def test_a_folder_of_print(tmp_path):
     for name in ("1", "2", "3", "4", "5.v1"):
         put(tmp_path / f"{name}.gt.txt", name)
     put(tmp_path / "3.txt", "what a program read")
-    found = items(tmp_path)
+    found = read_items(tmp_path)
     assert found.kind == "print"
     assert [(os.path.basename(item.path), item.text) for item in found.items] == [
         ("1.bin.png", "1"),
@@ -245,7 +245,7 @@ def test_a_folder_of_print(tmp_path):
         ("5.v1.jpg", "5.v1"),
     ]
     assert found.notes == ["Left out: 1 text without its file.", "Left out: 2 images of the same line as another."]
-    assert [item.text for item in items(tmp_path, text=False).items] == [None] * 5
+    assert [item.text for item in read_items(tmp_path, text=False).items] == [None] * 5
 
 
 def test_links_are_followed_once(tmp_path):
@@ -257,7 +257,7 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "data/far2").symlink_to(tmp_path / "far")
     (tmp_path / "far/back").symlink_to(tmp_path / "data")
     (tmp_path / "data/b.wav").symlink_to(tmp_path / "far/a.wav")
-    found = items(tmp_path / "data", text=False)
+    found = read_items(tmp_path / "data", text=False)
     assert [os.path.relpath(item.path, tmp_path / "data") for item in found.items] == ["b.wav", "far/a.wav"]
 
 
@@ -305,15 +305,15 @@ def test_one_file(tmp_path):
     path = put(tmp_path / "a.bin.PNG")
     refused(["a.bin.PNG", "a.bin.gt.txt"], path)
     put(tmp_path / "a.gt.txt", "Zeile")
-    assert items(path) == ([Item(str(path), "Zeile", where=str(path))], "print", [], str(path))
-    assert items(str(path), text=False).items == [Item(str(path), where=str(path))]
+    assert read_items(path) == ([Item(str(path), "Zeile", where=str(path))], "print", [], str(path))
+    assert read_items(str(path), text=False).items == [Item(str(path), where=str(path))]
 
 
 def test_lists_are_the_same_items(here):
     """Paths, pairs, dicts and items themselves may be listed, mixed too."""
     put(here / "a.txt", "one")
     a, b, c = str(here / "a.wav"), here / "b.WAV", str(here / "deep/c.flac")
-    found = items([a, (b, " two "), {"Path": c, "text": "three", "start": 1, "end": 2, "speaker": "Ann"}])
+    found = read_items([a, (b, " two "), {"Path": c, "text": "three", "start": 1, "end": 2, "speaker": "Ann"}])
     assert found.kind == "sound"
     assert [item[:5] for item in found.items] == [
         (a, "one", None, None, None),
@@ -321,9 +321,9 @@ def test_lists_are_the_same_items(here):
         (c, "three", 1.0, 2.0, "Ann"),
     ]
     assert [item.where for item in found.items] == [a, "the list, number 2", "the list, number 3"]
-    assert items(found.items).items == found.items
-    assert [item.text for item in items((a, b), text=False).items] == [None, None]
-    assert items([(a, "x"), (a, "y"), (b, "z")]).notes == [
+    assert read_items(found.items).items == found.items
+    assert [item.text for item in read_items((a, b), text=False).items] == [None, None]
+    assert read_items([(a, "x"), (a, "y"), (b, "z")]).notes == [
         "Listed again: 1 item of the same file and times as another."
     ]
 

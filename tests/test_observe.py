@@ -237,9 +237,9 @@ def test_steps_that_run_one_by_one_count_together():
 
 def test_a_cells_program_says_which_values_are_gates():
     """A value is a gate if it is a sigmoid, or one less one, or a tanh; a cell without a program has none."""
-    assert observe.squashed(minimal) == {"f": "sigmoid", "rest": "sigmoid"}
-    assert observe.squashed(odd) == {}
-    assert observe.squashed(gated.RNN(1, 1, nonlinearity="relu").cell) == {}
+    assert observe.classify_values(minimal) == {"f": "sigmoid", "rest": "sigmoid"}
+    assert observe.classify_values(odd) == {}
+    assert observe.classify_values(gated.RNN(1, 1, nonlinearity="relu").cell) == {}
     row = fit(gated.Recurrent(odd, 3, 2, path="loop"), lambda m, b: m(b[0])[0].square().mean(), steps=1).rows[0]
     assert [name for name in row if ":" in name] == ["grad_norm:l0"]
 

@@ -117,7 +117,7 @@ def _shares(calls: Sequence[tuple]) -> dict[str, float]:
 
 def _counts(name: str, layer: Recurrent, args: tuple, kwargs: dict[str, Any]) -> Iterator[tuple[str, Tensor, int]]:
     """(column, how many values, of how many) for one call of a layer."""
-    mask, kinds = _mask(layer, *args, **kwargs), squashed(layer.cell)
+    mask, kinds = _mask(layer, *args, **kwargs), classify_values(layer.cell)
     kwargs = {key: value for key, value in kwargs.items() if key != "grad_trace"}
     with _evaluation(layer):
         *_, values = layer.forward(*args, **kwargs | {"trace": True})
@@ -160,7 +160,7 @@ def _mask(layer: Recurrent, input: Any, *_: Any, lengths: Any = None, **__: Any)
     return mask if first else mask.T
 
 
-def squashed(cell: Cell) -> dict[str, str]:
+def classify_values(cell: Cell) -> dict[str, str]:
     """The values of a cell that are a "sigmoid", or one less a sigmoid, or a "tanh", read off its program.
 
     None of a cell that has no program.

@@ -60,25 +60,25 @@ def attribute(
     Needs captum: pip install 'gated[probe]'.
     """
     captum = optional("captum.attr", "probe")
-    given = inputs if isinstance(inputs, tuple) else (inputs,)
-    for x in given:
+    xs = inputs if isinstance(inputs, tuple) else (inputs,)
+    for x in xs:
         want(x.ndim > 0 and len(x) == 1, "attribution inputs", "one example: a first axis of 1", tuple(x.shape))
         want(x.is_floating_point(), "attribution inputs", "numbers", x.dtype, "Take the embeddings of tokens.")
     within("attribution max_steps", max_steps, 2)
-    given = tuple(x.detach() for x in given)
-    starts = baselines if isinstance(baselines, tuple) else (baselines,) * len(given)
+    xs = tuple(x.detach() for x in xs)
+    starts = baselines if isinstance(baselines, tuple) else (baselines,) * len(xs)
     starts = tuple(
-        torch.as_tensor(b, dtype=x.dtype, device=x.device).expand_as(x) for b, x in zip(starts, given, strict=True)
+        torch.as_tensor(b, dtype=x.dtype, device=x.device).expand_as(x) for b, x in zip(starts, xs, strict=True)
     )
     with torch.no_grad():
-        value, base = (float(_one(function(*side))) for side in (given, starts))
+        value, base = (float(_one(function(*side))) for side in (xs, starts))
     if not (math.isfinite(value) and math.isfinite(base)):
         refuse("attribution", "a finite output", f"{value} at the inputs, {base} at the baseline")
     engine = captum.IntegratedGradients(function)
-    side = max(1, BATCH // max(1, sum(x.numel() for x in given)))
-    steps, parts, delta = min(STEPS, max_steps), given, math.inf
+    side = max(1, BATCH // max(1, sum(x.numel() for x in xs)))
+    steps, parts, delta = min(STEPS, max_steps), xs, math.inf
     while True:
-        parts = engine.attribute(given, starts, n_steps=steps, internal_batch_size=min(side, steps))
+        parts = engine.attribute(xs, starts, n_steps=steps, internal_batch_size=min(side, steps))
         delta = value - base - sum(float(a.double().sum()) for a in parts)
         if abs(delta) <= _tolerance(value, base) or 4 * steps > max_steps:
             break

@@ -55,8 +55,8 @@ def _step(cell: Cell, z: Tensor, states: dict[str, Tensor], gain: float = 1.0) -
     own |= {cell.project: lambda a: a} if cell.project else {}
     own |= {cell.recur: torch.zeros_like} if cell.recur else {}
     R = len(cell.recurrent_gates)
-    made = preactivations(cell, z.reshape(len(cell.gates) * H), z.new_zeros(R * H))
-    return cell(made, Names(**states), Names(**own))
+    preactivation = preactivations(cell, z.reshape(len(cell.gates) * H), z.new_zeros(R * H))
+    return cell(preactivation, Names(**states), Names(**own))
 
 
 @cache
@@ -97,10 +97,10 @@ def find_gates(cell: Cell) -> tuple[str, ...]:
 
 def compute_keep(trace: Trace, units: Any = slice(None)) -> Float[Tensor, "T U"] | None:
     """keep of these units at every step; None if the cell has no verified keep gate."""
-    verified = verify_keep(trace.cell) if trace.known else None
-    if verified is None:
+    declaration = verify_keep(trace.cell) if trace.exact else None
+    if declaration is None:
         return None
-    name, gate, inverted = verified
+    name, gate, inverted = declaration
     keep = trace.values[gate][:, units].double() if gate else torch.ones_like(trace.values[name][:, units]).double()
     keep = 1 - keep if inverted else keep
     if name in trace.zone:
@@ -111,10 +111,10 @@ def compute_keep(trace: Trace, units: Any = slice(None)) -> Float[Tensor, "T U"]
 
 def decompose(trace: Trace, units: Any = slice(None)) -> Decomposition | None:
     """keep and write of these units at every step; None if the cell has no verified keep gate."""
-    keep, verified = compute_keep(trace, units), verify_keep(trace.cell)
-    if keep is None or verified is None:
+    keep, declaration = compute_keep(trace, units), verify_keep(trace.cell)
+    if keep is None or declaration is None:
         return None
-    name, _, _ = verified
+    name, _, _ = declaration
     s, initial = trace.values[name][:, units].double(), trace.start[name][units].double()
     before = torch.cat([s[1:], initial[None]]) if trace.reverse else torch.cat([initial[None], s[:-1]])
     return Decomposition(name, keep, s - keep * before[: len(s)], initial)

@@ -49,8 +49,8 @@ class Tally:
 
     def _add(self, trace: Trace) -> None:
         h = trace.values["h"].double()
-        lost = int((~h.isfinite()).any(1).sum())
-        want(not lost, f"probe {trace.name}", "finite values", f"NaN or infinity at {lost} of {len(h)} steps",
+        invalid = int((~h.isfinite()).any(1).sum())
+        want(not invalid, f"probe {trace.name}", "finite values", f"NaN or infinity at {invalid} of {len(h)} steps",
              "Check the input and the weights; probe.traces shows where it begins.")  # fmt: skip
         for name in find_gates(trace.cell) or ("h",):
             value = h.abs() if name == "h" else trace.values[name]
@@ -102,9 +102,10 @@ def count(traces: Iterable[Trace], tallies: dict[str, Tally] | None = None) -> d
 
 def advise(trace: Trace, gate: str, open_: float, shut: float, unused: float) -> str:
     """What to try, in a sentence or two; empty if nothing need be done."""
-    verified, units = verify_keep(trace.cell), trace.units
-    keeps = verified is not None and verified[1] == gate
-    if keeps and verified is not None and verified[2]:  # 1 − gate is kept
+    units = trace.units
+    _, keep_gate, inverted = verify_keep(trace.cell) or ("", None, False)
+    keeps = gate == keep_gate
+    if keeps and inverted:  # 1 − gate is kept
         open_, shut = shut, open_
     advice: list[str] = []
     if unused >= SOME:

@@ -45,7 +45,7 @@ def inspect(
 
 def _document(view: View, units: Sequence[int] | None, layer: str, seed: int, attribute: bool) -> Document:
     tallies: dict[str, Tally] = {}
-    followed: list[Call] = []
+    flow_calls: list[Call] = []
     examples: list[Example] = []
     selection: dict[str, list[int]] = {}
     installed = find_spec("captum") is not None
@@ -59,14 +59,14 @@ def _document(view: View, units: Sequence[int] | None, layer: str, seed: int, at
         selection |= {name: _select(tally, units) for name, tally in tallies.items() if name not in selection}
         last = max(tally.trace.units for tally in tallies.values()) - 1
         want(any(selection.values()), "probe unit", f"units from 0 to {last}", units)
-        if len(followed) < MAX_FLOWS * len(calls):
-            followed += [replace(call, trace=[]) for call in calls]
+        if len(flow_calls) < MAX_FLOWS * len(calls):
+            flow_calls += [replace(call, trace=[]) for call in calls]
         for part in case.parts:
             outputs = part.outputs if attribute and installed else ()
             layers = tuple(_layers(calls, part, selection))
             examples.append(Example(part.name, part.input, layers, tuple(map(_attribute, outputs))))
     half_lives, health = summarise(tallies.values())
-    flows = compute_flows(view, followed, layer, seed)
+    flows = compute_flows(view, flow_calls, layer, seed)
     notes = [_describe_longest(half_lives)] if half_lives else []
     if attribute and not installed and view.task != "module":
         notes.append("Input attributions are left out: pip install 'gated[probe]'.")
@@ -123,15 +123,15 @@ def _layer(trace: Trace, units: list[int], stride: float) -> Layer:
     return Layer(trace.name, trace.cell.name, trace.units, tuple(units), values, stride, trace.reverse, state, *both)
 
 
-def compute_flows(view: View, followed: Sequence[Call], layer: str = "", seed: int = 0) -> list[Flow]:
+def compute_flows(view: View, flow_calls: Sequence[Call], layer: str = "", seed: int = 0) -> list[Flow]:
     """Every layer's curves: current and initial weights, three reference cells, and the network's real output."""
     now, first = view.names
-    flows = list(gradient.flows(now, followed, seed=seed))
+    flows = list(gradient.flows(now, flow_calls, seed=seed))
     cases = view.cases[:MAX_FLOWS]
     if view.initial is not None:
         calls = [call for case in cases for call in record_calls(view.initial, case, layer)]
         flows += gradient.flows(first, calls, seed=seed)
-    flows += gradient.reference_flows(followed, seed)
+    flows += gradient.reference_flows(flow_calls, seed)
     if view.output:
         name = f"{now}, of {view.output}"
         flows += gradient.output_flows(name, view.network, [(case.forward, case.losses) for case in cases])

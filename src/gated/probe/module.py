@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import nn
 
 from gated.probe import gradient
 from gated.probe.document import Flow, HalfLives, Health
 from gated.probe.health import count, summarise
 from gated.probe.inspect import compute_flows, record_calls
-from gated.probe.record import Call, Trace, eval_mode, list_traces, record
+from gated.probe.record import Call, Trace, eval_mode, list_traces
 from gated.probe.view import open_view
-from gated.views import MAX_FLOWS
+from gated.views import MAX_FLOWS, Case
 
 
 def traces(module: Any, *inputs: Any, **keywords: Any) -> list[Trace]:
@@ -57,9 +56,8 @@ def gradient_flow(module: Any, *inputs: Any, seed: int = 0, compare: bool = True
 
 def _calls(module: Any, inputs: tuple, keywords: dict[str, Any]) -> list[Call]:
     """All calls of a module's layers, or of a run's network on its sequences."""
-    if not isinstance(module, nn.Module):
-        view = open_view(module, *inputs, count=1, **keywords)
-        return [call for case in view.cases for call in record_calls(view.network, case)]
-    with torch.no_grad(), eval_mode(module), record(module) as recording:
-        module(*inputs, **keywords)
-    return recording.merge()
+    if isinstance(module, nn.Module):
+        with eval_mode(module):
+            return record_calls(module, Case(lambda module: module(*inputs, **keywords)))
+    view = open_view(module, *inputs, count=1, **keywords)
+    return [call for case in view.cases for call in record_calls(view.network, case)]

@@ -37,13 +37,13 @@ class Call:
         steps = T if self.lengths is None else int(self.lengths[row])
         rates = dict(zip(self.layer.cell.states, self.layer.stack.rates, strict=True))
         zone = {} if self.training else {name: float(rate) for name, rate in rates.items() if rate}
-        known = not (self.training and any(self.layer.stack.rates))
+        exact = not (self.training and any(self.layer.stack.rates))
         for k, directions in enumerate(self.trace):
             for d, batch in enumerate(directions):
                 values = {name: value[:steps, row] for name, value in batch.items()}
                 first = {name: state[d, row] for name, state in self.start[k].items()}
                 name = make_name(self.name, k, d if many > 1 else None)
-                yield Trace(name, self.layer.cell, values, first, d == 1, zone, known)
+                yield Trace(name, self.layer.cell, values, first, d == 1, zone, exact)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Trace:
     start: Values  # the initial states (·,); in the backward direction those before the last place
     reverse: bool
     zone: dict[str, float]  # zoneout's rate, by state
-    known: bool = True  # False if random zoneout masks make `keep` unknown
+    exact: bool = True  # False if random zoneout masks make `keep` unknown
 
     @property
     def units(self) -> int:

@@ -16,8 +16,8 @@ def resample(counts: Float[np.ndarray, "N C"], trials: int, seed: int) -> Float[
     rows, out = max(1, 4_000_000 // n), np.zeros((trials, counts.shape[1]))
     for first in range(0, trials, rows):
         k = min(rows, trials - first)
-        drawn = rng.integers(n, size=(k, n)) + n * np.arange(k)[:, None]
-        out[first : first + k] = np.bincount(drawn.ravel(), minlength=k * n).reshape(k, n) @ counts
+        indices = rng.integers(n, size=(k, n)) + n * np.arange(k)[:, None]
+        out[first : first + k] = np.bincount(indices.ravel(), minlength=k * n).reshape(k, n) @ counts
     return out
 
 

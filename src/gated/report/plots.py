@@ -40,20 +40,20 @@ def save(figure: Any, path: Path, extra: str, salt: str = "") -> None:
 def families(text: str, extra: str) -> list[str]:
     """matplotlib's own font, and as many installed ones as it takes to have every letter that they have at all."""
     fonts = optional("matplotlib.font_manager", extra)
-    chosen = ["DejaVu Sans"]
-    lacking = _lacking(fonts, fonts.findfont(chosen[0]), {ord(c) for c in text})
+    names = ["DejaVu Sans"]
+    missing = _find_missing(fonts, fonts.findfont(names[0]), {ord(c) for c in text})
     plain = (f for f in fonts.fontManager.ttflist if f.style == "normal" and not f.name.startswith("Last Resort"))
     for font in sorted(plain, key=lambda f: (f.name, f.fname)):
-        if not lacking:
+        if not missing:
             break
-        left = lacking if font.name in chosen else _lacking(fonts, font.fname, lacking)
-        if left != lacking:
-            chosen.append(font.name)
-            lacking = left
-    return chosen
+        left = missing if font.name in names else _find_missing(fonts, font.fname, missing)
+        if left != missing:
+            names.append(font.name)
+            missing = left
+    return names
 
 
-def _lacking(fonts: Any, file: str, letters: set[int]) -> set[int]:
+def _find_missing(fonts: Any, file: str, letters: set[int]) -> set[int]:
     """Those of the letters that a font file has no shape for, or all where it cannot be read."""
     try:
         font = fonts.get_font(file)

@@ -42,20 +42,20 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
         old = np.flatnonzero(np.isin(panel.ids, new.ids))
         panel = frame.join(roll.cut(panel, old, panel.lengths[old]), new) if len(old) else new
     rule = run.model.recipe
-    rolled = roll.roll(panel, rule.horizon)
-    observed = np.flatnonzero(~np.isnan(np.fmax.reduceat(rolled.history.y, rolled.history.offsets[:-1])))
-    want(len(observed) > 0, "probe", "a series with a value before its last horizon", "none")
-    shown, extra = (observed[spread(len(observed), n)] for n in (count, max(count, MAX_SEQUENCES)))
-    chosen = np.r_[shown, np.setdiff1d(extra, shown)]
-    history = roll.cut(rolled.history, chosen, rolled.history.lengths[chosen])
-    rolled = replace(rolled, history=history, truth=rolled.truth[chosen], known=rolled.known[chosen])
-    cut = Windows(history, rule, rolled.known)
+    holdout = roll.roll(panel, rule.horizon)
+    valid = np.flatnonzero(~np.isnan(np.fmax.reduceat(holdout.history.y, holdout.history.offsets[:-1])))
+    want(len(valid) > 0, "probe", "a series with a value before its last horizon", "none")
+    visible, extra = (valid[spread(len(valid), n)] for n in (count, max(count, MAX_SEQUENCES)))
+    series = np.r_[visible, np.setdiff1d(extra, visible)]
+    history = roll.cut(holdout.history, series, holdout.history.lengths[series])
+    holdout = replace(holdout, history=history, truth=holdout.truth[series], known=holdout.known[series])
+    cut = Windows(history, rule, holdout.known)
     network: Any = run.model.networks[0]
     with train.seeded(run.config.seed):
         initial = model.Network(cut)
     for name in ("covariates", "statics"):
         getattr(initial, name).copy_(getattr(network, name))
-    cases = [_case(run, network, rolled, cut, n) for n in range(len(chosen))]
+    cases = [_case(run, network, holdout, cut, n) for n in range(len(series))]
     cases = [*cases[:count], *(case.hide() for case in cases[count:])]
     many = len(run.model.networks)
     notes = [f"The first of {many} members is shown."] if many > 1 else []
@@ -66,30 +66,30 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     )  # fmt: skip
 
 
-def _case(run: Run, network: Any, rolled: roll.Cases, cut: Windows, n: int) -> Case:
-    rule, panel = run.model.recipe, rolled.history
+def _case(run: Run, network: Any, holdout: roll.Cases, cut: Windows, n: int) -> Case:
+    rule, panel = run.model.recipe, holdout.history
     b = cut.at(torch.tensor([n]), cut.lengths[n : n + 1])
     h, steps = rule.horizon, rule.context * rule.season
     rows = panel.series(n)
     count = min(steps, rows.stop - rows.start)
-    past, lacking = slice(rows.stop - count, rows.stop), steps - count
+    past, gap = slice(rows.stop - count, rows.stop), steps - count
     unit, target, who = _unit(panel.freq), run.schema.target, str(panel.ids[n])
-    values = {target: np.concatenate([np.full(lacking, np.nan), panel.y[past]])}
+    values = {target: np.concatenate([np.full(gap, np.nan), panel.y[past]])}
     for kind in ("past", "known"):
         for k, name in enumerate(run.schema.names(kind)):
-            values[name] = np.concatenate([np.full(lacking, np.nan), getattr(panel, kind)[past, k]])
+            values[name] = np.concatenate([np.full(gap, np.nan), getattr(panel, kind)[past, k]])
     with torch.no_grad():
         median = likelihood.quantiles(network, b)[0, :, rule.levels.index(0.5)].numpy()
     ahead = clocks.ahead(panel.times[rows.stop - 1 : rows.stop], panel.freq, h).reshape(-1)
     output = f"{h} {unit}s ahead: {median[0]:.4g} to {median[-1]:.4g}"
-    before = ("before the data",) * lacking + _dates(panel.times[past])
+    before = ("before the data",) * gap + _dates(panel.times[past])
     title = f"series {who}" if run.schema.id else target
     ks = sorted({0, h - 1})
     parts = (
         Part(f"{title}, history", Input("values", steps, unit, before, values=values, output=output),
              {"encoder": float(rule.season)}, tuple(_output(network, b, cut, n, k, target, unit) for k in ks)),
         Part(f"{title}, horizon", Input("values", h, unit, _dates(ahead),
-             values={"median": median, f"{target}, observed": rolled.truth[n]}, output=output), {"decoder": 1.0}),
+             values={"median": median, f"{target}, observed": holdout.truth[n]}, output=output), {"decoder": 1.0}),
     )  # fmt: skip
 
     def losses(result: Any) -> list[tuple[dict[str, int], Tensor]]:

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from gated._check import InputError
 from gated.report import plots, tables
-from gated.report.intervals import better, close, resample
+from gated.report.bootstrap import better, close, resample
 from gated.report.plots import families
 
 # ---- tables

@@ -6,8 +6,8 @@
         cell: str = option("lstm", "Recurrent cell.", choices=("lstm", "gru"))
         lr: float = default("lr", 2e-3)
 
-A field's type, bounds and choices are checked when a Config is made; None passes where the type allows it. The command
-line makes its options of the same fields, so each default stands in one place.
+A field's type, bounds and choices are checked when a Config is made; None passes where the type allows it.
+`cli/grammar.py` makes the options of the command line of the same fields, so each default stands in one place.
 """
 
 from __future__ import annotations

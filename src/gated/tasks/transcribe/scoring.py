@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from gated._check import optional, refuse, want, within
 from gated.io.text import plural
 from gated.report import tables
-from gated.report.intervals import SURE, better, resample
+from gated.report.bootstrap import SURE, better, resample
 
 UNITS = ("words", "characters")
 RATES = ("wer", "cer")

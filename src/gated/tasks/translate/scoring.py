@@ -24,7 +24,7 @@ from jaxtyping import Float, Int, Shaped
 from gated._check import one_of, optional, refuse, want, within
 from gated.io.text import plural
 from gated.report import tables
-from gated.report.intervals import better, close, resample
+from gated.report.bootstrap import better, close, resample
 
 TOKENIZE = ("13a", "char", "intl", "none", "zh")  # of sacrebleu's, those that need no download
 NAMES = {"copy": "copy of the source", "memory": "translation memory"}

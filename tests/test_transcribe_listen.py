@@ -1,4 +1,4 @@
-"""Listening: what is said for pieces of any size is what is said for the whole."""
+"""Streaming: output equals offline output, for chunks of any size; utterances, latency, pipes and stops."""
 
 import io
 import os
@@ -52,8 +52,8 @@ def file(speech, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def said(run, speech):
-    """What it hears of them, in one piece."""
-    texts = [one.text for one in heard(run, [floats(speech)])[0]]
+    """Their transcripts, from one chunk."""
+    texts = [one.text for one in stream(run, [floats(speech)])[0]]
     assert texts[1:] == SPEECH[1:]  # the first may miss a letter: all it learnt from began within 0.1 s
     assert len(texts) == 3
     return texts
@@ -63,14 +63,14 @@ def floats(speech):
     return speech.astype(np.float32) / np.float32(32768)
 
 
-def heard(run, pieces, **search):
-    """All utterances of the pieces, and what was said while they went on."""
+def stream(run, chunks, **search):
+    """All utterances of the chunks, and the partial texts after each."""
     listener = listening.Listener(run.model, transcribe.Search(**search))
-    got = [*(listener.push(piece) for piece in pieces), listener.close()]
+    got = [*(listener.push(piece) for piece in chunks), listener.close()]
     return [one for piece in got for one in piece.utterances], [piece.partial for piece in got]
 
 
-# ---- pieces are the whole
+# ---- chunks are the whole
 
 
 def test_a_stream_is_learnt(run, tones):
@@ -80,11 +80,11 @@ def test_a_stream_is_learnt(run, tones):
 
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.integers(0, 60_000), max_size=12), st.sampled_from(SEARCHES))
-def test_pieces_of_any_size_are_the_whole(run, speech, file, cuts, search):
-    """Texts, times and confidences are those of one piece, to the bit, and of `predict` for the file."""
+def test_chunks_of_any_size_are_the_whole(run, speech, file, cuts, search):
+    """Texts, times and confidences are those of one chunk, to the bit, and of `predict` for the file."""
     x = floats(speech)
-    parts, _ = heard(run, np.split(x, sorted(min(cut, len(x)) for cut in cuts)), **search)
-    whole, _ = heard(run, [x], **search)
+    parts, _ = stream(run, np.split(x, sorted(min(cut, len(x)) for cut in cuts)), **search)
+    whole, _ = stream(run, [x], **search)
     assert parts == whole
     assert listening.join_utterances(parts) == run.transcribe(file, **search)[0][0]
 
@@ -92,8 +92,8 @@ def test_pieces_of_any_size_are_the_whole(run, speech, file, cuts, search):
 def test_five_samples_at_a_time_are_the_whole(run, speech):
     """Even so few, and what goes on is told as it grows."""
     x = floats(speech)[-20_000:]
-    parts, partial = heard(run, np.split(x, len(x) // 5))
-    assert parts == heard(run, [x])[0]
+    parts, partial = stream(run, np.split(x, len(x) // 5))
+    assert parts == stream(run, [x])[0]
     assert len(set(partial)) > 3
 
 
@@ -116,7 +116,7 @@ def test_a_pause_ends_an_utterance(run, speech, said, search):
     assert times == sorted(times)
     assert times[0] > 1.2
     assert found[1].words[0].start > found[0].words[-1].end + 1
-    assert heard(run, [x[:9_000]], **search)[0] == heard(run, [x[:0]], **search)[0] == []
+    assert stream(run, [x[:9_000]], **search)[0] == stream(run, [x[:0]], **search)[0] == []
 
 
 def test_a_file_is_its_utterances(run, file, said):
@@ -134,8 +134,8 @@ def test_utterances_without_a_word_leave_no_gap(run):
     assert (empty.text, empty.words, empty.confidence) == ("", [], 1.0)
 
 
-def test_latency_counts_pieces_and_seconds(run, speech):
-    """Pieces, seconds of all sounds, milliseconds of computing, the largest last; without sound there is no rate."""
+def test_latency_counts_chunks_and_seconds(run, speech):
+    """Chunks, seconds of all sounds, milliseconds of computing, the largest last; without sound there is no rate."""
     latency = transcribe.Latency()
     pieces = [*run.listen(io.BytesIO(speech.tobytes()), latency, chunk=0.1)]
     told = latency.result()
@@ -164,7 +164,7 @@ def test_what_cannot_listen_is_refused(run, tones, file):
     for said, call in {
         r"reads forward only, got one that reads both ways. Train one with streaming=True \(--streaming\)":
             lambda: both.listen(file, transcribe.Latency()),
-        "n_best: expected 1": lambda: heard(run, [], n_best=2),
+        "n_best: expected 1": lambda: stream(run, [], n_best=2),
         "n_best: expected 1, where": lambda: run.predict(file, n_best=2),
         "pause: expected a number": lambda: listening.Listener(run.model, transcribe.Search(), 0.0),
         "options of Search": lambda: run.listen(file, transcribe.Latency(), widht=2),

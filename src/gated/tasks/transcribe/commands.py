@@ -15,12 +15,13 @@ from gated.runs import FitOptions, Output
 from gated.tasks.transcribe import language as languages
 from gated.tasks.transcribe import run as transcriber
 from gated.tasks.transcribe.data import Item, read_items
-from gated.tasks.transcribe.listen import Latency, cut_tail
+from gated.tasks.transcribe.listen import Latency
 from gated.tasks.transcribe.run import Run
 from gated.tasks.transcribe.scoring import table
 from gated.tasks.transcribe.search import Hypothesis, Search
 from gated.tasks.transcribe.task import Config
 
+TAIL = 76  # characters of a partial text on a terminal, at most
 Bad = Annotated[Literal["refuse", "skip"], "Unreadable files: refuse them or skip them."]
 
 
@@ -106,7 +107,8 @@ def listen(
                 row = {"text": one.text, "words": [word._asdict() for word in one.words], "heard": update.seconds}
                 yield f"{json.dumps(row) if as_json else one.text}\n".encode()
             if clear:
-                sys.stderr.write(clear + cut_tail(update.partial))
+                text = update.partial
+                sys.stderr.write(clear + (text if len(text) <= TAIL else "…" + text[1 - TAIL :]))
                 sys.stderr.flush()
 
     return Output(

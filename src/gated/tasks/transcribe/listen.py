@@ -6,9 +6,8 @@ of any size.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,12 +18,10 @@ from jaxtyping import Float, Float32
 from gated._check import want, within
 from gated.decode import ctc
 from gated.features import fbank
-from gated.io import sound
 from gated.tasks.transcribe.model import Transcriber
 from gated.tasks.transcribe.search import Hypothesis, Search, make_beam, make_hypothesis, mean_confidence
 
 PAUSE = 1.0  # seconds without a symbol that end an utterance
-TAIL = 76  # characters of a partial text on a terminal, at most
 
 
 class Update(NamedTuple):
@@ -42,6 +39,7 @@ class Listener:
     listener = Listener(run.model)
     listener.push(samples) -> Update       float32 in [-1, 1], at the network's rate
     listener.close() -> Update             the last utterance
+    listener.stream(chunks, latency)       an update for each chunk, and one for the end
     """
 
     def __init__(self, model: Transcriber, search: Search = Search(), pause: float = PAUSE) -> None:  # noqa: B008
@@ -61,6 +59,17 @@ class Listener:
     def close(self) -> Update:
         start = time.perf_counter()
         return self._update(self.decoder.close(), start)
+
+    def stream(self, chunks: Iterable[Float32[np.ndarray, " _"]], latency: Latency) -> Iterator[Update]:
+        """An update for each chunk, and one for the end; `latency` counts their computing time."""
+        for samples in chunks:
+            update = self.push(samples)
+            latency.chunks.append(update.compute_seconds)
+            latency.sound += len(samples) / self.rate
+            yield update
+        last = self.close()
+        latency.closing += last.compute_seconds
+        yield last
 
     def _update(self, utterances: list[Hypothesis], start: float) -> Update:
         return Update(utterances, self.decoder.partial, self.samples / self.rate, time.perf_counter() - start)
@@ -190,32 +199,3 @@ class Latency:
             f"time, {times['median']:.1f} ms a chunk, {times['p95']:.1f} at the 95th percentile, "
             f"{times['most']:.1f} at most."
         )
-
-
-def stream(
-    model: Transcriber, source: Any, latency: Latency, search: Search = Search(), *, rate: int | None = None,  # noqa: B008
-    chunk: float = 0.1, pause: float = PAUSE,
-) -> Iterator[Update]:  # fmt: skip
-    """A file, or a stream of raw 16-bit PCM, as it comes: an update for each chunk, and one for the end.
-
-    rate: of a stream, by default the network's. chunk: seconds. pause: seconds of silence that end an utterance.
-    """
-    listener = Listener(model, search, pause)
-    raw = None if isinstance(source, str | os.PathLike) else rate or listener.rate
-    return _stream(listener, sound.chunks(source, listener.rate, chunk, raw=raw), latency)
-
-
-def _stream(listener: Listener, chunks: Iterator[np.ndarray], latency: Latency) -> Iterator[Update]:
-    for samples in chunks:
-        update = listener.push(samples)
-        latency.chunks.append(update.compute_seconds)
-        latency.sound += len(samples) / listener.rate
-        yield update
-    last = listener.close()
-    latency.closing += last.compute_seconds
-    yield last
-
-
-def cut_tail(text: str) -> str:
-    """The end of a text, for one line of a terminal."""
-    return text if len(text) <= TAIL else "…" + text[1 - TAIL :]

@@ -13,6 +13,8 @@ import numpy as np
 from gated import options, runs
 from gated._check import InputError, one_of, want
 from gated.features import alphabet
+from gated.io import sound
+from gated.io.text import is_path
 from gated.tasks.transcribe import frames, listen, model, scoring, search, training
 from gated.tasks.transcribe.data import Dataset, read_items
 from gated.tasks.transcribe.frames import Fault, note_faults
@@ -40,7 +42,7 @@ class Run:
         """
         dataset = read_items(source, text=False)
         texts = [best[0].text if best else None for best in self.decode(dataset, **options)[0]]
-        alone = isinstance(source, str | os.PathLike) and [one.path for one in dataset.items] == [os.fspath(source)]
+        alone = is_path(source) and [one.path for one in dataset.items] == [os.fspath(source)]
         return texts[0] if alone else texts
 
     def transcribe(self, source: Any, **options: Any) -> list[list[Hypothesis]]:
@@ -94,8 +96,9 @@ class Run:
         choices: fields of `Search`. latency: counts the computing time.
         """
         how = options.make(Search, choices, where="listen")
-        latency = Latency() if latency is None else latency
-        return listen.stream(self.model, source, latency, how, rate=rate, chunk=chunk, pause=pause)
+        listener = listen.Listener(self.model, how, pause)
+        raw = None if is_path(source) else rate or listener.rate
+        return listener.stream(sound.chunks(source, listener.rate, chunk, raw=raw), latency or Latency())
 
     def score(
         self, source: Any, *, lower: bool = False, punctuation: bool = True, bad: str = "refuse", **choices: Any
@@ -110,14 +113,14 @@ class Run:
         items = [item for item, x in zip(dataset.items, xs, strict=True) if x is not None]
         left = note_faults(faults, dataset.where)
         want(bool(items), dataset.where, "files to score on", f"none that can be read. {' '.join(left)}")
-        how = options.make(Search, choices, where="score")
-        best = [one[0] for one in self.search([x for x in xs if x is not None], how)]
+        search = options.make(Search, choices, where="score")
+        best = [one[0] for one in self.search([x for x in xs if x is not None], search)]
         seconds = time.perf_counter() - start
-        letters, sound = self.model.alphabet, self.model.frames.kind == "sound"
+        letters, how = self.model.alphabet, self.model.frames
         result = scoring.score(
             [one.text for one in best], [letters.plain(item.text or "") for item in items], constant=self.constant,
             names=[item.where or item.path for item in items], confidences=[one.confidence for one in best],
-            seconds=seconds, duration=count * self.model.frames.unit if sound else None, lower=lower,
+            seconds=seconds, duration=count * how.unit if how.kind == "sound" else None, lower=lower,
             punctuation=punctuation,
         )  # fmt: skip
         notes = [*dataset.notes, *left, *training.note_unknown(letters, items), *result["notes"]]

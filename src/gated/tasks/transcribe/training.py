@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,17 +33,6 @@ CHANNELS = (16, 32, 64)  # of the blocks, each of which halves the rows
 MAX_RATIO = 12.0  # steps per symbol from which training is slow
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Examples as the network reads them."""
-
-    frames: Frames
-    alphabet: Alphabet
-    items: list[Item]
-    xs: list[np.ndarray]
-    notes: list[str]
-
-
 def fit(
     dataset: Dataset, valid: Dataset | None, config: Config, job: Job, evaluate: int = EVALUATE
 ) -> tuple[Transcriber, dict[str, Any], list[dict[str, int | float]], list[str]]:
@@ -54,8 +43,8 @@ def fit(
     """
     kind = dataset.kind if valid is None else valid.kind
     want(kind == dataset.kind, valid.where if valid else "", f"{dataset.kind}, as in {dataset.where}", kind)
-    ready = prepare(dataset, config)
-    how, letters, items, xs, notes = ready.frames, ready.alphabet, ready.items, ready.xs, [*ready.notes]
+    how, letters, items, xs, notes = prepare(dataset, config)
+    left_out = len(dataset.items) - len(items)
     if valid is None:
         used, held = _hold_out(len(items), config.hold)
         held_items, held_xs = [items[k] for k in held], [xs[k] for k in held]
@@ -101,7 +90,7 @@ def fit(
     )  # fmt: skip
     network.eval()
     metrics: dict[str, Any] = {
-        "examples": len(items), "left_out": len(dataset.items) - len(ready.items),
+        "examples": len(items), "left_out": left_out,
         "seconds_of_sound" if how.kind == "sound" else "columns": sum(x.shape[1] for x in xs) * how.unit,
         "symbols": len(letters) - 1, "steps": history.steps, "passes": history.steps / epoch,
         "best_step": history.best_step, "stopped": history.stopped,
@@ -115,14 +104,16 @@ def fit(
 # ---- data
 
 
-def prepare(dataset: Dataset, config: Config) -> Prepared:
-    """The frames of all usable files, and the alphabet of their texts."""
+def prepare(
+    dataset: Dataset, config: Config
+) -> tuple[Frames, Alphabet, list[Item], list[np.ndarray], list[str]]:  # fmt: skip
+    """How files become frames, the alphabet of their texts, the usable items, their frames, and notes."""
     how = frames.choose(dataset.items, dataset.kind, config)
     items, xs, faults = read_usable(dataset.items, how, config, config.reduce)
     got, todo = f"none. {list_faults(faults).rstrip('.')}", "Nothing is left to learn from."
     want(bool(items), dataset.where, "examples that can be learnt from", got, todo)
     letters = alphabet.fit((item.text or "" for item in items), config.tokens, config.lower)
-    return Prepared(how, letters, items, xs, [*dataset.notes, *note_faults(faults, dataset.where)])
+    return how, letters, items, xs, [*dataset.notes, *note_faults(faults, dataset.where)]
 
 
 def read_usable(

@@ -133,16 +133,6 @@ def _norms(gradients: dict[str, Tensor], t: int, reverse: bool) -> Norms:
     return {name: norm[t:] if reverse else norm[: t + 1][::-1] for name, norm in norms.items()}
 
 
-def make_references(layer: Recurrent, seed: int) -> dict[str, Recurrent]:
-    """An RNN, a GRU and an LSTM of the layer's sizes, untrained."""
-    layers = {}
-    for name, kind in REFERENCES.items():
-        with train.seeded(seed):
-            sizes = list(layer.stack.sizes)
-            layers[name] = kind(layer.input_size, sizes, bidirectional=layer.bidirectional, bias=layer.bias)
-    return layers
-
-
 def flows(name: str, calls: Iterable[Call], layer: Recurrent | None = None, seed: int = 0) -> list[Flow]:
     """The curves of the layers in these calls, from the calls' initial states; or of another layer on their inputs."""
     curves: dict[str, list[Norms]] = defaultdict(list)
@@ -160,16 +150,18 @@ def flows(name: str, calls: Iterable[Call], layer: Recurrent | None = None, seed
 
 
 def reference_flows(calls: Iterable[Call], seed: int = 0) -> list[Flow]:
-    """The curves of `make_references` of each layer, on the layer's inputs."""
+    """The curves of an untrained RNN, GRU and LSTM of each layer's sizes, on the layer's inputs."""
     groups: dict[Recurrent, list[Call]] = defaultdict(list)
     for call in calls:
         groups[call.layer].append(call)
-    return [
-        flow
-        for layer, some in groups.items()
-        for name, other in make_references(layer, seed).items()
-        for flow in flows(f"{name} of the same size", some, other, seed)
-    ]
+    curves = list[Flow]()
+    for layer, some in groups.items():
+        for name, kind in REFERENCES.items():
+            with train.seeded(seed):
+                sizes = list(layer.stack.sizes)
+                other = kind(layer.input_size, sizes, bidirectional=layer.bidirectional, bias=layer.bias)
+            curves += flows(f"{name} of the same size", some, other, seed)
+    return curves
 
 
 def sort(flows: Sequence[Flow]) -> list[Flow]:

@@ -8,7 +8,7 @@ counted instead: open where |h| > 0.95, where tanh lets no gradient through.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -155,7 +155,6 @@ def select_units(tally: Tally, count: int) -> list[int]:
     used = used if len(used) else np.arange(len(deviation))
     lives = tally.half_lives()
     if lives is None or len(lives.half_life) != len(deviation):
-        order: Sequence[int] = used[np.argsort(-deviation[used], kind="stable")][:count].tolist()
-        return sorted(map(int, order))
-    order = used[np.argsort(-lives.half_life[used], kind="stable")].tolist()
-    return [int(order[k]) for k in spread(len(order), count)]
+        return sorted(used[np.argsort(-deviation[used], kind="stable")][:count].tolist())
+    order = used[np.argsort(-lives.half_life[used], kind="stable")]
+    return order[spread(len(order), count)].tolist()

@@ -22,7 +22,7 @@ def resample(counts: Float[np.ndarray, "N C"], trials: int, seed: int) -> Float[
 
 
 def better(ours: Float[np.ndarray, " trials"], theirs: Float[np.ndarray, " trials"], lower: bool) -> float | None:
-    """The share of resampled test sets on which ours is the better score, None without trials; equals are theirs."""
+    """The share of resampled test sets on which ours is the better score, None without trials; a tie is theirs."""
     return float(((ours < theirs) if lower else (ours > theirs)).mean()) if len(ours) else None
 
 

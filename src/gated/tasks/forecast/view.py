@@ -84,10 +84,16 @@ def _case(run: Run, network: Any, holdout: roll.Cases, cut: Windows, n: int) -> 
     output = f"{h} {unit}s ahead: {median[0]:.4g} to {median[-1]:.4g}"
     before = ("before the data",) * gap + _dates(panel.times[past])
     title = f"series {who}" if run.schema.id else target
-    ks = sorted({0, h - 1})
+
+    def attribute(k: int) -> Output:
+        function, z, past, mean = by_place(network, b, cut, n, k)
+        name = f"{target}, {k + 1} {unit}{'s' if k else ''} ahead, against a flat history"
+        place = lambda shares: shares[0] + shares[1].reshape(len(shares[0]), -1).sum(1)  # noqa: E731
+        return Output(name, function, (z, past), place, (0.0, mean.expand_as(past)))
+
     parts = (
         Part(f"{title}, history", Input("values", steps, unit, before, values=values, output=output),
-             {"encoder": float(rule.season)}, tuple(_output(network, b, cut, n, k, target, unit) for k in ks)),
+             {"encoder": float(rule.season)}, tuple(map(attribute, sorted({0, h - 1})))),
         Part(f"{title}, horizon", Input("values", h, unit, _dates(ahead),
              values={"median": median, f"{target}, observed": holdout.truth[n]}, output=output), {"decoder": 1.0}),
     )  # fmt: skip
@@ -96,13 +102,6 @@ def _case(run: Run, network: Any, holdout: roll.Cases, cut: Windows, n: int) -> 
         return [({"encoder": rule.context - 1, "decoder": k}, result[0][0, k]) for k in sorted({0, h // 2, h - 1})]
 
     return Case(lambda network: network(b), parts, losses)
-
-
-def _output(network: Any, b: Batch, cut: Windows, n: int, k: int, target: str, unit: str) -> Output:
-    function, z, past, mean = by_place(network, b, cut, n, k)
-    name = f"{target}, {k + 1} {unit}{'s' if k else ''} ahead, against a flat history"
-    place = lambda shares: shares[0] + shares[1].reshape(len(shares[0]), -1).sum(1)  # noqa: E731
-    return Output(name, function, (z, past), place, (0.0, mean.expand_as(past)))
 
 
 def by_place(

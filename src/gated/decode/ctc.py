@@ -31,12 +31,7 @@ def collapse(path: Iterable[int] | Tensor | np.ndarray) -> list[int]:
 
     Graves et al. 2006, section 3.1.
     """
-    tokens, before = [], 0
-    for symbol in map(int, path):
-        if symbol not in (0, before):
-            tokens.append(symbol)
-        before = symbol
-    return tokens
+    return [symbol for symbol, _ in itertools.groupby(map(int, path)) if symbol]
 
 
 def greedy(log_probs: LogProbs) -> Reading:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -46,18 +47,14 @@ class Reading(NamedTuple):
     spans: list[Span] | None
 
 
+@dataclass(slots=True, eq=False)
 class Node:
     """A prefix: its parent and its last symbol. `place` is its row in the beam, -1 outside."""
 
-    __slots__ = ("children", "parent", "place", "symbol")
-
-    def __init__(self, parent: Node | None, symbol: int) -> None:
-        self.parent = parent
-        self.symbol = symbol
-        self.place = -1
-        self.children: dict[int, Node] = {}
-        if parent is not None:
-            parent.children[symbol] = self
+    parent: Node | None
+    symbol: int
+    place: int = -1
+    children: dict[int, Node] = field(default_factory=dict)
 
 
 class Beam:
@@ -106,9 +103,7 @@ class Beam:
         self.frames = 0  # so far
         self.V: int | None = None
 
-        root = Node(None, 0)
-        root.place = 0
-        self.nodes = [root]
+        self.nodes = [Node(None, 0, place=0)]
         starts = [scorer.start() for _, scorer in self.scorers]
         self.states = [[state] for state, _ in starts]  # by scorer, a state for each prefix
         self.bonus = np.zeros(1)  # (K,) scores besides log p so far
@@ -265,7 +260,8 @@ def check_frames(where: str, log_probs: LogProbs, offset: int = 0) -> np.ndarray
 
 def _child(nodes: list[Node], k: int, symbol: int) -> Node:
     """The prefix k extended by a symbol: as a parent of others it may be in the tree though not in the beam."""
-    return nodes[k].children.get(symbol) or Node(nodes[k], symbol)
+    children = nodes[k].children
+    return children.get(symbol) or children.setdefault(symbol, Node(nodes[k], symbol))
 
 
 def _top(score: np.ndarray, width: int) -> np.ndarray:

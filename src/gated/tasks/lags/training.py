@@ -34,12 +34,6 @@ class Recipe:
     def __post_init__(self) -> None:
         check(self, "lags.Recipe")
 
-    @property
-    def training(self) -> train.Config:
-        """Adam (Kingma & Ba 2015) at a constant rate."""
-        options = dict(schedule="constant", warmup=0.0, weight_decay=0.0, clip_norm=self.clip or None)
-        return train.Config(lr=self.lr, device="cpu", **options)  # pyright: ignore
-
 
 @dataclass
 class Result:
@@ -112,7 +106,7 @@ def solve(
     cap: int = 100_000,
     log: Log | None = None,
 ) -> Result:
-    """Train until the problem's criterion holds, or on `cap` sequences.
+    """Train until the problem's criterion holds, or on `cap` sequences, by Adam (Kingma & Ba 2015) at a constant rate.
 
     Every update sees B new sequences. All of them are counted, those of the last update too. A criterion on training
     judges the outputs before the update. The sequences of a test come from another stream, are the same at each test,
@@ -122,7 +116,10 @@ def solve(
         net = Net(problem, kind, recipe)
     rng = np.random.default_rng((seed, 0))
     criterion = problem.criterion
-    run = train.start(net, recipe.training)
+    config = train.Config(
+        lr=recipe.lr, schedule="constant", warmup=0.0, weight_decay=0.0, clip_norm=recipe.clip or None, device="cpu"
+    )
+    run = train.start(net, config)
     wrongs, errors = np.zeros(0, bool), np.zeros(0, np.float32)  # of the last n
     result = Result(net)
     tested = 0

@@ -118,7 +118,7 @@ def lines(say: Callable[[str], None]) -> Show:
 
 @contextlib.contextmanager
 def bars(sequences: int, scale: float) -> Iterator[Show]:
-    """For a terminal: a row for each network, its sequences as a share of the paper's, and its error, drawn."""
+    """For a terminal: a row for each network, its sequences as a share of the paper's, and the curve of its error."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -126,15 +126,15 @@ def bars(sequences: int, scale: float) -> Iterator[Show]:
         TextColumn("{task.description:<10}"),
         BarColumn(20),
         TextColumn("{task.completed:>7,.0f} of the paper's {task.total:,.0f}"),
-        TextColumn("error {task.fields[error]}  {task.fields[drawn]}"),
+        TextColumn("error {task.fields[error]}  {task.fields[curve]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        tasks = {name: progress.add_task(name, total=sequences, error="", drawn="") for name in NAMES.values()}
+        tasks = {name: progress.add_task(name, total=sequences, error="", curve="") for name in NAMES.values()}
 
         def show(name: str, total: int, errors: list[float]) -> None:
             if len(errors) % 16 == 0:
                 mean = f"{np.mean(errors[-64:]):.5f}"
-                progress.update(tasks[name], completed=total, error=mean, drawn=spark(errors, scale))
+                progress.update(tasks[name], completed=total, error=mean, curve=spark(errors, scale))
 
         yield show
 

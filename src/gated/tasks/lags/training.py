@@ -108,9 +108,9 @@ def solve(
 ) -> Result:
     """Train until the problem's criterion holds, or on `cap` sequences, by Adam (Kingma & Ba 2015) at a constant rate.
 
-    Every update sees B new sequences. All of them are counted, those of the last update too. A criterion on training
+    Every update takes B new sequences. All of them count, those of the last update too. A criterion on training
     judges the outputs before the update. The sequences of a test come from another stream, are the same at each test,
-    and are not counted. The caller's generators are not touched.
+    and do not count. The caller's generators are not touched.
     """
     with train.seeded(seed):
         net = Net(problem, kind, recipe)
@@ -122,7 +122,7 @@ def solve(
     run = train.start(net, config)
     wrongs, errors = np.zeros(0, bool), np.zeros(0, np.float32)  # of the last n
     result = Result(net)
-    tested = 0
+    last_test = 0
     while result.total < cap:
         batch = problem.batch(rng, recipe.B)
         a = net(batch)
@@ -137,11 +137,12 @@ def solve(
         if log:
             log(result.total, loss, float(error.mean()), float(wrong.mean()))
         if criterion.on == "training":
-            wrongs, errors = (np.append(*pair)[-criterion.n :] for pair in ((wrongs, wrong), (errors, error)))
+            wrongs = np.append(wrongs, wrong)[-criterion.n :]
+            errors = np.append(errors, error)[-criterion.n :]
             holds = criterion.holds(wrongs, errors)
         else:
-            due = result.total - tested >= recipe.check
-            tested = result.total if due else tested
+            due = result.total - last_test >= recipe.check
+            last_test = result.total if due else last_test
             holds = due and passes(net, problem, seed)
         if holds:
             result.sequences = result.total

@@ -56,10 +56,10 @@ def test_greedy_is_the_best_path(seed, T, V):
     """Greedy's text is that of the most probable path, its score that path's, its log_prob the text's."""
     x = world(seed, T, V)
     best = max(itertools.product(range(V), repeat=T), key=lambda path: sum(x[t, v] for t, v in enumerate(path)))
-    found = ctc.greedy(x)
-    assert found.tokens == ctc.collapse(best)
-    assert found.score == pytest.approx(sum(x[t, v] for t, v in enumerate(best)))
-    assert found.log_prob == pytest.approx(texts(x)[tuple(found.tokens)])
+    reading = ctc.greedy(x)
+    assert reading.tokens == ctc.collapse(best)
+    assert reading.score == pytest.approx(sum(x[t, v] for t, v in enumerate(best)))
+    assert reading.log_prob == pytest.approx(texts(x)[tuple(reading.tokens)])
 
 
 @few
@@ -67,9 +67,9 @@ def test_greedy_is_the_best_path(seed, T, V):
 def test_greedys_spans_are_those_of_its_alignment(seed, L, V):
     """The spans of greedy's path are the Viterbi alignment of its text."""
     x = spoken(seed, L, V)
-    found = ctc.greedy(x)
-    orderly(found.spans, found.tokens, len(x))
-    assert found.spans == ctc.align(x, found.tokens)
+    reading = ctc.greedy(x)
+    orderly(reading.spans, reading.tokens, len(x))
+    assert reading.spans == ctc.align(x, reading.tokens)
 
 
 @few
@@ -135,8 +135,8 @@ def test_no_frames_are_the_empty_text(V):
 def test_all_blank_is_the_empty_text():
     """Frames that are surely blank, and a model of blanks alone, give the empty text with log p = 0."""
     for x in (np.zeros((7, 1)), torch.tensor([[0.0, -math.inf]] * 7)):
-        for found in (ctc.greedy(x), *ctc.beam(x, n_best=3, width=1)):
-            assert found == ctc.Reading([], 0.0, 0.0, [])
+        for reading in (ctc.greedy(x), *ctc.beam(x, n_best=3, width=1)):
+            assert reading == ctc.Reading([], 0.0, 0.0, [])
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 0.1])
@@ -176,9 +176,9 @@ def test_a_model_that_forbids_everything_still_leaves_a_text():
         def row(self, text):
             return np.full(self.V, -math.inf)
 
-    (found,) = ctc.beam(np.array([[-math.inf, 0.0, -math.inf]] * 3), lm=Never(3), width=1)
-    assert found.tokens == [1]
-    assert found.score == pytest.approx(-10000.0, abs=1)
+    (reading,) = ctc.beam(np.array([[-math.inf, 0.0, -math.inf]] * 3), lm=Never(3), width=1)
+    assert reading.tokens == [1]
+    assert reading.score == pytest.approx(-10000.0, abs=1)
 
 
 @pytest.mark.parametrize(

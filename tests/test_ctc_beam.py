@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gated.decode import ctc, ngram, scorer
-from made.ctc import SEEDS, SIZES, SPACE, SYMBOLS, WIDE, Fixed, few, orderly, ranked, same, spoken, world
+from made.ctc import SEEDS, SIZES, SPACE, SYMBOLS, WIDE, Fixed, few, orderly, rank, same, spoken, world
 
 # ---- the beam
 
@@ -20,7 +20,7 @@ from made.ctc import SEEDS, SIZES, SPACE, SYMBOLS, WIDE, Fixed, few, orderly, ra
 def test_a_wide_beam_is_brute_force(seed, T, V, zeros):
     """Without pruning a wide beam finds every text that has a path, in order, with its exact log-probability."""
     x = world(seed, T, V, zeros)
-    expected = ranked(x)
+    expected = rank(x)
     same(ctc.beam(x, n_best=len(expected) + 5, **WIDE), expected)
 
 
@@ -29,7 +29,7 @@ def test_a_wide_beam_is_brute_force(seed, T, V, zeros):
 def test_a_wide_beam_with_a_language_model_is_brute_force(seed, T, V, alpha, beta):
     """The score is log p + α log p_lm with the end + β for each symbol."""
     x, lm = world(seed, T, V), Fixed(V, seed)
-    expected = ranked(x, lambda text: alpha * lm.whole(text) + beta * len(text))
+    expected = rank(x, lambda text: alpha * lm.whole(text) + beta * len(text))
     same(ctc.beam(x, n_best=2000, lm=lm, alpha=alpha, beta=beta, **WIDE), expected)
 
 
@@ -42,7 +42,7 @@ def test_with_a_separator_the_bonus_is_for_words(seed, T, beta):
     def words(text):
         return len("".join(SYMBOLS[v] for v in text).split())
 
-    expected = ranked(x, lambda text: beta * words(text))
+    expected = rank(x, lambda text: beta * words(text))
     same(ctc.beam(x, n_best=2000, beta=beta, separator=SPACE, **WIDE), expected)
 
 
@@ -52,7 +52,7 @@ def test_a_character_n_gram_scores_texts(seed, alpha, n):
     """An n-gram over the symbols' texts gives each text α times its log p, the end's included."""
     x = world(seed, 4, 4)
     model = ngram.estimate(["ab ba", "a", "bb a"], n)
-    expected = ranked(x, lambda text: alpha * model.log_prob("".join(SYMBOLS[v] for v in text)))
+    expected = rank(x, lambda text: alpha * model.log_prob("".join(SYMBOLS[v] for v in text)))
     same(ctc.beam(x, n_best=2000, lm=scorer.from_ngram(model, SYMBOLS, SPACE), alpha=alpha, **WIDE), expected)
 
 
@@ -62,7 +62,7 @@ def test_a_word_n_gram_scores_the_words_that_symbols_spell(seed, alpha, n):
     """An n-gram over words gives each text α times the log p of its words, known or not, and of the end."""
     x = world(seed, 5, 4)
     model = ngram.estimate([["ab", "ba"], ["aa", "b"], ["ab"]], n)
-    expected = ranked(x, lambda text: alpha * model.log_prob("".join(SYMBOLS[v] for v in text).split()))
+    expected = rank(x, lambda text: alpha * model.log_prob("".join(SYMBOLS[v] for v in text).split()))
     lm = scorer.from_ngram(model, SYMBOLS, SPACE)
     assert isinstance(lm, scorer.Words)
     same(ctc.beam(x, n_best=2000, lm=lm, alpha=alpha, **WIDE), expected)
@@ -83,10 +83,10 @@ def test_a_word_on_its_way_counts_as_the_best_that_begins_so(symbols):
     one, lm = model.log_p[0], scorer.Words(model, symbols, SPACE)
 
     def value(text):
-        *said, word = "".join(symbols[v] for v in text).split(" ")
+        *complete, word = "".join(symbols[v] for v in text).split(" ")
         ahead = [one[i] for i, w in enumerate(model.words) if w.startswith(word) and w[0] != "<"]
         context, total = model.extend((), model.ids["<s>"]), 0.0
-        for w in filter(None, said):
+        for w in filter(None, complete):
             token = model.ids.get(w, 0)
             total, context = total + model.conditional(context, token), model.extend(context, token)
         return total + (max(ahead, default=one[0]) if word else 0.0)
@@ -109,7 +109,7 @@ def test_symbols_may_be_words(seed):
     """Where symbols are words, an n-gram over words scores each of them, unknown ones as <unk>."""
     x, symbols = world(seed, 4, 4), ["", "one", "two", "many"]
     model = ngram.estimate([["one", "two"], ["two", "one", "two"]], 2)
-    expected = ranked(x, lambda text: 0.5 * model.log_prob([symbols[v] for v in text]))
+    expected = rank(x, lambda text: 0.5 * model.log_prob([symbols[v] for v in text]))
     same(ctc.beam(x, n_best=2000, lm=scorer.from_ngram(model, symbols), **WIDE), expected)
 
 
@@ -161,7 +161,7 @@ def test_hot_words_rank_as_brute_force_does(separator, seed, T):
     """A finished text gets the boost of every hot phrase in it, whole words only, and nothing for a part of one."""
     x, phrases = world(seed, T, 4), spelled(separator)
     hot = scorer.HotWords(*HOT[separator], separator)
-    same(ctc.beam(x, n_best=2000, hot=hot, **WIDE), ranked(x, lambda text: boost(text, phrases, separator)))
+    same(ctc.beam(x, n_best=2000, hot=hot, **WIDE), rank(x, lambda text: boost(text, phrases, separator)))
 
 
 @pytest.mark.parametrize("separator", HOT)
@@ -198,12 +198,12 @@ def test_a_text_that_goes_on_is_scored_as_far_as_it_goes(seed, T):
 
     def more(text):
         words = sum(v != SPACE and after == SPACE for v, after in itertools.pairwise(text))
-        said = lm.whole(text) - lm.row(text)[0]
-        return 0.6 * said + 0.9 * words + share(text, phrases, SPACE)
+        log_p = lm.whole(text) - lm.row(text)[0]
+        return 0.6 * log_p + 0.9 * words + share(text, phrases, SPACE)
 
     hot = scorer.HotWords(*HOT[SPACE], SPACE)
     beam = ctc.Beam(lm=lm, alpha=0.6, beta=0.9, separator=SPACE, hot=hot, **WIDE)
-    same(beam.feed(x).best(2000), ranked(x, more))
+    same(beam.feed(x).best(2000), rank(x, more))
 
 
 @few
@@ -215,12 +215,12 @@ def test_the_n_best_are_sorted_distinct_and_aligned(seed, L, width, prune):
     x = spoken(seed, L, 5)
     x[np.random.default_rng(seed).random(x.shape) < 0.2] = -math.inf
     x[np.isneginf(x).all(1), 1] = 0.0
-    found = ctc.beam(x, n_best=width, width=width, prune=prune)
-    assert 1 <= len(found) <= width
-    scores = [reading.score for reading in found]
+    readings = ctc.beam(x, n_best=width, width=width, prune=prune)
+    assert 1 <= len(readings) <= width
+    scores = [reading.score for reading in readings]
     assert scores == sorted(scores, reverse=True)
-    assert len({tuple(reading.tokens) for reading in found}) == len(found)
-    for reading in found:
+    assert len({tuple(reading.tokens) for reading in readings}) == len(readings)
+    for reading in readings:
         assert reading.log_prob <= ctc.log_prob(x, reading.tokens) + 1e-9
         orderly(reading.spans, reading.tokens, len(x))
 
@@ -264,11 +264,11 @@ def test_a_language_model_is_asked_once_a_frame_for_all_new_prefixes():
     x = spoken(1, 20, 5)
     lm = Fixed(5)
     ctc.Beam(lm=lm, width=8).feed(x)
-    assert 0 < len(lm.asked) <= len(x)
-    assert all(len(set(new)) == len(new) <= 8 for new in lm.asked)
+    assert 0 < len(lm.queries) <= len(x)
+    assert all(len(set(new)) == len(new) <= 8 for new in lm.queries)
     silent = Fixed(5)
     ctc.Beam(lm=silent, alpha=0.0).feed(x)
-    assert silent.asked == []
+    assert silent.queries == []
 
 
 def test_a_prefix_that_comes_back_is_the_one_that_left():
@@ -280,12 +280,12 @@ def test_a_prefix_that_comes_back_is_the_one_that_left():
             return np.array(rows.get(text, [0, -20, -20]), dtype=float)
 
     x = np.log([[0.4, 0.6, 1e-9], [0.4, 0.1, 0.5], [0.001, 0.9, 0.099], [0.05, 0.05, 0.9]])
-    beam, seen = ctc.Beam(width=2, prune=0.0, lm=Poor(3), alpha=1.0), []
+    beam, bests = ctc.Beam(width=2, prune=0.0, lm=Poor(3), alpha=1.0), []
     for frame in x:
-        seen.append([tuple(reading.tokens) for reading in beam.feed(frame[None]).best(2)])
-    assert seen[1] == [(1, 2), ()]
-    assert seen[2] == [(1, 2), (1,)]
-    assert len(set(seen[3])) == 2
+        bests.append([tuple(reading.tokens) for reading in beam.feed(frame[None]).best(2)])
+    assert bests[1] == [(1, 2), ()]
+    assert bests[2] == [(1, 2), (1,)]
+    assert len(set(bests[3])) == 2
     assert beam.best()[0].log_prob > math.log(0.16 * 0.9 * 0.9)  # all that went through 1's return is counted
 
 
@@ -302,8 +302,8 @@ def test_a_long_stream_takes_no_more_memory_than_its_texts():
     root = beam.nodes[0]
     for seed in range(20):
         beam.feed(spoken(seed, 100, 8))
-        found = [tuple(reading.tokens) for reading in beam.best(8)]
-        assert len(tree(root)) == len({text[:n] for text in found for n in range(len(text) + 1)})
-    assert len(found[0]) > 1000
+        prefixes = [tuple(reading.tokens) for reading in beam.best(8)]
+        assert len(tree(root)) == len({text[:n] for text in prefixes for n in range(len(text) + 1)})
+    assert len(prefixes[0]) > 1000
     beam.feed(np.log(np.tile([[0.9, *[0.1 / 7] * 7]], (3000, 1))))
     assert max(len(value) for value in vars(beam).values() if hasattr(value, "__len__")) <= 8

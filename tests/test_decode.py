@@ -22,9 +22,9 @@ from made.steps import (
     brute,
     few,
     follow,
-    ranked,
+    rank,
     same,
-    scored,
+    score,
     toy,
     world,
 )
@@ -45,11 +45,11 @@ def slowly(step, sentence, limit, width, alpha, beta, refill, words=(END, A, B, 
         live = []
         for _, _, v, way in sorted(ways, key=lambda w: w[:3])[: width if refill else width - len(done)]:
             (done if v == END else live).append(way)
-    ranked = [(scored(total, torch.stack(looks), alpha, beta), tokens[:-1]) for total, tokens, _, looks in done]
+    ranked = [(score(total, torch.stack(looks), alpha, beta), tokens[:-1]) for total, tokens, _, looks in done]
     return sorted(ranked, key=lambda r: -r[0])
 
 
-# --- what is found
+# --- what is results
 
 
 @few(max_examples=15)
@@ -58,9 +58,9 @@ def test_a_beam_of_one_is_greedy_and_greedy_is_argmax(seed, alpha, refill, end):
     """Greedy takes the most probable token each time, and a beam of width 1 is greedy under every penalty."""
     step = toy(seed, end=end)
     state, memory, lengths = world(FIVE)
-    found = greedy(step, state, memory, RULES, limit=8, lengths=lengths)
+    results = greedy(step, state, memory, RULES, limit=8, lengths=lengths)
     one = beam(step, state, memory, RULES, limit=8, width=1, length_penalty=alpha, refill=refill, lengths=lengths)
-    for sentence, (mine,), (theirs,) in zip(FIVE, found, one, strict=True):
+    for sentence, (mine,), (theirs,) in zip(FIVE, results, one, strict=True):
         first, memory_, _ = world([sentence])
         tokens, last = [], BEGIN
         while last != END and len(tokens) < 8:
@@ -85,9 +85,9 @@ def test_a_beam_as_wide_as_the_space_is_brute_force(seed, alpha, beta, n_best, r
     step, some = toy(seed), FIVE[:3]
     state, memory, lengths = world(some)
     options = dict(width=60, n_best=n_best, length_penalty=alpha, coverage_penalty=beta, refill=refill)
-    found = beam(step, state, memory, RULES, limit=3, lengths=lengths, **options)
-    for sentence, mine in zip(some, found, strict=True):
-        assert ranked(mine) == brute(step, sentence, 3, alpha, beta)[:n_best]
+    results = beam(step, state, memory, RULES, limit=3, lengths=lengths, **options)
+    for sentence, mine in zip(some, results, strict=True):
+        assert rank(mine) == brute(step, sentence, 3, alpha, beta)[:n_best]
 
 
 @few(max_examples=40)
@@ -106,9 +106,9 @@ def test_stopping_changes_nothing(seed, width, alpha, beta, refill, end, data):
     step, some = toy(seed, end=end), FIVE[:3]
     state, memory, lengths = world(some)
     options = dict(width=width, n_best=n_best, length_penalty=alpha, coverage_penalty=beta, refill=refill)
-    found = beam(step, state, memory, RULES, limit=limits, lengths=lengths, **options)
-    for sentence, limit, mine in zip(some, limits, found, strict=True):
-        assert ranked(mine) == slowly(step, sentence, limit, width, alpha, beta, refill)[:n_best]
+    results = beam(step, state, memory, RULES, limit=limits, lengths=lengths, **options)
+    for sentence, limit, mine in zip(some, limits, results, strict=True):
+        assert rank(mine) == slowly(step, sentence, limit, width, alpha, beta, refill)[:n_best]
 
 
 @few(max_examples=15)
@@ -128,7 +128,7 @@ def test_scores_are_what_the_step_says(seed, alpha, beta, end):
             log_prob, attention = follow(step, sentence, h.tokens)
             assert h.log_prob == pytest.approx(log_prob, abs=1e-9)
             torch.testing.assert_close(h.attention, attention)
-            assert h.score == pytest.approx(scored(log_prob, attention, alpha, beta), abs=1e-9)
+            assert h.score == pytest.approx(score(log_prob, attention, alpha, beta), abs=1e-9)
             assert h.ended == (len(h.tokens) < 9)
             assert BEGIN not in h.tokens
             assert END not in h.tokens
@@ -156,8 +156,8 @@ def test_limits_of_none_and_one(search):
     """A limit of 0 gives the empty hypothesis, one of 1 at most one token; END is forced and counted."""
     step = toy(3, end=-9.0)
     state, memory, lengths = world(FIVE)
-    found = search(step, state, memory, RULES, limit=torch.tensor([0, 1, 0, 1, 2]), lengths=lengths)
-    for sentence, most, mine in zip(FIVE, [0, 1, 0, 1, 2], found, strict=True):
+    results = search(step, state, memory, RULES, limit=torch.tensor([0, 1, 0, 1, 2]), lengths=lengths)
+    for sentence, most, mine in zip(FIVE, [0, 1, 0, 1, 2], results, strict=True):
         for h in mine:
             assert len(h.tokens) <= most
             assert h.ended == (len(h.tokens) < most)
@@ -175,18 +175,18 @@ def test_no_sentences_no_hypotheses(search):
 def test_a_step_without_state_memory_or_attention():
     """A table of pairs is a model: B comes from the limits, and attention is None."""
     table = torch.tensor([[0.1, 0.0, 0.9], [0.3, 0.0, 0.7], [0.6, 0.0, 0.4]], dtype=torch.float64).log()
-    found = beam(
+    results = beam(
         lambda tokens, state, memory: (table[tokens], None, None), None, None, Rules(begin=1, end=0), limit=[4, 0]
     )
-    assert [h.tokens for (h,) in found] == [[2], []]
-    assert found[0][0].log_prob == pytest.approx(math.log(0.7 * 0.6))
-    assert found[0][0].attention is None
+    assert [h.tokens for (h,) in results] == [[2], []]
+    assert results[0][0].log_prob == pytest.approx(math.log(0.7 * 0.6))
+    assert results[0][0].attention is None
 
 
 # --- work
 
 
-def counted(step, calls):
+def count_calls(step, calls):
     def inner(tokens, state, memory):
         calls.append(tuple(tokens.shape))
         return step(tokens, state, memory)
@@ -204,8 +204,10 @@ def test_work_shrinks_as_sentences_end():
         return log_probs, state + 1, None
 
     state, memory = torch.zeros(5, 1), torch.tensor(lengths)
-    found = beam(counted(step, calls), state, memory, Rules(begin=1, end=0), limit=20, width=3, length_penalty=0.0)
-    assert [h.tokens for (h,) in found] == [[1] * length for length in lengths]
+    results = beam(
+        count_calls(step, calls), state, memory, Rules(begin=1, end=0), limit=20, width=3, length_penalty=0.0
+    )
+    assert [h.tokens for (h,) in results] == [[1] * length for length in lengths]
     assert [b for b, _ in calls] == [sum(length >= t for length in lengths) for t in range(10)]
     assert [k for _, k in calls] == [1, 2] + [3] * 8
 
@@ -221,8 +223,8 @@ def test_a_search_ends_soon_after_its_best(alpha, refill, more):
         return p.log(), state + 1, None
 
     options = dict(limit=500, length_penalty=alpha, refill=refill)
-    found = beam(counted(step, calls), torch.zeros(5, 1), lengths, Rules(begin=1, end=0), **options)
-    assert [len(h.tokens) for (h,) in found[:3]] == [6, 2, 9]
+    results = beam(count_calls(step, calls), torch.zeros(5, 1), lengths, Rules(begin=1, end=0), **options)
+    assert [len(h.tokens) for (h,) in results[:3]] == [6, 2, 9]
     assert sum(b for b, _ in calls) <= int((lengths + 1 + more).sum())
 
 

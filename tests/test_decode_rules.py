@@ -28,7 +28,7 @@ from made.steps import (
     few,
     fixed,
     follow,
-    ranked,
+    rank,
     same,
     toy,
     world,
@@ -66,8 +66,8 @@ def test_a_wide_beam_under_rules_is_brute_force_under_rules(seed, prefix, least,
         return list(tokens[: len(prefix)]) == prefix and len(tokens) >= rules.min_length and len(set(runs)) == len(runs)
 
     options = dict(limit=4, width=200, n_best=200, length_penalty=0.7, prefixes=[prefix, []])
-    found = beam(step, state, memory, rules, lengths=lengths, **options)
-    assert ranked(found[0]) == brute(step, FIVE[0], 4, 0.7, 0.0, fits)
+    results = beam(step, state, memory, rules, lengths=lengths, **options)
+    assert rank(results[0]) == brute(step, FIVE[0], 4, 0.7, 0.0, fits)
 
 
 @pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
@@ -76,8 +76,8 @@ def test_prefixes_are_kept_and_differ_by_sentence(search):
     state, memory, lengths = world(FIVE)
     prefixes = [[A, A, A], [], [BEGIN], [C, B, C, B, C], [B]]
     rules = Rules(begin=BEGIN, end=END, forbid=(BEGIN,), no_repeat=1)
-    found = search(toy(2), state, memory, rules, limit=5, prefixes=prefixes, lengths=lengths)
-    for sentence, prefix, mine in zip(FIVE, prefixes, found, strict=True):
+    results = search(toy(2), state, memory, rules, limit=5, prefixes=prefixes, lengths=lengths)
+    for sentence, prefix, mine in zip(FIVE, prefixes, results, strict=True):
         for h in mine:
             assert h.tokens[: len(prefix)] == prefix
             assert BEGIN not in h.tokens[len(prefix) :]
@@ -90,8 +90,8 @@ def test_the_empty_hypothesis_wins_only_if_it_is_best():
     some = set()
     for seed in range(12):
         step = toy(seed, end=1.0)
-        found = beam(step, state, memory, RULES, limit=2, width=20, lengths=lengths)
-        for sentence, (h,) in zip(FIVE, found, strict=True):
+        results = beam(step, state, memory, RULES, limit=2, width=20, lengths=lengths)
+        for sentence, (h,) in zip(FIVE, results, strict=True):
             assert (h.tokens == []) == (brute(step, sentence, 2, 0.6, 0.0)[0][1] == [])
             some.add(h.tokens == [])
         rules = Rules(begin=BEGIN, end=END, forbid=(BEGIN,), min_length=1)
@@ -119,11 +119,11 @@ def test_attention_that_is_nowhere_still_gives_numbers():
         return fixed(0.5, 0.0, 0.3, 0.2)(tokens, state, memory)[0], state, looks
 
     options = dict(limit=2, width=9, n_best=7, length_penalty=0.0, coverage_penalty=0.5, lengths=[2])
-    (found,) = beam(step, ONE, None, Rules(begin=1, end=0), **options)
-    assert [h.tokens for h in found[:3]] == [[], [2], [3]]
-    assert found[0].score == pytest.approx(math.log(0.5) + 0.5 * math.log(1e-9))
-    assert found[0].attention is not None
-    assert found[0].attention.tolist() == [[1, 0]]
+    (results,) = beam(step, ONE, None, Rules(begin=1, end=0), **options)
+    assert [h.tokens for h in results[:3]] == [[], [2], [3]]
+    assert results[0].score == pytest.approx(math.log(0.5) + 0.5 * math.log(1e-9))
+    assert results[0].attention is not None
+    assert results[0].attention.tolist() == [[1, 0]]
 
 
 # --- equals
@@ -154,11 +154,11 @@ def test_equals_go_to_the_lower_token_and_the_better_parent():
     step = fixed(0.25, 0.25, 0.25, 0.25)
     rules = Rules(begin=0, end=3)
     assert greedy(step, state, memory, rules, limit=3)[0][0].tokens == [0, 0, 0]
-    (found,) = beam(step, state, memory, rules, limit=2, width=4, n_best=4, length_penalty=0.0, refill=True)
-    assert [h.tokens for h in found] == [[], [0], [0, 0], [0, 1]]
+    (results,) = beam(step, state, memory, rules, limit=2, width=4, n_best=4, length_penalty=0.0, refill=True)
+    assert [h.tokens for h in results] == [[], [0], [0, 0], [0, 1]]
     rules = Rules(begin=0, end=99)
-    (found,) = beam(fixed(*[0.01] * 100), state, memory, rules, limit=2, width=64, n_best=64, length_penalty=0.0)
-    assert [h.tokens for h in found] == [[0, v] for v in range(64)]
+    (results,) = beam(fixed(*[0.01] * 100), state, memory, rules, limit=2, width=64, n_best=64, length_penalty=0.0)
+    assert [h.tokens for h in results] == [[0, v] for v in range(64)]
 
 
 @few(max_examples=10)
@@ -167,8 +167,8 @@ def test_a_beam_wider_than_the_vocabulary(seed, V, width):
     """A width larger than V, or than the number of sequences, gives what there is."""
     g = torch.Generator().manual_seed(seed)
     row = torch.rand(V, generator=g, dtype=torch.float64)
-    (found,) = beam(fixed(*(row / row.sum())), ONE, None, Rules(begin=0, end=0), limit=1, width=width, n_best=width)
-    assert len(found) == min(V, width)
+    (results,) = beam(fixed(*(row / row.sum())), ONE, None, Rules(begin=0, end=0), limit=1, width=width, n_best=width)
+    assert len(results) == min(V, width)
 
 
 # --- sampling
@@ -182,22 +182,22 @@ def test_cold_or_narrow_samples_are_greedy(seed):
     state, memory, lengths = world(FIVE)
     wanted = greedy(step, state, memory, RULES, limit=7, lengths=lengths)
     for option in (dict(temperature=1e-6), dict(top_k=1), dict(top_p=1e-9), dict(top_k=3, top_p=1e-9)):
-        found = sample(step, state, memory, RULES, limit=7, lengths=lengths, n=2, seed=seed, **option)
-        same(found, [mine * 2 for mine in wanted])
+        results = sample(step, state, memory, RULES, limit=7, lengths=lengths, n=2, seed=seed, **option)
+        same(results, [mine * 2 for mine in wanted])
 
 
 def frequencies(probabilities, **options):
-    """How often each token of a one-token hypothesis is drawn, of 4000."""
+    """How often each token of a one-token hypothesis is draws, of 4000."""
     rules = Rules(begin=0, end=0)
-    (found,) = sample(fixed(*probabilities), ONE, None, rules, limit=1, n=4000, seed=1, **options)
-    counts = np.bincount([h.tokens[0] if h.tokens else 0 for h in found], minlength=len(probabilities))
-    assert all(h.log_prob == pytest.approx(math.log(probabilities[(h.tokens or [0])[0]]) * 1, abs=3) for h in found)
+    (results,) = sample(fixed(*probabilities), ONE, None, rules, limit=1, n=4000, seed=1, **options)
+    counts = np.bincount([h.tokens[0] if h.tokens else 0 for h in results], minlength=len(probabilities))
+    assert all(h.log_prob == pytest.approx(math.log(probabilities[(h.tokens or [0])[0]]) * 1, abs=3) for h in results)
     return counts / 4000
 
 
-def nearly(found, wanted):
+def nearly(results, wanted):
     wanted = np.array(wanted) / np.sum(wanted)
-    assert np.all(np.abs(found - wanted) <= 4.5 * np.sqrt(wanted * (1 - wanted) / 4000))
+    assert np.all(np.abs(results - wanted) <= 4.5 * np.sqrt(wanted * (1 - wanted) / 4000))
 
 
 def test_samples_come_as_often_as_they_are_probable():
@@ -214,7 +214,7 @@ def test_samples_come_as_often_as_they_are_probable():
 
 @pytest.mark.parametrize("top_p", [1.0, 0.9])
 def test_a_draw_never_falls_on_what_cannot_be(top_p):
-    """At both ends of [0, 1), and on the edges between tokens, the token drawn has a probability."""
+    """At both ends of [0, 1), and on the edges between tokens, the token draws has a probability."""
     log_probs = torch.tensor([0.0, 0.5, 0.0, 0.5, 0.0], dtype=torch.float64).log().expand(3, 1, 5)
     u = torch.tensor([0.0, 0.5, 1 - 2**-53], dtype=torch.float64)[:, None, None]
     values, tokens = draw(log_probs, u, 1.0, None, top_p)
@@ -225,10 +225,10 @@ def test_a_draw_never_falls_on_what_cannot_be(top_p):
 def test_top_p_finds_its_tokens_however_many_they_are():
     """Of 1000 equal tokens a top_p of 0.5 leaves the first 500."""
     p = [1 / 1000] * 1000
-    found = sample(fixed(*p), ONE, None, Rules(begin=0, end=999), limit=50, n=40, top_p=0.5)
-    drawn = {token for h in found[0] for token in h.tokens}
-    assert max(drawn) < 500
-    assert len(drawn) > 450
+    results = sample(fixed(*p), ONE, None, Rules(begin=0, end=999), limit=50, n=40, top_p=0.5)
+    draws = {token for h in results[0] for token in h.tokens}
+    assert max(draws) < 500
+    assert len(draws) > 450
 
 
 def test_samples_are_a_function_of_seed_and_number():
@@ -249,7 +249,7 @@ def test_samples_are_a_function_of_seed_and_number():
 # --- several models
 
 
-def joined(models, lengths):
+def repeat_world(models, lengths):
     """The state and memory of as many models as there are."""
     state, memory, lengths = world(FIVE)
     return (state,) * models, (memory,) * models, lengths
@@ -259,7 +259,7 @@ def joined(models, lengths):
 def test_an_ensemble_of_one_model_is_the_model(models):
     """An ensemble of a model with itself equals the model."""
     step = toy(6, end=-1.0)
-    state, memory, lengths = joined(models, LENGTHS)
+    state, memory, lengths = repeat_world(models, LENGTHS)
     options = dict(limit=8, n_best=3, coverage_penalty=0.1, lengths=lengths)
     same(
         beam(ensemble([step] * models), state, memory, RULES, **options),
@@ -270,7 +270,7 @@ def test_an_ensemble_of_one_model_is_the_model(models):
 def test_an_ensemble_averages_probabilities():
     """p is the mean of the models' p, attention the mean of those there are, each with a state of its own."""
     steps = [toy(1), toy(2), lambda tokens, state, memory: (*toy(3)(tokens, state, memory)[:2], None)]
-    state, memory, lengths = joined(3, LENGTHS)
+    state, memory, lengths = repeat_world(3, LENGTHS)
     ((h,), *_) = beam(ensemble(steps), state, memory, RULES, limit=6, lengths=lengths)
     alone, total = [world(FIVE[:1]) for _ in steps], 0.0
     states, last = [state for state, _, _ in alone], BEGIN
@@ -289,7 +289,7 @@ def test_an_ensemble_averages_probabilities():
 # --- mistakes
 
 
-def broken(value, at=2):
+def diverge(value, at=2):
     """A model whose log-probabilities go wrong for sentence 3 at a step."""
 
     def step(tokens, state, memory):
@@ -306,7 +306,7 @@ def broken(value, at=2):
 def test_what_is_no_log_probability_is_refused(search, value):
     """NaN and what is above 0 are refused, with the step and the sentence."""
     with pytest.raises(InputError, match=r"step 2, sentence 3: expected log-probabilities"):
-        search(broken(value), torch.zeros(5, 1), torch.arange(5), Rules(begin=1, end=0), limit=5)
+        search(diverge(value), torch.zeros(5, 1), torch.arange(5), Rules(begin=1, end=0), limit=5)
 
 
 UNIFORM = fixed(0.25, 0.25, 0.25, 0.25)

@@ -100,23 +100,23 @@ def test_back_off_is_as_worked_by_hand(tmp_path, name, words, log10):
 
 
 @few
-@given(sentences=TEXTS, order=st.integers(1, 5), asked=st.text("abcd ", max_size=8))
-def test_back_off_is_the_definition(tmp_path_factory, sentences, order, asked):
+@given(sentences=TEXTS, order=st.integers(1, 5), query=st.text("abcd ", max_size=8))
+def test_back_off_is_the_definition(tmp_path_factory, sentences, order, query):
     """Of any text, known characters or not, log_prob is the definition on what the file says."""
     path = tmp_path_factory.mktemp("lm") / "lm.arpa"
     ngram.save(ngram.estimate(sentences, order), path)
-    names = ["<space>" if c == " " else c for c in asked]
+    names = ["<space>" if c == " " else c for c in query]
     expected = brute(path.read_text(), order, names) * LN10
-    assert ngram.load(path).log_prob(asked) == pytest.approx(expected, rel=1e-7)
+    assert ngram.load(path).log_prob(query) == pytest.approx(expected, rel=1e-7)
 
 
 @few
-@given(sentences=TEXTS, order=st.integers(1, 4), asked=st.text("abc ", max_size=6))
-def test_a_row_is_every_words_probability(sentences, order, asked):
+@given(sentences=TEXTS, order=st.integers(1, 4), query=st.text("abc ", max_size=6))
+def test_a_row_is_every_words_probability(sentences, order, query):
     """`row` gives after any context what `conditional` gives word by word."""
     model = ngram.estimate(sentences, order)
     context = ()
-    for word in ["<s>", *asked.replace(" ", "c")]:
+    for word in ["<s>", *query.replace(" ", "c")]:
         context = model.extend(context, model.ids.get(word, 0))
         assert len(context) < order
         row = model.row(context)
@@ -125,16 +125,16 @@ def test_a_row_is_every_words_probability(sentences, order, asked):
 
 
 @few
-@given(sentences=TEXTS, order=st.integers(2, 4), asked=st.lists(st.integers(0, 6), max_size=6))
-def test_a_context_forgets_nothing_that_matters(sentences, order, asked):
+@given(sentences=TEXTS, order=st.integers(2, 4), query=st.lists(st.integers(0, 6), max_size=6))
+def test_a_context_forgets_nothing_that_matters(sentences, order, query):
     """What `after` keeps is listed, and what it drops changes no probability: full contexts give the same."""
     model = ngram.estimate(sentences, order)
     W = len(model.words)
     context = ()
-    for i, word in enumerate(asked):
+    for i, word in enumerate(query):
         context = model.extend(context, word % W)
         assert not context or model.find(context) >= 0
-        full = tuple(w % W for w in asked[max(0, i + 2 - order) : i + 1])
+        full = tuple(w % W for w in query[max(0, i + 2 - order) : i + 1])
         for w in range(W):
             assert model.conditional(context, w) == pytest.approx(model.conditional(full, w))
 
@@ -168,9 +168,9 @@ def test_an_estimate_is_witten_and_bells(sentences, order):
     vocabulary = {word for line in lines for word in line} - {"<s>"} | {"<unk>"}
 
     def p(h, w):
-        seen = {g[-1]: c for g, c in grams.items() if g[:-1] == h}
+        follow = {g[-1]: c for g, c in grams.items() if g[:-1] == h}
         lower = p(h[1:], w) if h else 1 / len(vocabulary)
-        return (seen.get(w, 0) + len(seen) * lower) / (sum(seen.values()) + len(seen)) if seen else lower
+        return (follow.get(w, 0) + len(follow) * lower) / (sum(follow.values()) + len(follow)) if follow else lower
 
     listed = sum(map(len, model.keys))
     assert listed == len(grams) + 1 + ("<unk>" in vocabulary)
@@ -184,8 +184,8 @@ def test_a_better_model_is_a_longer_one():
     lines = [f"the {a} fox sees the {b} dog" for a, b in itertools.product(["red", "old", "big"], repeat=2)] * 10
     for form in (str, str.split):
         one, three = (ngram.estimate(map(form, lines), n) for n in (1, 3))
-        asked = form("the old fox sees the red dog")
-        assert three.log_prob(asked) > 0.6 * one.log_prob(asked)
+        query = form("the old fox sees the red dog")
+        assert three.log_prob(query) > 0.6 * one.log_prob(query)
 
 
 @few

@@ -31,7 +31,7 @@ NAMED = [type(one).__name__ + getattr(one, "task", "") + str(getattr(one, "relev
 LENGTHS = {Adding: (100, 110), TwoSequence: (100, 110), TemporalOrder: (100, 110), Multiplication: (100, 110)}
 
 
-def drawn(problem, B=1200, seed=0):
+def make_batch(problem, B=1200, seed=0):
     return problem.batch(np.random.default_rng(seed), B)
 
 
@@ -58,7 +58,7 @@ def uniform(counts, kinds, tolerance=5.0):
 @pytest.mark.parametrize("problem", ALL, ids=NAMED)
 def test_a_batch_has_one_form(problem):
     """x is (T, B, I), targets (T, B, O); error signals lie within the sequences; beyond an end all is zero."""
-    batch = drawn(problem, 50)
+    batch = make_batch(problem, 50)
     (I, O), T = problem.sizes, int(batch.lengths.max())
     assert batch.x.shape == (T, 50, I)
     assert batch.target.shape == batch.truth.shape == (T, 50, O)
@@ -77,7 +77,7 @@ def test_a_batch_has_one_form(problem):
 def test_the_generator_given_is_the_only_chance(problem):
     """The same generator gives the same sequences, another one others; no global generator moves."""
     before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
-    one, same, other = drawn(problem, 20, 3), drawn(problem, 20, 3), drawn(problem, 20, 4)
+    one, same, other = make_batch(problem, 20, 3), make_batch(problem, 20, 3), make_batch(problem, 20, 4)
     for name in ("x", "target", "truth", "where", "lengths"):
         assert torch.equal(getattr(one, name), getattr(same, name))
     assert one.x.shape != other.x.shape or not torch.equal(one.x, other.x)
@@ -89,7 +89,7 @@ def test_the_generator_given_is_the_only_chance(problem):
 @pytest.mark.parametrize("problem", ALL, ids=NAMED)
 def test_the_truth_is_right_and_a_constant_is_not(problem):
     """Saying the truth is right, with error 0; one answer for all is wrong for many; NaN is wrong for all."""
-    batch = drawn(problem, 64)
+    batch = make_batch(problem, 64)
     wrong, error = problem.judge(batch, batch.truth)
     assert not wrong.any()
     assert wrong.shape == error.shape == (64,)
@@ -102,7 +102,7 @@ def test_the_truth_is_right_and_a_constant_is_not(problem):
 @pytest.mark.parametrize("problem", ALL, ids=NAMED)
 def test_only_judged_outputs_matter(problem):
     """Only the steps of `answers` count: anything may stand at the others, and in the padding."""
-    batch = drawn(problem, 64)
+    batch = make_batch(problem, 64)
     answers = problem.answers(batch)
     y = torch.where(answers[..., None], batch.truth, 17.0)
     assert not problem.judge(batch, y)[0].any()
@@ -117,7 +117,7 @@ def test_only_judged_outputs_matter(problem):
 )
 def test_the_tolerance_is_where_right_ends(problem):
     """One output of one judged step off by a little less than the tolerance is right, by a little more wrong."""
-    batch = drawn(problem, 30)
+    batch = make_batch(problem, 30)
     t, b = (axis[0] for axis in problem.answers(batch).nonzero(as_tuple=True))
     for part, expected in ((0.999, False), (1.001, True)):
         y = batch.truth.clone()
@@ -132,7 +132,7 @@ def test_the_tolerance_is_where_right_ends(problem):
 def test_outputs_of_another_shape_are_refused():
     """A judge says which shape it wants."""
     problem = Adding(30)
-    batch = drawn(problem, 4)
+    batch = make_batch(problem, 4)
     with pytest.raises(InputError, match=r"Adding y: expected shape \(\d+, 4, 1\), got \(7, 4, 1\)"):
         problem.judge(batch, torch.zeros(7, 4, 1))
 
@@ -141,12 +141,12 @@ def test_outputs_of_another_shape_are_refused():
 def test_lengths_are_uniform_between_T_and_a_tenth_more(problem):
     """100 to 110 steps, each length as often as any other."""
     low, high = LENGTHS[type(problem)]
-    assert uniform(Counter(drawn(problem).lengths.tolist()), range(low, high + 1))
+    assert uniform(Counter(make_batch(problem).lengths.tolist()), range(low, high + 1))
     assert problem.longest == high
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: Adding(21), "Adding T: expected a whole number of at least 22, got 21"),
         (lambda: Multiplication(21), "Multiplication T"),
@@ -163,9 +163,9 @@ def test_lengths_are_uniform_between_T_and_a_tenth_more(problem):
         (lambda: Criterion(1, on="paper"), "Criterion on"),
     ],
 )  # fmt: skip
-def test_impossible_parameters_are_refused(make, said):
+def test_impossible_parameters_are_refused(make, message):
     """One line says what was expected."""
-    with pytest.raises(InputError, match=re.escape(said)):
+    with pytest.raises(InputError, match=re.escape(message)):
         make()
 
 
@@ -236,9 +236,9 @@ def test_the_possible_symbols_are_those_that_continue_a_string():
         for t in range(len(one) - 1):
             follow[one[: t + 1]].add(one[t + 1])
     for b, one in enumerate(known[:256]):
-        told = batch.truth[:, b].tolist()
+        truth = batch.truth[:, b].tolist()
         for t in range(len(one) - 1):
-            possible = {symbol for symbol, may in zip("BTPSXVE", told[t], strict=True) if may}
+            possible = {symbol for symbol, may in zip("BTPSXVE", truth[t], strict=True) if may}
             assert one[t + 1] in possible
             assert follow[one[: t + 1]] <= possible
             assert len(possible) <= 2
@@ -249,8 +249,8 @@ def test_a_batch_is_drawn_from_the_training_set_alone():
     """Training strings come from the training set, a test shows both sets whole; another seed makes other sets."""
     problem = EmbeddedReber(seed=2)
     training, test = problem.sets
-    seen = {"".join("BTPSXVE"[k] for k in one) for one in symbols(drawn(problem, 3000))}
-    assert seen == {one[:-1] for one in training}
+    strings = {"".join("BTPSXVE"[k] for k in one) for one in symbols(make_batch(problem, 3000))}
+    assert strings == {one[:-1] for one in training}
     shown = [
         "".join("BTPSXVE"[k] for k in one)
         for batch in problem.tests(np.random.default_rng(0))
@@ -263,7 +263,7 @@ def test_a_batch_is_drawn_from_the_training_set_alone():
 def test_a_string_is_right_if_the_possible_symbols_are_the_most_active():
     """Order alone counts; one impossible symbol level with a possible one, at any symbol, makes the string wrong."""
     problem = EmbeddedReber()
-    batch = drawn(problem, 40)
+    batch = make_batch(problem, 40)
     y = torch.where(batch.truth > 0, 0.1 + 0.8 * torch.rand(batch.truth.shape), 0.09)
     assert not problem.judge(batch, y)[0].any()
     impossible = int((batch.truth[3, 7] == 0).nonzero()[0])
@@ -278,7 +278,7 @@ def test_a_string_is_right_if_the_possible_symbols_are_the_most_active():
 
 def test_two_sequences_without_noise():
     """2a: x or y, a_1 … a_{p-1}, and the same x or y; half of the time each; every next symbol is the target."""
-    batch = drawn(NoiseFree(12))
+    batch = make_batch(NoiseFree(12))
     targets = batch.target.argmax(-1).T.tolist()
     for read, target in zip(symbols(batch), targets, strict=True):
         assert read[0] in (11, 12)
@@ -293,7 +293,7 @@ def test_two_sequences_without_noise():
 def test_no_regularities_between_the_ends():
     """2b: what lies between is uniform over a_1 … a_{p-1}; the last is judged alone, all are targets."""
     problem = NoRegularities(6)
-    batch = drawn(problem)
+    batch = make_batch(problem)
     for read, target in zip(symbols(batch), batch.target.argmax(-1).T.tolist(), strict=True):
         assert read[0] in (5, 6)
         assert len(read) == 6
@@ -308,7 +308,7 @@ def test_no_regularities_between_the_ends():
 def test_very_long_lags_end_at_the_trigger():
     """2c: b, x or y, at least q distractors, e; one more distractor with probability 9/10; the target is the second."""
     q, p = 12, 7
-    batch = drawn(VeryLong(q, p), 2000)
+    batch = make_batch(VeryLong(q, p), 2000)
     e, b, x, y = range(p, p + 4)
     target = ends(batch.target, batch).argmax(-1).tolist()
     more = []
@@ -333,7 +333,7 @@ def test_very_long_lags_end_at_the_trigger():
 
 def test_the_sign_comes_first_and_noise_after_it():
     """3a: ±1 for N steps, then noise of mean 0 and variance 0.2; the target is 1 or 0, at the end."""
-    batch = drawn(TwoSequence(30, 2))
+    batch = make_batch(TwoSequence(30, 2))
     x, target = batch.x[..., 0], ends(batch.target, batch)[:, 0]
     assert (x[:2] == torch.where(target == 1, 1.0, -1.0)).all()
     assert uniform(Counter(target.tolist()), (1.0, 0.0))
@@ -346,7 +346,7 @@ def test_the_sign_comes_first_and_noise_after_it():
 
 def test_noise_on_the_signal():
     """3b: the first N have noise of variance 0.2 around ±1."""
-    batch = drawn(TwoSequence(30, 2, "3b"))
+    batch = make_batch(TwoSequence(30, 2, "3b"))
     sign = 2 * ends(batch.target, batch)[:, 0] - 1
     off = batch.x[:2, :, 0] - sign
     assert off.mean().item() == pytest.approx(0, abs=0.04)
@@ -355,7 +355,7 @@ def test_noise_on_the_signal():
 
 def test_noise_on_the_targets():
     """3c: 0.2 for class 1 and 0.8 for class 2, with noise of variance 0.1 in training, without it in judging."""
-    batch = drawn(TwoSequence(30, 2, "3c"))
+    batch = make_batch(TwoSequence(30, 2, "3c"))
     truth, target = ends(batch.truth, batch)[:, 0], ends(batch.target, batch)[:, 0]
     assert (truth == torch.where(batch.x[0, :, 0] == 1, 0.2, 0.8)).all()
     assert (target - truth).mean().item() == pytest.approx(0, abs=0.04)
@@ -368,7 +368,7 @@ def test_noise_on_the_targets():
 @pytest.mark.parametrize("problem", [Adding(40), Multiplication(40)], ids=["adding", "multiplication"])
 def test_marked_numbers_make_the_target(problem):
     """Read again from x: marks 1 at two pairs, -1 at both ends; the target is their scaled sum, or their product."""
-    batch = drawn(problem)
+    batch = make_batch(problem)
     x, target, neutral = batch.x.double(), ends(batch.target, batch)[:, 0], float(isinstance(problem, Multiplication))
     seconds = []
     for b, length in enumerate(batch.lengths[:400].tolist()):
@@ -383,8 +383,8 @@ def test_marked_numbers_make_the_target(problem):
         assert places[0] < 10
         assert places[1] < problem.T // 2
         one, two = number[places].tolist()
-        said = one * two if neutral else 0.5 + (one + two) / 4
-        assert target[b].item() == pytest.approx(said, abs=1e-6)
+        expected = one * two if neutral else 0.5 + (one + two) / 4
+        assert target[b].item() == pytest.approx(expected, abs=1e-6)
         seconds.append(places[1])
     assert problem.T - 1 - max(seconds) >= problem.lag
     numbers = x[1:40, :, 0]
@@ -396,7 +396,7 @@ def test_marked_numbers_make_the_target(problem):
 def test_marks_are_uniform_over_their_places():
     """One of the first ten, and one of the first T/2 - 1 others: each pair as often as the draw says."""
     T, B = 40, 20_000
-    marks = drawn(Adding(T), B).x[..., 1] == 1
+    marks = make_batch(Adding(T), B).x[..., 1] == 1
     share = marks.double().mean(1)
     among = T // 2 - 1
     expected = [  # at place k: the first mark there, or the second, given where the first is
@@ -409,7 +409,7 @@ def test_marks_are_uniform_over_their_places():
 
 def test_a_constant_answer_to_adding_has_the_stated_error():
     """0.5 has the mean square error 1/24, but for the rare first pair."""
-    batch = drawn(Adding(1000), 2000)
+    batch = make_batch(Adding(1000), 2000)
     error = (ends(batch.target, batch) - 0.5).square().mean().item()
     assert error == pytest.approx(1 / 24, rel=0.1)
 
@@ -420,9 +420,9 @@ def test_a_constant_answer_to_adding_has_the_stated_error():
 @pytest.mark.parametrize(("relevant", "places"), [(2, (10, 50)), (3, (10, 33, 66))])
 def test_temporal_order_is_the_order_of_x_and_y(relevant, places):
     """E, letters, X or Y at each place, B; the class counts X as 0 and Y as 1, the first one most."""
-    batch = drawn(TemporalOrder(relevant))
+    batch = make_batch(TemporalOrder(relevant))
     kinds = ends(batch.target, batch).argmax(-1).tolist()
-    found = [[] for _ in places]
+    positions = [[] for _ in places]
     for read, kind in zip(symbols(batch), kinds, strict=True):
         assert read[0] == 0
         assert read[-1] == 1
@@ -430,9 +430,9 @@ def test_temporal_order_is_the_order_of_x_and_y(relevant, places):
         assert len(at) == relevant
         assert kind == int("".join(str(read[t] - 6) for t in at), 2)
         assert all(2 <= read[t] <= 5 for t in range(1, len(read) - 1) if t not in at)
-        for where, t in zip(found, at, strict=True):
+        for where, t in zip(positions, at, strict=True):
             where.append(t + 1)
-    for where, place in zip(found, places, strict=True):
+    for where, place in zip(positions, places, strict=True):
         assert uniform(Counter(where), range(place, place + 11))
     assert uniform(Counter(kinds), range(2**relevant))
     letters = Counter(k for one in symbols(batch)[:300] for k in one if 2 <= k <= 5)
@@ -443,7 +443,7 @@ def test_temporal_order_is_the_order_of_x_and_y(relevant, places):
 def test_copying_says_blanks_and_then_the_same():
     """Ten symbols, T - 1 blanks, the sign, ten blanks; the target is T + 10 blanks, then the ten."""
     T = 7
-    batch = drawn(Copying(T))
+    batch = make_batch(Copying(T))
     for read, target in zip(symbols(batch), batch.target.argmax(-1).T.tolist(), strict=True):
         assert max(read[:10]) < 8
         assert read[10:] == [8] * (T - 1) + [9] + [8] * 10

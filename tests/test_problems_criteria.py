@@ -35,11 +35,11 @@ def test_a_criterion_looks_at_the_last_n():
 def verdict(problem, predict):
     """Does a predictor of (B,) batches fulfil the criterion, over as many new sequences as it asks for?"""
     rng, criterion = np.random.default_rng(5), problem.criterion
-    told = (
+    batches = (
         problem.tests(rng) if criterion.on == "test" else (problem.batch(rng, 250) for _ in range(criterion.n // 250))
     )
-    found = [problem.judge(batch, predict(batch)) for batch in told]
-    return criterion.holds(np.concatenate([w for w, _ in found]), np.concatenate([e for _, e in found]))
+    results = [problem.judge(batch, predict(batch)) for batch in batches]
+    return criterion.holds(np.concatenate([w for w, _ in results]), np.concatenate([e for _, e in results]))
 
 
 def shifted(by, every=1):

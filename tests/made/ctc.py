@@ -48,18 +48,18 @@ def texts(x):
     return {text: float(p) for text, p in sums.items() if p > -math.inf}
 
 
-def ranked(x, more=lambda text: 0.0):
+def rank(x, more=lambda text: 0.0):
     """Texts by log p + more, best first: (tokens, log p, score)."""
     rows = [(list(text), p, p + more(text)) for text, p in texts(x).items()]
     return sorted(rows, key=lambda row: -row[2])
 
 
-def same(found, expected):
+def same(readings, expected):
     """The readings are these texts in this order, but for the order of equals, with these numbers."""
-    assert len(found) == len(expected)
-    assert [r.score for r in found] == pytest.approx([score for *_, score in expected], rel=1e-9, abs=1e-9)
+    assert len(readings) == len(expected)
+    assert [r.score for r in readings] == pytest.approx([score for *_, score in expected], rel=1e-9, abs=1e-9)
     numbers = {tuple(tokens): (p, score) for tokens, p, score in expected}
-    for reading in found:
+    for reading in readings:
         assert (reading.log_prob, reading.score) == pytest.approx(
             numbers.pop(tuple(reading.tokens)), rel=1e-9, abs=1e-9
         )
@@ -84,7 +84,7 @@ class Fixed:
     """A scorer that gives every prefix a row of its own, by its tokens, and records the prefixes it is asked for."""
 
     def __init__(self, V, seed=0, scale=1.0):
-        self.V, self.seed, self.scale, self.asked = V, seed, scale, []
+        self.V, self.seed, self.scale, self.queries = V, seed, scale, []
 
     def row(self, text):
         row = np.random.default_rng((self.seed, len(text), *text)).normal(size=self.V)
@@ -95,7 +95,7 @@ class Fixed:
 
     def step(self, states, tokens):
         new = [(*state, token) for state, token in zip(states, tokens, strict=True)]
-        self.asked.append(new)
+        self.queries.append(new)
         return new, np.stack([self.row(text) for text in new])
 
     def whole(self, text):

@@ -62,22 +62,22 @@ def follow(step, sentence, tokens):
     return log_prob, torch.stack(looks)
 
 
-def scored(log_prob, attention, alpha, beta):
-    """Wu et al. 2016, equation 14, word for word."""
+def score(log_prob, attention, alpha, beta):
+    """Wu et al. 2016, equation 14, word for word; a coverage below 1e-9 counts 1e-9."""
     penalty = ((5 + len(attention)) / 6) ** alpha
-    return log_prob / penalty + beta * sum(math.log(min(float(a), 1.0)) for a in attention.sum(0))
+    return log_prob / penalty + beta * sum(math.log(min(max(float(a), 1e-9), 1.0)) for a in attention.sum(0))
 
 
 def brute(step, sentence, limit, alpha, beta, fits=lambda tokens: True, words=(A, B, C)):
     """Every sequence with its score, best first."""
     every = itertools.chain.from_iterable(itertools.product(words, repeat=T) for T in range(limit + 1))
-    ranked = [(scored(*follow(step, sentence, y), alpha, beta), list(y)) for y in every if fits(y)]
+    ranked = [(score(*follow(step, sentence, y), alpha, beta), list(y)) for y in every if fits(y)]
     return sorted(ranked, reverse=True)
 
 
-def same(found, wanted):
+def same(results, wanted):
     """The same hypotheses, with equal numbers."""
-    for mine, theirs in zip(found, wanted, strict=True):
+    for mine, theirs in zip(results, wanted, strict=True):
         assert [h.tokens for h in mine] == [h.tokens for h in theirs]
         for h, w in zip(mine, theirs, strict=True):
             assert h.score == pytest.approx(w.score, abs=1e-9)
@@ -86,8 +86,8 @@ def same(found, wanted):
             torch.testing.assert_close(h.attention, w.attention)
 
 
-def ranked(found):
-    return [(pytest.approx(h.score, abs=1e-9), h.tokens) for h in found]
+def rank(results):
+    return [(pytest.approx(h.score, abs=1e-9), h.tokens) for h in results]
 
 
 def fixed(*probabilities):

@@ -180,8 +180,8 @@ def test_the_example_of_an_own_cell(capsys):
 
 def test_the_example_of_what_is_remembered(tmp_path, capsys):
     """The pictures of docs/memory.md come of a network that solved the problem; a unit holds the marks."""
-    # T = 60: 88 % or more with each of the seeds 0 to 3, and with seed 0 the same under scalar, avx2 and avx512 code and
-    # with a noise of 1e-3 in the inputs. It is 58 % or more at T = 40, and 10 % at T = 50 with seed 0.
+    # T = 60: 88 % or more with each of the seeds 0 to 3, and with seed 0 the same under scalar, avx2 and avx512 code
+    # and with a noise of 1e-3 in the inputs. It is 58 % or more at T = 40, and 10 % at T = 50 with seed 0.
     shell.script(ROOT / "examples/remember.py")["main"](tmp_path, T=60)
     out = capsys.readouterr().out
     assert max(map(int, re.findall(r"the two marked steps wrote (\d+) %", out))) > 50

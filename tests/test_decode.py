@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gated.decode import Rules, beam, greedy
@@ -115,6 +115,7 @@ def test_stopping_changes_nothing(seed, width, alpha, beta, refill, end, data):
 @given(
     seed=MODELS, alpha=st.sampled_from([0.0, 0.8]), beta=st.sampled_from([0.0, 0.5]), end=st.sampled_from([-2.0, 0.0])
 )
+@example(seed=1617, alpha=0.0, beta=0.5, end=-2.0)  # a coverage of 3e-11
 def test_scores_are_what_the_step_says(seed, alpha, beta, end):
     """log_prob, attention and score are those of running the step over the tokens: nothing leaks between hypotheses."""
     step = toy(seed, end=end)
@@ -204,9 +205,8 @@ def test_work_shrinks_as_sentences_end():
         return log_probs, state + 1, None
 
     state, memory = torch.zeros(5, 1), torch.tensor(lengths)
-    results = beam(
-        count_calls(step, calls), state, memory, Rules(begin=1, end=0), limit=20, width=3, length_penalty=0.0
-    )
+    options = dict(limit=20, width=3, length_penalty=0.0)
+    results = beam(count_calls(step, calls), state, memory, Rules(begin=1, end=0), **options)
     assert [h.tokens for (h,) in results] == [[1] * length for length in lengths]
     assert [b for b, _ in calls] == [sum(length >= t for length in lengths) for t in range(10)]
     assert [k for _, k in calls] == [1, 2] + [3] * 8

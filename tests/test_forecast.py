@@ -61,11 +61,11 @@ def rich():
 
 
 @pytest.fixture
-def untaught(monkeypatch):
-    """Within the test nothing may be learnt."""
+def no_training(monkeypatch):
+    """Within the test nothing may be trained."""
 
     def refuse(*args, **more):
-        raise AssertionError("something was taught")
+        raise AssertionError("something was trained")
 
     monkeypatch.setattr(training.train, "fit", refuse)
 
@@ -86,12 +86,12 @@ def test_a_horizon_is_all_it_needs():
     ]  # fmt: skip
     months = pd.concat(parts)
     run = forecast.fit(months.groupby("unique_id").head(72), horizon=12, progress=False)
-    told = run.score(months.groupby("unique_id").tail(12), baselines=("SeasonalNaive",))
-    assert told["best"] == "LSTM"
-    assert told["mase"] < 0.8 * told["baselines"]["SeasonalNaive"]["mase"]
+    result = run.score(months.groupby("unique_id").tail(12), baselines=("SeasonalNaive",))
+    assert result["best"] == "LSTM"
+    assert result["mase"] < 0.8 * result["baselines"]["SeasonalNaive"]["mase"]
 
 
-def test_a_time_limit_is_kept():
+def test_a_time_limit_ends_a_fit():
     """A fit of a million steps ends near the time it was given."""
     run = forecast.fit(SALES, **SHOP | {"steps": 10**6}, time_limit=2.5)
     assert 1.0 < run.metrics["fit_seconds"] < 5.0
@@ -111,22 +111,30 @@ def test_members_are_averaged():
 # ---- predict
 
 
-def test_predict_is_a_frame_in_the_datas_own_words(run):
+def test_a_loaded_run_computes_on_the_device_of_its_config(run, tmp_path, monkeypatch):
+    """Networks of a run folder are on `runs.device` of the config; a fit leaves them where it trained them."""
+    run.save(tmp_path)
+    assert {p.device.type for p in run.model.networks.parameters()} == {training.runs.device(run.config).type}
+    monkeypatch.setattr(training.runs, "device", lambda config: torch.device("meta"))
+    assert {p.device.type for p in forecast.load(tmp_path).model.networks.parameters()} == {"meta"}
+
+
+def test_predict_is_a_frame_under_the_datas_own_names(run):
     """A row for each series and coming step, under the data's own names, with quantiles that rise with the level."""
-    told = run.predict()
-    assert list(told.columns[:3]) == ["shop", "date", "median"]
-    assert told.shop.tolist() == np.repeat(["north", "south", "west"], H).tolist()
-    assert told.date[:H].tolist() == list(pd.date_range(SALES.date.max(), periods=H + 1)[1:])
-    q = told[[f"q{level:g}" for level in run.config.quantiles]].to_numpy()
+    prediction = run.predict()
+    assert list(prediction.columns[:3]) == ["shop", "date", "median"]
+    assert prediction.shop.tolist() == np.repeat(["north", "south", "west"], H).tolist()
+    assert prediction.date[:H].tolist() == list(pd.date_range(SALES.date.max(), periods=H + 1)[1:])
+    q = prediction[[f"q{level:g}" for level in run.config.quantiles]].to_numpy()
     assert np.isfinite(q).all()
     assert (np.diff(q, axis=1) >= 0).all()
-    assert (told["median"] == told["q0.5"]).all()
+    assert (prediction["median"] == prediction["q0.5"]).all()
 
 
-def test_new_rows_and_new_series_need_no_training(run, untaught):
+def test_new_rows_and_new_series_need_no_training(run, no_training):
     """`predict` goes on from rows of known series and from series it never saw, with the weights as they are."""
-    told = run.predict(LATER)
-    assert told.date.min() == LATER.date.max() + pd.Timedelta(days=1)
+    prediction = run.predict(LATER)
+    assert prediction.date.min() == LATER.date.max() + pd.Timedelta(days=1)
     new = run.predict(SALES[SALES.shop == "south"].assign(shop="new", qty=lambda f: 100 * f.qty))
     assert set(new.shop) == {"new"}
     old = run.predict()
@@ -135,33 +143,33 @@ def test_new_rows_and_new_series_need_no_training(run, untaught):
 
 def test_samples_are_paths_drawn_alike_each_time(run):
     """Sample paths come as columns s1 s2 …, the same ones each time, and spread as the quantiles do."""
-    told = run.predict(samples=200)
-    assert list(told.columns) == ["shop", "date", *(f"s{k + 1}" for k in range(200))]
-    assert told.equals(run.predict(samples=200))
-    inside = told.iloc[:, 2:].to_numpy() <= run.predict()["q0.9"].to_numpy()[:, None]
+    prediction = run.predict(samples=200)
+    assert list(prediction.columns) == ["shop", "date", *(f"s{k + 1}" for k in range(200))]
+    assert prediction.equals(run.predict(samples=200))
+    inside = prediction.iloc[:, 2:].to_numpy() <= run.predict()["q0.9"].to_numpy()[:, None]
     assert 0.85 < inside.mean() < 0.95
 
 
 @pytest.mark.parametrize("likelihood", ["student-t", "negative-binomial"])
-def test_likelihoods_forecast_and_are_kept(likelihood, tmp_path):
+def test_likelihoods_forecast_and_are_saved(likelihood, tmp_path):
     """Every likelihood gives finite rising quantiles, is read back as it was, and counts stay whole."""
     run = forecast.fit(SALES.assign(qty=SALES.qty.round()), **SHOP, likelihood=likelihood)
-    told = run.predict()
-    q = told.filter(like="q0").to_numpy()
+    prediction = run.predict()
+    q = prediction.filter(like="q0").to_numpy()
     assert np.isfinite(q).all()
     assert (np.diff(q, axis=1) >= 0).all()
     run.save(tmp_path)
-    assert forecast.load(tmp_path).predict().equals(told)
+    assert forecast.load(tmp_path).predict().equals(prediction)
     if likelihood == "negative-binomial":
         paths = run.predict(samples=5).filter(regex=r"^s\d").to_numpy()
         assert (paths == paths.round()).all()
         assert (paths >= 0).all()
 
 
-def test_quantiles_are_those_asked_for():
-    """Other levels are forecast where other levels are asked for, down to the median alone."""
-    told = forecast.fit(SALES, **SHOP, quantiles=(0.05, 0.5, 0.95)).predict()
-    assert list(told.columns[3:]) == ["q0.05", "q0.5", "q0.95"]
+def test_quantiles_are_those_of_the_config():
+    """The levels of the config are forecast, down to the median alone."""
+    prediction = forecast.fit(SALES, **SHOP, quantiles=(0.05, 0.5, 0.95)).predict()
+    assert list(prediction.columns[3:]) == ["q0.05", "q0.5", "q0.95"]
     alone = forecast.fit(SALES, **SHOP, quantiles=(0.5,))
     assert alone.score(LATER, baselines=())["coverage"] == {}
 
@@ -169,7 +177,7 @@ def test_quantiles_are_those_asked_for():
 # ---- covariates
 
 
-def test_known_covariates_are_asked_for_and_used(run, rich):
+def test_known_covariates_are_required_and_used(run, rich):
     """A forecast needs the known covariates of every coming step and follows them; where it would not, it says so."""
     with pytest.raises(InputError, match="future: expected a run with known covariates"):
         run.predict(future=FUTURE)
@@ -183,18 +191,18 @@ def test_known_covariates_are_asked_for_and_used(run, rich):
     assert (on != off).all()
 
 
-def test_covariates_outlive_saving_and_unseen_words(rich, tmp_path):
-    """Numeric and categorical covariates are read back as they were; a category never seen is taken as none."""
+def test_covariates_outlive_saving_and_unknown_categories(rich, tmp_path):
+    """Numeric and categorical covariates are read back as they were; an unknown category is taken as none."""
     rich.save(tmp_path)
     again = forecast.load(tmp_path)
     assert again.predict(future=FUTURE).equals(rich.predict(future=FUTURE))
     new = SALES[SALES.shop == "west"].assign(shop="new", city="elsewhere")
-    told = again.predict(new, future=FUTURE[FUTURE.shop == "west"].assign(shop="new", holiday="perhaps"))
-    assert np.isfinite(told["median"]).all()
+    prediction = again.predict(new, future=FUTURE[FUTURE.shop == "west"].assign(shop="new", holiday="perhaps"))
+    assert np.isfinite(prediction["median"]).all()
 
 
 def test_score_and_backtest_find_the_covariates(rich):
-    """Data that hold the truth hold the known covariates too; what is known only up to now is not asked for ahead."""
+    """Data that hold the truth hold the known covariates too; what is known only up to now is not required ahead."""
     with_rain = rich.score(LATER, baselines=())
     assert rich.score(LATER.drop(columns="rain"), baselines=())["mase"] == with_rain["mase"]
     assert rich.backtest(windows=2, baselines=())["forecasts"] == 6
@@ -205,54 +213,54 @@ def test_score_and_backtest_find_the_covariates(rich):
 
 def test_score_stands_beside_the_classical_methods(run):
     """A score holds MASE, sMAPE, OWA, WQL and coverage of the forecast and of each baseline, and names the best."""
-    told = run.score(LATER)
-    assert set(told["baselines"]) == {"SeasonalNaive", "AutoETS", "Theta"}
-    for found in (told, *told["baselines"].values()):
-        assert {"mase", "smape", "owa", "wql", "coverage", "seconds"} <= set(found)
-        assert set(found["coverage"]) == {"80", "60", "40", "20"}
-    assert told["best"] == min(
-        [*told["baselines"], "LSTM"], key=lambda k: {**told["baselines"], "LSTM": told}[k]["mase"]
+    result = run.score(LATER)
+    assert set(result["baselines"]) == {"SeasonalNaive", "AutoETS", "Theta"}
+    for metrics in (result, *result["baselines"].values()):
+        assert {"mase", "smape", "owa", "wql", "coverage", "seconds"} <= set(metrics)
+        assert set(metrics["coverage"]) == {"80", "60", "40", "20"}
+    assert result["best"] == min(
+        [*result["baselines"], "LSTM"], key=lambda k: {**result["baselines"], "LSTM": result}[k]["mase"]
     )
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
-def test_score_is_of_what_predict_says(run):
+def test_score_is_of_predicts_own_quantiles(run):
     """The WQL of `score` is that of `predict`'s own columns, computed here from its definition."""
     truth = LATER.sort_values(["shop", "date"]).qty.to_numpy()
-    told = run.predict()
+    prediction = run.predict()
     losses = []
     for level in run.config.quantiles:
-        over = truth - told[f"q{level:g}"].to_numpy()
+        over = truth - prediction[f"q{level:g}"].to_numpy()
         losses.append(2 * np.maximum(level * over, (level - 1) * over).sum() / np.abs(truth).sum())
     assert run.score(LATER, baselines=())["wql"] == pytest.approx(np.mean(losses), rel=1e-6)
 
 
-def test_score_of_new_series_holds_their_end_back(run, untaught):
-    """New series are cut before their last horizon, without training; rows that were learnt from are no truth."""
+def test_score_of_new_series_holds_their_end_back(run, no_training):
+    """New series are cut before their last horizon, without training; rows of the training are no truth."""
     new = ALL.assign(shop=ALL.shop + "2")
-    told = run.score(new, baselines=("SeasonalNaive",), per=("step", "series"))
+    result = run.score(new, baselines=("SeasonalNaive",), per=("step", "series"))
     with pytest.raises(InputError, match="expected rows in the 7 steps after 2024-03-03"):
         run.score(SALES)
-    assert told["forecasts"] == 3
-    assert len(told["per"]["step"]["mase"]) == H
-    assert told["per"]["series"]["id"] == ["north2", "south2", "west2"]
+    assert result["forecasts"] == 3
+    assert len(result["per"]["step"]["mase"]) == H
+    assert result["per"]["series"]["id"] == ["north2", "south2", "west2"]
 
 
 @pytest.mark.parametrize("refit", [False, True])
-def test_backtest_rolls_and_never_scores_on_what_was_learnt(run, refit, monkeypatch):
-    """New weights are learnt before the first origin, with refit before each, from nothing after it."""
-    taught, teach = [], training.fit
-    monkeypatch.setattr(training, "fit", lambda p, *a, **k: taught.append(p.times.max()) or teach(p, *a, **k))
+def test_backtest_rolls_and_never_scores_on_training_data(run, refit, monkeypatch):
+    """New weights are trained before the first origin, with refit before each, on nothing after it."""
+    times, fit = [], training.fit
+    monkeypatch.setattr(training, "fit", lambda p, *a, **k: times.append(p.times.max()) or fit(p, *a, **k))
     before = [w.clone() for w in weights(run)]
-    told = run.backtest(windows=3, step=3, refit=refit, baselines=("SeasonalNaive",))
+    result = run.backtest(windows=3, step=3, refit=refit, baselines=("SeasonalNaive",))
     ends = [pd.Timestamp(SALES.date.max()) - pd.Timedelta(days=H + 3 * k) for k in (2, 1, 0)]
-    assert [pd.Timestamp(t) for t in taught] == (ends if refit else ends[:1])
-    assert told["forecasts"] == 9
-    assert len(told["windows"]) == len(told["baselines"]["SeasonalNaive"]["windows"]) == 3
+    assert [pd.Timestamp(t) for t in times] == (ends if refit else ends[:1])
+    assert result["forecasts"] == 9
+    assert len(result["windows"]) == len(result["baselines"]["SeasonalNaive"]["windows"]) == 3
     assert all(torch.equal(a, b) for a, b in zip(before, weights(run), strict=True))
 
 
-def test_backtest_of_new_series_uses_the_weights_as_they_are(run, untaught):
+def test_backtest_of_new_series_uses_the_weights_as_they_are(run, no_training):
     """Series that the run never saw are a fair test of its own weights."""
     assert run.backtest(ALL.assign(shop=ALL.shop + "2"), windows=2, baselines=())["forecasts"] == 6
 
@@ -270,14 +278,14 @@ def test_backtest_asks_for_no_more_than_there_is(run):
 
 def test_update_goes_on_from_the_weights(run, tmp_path):
     """A new run with other weights that continues after the new rows; the old run stays as it was; both read back."""
-    before, told = [w.clone() for w in weights(run)], run.predict()
+    before, prediction = [w.clone() for w in weights(run)], run.predict()
     new = run.update(pd.concat([LATER, SALES[SALES.shop == "west"].assign(shop="new")]), steps=3, out=tmp_path,
                      progress=False)  # fmt: skip
     assert all(torch.equal(a, b) for a, b in zip(before, weights(run), strict=True))
-    assert run.predict().equals(told)
+    assert run.predict().equals(prediction)
     assert not same(run, new)
     moved = max(float((a - b).abs().max()) for a, b in zip(weights(run), weights(new), strict=True) if a.numel())
-    assert moved < 0.1  # taught further, not anew
+    assert moved < 0.1  # trained further, not anew
     ahead = new.predict()
     assert set(ahead.shop) == {"north", "south", "west", "new"}
     assert ahead[ahead.shop == "north"].date.min() == LATER.date.max() + pd.Timedelta(days=1)
@@ -301,8 +309,8 @@ def state():
 
 torch.set_num_threads(2)
 before = state()
-words = dict(time="date", target="qty", id="shop", horizon=7, steps=3)
-run = forecast.fit(sys.argv[1], **words, likelihood="negative-binomial")
+options = dict(time="date", target="qty", id="shop", horizon=7, steps=3)
+run = forecast.fit(sys.argv[1], **options, likelihood="negative-binomial")
 run.predict(samples=3)
 run.score(sys.argv[2], baselines=("SeasonalNaive",))
 run.backtest(windows=1, baselines=())
@@ -315,9 +323,9 @@ def test_the_callers_state_is_left_alone(tmp_path):
     """Generators of torch, NumPy and Python, threads, gradients, dtype: all as before (beartype draws, so alone)."""
     SALES.to_csv(tmp_path / "sales.csv", index=False)
     LATER.to_csv(tmp_path / "later.csv", index=False)
-    words = [sys.executable, "-c", STATE, str(tmp_path / "sales.csv"), str(tmp_path / "later.csv")]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-c", STATE, str(tmp_path / "sales.csv"), str(tmp_path / "later.csv")]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
 def test_a_second_fit_owes_nothing_to_an_older_one_in_its_folder(tmp_path, monkeypatch):
@@ -357,11 +365,11 @@ def test_numbers_may_name_the_series_and_count_the_time(tmp_path):
     plain["date"] = plain.groupby("shop").cumcount()
     run = forecast.fit(plain, **SHOP, season=7)
     run.save(tmp_path)
-    told = forecast.load(tmp_path).predict()
-    assert told.equals(run.predict())
-    assert told.shop.unique().tolist() == [7, 10, 200]
-    assert told.date[:H].tolist() == list(range(DAYS, DAYS + H))
-    assert told.dtypes[["shop", "date"]].tolist() == [np.dtype("int64")] * 2
+    prediction = forecast.load(tmp_path).predict()
+    assert prediction.equals(run.predict())
+    assert prediction.shop.unique().tolist() == [7, 10, 200]
+    assert prediction.date[:H].tolist() == list(range(DAYS, DAYS + H))
+    assert prediction.dtypes[["shop", "date"]].tolist() == [np.dtype("int64")] * 2
 
 
 def one(days, **columns):
@@ -377,33 +385,33 @@ def one(days, **columns):
 def test_odd_series_are_forecast_all_the_same(data, horizon, tmp_path):
     """Short, constant, huge, tiny series: finite forecasts (a constant's stay), a summary, a run folder that loads."""
     run = forecast.fit(data, **SHOP | {"horizon": horizon}, out=tmp_path)
-    told = run.predict()
-    assert len(told) == horizon * data.shop.nunique()
-    assert np.isfinite(told.filter(like="q0").to_numpy()).all()
+    prediction = run.predict()
+    assert len(prediction) == horizon * data.shop.nunique()
+    assert np.isfinite(prediction.filter(like="q0").to_numpy()).all()
     if (data.qty == 5.0).all():
-        np.testing.assert_allclose(told.filter(like="q0").to_numpy(), 5.0, rtol=2e-3)
+        np.testing.assert_allclose(prediction.filter(like="q0").to_numpy(), 5.0, rtol=2e-3)
     run.report(tmp_path)
     assert "forecasts" in run.summary()
-    assert forecast.load(tmp_path).predict().equals(told)
+    assert forecast.load(tmp_path).predict().equals(prediction)
 
 
-def test_a_series_without_a_value_is_named_and_left_out(tmp_path):
-    """A series of only NaN is said to be one, is forecast as NaN, and spoils neither the others nor the score."""
-    gone = SALES.assign(qty=SALES.qty.where(SALES.shop != "south"))
-    run = forecast.fit(gone, **SHOP, out=tmp_path)
+def test_a_series_without_a_value_is_reported_and_left_out(tmp_path):
+    """A series of only NaN is reported, is forecast as NaN, and spoils neither the others nor the score."""
+    sales = SALES.assign(qty=SALES.qty.where(SALES.shop != "south"))
+    run = forecast.fit(sales, **SHOP, out=tmp_path)
     assert "1 series without any value: south." in run.summary()
-    told = run.predict()
-    assert told[told.shop == "south"]["median"].isna().all()
-    assert told[told.shop != "south"]["median"].notna().all()
+    prediction = run.predict()
+    assert prediction[prediction.shop == "south"]["median"].isna().all()
+    assert prediction[prediction.shop != "south"]["median"].notna().all()
     assert run.score(LATER, baselines=("SeasonalNaive",))["series"] == 2
-    assert forecast.load(tmp_path).predict().equals(told)
+    assert forecast.load(tmp_path).predict().equals(prediction)
 
 
 # ---- mistakes
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"horison": 3}, "Did you mean horizon"),
         ({"horizon": 0}, "horizon: expected a whole number from 1 to 100000, got 0"),
@@ -422,9 +430,9 @@ def test_a_series_without_a_value_is_named_and_left_out(tmp_path):
         ({"resume": True}, "the folder out of the fit to resume"),
     ],
 )
-def test_a_mistaken_option_is_one_clear_error(options, said):
+def test_a_mistaken_option_is_one_clear_error(options, message):
     """What is wrong, with the number or the word, and what to do about it."""
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         forecast.fit(SALES, **SHOP | options)
 
 
@@ -456,6 +464,6 @@ def test_a_recipe_beside_its_weights_is_one_clear_error(run, tmp_path):
 def test_importing_the_forecaster_costs_no_baseline_and_no_plot():
     """statsforecast and matplotlib are imported when a score or a picture asks for them, not before."""
     code = "import sys; from gated import forecast; forecast.fit; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "gated.tasks.forecast.run" in done.stdout.split(), done.stderr
-    assert not {"statsforecast", "matplotlib"} & set(done.stdout.split())
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "gated.tasks.forecast.run" in process.stdout.split(), process.stderr
+    assert not {"statsforecast", "matplotlib"} & set(process.stdout.split())

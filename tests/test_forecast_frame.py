@@ -52,12 +52,12 @@ def test_every_source_gives_the_same_panel(kind, tmp_path):
     else:
         source = frame.set_index("ds") if kind == "indexed" else frame
         source = frame.convert_dtypes(dtype_backend="pyarrow") if kind == "arrow" else source
-    schema, made, report = whole(source)
-    assert list(made.ids) == ["a", "b"]
-    assert made.offsets.tolist() == [0, 5, 13]
-    assert made.y.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 6, 7]
-    assert (made.times[5:] == frame.ds[5:].to_numpy()).all()
-    assert schema.freq == made.freq == "D"
+    schema, actual, report = whole(source)
+    assert list(actual.ids) == ["a", "b"]
+    assert actual.offsets.tolist() == [0, 5, 13]
+    assert actual.y.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 6, 7]
+    assert (actual.times[5:] == frame.ds[5:].to_numpy()).all()
+    assert schema.freq == actual.freq == "D"
     assert list(report.lines()) == ["2 series, 13 rows, frequency D, 2024-01-01 to 2024-01-08."]
 
 
@@ -92,30 +92,30 @@ def test_every_source_gives_the_same_panel(kind, tmp_path):
 )
 def test_csv_dialects_are_recognised(text, tmp_path):
     """Delimiters, decimal commas, thousands, byte order marks, blank lines and date orders need no option."""
-    _, made, report = whole(csv(tmp_path, text), known=["price"])
-    assert made.y.tolist() == [1.5, 2.5, 1003.5]
-    assert made.known[:, 0].tolist() == [1, 2, 3]
-    assert made.freq == "D"
+    _, actual, report = whole(csv(tmp_path, text), known=["price"])
+    assert actual.y.tolist() == [1.5, 2.5, 1003.5]
+    assert actual.known[:, 0].tolist() == [1, 2, 3]
+    assert actual.freq == "D"
     assert report.inserted == report.missing == 0
 
 
 def test_a_decimal_comma_survives_words_beside_it(tmp_path):
     """In a `;` file 1.234 is a thousand beside 1,5, and an error names only what is no number."""
-    _, made, _ = whole(csv(tmp_path, "ds;y;c\n1;1,5;a\n2;1.234;b\n3;-2.345,5;1,5\n"), past=["c"])
-    assert made.y.tolist() == [1.5, 1234, -2345.5]
-    _, made, _ = whole(csv(tmp_path, "ds;y;lat\n1;1,5;0.25\n2;2,5;1.234\n"), known=["lat"])
-    assert made.y.tolist() == [1.5, 2.5]
-    assert made.known[:, 0].tolist() == [0.25, 1.234]
+    _, actual, _ = whole(csv(tmp_path, "ds;y;c\n1;1,5;a\n2;1.234;b\n3;-2.345,5;1,5\n"), past=["c"])
+    assert actual.y.tolist() == [1.5, 1234, -2345.5]
+    _, actual, _ = whole(csv(tmp_path, "ds;y;lat\n1;1,5;0.25\n2;2,5;1.234\n"), known=["lat"])
+    assert actual.y.tolist() == [1.5, 2.5]
+    assert actual.known[:, 0].tolist() == [0.25, 1.234]
     with pytest.raises(InputError, match=r"got 'x' \(line 3\)\."):
         whole(csv(tmp_path, "ds;y\n1;1,5\n2;x\n"))
 
 
 def test_names_with_leading_zeros_and_na_stay_text(tmp_path):
     """Series "007" and "NA" keep their names; plain integers come back as integers."""
-    _, made, _ = whole(csv(tmp_path, "unique_id,ds,y\n007,1,1\n007,2,2\nNA,1,1\nNA,2,3\n"))
-    assert made.ids.tolist() == ["007", "NA"]
-    _, made, _ = whole(csv(tmp_path, "unique_id,ds,y\n7,1,1\n7,2,2\n10,1,1\n10,2,3\n"))
-    assert made.ids.tolist() == [7, 10]
+    _, actual, _ = whole(csv(tmp_path, "unique_id,ds,y\n007,1,1\n007,2,2\nNA,1,1\nNA,2,3\n"))
+    assert actual.ids.tolist() == ["007", "NA"]
+    _, actual, _ = whole(csv(tmp_path, "unique_id,ds,y\n7,1,1\n7,2,2\n10,1,1\n10,2,3\n"))
+    assert actual.ids.tolist() == [7, 10]
 
 
 # -- frequency
@@ -133,12 +133,12 @@ def test_a_frequency_is_inferred_and_continued_as_pandas_does(freq):
     """The alias comes back, and the next steps are those of pandas' own date_range; with a gap as well."""
     times = pd.date_range("2021-02-03", periods=30, freq=freq)
     frame = pd.DataFrame({"ds": times[:20], "y": 1.0}).drop(index=[7, 12, 13])
-    schema, made, report = whole(frame)
+    schema, actual, report = whole(frame)
     assert schema.freq == freq
     assert report.inserted == 3
-    assert (made.times == times[:20].to_numpy()).all()
-    assert (future_times(made, 10)[0] == times[20:].to_numpy()).all()
-    assert np.isnan(made.y[[7, 12, 13]]).all()
+    assert (actual.times == times[:20].to_numpy()).all()
+    assert (future_times(actual, 10)[0] == times[20:].to_numpy()).all()
+    assert np.isnan(actual.y[[7, 12, 13]]).all()
     assert calendar.name(calendar.parse(freq), times[0]) == freq
 
 
@@ -146,27 +146,27 @@ def test_a_frequency_is_inferred_and_continued_as_pandas_does(freq):
 def test_months_may_be_stamped_on_any_day_and_hour(day):
     """Monthly data of the 15th at six o'clock go on at the 15th at six."""
     times = pd.date_range("2023-01-01 06:00", periods=14, freq="MS") + pd.Timedelta(days=day - 1)
-    schema, made, _ = whole(pd.DataFrame({"ds": times[:12], "y": 1.0}))
+    schema, actual, _ = whole(pd.DataFrame({"ds": times[:12], "y": 1.0}))
     assert schema.freq == "MS"
-    assert (future_times(made, 2)[0] == times[12:].to_numpy()).all()
+    assert (future_times(actual, 2)[0] == times[12:].to_numpy()).all()
 
 
 @pytest.mark.parametrize("step", [1, 7])
 def test_integer_times_have_a_step(step):
     """Integer times keep their type and their step, from any start."""
-    schema, made, report = whole(pd.DataFrame({"ds": [3, 3 + step, 3 + 3 * step], "y": 1.0}))
+    schema, actual, report = whole(pd.DataFrame({"ds": [3, 3 + step, 3 + 3 * step], "y": 1.0}))
     assert schema.freq == str(step)
-    assert made.times.dtype == np.int64
-    assert future_times(made, 2).tolist() == [[3 + 4 * step, 3 + 5 * step]]
+    assert actual.times.dtype == np.int64
+    assert future_times(actual, 2).tolist() == [[3 + 4 * step, 3 + 5 * step]]
     assert report.inserted == 1
 
 
 def test_the_frequency_comes_from_all_series():
     """A series with long gaps takes the step of the others; a single row is a series too."""
     frame = pd.concat([daily(9, unique_id="a"), daily(3, unique_id="b", freq="2D"), daily(1, unique_id="c")])
-    schema, made, report = whole(frame)
+    schema, actual, report = whole(frame)
     assert schema.freq == "D"
-    assert made.lengths.tolist() == [9, 5, 1]
+    assert actual.lengths.tolist() == [9, 5, 1]
     assert report.inserted == 2
 
 
@@ -199,28 +199,28 @@ def test_times_come_back_as_they_came(times):
     """The forecast's times have the kind, the zone and the step of the data's, also over a change of clocks."""
     frame = pd.DataFrame({"when": times, "v": 1.0, "who": 3})
     first, rest = frame[:4], frame[4:]
-    schema, made, report = whole(first, time="when", target="v", id="who")
+    schema, actual, report = whole(first, time="when", target="v", id="who")
     assert report.inserted == 0
-    got = to_frame(schema, made, name_columns(np.ones((1, 2, 3)), [0.1, 0.5, 0.9]))
+    got = to_frame(schema, actual, name_columns(np.ones((1, 2, 3)), [0.1, 0.5, 0.9]))
     assert list(got) == ["who", "when", "median", "q0.1", "q0.5", "q0.9"]
     assert got["when"].tolist() == rest["when"].tolist()
     assert got["who"].tolist() == [3, 3]
-    assert read_truth(read(rest), schema, made, 3).tolist()[0][:2] == [1, 1]
+    assert read_truth(read(rest), schema, actual, 3).tolist()[0][:2] == [1, 1]
 
 
 def test_zones_in_text_are_read_as_instants(tmp_path):
     """Offsets that change in summer make one clock; daily midnights of a zone stay days."""
     hours = pd.date_range("2024-03-31", periods=5, freq="h", tz="Europe/Madrid")
     text = "ds,y\n" + "".join(f"{t.isoformat()},1\n" for t in hours)
-    schema, made, report = whole(csv(tmp_path, text))
+    schema, actual, report = whole(csv(tmp_path, text))
     assert (schema.freq, schema.kind, report.inserted) == ("h", "utc", 0)
-    assert (made.times == hours.tz_convert("UTC").tz_localize(None).to_numpy()).all()
+    assert (actual.times == hours.tz_convert("UTC").tz_localize(None).to_numpy()).all()
     days = pd.date_range("2024-03-29", periods=5, freq="D", tz="Europe/Madrid")
-    schema, made, _ = whole(csv(tmp_path, "ds,y\n" + "".join(f"{t.isoformat()},1\n" for t in days)))
+    schema, actual, _ = whole(csv(tmp_path, "ds,y\n" + "".join(f"{t.isoformat()},1\n" for t in days)))
     assert (schema.freq, schema.kind) == ("D", "local")
 
 
-# -- what is handled and told
+# -- what is handled and reported
 
 
 def test_gaps_missing_values_and_disorder_are_reported():
@@ -229,11 +229,11 @@ def test_gaps_missing_values_and_disorder_are_reported():
     frame.loc[2, "y"] = np.nan
     schema = infer(read(frame))
     again = read(frame.iloc[[1, 0, *range(2, len(frame))]])
-    made, report = panel(again, schema, context=10)
+    actual, report = panel(again, schema, context=10)
     assert (report.unsorted, report.inserted, report.missing) == (1, 1, 1)
     assert report.constant == ("b",)
     assert report.short == ("a", "b")
-    np.testing.assert_array_equal(made.y[:9], [0, 1, np.nan, 3, np.nan, 5, 6, 7, 8])
+    np.testing.assert_array_equal(actual.y[:9], [0, 1, np.nan, 3, np.nan, 5, 6, 7, 8])
     assert list(report.lines()[1:]) == [
         "1 row out of order: sorted by time.",
         "1 step without a row: treated as missing.",
@@ -252,44 +252,44 @@ def test_gaps_missing_values_and_disorder_are_reported():
 def test_rows_lost_and_shuffled_leave_the_same_clock(freq, lengths, seed):
     """Whatever rows are missing and in whatever order, each value lies at its time and the rest are NaN."""
     rng = np.random.default_rng(seed)
-    parts, kept = [], []
+    parts, masks = [], []
     for k, n in enumerate(lengths):
         times = np.arange(n) * int(freq) if freq.isdigit() else pd.date_range("2023-01-05", periods=n, freq=freq)
         parts.append(pd.DataFrame({"unique_id": f"s{k}", "ds": times, "y": rng.standard_normal(n)}))
         lost = rng.permutation(np.arange(1, n - 1))[: n // 4]
-        kept.append(~np.isin(np.arange(n), lost))
-    full, mask = pd.concat(parts, ignore_index=True), np.concatenate(kept)
+        masks.append(~np.isin(np.arange(n), lost))
+    full, mask = pd.concat(parts, ignore_index=True), np.concatenate(masks)
     schema = infer(read(full))
     assert schema.freq == freq
     some = full[mask].sample(frac=1, random_state=seed)
-    made, report = panel(read(some), schema)
+    actual, report = panel(read(some), schema)
     assert report.inserted == int((~mask).sum())
-    for n, name in enumerate(made.ids):
+    for n, name in enumerate(actual.ids):
         rows = (full.unique_id == name).to_numpy()
-        assert (made.times[made.series(n)] == full.ds[rows].to_numpy()).all()
-        np.testing.assert_array_equal(made.y[made.series(n)], np.where(mask, full.y, np.nan)[rows])
+        assert (actual.times[actual.series(n)] == full.ds[rows].to_numpy()).all()
+        np.testing.assert_array_equal(actual.y[actual.series(n)], np.where(mask, full.y, np.nan)[rows])
 
 
-def test_series_that_end_without_a_value_are_told():
+def test_series_that_end_without_a_value_are_reported():
     """Rows at the end without a value are steps of the past: the forecast begins after them, and the report says so."""
     frame = daily(5)
     frame.loc[3:, "y"] = np.nan
-    _, made, report = whole(frame)
+    _, actual, report = whole(frame)
     assert report.trailing == ("y",)
-    assert str(future_times(made, 1)[0, 0]).startswith("2024-01-06")
+    assert str(future_times(actual, 1)[0, 0]).startswith("2024-01-06")
     assert "The forecast begins after the last row." in " ".join(report.lines())
 
 
 def test_rows_interleaved_by_time_are_not_out_of_order():
     """Data sorted by time, then series, are sorted."""
     frame = pd.concat([daily(5, unique_id="b"), daily(5, unique_id="a")]).sort_values("ds", kind="stable")
-    _, made, report = whole(frame)
+    _, actual, report = whole(frame)
     assert report.unsorted == 0
-    assert made.ids.tolist() == ["b", "a"]
+    assert actual.ids.tolist() == ["b", "a"]
 
 
-def test_covariates_are_numbers_or_categories_and_unseen_ones_are_zero():
-    """A category is a column a value; unseen values are all zero and reported, missing ones NaN; gaps are NaN."""
+def test_covariates_are_numbers_or_categories_and_unknown_ones_are_zero():
+    """A category is a column a value; unknown values are all zero and reported, missing ones NaN; gaps are NaN."""
     frame = daily(
         5,
         price=[1, 2, np.nan, 4, 5],
@@ -300,11 +300,11 @@ def test_covariates_are_numbers_or_categories_and_unseen_ones_are_zero():
     schema = infer(read(frame), past=["sky"], known=["price", "open"], static=["shop"])
     assert schema.names("past") == ["sky=rain", "sky=sun"]
     assert schema.names("known") == ["price", "open"]
-    made, _ = panel(read(frame.drop(index=3)), schema)
+    actual, _ = panel(read(frame.drop(index=3)), schema)
     nan = np.nan
-    np.testing.assert_array_equal(made.past, [[0, 1], [1, 0], [nan, nan], [nan, nan], [0, 1]])
-    np.testing.assert_array_equal(made.known, [[1, 1], [2, 0], [nan, 1], [nan, nan], [5, 1]])
-    assert made.static.tolist() == [[1]]
+    np.testing.assert_array_equal(actual.past, [[0, 1], [1, 0], [nan, nan], [nan, nan], [0, 1]])
+    np.testing.assert_array_equal(actual.known, [[1, 1], [2, 0], [nan, 1], [nan, nan], [5, 1]])
+    assert actual.static.tolist() == [[1]]
     changed, report = panel(read(frame.assign(sky="fog", shop="z")), schema)
     assert report.unknown == {"sky": ["fog"], "shop": ["z"]}
     assert (changed.past == 0).all()
@@ -315,12 +315,12 @@ def test_covariates_are_numbers_or_categories_and_unseen_ones_are_zero():
 def test_a_category_of_integers_survives_a_gap_in_its_column():
     """Categories 1, 2, A are the same when a new file holds only 1, 2 and a missing value."""
     schema = infer(read(daily(3, k=["1", "2", "A"])), past=["k"])
-    made, _ = panel(read(daily(3, k=[1.0, np.nan, 2.0])), schema)
-    np.testing.assert_array_equal(made.past, [[1, 0, 0], [np.nan] * 3, [0, 1, 0]])
+    actual, _ = panel(read(daily(3, k=[1.0, np.nan, 2.0])), schema)
+    np.testing.assert_array_equal(actual.past, [[1, 0, 0], [np.nan] * 3, [0, 1, 0]])
 
 
 def test_a_schema_survives_json():
-    """What was learnt is plain JSON and makes the same panel from it."""
+    """A schema is plain JSON and makes the same panel from it."""
     frame = read(daily(5, unique_id="a", sky=["x", "y"] * 2 + ["x"]))
     schema = infer(frame, known=["sky"])
     again = Schema(**json.loads(json.dumps(dataclasses.asdict(schema))))
@@ -371,14 +371,14 @@ def test_known_future_takes_its_rows_from_any_order_and_names_the_lacking():
     """Future covariates are placed by series and time; the error lists each series and time without a row."""
     frame = pd.concat([daily(9, unique_id=u, price=np.arange(9.0) * k) for u, k in [("a", 1), ("b", 10)]])
     schema = infer(read(frame), known=["price"])
-    made, _ = panel(read(frame[frame.ds < "2024-01-07"]), schema)
-    got = read_known(read(frame.sample(frac=1, random_state=0)), schema, made, 3)
+    actual, _ = panel(read(frame[frame.ds < "2024-01-07"]), schema)
+    got = read_known(read(frame.sample(frac=1, random_state=0)), schema, actual, 3)
     assert got[..., 0].tolist() == [[6, 7, 8], [60, 70, 80]]
     lacking = frame[(frame.unique_id == "a") | (frame.ds != "2024-01-08")]
     with pytest.raises(InputError, match=r"next 3 steps.*none for b at 2024-01-08"):
-        read_known(read(lacking), schema, made, 3)
+        read_known(read(lacking), schema, actual, 3)
     with pytest.raises(InputError, match="'unique_id', 'ds', 'price'"):
-        read_known(None, schema, made, 3)
+        read_known(None, schema, actual, 3)
 
 
 # -- what is refused, naming the rows
@@ -439,12 +439,12 @@ def test_months_on_irregular_days_are_refused():
 
 
 def test_new_data_must_hold_times_of_the_same_kind():
-    """Integers where dates were learnt are refused, and so is a file of another sort or none at all."""
-    schema, made, _ = whole(daily(5))
+    """Integers where the schema has dates are refused, and so is a file of another sort or none at all."""
+    schema, actual, _ = whole(daily(5))
     with pytest.raises(InputError, match=r"as they were when fitted \(datetime\), got integer"):
         panel(read(pd.DataFrame({"ds": [1, 2], "y": 1.0})), schema)
     with pytest.raises(InputError, match="in the 3 steps after 2024-01-05"):
-        read_truth(read(daily(5)), schema, made, 3)
+        read_truth(read(daily(5)), schema, actual, 3)
     for source in ["nothing.csv", 7]:
         with pytest.raises(InputError, match="expected a"):
             read(source)

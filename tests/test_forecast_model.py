@@ -1,4 +1,4 @@
-"""The forecaster's windows, network and likelihoods: what they promise before and whatever they have learnt."""
+"""The forecaster's windows, network and likelihoods: what they promise before training and after it."""
 
 from dataclasses import fields, replace
 
@@ -42,8 +42,8 @@ def months(n=90, seed=0, level=100.0):
     return level * (1 + 0.3 * np.sin(t * np.pi / 6) + 0.004 * t + 0.05 * random(seed).normal(size=n))
 
 
-def made(data, horizon=6, moved=0.0, **options):
-    """Windows of a panel and a network for them, its heads moved away from zero if asked."""
+def build(data, horizon=6, moved=0.0, **options):
+    """Windows of a panel and a network for them, its heads moved away from zero by `moved`."""
     chosen = derive(data, Config(horizon=horizon, width=8, batch=16, **options))
     windows = Windows(data, chosen)
     network = Network(windows).eval()
@@ -68,16 +68,16 @@ def test_smoothing_is_the_recursion_written_out():
     """Without a season, levels are exponential smoothing and drifts least-squares slopes; gaps change neither."""
     x = random(1).normal(size=40)
     x[[5, 17, 18]] = np.nan
-    found = features.smooth(x[None], 1)
+    smoothed = features.smooth(x[None], 1)
     level = 0.0
     for n, value in enumerate(x[~np.isnan(x)]):
         level += max(features.ALPHAS[features.CENTRE], 1 / (n + 1)) * (value - level)
-    seen = np.flatnonzero(~np.isnan(x))
-    assert found.level[-1, 0, 0] == pytest.approx(level)
-    assert found.drift[-1, 0, 0] == pytest.approx(np.polyfit(seen, x[seen], 1)[0])
-    assert found.fill[5, 0] == pytest.approx(found.level[4, 0, 0])
+    t = np.flatnonzero(~np.isnan(x))
+    assert smoothed.level[-1, 0, 0] == pytest.approx(level)
+    assert smoothed.drift[-1, 0, 0] == pytest.approx(np.polyfit(t, x[t], 1)[0])
+    assert smoothed.fill[5, 0] == pytest.approx(smoothed.level[4, 0, 0])
     weights = 0.9 ** (len(x) - 1 - np.arange(len(x), dtype=float))
-    assert found.drift[-1, 0, 1] == pytest.approx(np.polyfit(seen, x[seen], 1, w=np.sqrt(weights[seen]))[0])
+    assert smoothed.drift[-1, 0, 1] == pytest.approx(np.polyfit(t, x[t], 1, w=np.sqrt(weights[t]))[0])
 
 
 @pytest.mark.parametrize("m", [4, 7, 12])
@@ -97,7 +97,7 @@ def test_a_pure_season_is_found(m):
 
 
 def test_a_batch_is_a_function_of_its_number():
-    """Batch n is the same whenever it is asked, in any order and of other windows, and differs with n and the seed."""
+    """Batch n is the same at any time, in any order and of other windows, and differs with n and the seed."""
     data = panel(months(), months(60, 1))
     chosen = derive(data, Config(horizon=6))
     windows = Windows(data, chosen)
@@ -117,8 +117,8 @@ def test_the_future_reaches_no_input(negative):
     y = np.where(later, data.y * 1.7 + 3, data.y)
     changed = replace(data, y=y, past=np.where(later[:, None], 99.0, data.past))
     chosen = derive(data, Config(horizon=6))
-    series, seen = torch.arange(2), torch.tensor([50, 50])
-    before, after = (Windows(d, chosen).at(series, seen) for d in (data, changed))
+    series, ends = torch.arange(2), torch.tensor([50, 50])
+    before, after = (Windows(d, chosen).at(series, ends) for d in (data, changed))
     assert same(before, after) == {"y", "scale"}
 
 
@@ -138,7 +138,7 @@ def test_what_is_held_back_is_never_a_target():
 
 def test_untrained_it_is_the_mean_of_seasonal_naive_and_theta():
     """Untrained, the median is the mean of the two bases on the smooth scale, whatever the other weights."""
-    windows, network = made(panel(months(), months(30, 1)), likelihood="quantiles")
+    windows, network = build(panel(months(), months(30, 1)), likelihood="quantiles")
     b = windows.at(*windows.last())
     expected = likelihood.units(b.bases.mean(-1), b) * b.unit + b.origin
     torch.testing.assert_close(forecast(windows, network)[..., 4].float(), expected)
@@ -150,7 +150,7 @@ def test_untrained_it_is_the_mean_of_seasonal_naive_and_theta():
 @pytest.mark.parametrize("kind", LIKELIHOODS)
 def test_quantiles_never_cross(kind):
     """Whatever the weights, quantiles rise with their level; after calibration too."""
-    windows, network = made(panel(months(), months(30, 1)), moved=2.0, likelihood=kind)
+    windows, network = build(panel(months(), months(30, 1)), moved=2.0, likelihood=kind)
     q = forecast(windows, network).numpy()
     assert (np.diff(q, axis=-1) >= 0).all()
     widths = random(0).uniform(0.25, 4, size=q.shape[1:])
@@ -187,7 +187,7 @@ def test_hard_series_give_finite_losses_gradients_and_forecasts(kind, freq):
     series = [s for s in HARD.values() if kind != "negative-binomial" or not (np.nan_to_num(s) < 0).any()]
     data = replace(panel(*series, past=1, known=1, static=1), freq=freq)
     data.past[::3] = np.nan
-    windows, network = made(data, moved=0.1, likelihood=kind)
+    windows, network = build(data, moved=0.1, likelihood=kind)
     network.train()
     for n in range(3):
         loss = likelihood.loss(network, windows.batch(n))
@@ -204,7 +204,7 @@ def test_every_frequency_and_length_is_served(freq):
     """Clocks from half an hour to a year and integers work, on one series shorter than the context too."""
     for n in (14, 150):
         data = panel(months(n), freq=freq)
-        windows, network = made(data, horizon=8)
+        windows, network = build(data, horizon=8)
         assert likelihood.loss(network, windows.batch(0)).isfinite()
         assert forecast(windows, network).isfinite().all()
 
@@ -213,7 +213,7 @@ def test_every_frequency_and_length_is_served(freq):
 def test_forecasts_scale_with_the_data(shift):
     """Data times a million are forecast a million times as high; where values are negative, moved data move it."""
     data = panel(months() + shift, months(50, 1) + shift)
-    windows, network = made(data, moved=0.5)
+    windows, network = build(data, moved=0.5)
     q = forecast(windows, network)
     big = Windows(replace(data, y=data.y * 1e6), windows.recipe)
     torch.testing.assert_close(forecast(big, network), q * 1e6, rtol=1e-3, atol=1e3)
@@ -226,7 +226,7 @@ def test_forecasts_scale_with_the_data(shift):
 def test_covariates_reach_the_forecast(name):
     """Past, known and static covariates change the forecast, and of known ones also the values yet to come."""
     data = panel(months(), past=1, known=1, static=1)
-    windows, network = made(panel(months(), months(80, 1), past=1, known=1, static=1), moved=0.5)
+    windows, network = build(panel(months(), months(80, 1), past=1, known=1, static=1), moved=0.5)
     coming = np.zeros((1, 6, 1))
     changed, other = data, coming
     if name == "future":
@@ -240,7 +240,7 @@ def test_covariates_reach_the_forecast(name):
 def test_leaning_on_theta_is_for_forecasts_only():
     """w is at most a half, moves forecasts towards Theta by that share, and is no part of training."""
     data = panel(*(np.cumsum(random(n).normal(size=90)) for n in range(20)))
-    windows, network = made(data, moved=3.0)
+    windows, network = build(data, moved=3.0)
     b = windows.at(*windows.last())
     free = network(b)[0]
     w = shrink(network, Windows(data, windows.recipe, held=6))
@@ -271,7 +271,7 @@ def test_the_losses_are_the_log_likelihoods_of_torch():
     """Student's t and the negative binomial have the densities that torch's distributions have."""
     counts = random(0).poisson(5, 60).astype(float) + 1
     for kind in LIKELIHOODS[1:]:
-        windows, network = made(panel(counts), moved=0.3, likelihood=kind)
+        windows, network = build(panel(counts), moved=0.3, likelihood=kind)
         b = windows.batch(0)
         centre, rest = network(b)
         ok = ~b.y.isnan()
@@ -308,11 +308,11 @@ def test_counts_and_few_windows_are_calibrated_with_care():
 
 
 def test_paths_have_the_quantiles_and_the_persistence():
-    """Paths fall below each quantile as often as it says and hang together as much as asked; seeds repeat them."""
+    """Paths fall below each quantile as often as it says and hang together by ρ; seeds repeat them."""
     q = np.broadcast_to(np.arange(1.0, 10) ** 1.5, (1, 5, 9)).copy()
-    drawn = likelihood.paths(q, LEVELS, 0.8, 20_000, seed=3)
-    np.testing.assert_allclose([(drawn[0, 4] <= v).mean() for v in q[0, 0]], LEVELS, atol=0.015)
-    assert np.corrcoef(drawn[0, 3], drawn[0, 4])[0, 1] == pytest.approx(0.8, abs=0.05)
-    np.testing.assert_array_equal(drawn, likelihood.paths(q, LEVELS, 0.8, 20_000, seed=3))
+    draws = likelihood.paths(q, LEVELS, 0.8, 20_000, seed=3)
+    np.testing.assert_allclose([(draws[0, 4] <= v).mean() for v in q[0, 0]], LEVELS, atol=0.015)
+    assert np.corrcoef(draws[0, 3], draws[0, 4])[0, 1] == pytest.approx(0.8, abs=0.05)
+    np.testing.assert_array_equal(draws, likelihood.paths(q, LEVELS, 0.8, 20_000, seed=3))
     truth = np.stack([likelihood.paths(q, LEVELS, 0.6, 1, seed)[0, :, 0] for seed in range(1500)])
     assert likelihood.persistence(np.repeat(q, 1500, 0), truth, LEVELS) == pytest.approx(0.6, abs=0.1)

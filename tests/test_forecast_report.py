@@ -21,7 +21,7 @@ LEVELS = [0.1, 0.25, 0.5, 0.75, 0.9]
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
+def report(tmp_path_factory):
     """A report of five series with awkward names, drawn twice."""
     rng = np.random.default_rng(0)
     n, length, h = 5, 60, 6
@@ -33,11 +33,11 @@ def drawn(tmp_path_factory):
         ids, np.arange(n + 1) * length, y, np.tile(days, n), "D", np.zeros((n * length, 0)),
         np.zeros((n * length, 0)), np.zeros((n, 0)),
     )  # fmt: skip
-    rolled = roll(full, h)
-    quantiles = baselines(rolled.history, h, 12, LEVELS, ["SeasonalNaive"])["SeasonalNaive"].quantiles + 0.5
+    cases = roll(full, h)
+    quantiles = baselines(cases.history, h, 12, LEVELS, ["SeasonalNaive"])["SeasonalNaive"].quantiles + 0.5
     result = score(
-        rolled.history,
-        rolled.truth,
+        cases.history,
+        cases.truth,
         quantiles,
         LEVELS,
         12,
@@ -45,23 +45,23 @@ def drawn(tmp_path_factory):
         name="GRU",
     )
     losses = [{"step": k, "loss": 1 / k, **({"valid": 2 / k} if k % 2 == 0 else {})} for k in range(1, 9)]
-    options = dict(truth=rolled.truth, result=result, losses=losses, title="Sales & <more>", target="pieces a day")
+    options = dict(truth=cases.truth, result=result, losses=losses, title="Sales & <more>", target="pieces a day")
     folders = [tmp_path_factory.mktemp("report") for _ in range(2)]
-    paths = [draw(folder, rolled.history, quantiles, LEVELS, **options) for folder in folders]
-    return paths, result, rolled, quantiles
+    paths = [draw(folder, cases.history, quantiles, LEVELS, **options) for folder in folders]
+    return paths, result, cases, quantiles
 
 
-def test_both_files_are_written_and_drawing_again_gives_the_same(drawn):
+def test_both_files_are_written_and_drawing_again_gives_the_same(report):
     """report.png and report.html, byte for byte the same from the same forecast."""
-    (first, second), *_ = drawn
+    (first, second), *_ = report
     assert [p.name for p in first] == ["report.png", "report.html"]
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
     assert first[0].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_the_page_needs_nothing_but_itself(drawn):
+def test_the_page_needs_nothing_but_itself(report):
     """No script, no link, no image or font from elsewhere; light and dark; made for narrow screens."""
-    page = drawn[0][0][1].read_text()
+    page = report[0][0][1].read_text()
     assert not re.search(r"<script|<link|<img|@import|@font-face|url\((?!#)", page)
     assert set(re.findall(r'href="([^"]{1})', page)) <= {"#"}
     assert not re.search(r"https?://(?!www\.w3\.org)", page)
@@ -71,10 +71,10 @@ def test_the_page_needs_nothing_but_itself(drawn):
     assert not re.search(r"(?:stroke|fill): #(?!fff)", page), "a colour that does not follow the scheme"
 
 
-def test_the_page_says_who_won_and_escapes_names(drawn):
+def test_the_page_says_who_won_and_escapes_names(report):
     """The verdict stands in words; names of series and the title cannot break the page, and its elements close."""
-    _, result, _, _ = drawn
-    page = drawn[0][0][1].read_text()
+    _, result, _, _ = report
+    page = report[0][0][1].read_text()
     assert verdict(result) in page
     assert "Sales &amp; &lt;more&gt;" in page
     assert "<b>&" not in page
@@ -103,10 +103,10 @@ def test_the_page_says_who_won_and_escapes_names(drawn):
     assert parser.open == []
 
 
-def test_a_forecast_alone_can_be_drawn(drawn, tmp_path):
+def test_a_forecast_alone_can_be_drawn(report, tmp_path):
     """Without truth, result and losses the forecast is drawn; with a single step, one level and integer times too."""
-    _, _, rolled, quantiles = drawn
-    draw(tmp_path / "alone", rolled.history, quantiles, LEVELS)
+    _, _, cases, quantiles = report
+    draw(tmp_path / "alone", cases.history, quantiles, LEVELS)
     page = (tmp_path / "alone" / "report.html").read_text()
     assert page.count("<svg ") == 1
     y = np.r_[np.arange(9.0), np.nan]
@@ -128,5 +128,5 @@ one = Panel(np.array([7]), np.array([0, 9]), np.arange(9.0), np.arange(9), "1", 
 draw({str(tmp_path)!r}, one, np.zeros((1, 3, 1)), [0.5])
 print(before == settings(), "matplotlib.pyplot" in sys.modules)
 """
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert told.stdout.split() == ["True", "False"], told.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.stdout.split() == ["True", "False"], process.stderr

@@ -37,11 +37,11 @@ def seasonal(n: int, m: int, seed: int, noise: float = 1.0) -> np.ndarray:
 @pytest.fixture(scope="module")
 def cases():
     """Three seasonal series of several lengths: history, truth and a forecast with random errors."""
-    rolled = roll(panel_of(*(seasonal(n, 12, n) for n in (90, 100, 61))), 12)
+    rolling = roll(panel_of(*(seasonal(n, 12, n) for n in (90, 100, 61))), 12)
     rng = np.random.default_rng(0)
-    point = rolled.truth + rng.standard_normal(rolled.truth.shape)
+    point = rolling.truth + rng.standard_normal(rolling.truth.shape)
     spread = np.array([-1.3, -0.5, 0, 0.5, 1.3]) * 1.2
-    return rolled.history, rolled.truth, point[..., None] + spread
+    return rolling.history, rolling.truth, point[..., None] + spread
 
 
 # -- metrics
@@ -154,9 +154,9 @@ def test_a_method_that_fails_is_replaced_and_counted(cases):
     """Where a method cannot forecast, SeasonalNaive stands in and the result says for how many series."""
     pytest.importorskip("statsforecast.models")
     history = panel_of(seasonal(60, 4, 0), np.array([3.0]))
-    made = baselines(history, 4, 4, LEVELS, ["SeasonalNaive", "AutoETS"])
-    assert made["AutoETS"].failed == 1
-    np.testing.assert_array_equal(made["AutoETS"].quantiles[1], made["SeasonalNaive"].quantiles[1])
+    forecasts = baselines(history, 4, 4, LEVELS, ["SeasonalNaive", "AutoETS"])
+    assert forecasts["AutoETS"].failed == 1
+    np.testing.assert_array_equal(forecasts["AutoETS"].quantiles[1], forecasts["SeasonalNaive"].quantiles[1])
     with pytest.raises(InputError, match="'Prophet'"):
         baselines(history, 4, 4, LEVELS, ["Prophet"])
 
@@ -184,16 +184,16 @@ def test_naive2_repeats_a_season_exactly(m):
 def test_naive2_and_seasonal_naive_have_the_published_m4_scores():
     """M4 Hourly: Naive2 has sMAPE 18.383 and MASE 2.395, the seasonal naive 13.912 and 1.193, as published."""
     frame = pd.read_parquet(HOURLY)
-    rolled = roll(panel_of(*(g.to_numpy() for _, g in frame.groupby("series_id", sort=False)["value"])), 48)
-    scale = scales(rolled.history, 24)
-    two = evaluate(rolled.truth, naive2(rolled.history, 48, 24)[..., None], [0.5], scale)
+    rolling = roll(panel_of(*(g.to_numpy() for _, g in frame.groupby("series_id", sort=False)["value"])), 48)
+    scale = scales(rolling.history, 24)
+    two = evaluate(rolling.truth, naive2(rolling.history, 48, 24)[..., None], [0.5], scale)
     assert (round(two["smape"], 3), round(two["mase"], 3)) == (18.383, 2.395)
-    naive = baselines(rolled.history, 48, 24, [0.5], ["SeasonalNaive"])["SeasonalNaive"].quantiles
-    one = evaluate(rolled.truth, naive, [0.5], scale)
+    naive = baselines(rolling.history, 48, 24, [0.5], ["SeasonalNaive"])["SeasonalNaive"].quantiles
+    one = evaluate(rolling.truth, naive, [0.5], scale)
     assert (round(one["smape"], 3), round(one["mase"], 3)) == (13.912, 1.193)
 
 
-# -- the whole, and what is said of it
+# -- the score and its verdict
 
 
 def test_score_says_who_won_also_when_it_is_not_us(cases):
@@ -227,11 +227,11 @@ def test_score_refuses_what_it_cannot_measure(cases):
         score(history, truth, quantiles[..., :2], LEVELS, 12)
 
 
-def test_several_origins_are_told_from_several_series():
+def test_several_origins_are_no_several_series():
     """Six forecasts of two series are not called six series."""
-    rolled = roll(panel_of(seasonal(60, 4, 0), seasonal(50, 4, 1)), 4, 3)
+    rolling = roll(panel_of(seasonal(60, 4, 0), seasonal(50, 4, 1)), 4, 3)
     result = score(
-        rolled.history, rolled.truth, np.repeat(rolled.truth[..., None], 5, -1), LEVELS, 4, beside=["SeasonalNaive"]
+        rolling.history, rolling.truth, np.repeat(rolling.truth[..., None], 5, -1), LEVELS, 4, beside=["SeasonalNaive"]
     )
     assert (result["series"], result["forecasts"]) == (2, 6)
     assert table(result).startswith("6 forecasts of 2 series")
@@ -243,16 +243,16 @@ def test_several_origins_are_told_from_several_series():
 def test_rolled_cases_are_cut_where_they_should_be():
     """Each case is a prefix of its series followed by its truth; the last truth ends with the series."""
     full = panel_of(np.arange(20.0), 100 + np.arange(9.0))
-    rolled = roll(full, horizon=3, windows=3, step=2)
-    assert rolled.series.tolist() == [0, 1, 0, 1, 0, 1]
-    assert rolled.window.tolist() == [0, 0, 1, 1, 2, 2]
-    assert rolled.history.lengths.tolist() == [13, 2, 15, 4, 17, 6]
+    rolling = roll(full, horizon=3, windows=3, step=2)
+    assert rolling.series.tolist() == [0, 1, 0, 1, 0, 1]
+    assert rolling.window.tolist() == [0, 0, 1, 1, 2, 2]
+    assert rolling.history.lengths.tolist() == [13, 2, 15, 4, 17, 6]
     for c in range(6):
-        y = full.y[full.series(int(rolled.series[c]))]
-        end = rolled.history.lengths[c]
-        np.testing.assert_array_equal(rolled.history.y[rolled.history.series(c)], y[:end])
-        np.testing.assert_array_equal(rolled.truth[c], y[end : end + 3])
-        np.testing.assert_array_equal(rolled.known[c, :, 0], full.offsets[rolled.series[c]] + np.arange(end, end + 3))
+        y = full.y[full.series(int(rolling.series[c]))]
+        end = rolling.history.lengths[c]
+        np.testing.assert_array_equal(rolling.history.y[rolling.history.series(c)], y[:end])
+        np.testing.assert_array_equal(rolling.truth[c], y[end : end + 3])
+        np.testing.assert_array_equal(rolling.known[c, :, 0], full.offsets[rolling.series[c]] + np.arange(end, end + 3))
     assert roll(full, 3, 3, 2, min_history=5).series.tolist() == [0, 0, 0, 1]
     with pytest.raises(InputError, match="at least 26 steps, got 20"):
         roll(full, 25)

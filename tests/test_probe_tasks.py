@@ -15,6 +15,7 @@ import torch
 from gated import checkpoint, cli, forecast, probe, transcribe, translate
 from gated.probe.document import Document
 from gated.probe.view import open_view
+from gated.tasks.forecast import frame as frames
 from gated.tasks.forecast import training
 from gated.tasks.forecast import view as of_forecast
 from gated.tasks.transcribe import typeset
@@ -159,7 +160,7 @@ def test_a_forecast_is_that_of_the_run(desk, found):
     loaded, frame = run(desk, "forecast"), sales()
     day = frame.date.max() - pd.Timedelta(days=H)
     before, after = frame[frame.date <= day], frame[frame.date > day]
-    panel = of_forecast.frame.panel(of_forecast.tables.read(before, id="shop"), loaded.schema)[0]
+    panel = frames.panel(of_forecast.tables.read(before, id="shop"), loaded.schema)[0]
     known = np.stack([after[after.shop == shop].promo.to_numpy(float) for shop in panel.ids])[..., None]
     told = training.predict(loaded.model, panel, known)[:, :, loaded.config.quantiles.index(0.5)]
     for k, example in enumerate(found["forecast"].examples[1::2]):

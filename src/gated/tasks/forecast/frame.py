@@ -76,7 +76,7 @@ class Report:
 
     def lines(self) -> tuple[str, ...]:
         """The report in sentences, the first always the size of the data."""
-        size = f"{plural(self.series, 'series', 'series')}, {plural(self.rows, 'row')}"
+        size = f"{self.series:,} series, {plural(self.rows, 'row')}"
         lines = [f"{size}, frequency {self.freq}, {self.span[0]} to {self.span[1]}."]
         if self.unsorted:
             lines.append(f"{plural(self.unsorted, 'row')} out of order: sorted by time.")
@@ -88,14 +88,11 @@ class Report:
             ends = f"{plural(len(self.trailing), 'series ends', 'series end')} without a value"
             lines.append(f"{ends}: {enumerate_some(self.trailing)}. The forecast begins after the last row.")
         if self.empty:
-            lines.append(
-                f"{plural(len(self.empty), 'series', 'series')} without any value: {enumerate_some(self.empty)}."
-            )
+            lines.append(f"{len(self.empty):,} series without any value: {enumerate_some(self.empty)}.")
         if self.constant:
-            constant = plural(len(self.constant), "constant series", "constant series")
-            lines.append(f"{constant}: {enumerate_some(self.constant)}.")
+            lines.append(f"{len(self.constant):,} constant series: {enumerate_some(self.constant)}.")
         if self.short:
-            short = f"{plural(len(self.short), 'series', 'series')} shorter than the context of {self.context:,} steps"
+            short = f"{len(self.short):,} series shorter than the context of {self.context:,} steps"
             lines.append(f"{short}: {enumerate_some(self.short)}.")
         for name, values in self.unknown.items():
             lines.append(f"Column {name!r} has unknown values, encoded as none of the known: {enumerate_some(values)}.")

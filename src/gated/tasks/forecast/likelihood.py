@@ -47,10 +47,6 @@ def units(x: Float[Tensor, "B ..."], b: Batch) -> Float[Tensor, "B ..."]:
     return torch.where(log, (x.clamp(max=HIGHEST).exp() - SMALL).clamp(min=0), x)
 
 
-def _smooth(y: Float[Tensor, "B h"], b: Batch) -> Float[Tensor, "B h"]:
-    return torch.where(b.log, (y.clamp(min=0) + SMALL).log(), y)
-
-
 def _around(centre: Float[Tensor, "B h"], rest: Float[Tensor, "B h R"], b: Batch, levels: tuple[float, ...]) -> Tensor:
     """[B, h, Q] the quantiles on the smooth scale."""
     below = levels.index(0.5)
@@ -79,7 +75,8 @@ def loss(network: nn.Module, b: Batch) -> Tensor:
         terms = 2 * torch.maximum(tau * over, (tau - 1) * over).mean(-1)
     elif recipe.likelihood == "student-t":
         sigma, nu = _t(rest, b)
-        e = (_smooth(y, b) - centre) / sigma
+        x = torch.where(b.log, (y.clamp(min=0) + SMALL).log(), y)
+        e = (x - centre) / sigma
         terms = (torch.lgamma(nu / 2) - torch.lgamma((nu + 1) / 2) + (nu * math.pi).log() / 2 + (sigma / b.error).log()
                  + (nu + 1) / 2 * torch.log1p(e**2 / nu))  # fmt: skip
     else:

@@ -48,7 +48,7 @@ class Run:
         within("samples", samples, 0, 10_000)
         todo = "Fit with known, or leave future out."
         want(future is None or bool(self.schema.known), "future", "a run with known covariates", "one without", todo)
-        panel = self.panel if source is None else self._continue(read(source, id=self.schema.id))
+        panel = self.panel if source is None else self.extend(read(source, id=self.schema.id))
         coming = None if future is None else read(future, id=self.schema.id)
         known = horizons.read_known(coming, self.schema, panel, self.config.horizon)
         q, levels = training.predict(self.model, panel, known), self.config.quantiles
@@ -94,7 +94,7 @@ class Run:
         scoring.check_detail(per)
         within("windows", windows, 1, 1000)
         within("step", 1 if step is None else step, 1)
-        panel = self.panel if source is None else self._continue(read(source, id=self.schema.id))
+        panel = self.panel if source is None else self.extend(read(source, id=self.schema.id))
         cases = roll.roll(panel, self.config.horizon, windows, step, min_history=2)
         fresh = source is None or bool(np.isin(panel.ids, self.panel.ids).any())
         q = np.full((*cases.truth.shape, len(self.config.quantiles)), np.nan)
@@ -152,8 +152,8 @@ class Run:
         """The run in a few lines for people."""
         return runs.summary(self, training.describe(self.model, self.metrics))
 
-    def _continue(self, data: Any) -> Panel:
-        """The series of a frame, with what the run knows of them before."""
+    def extend(self, data: Any) -> Panel:
+        """The series of a frame, after what the run knows of them."""
         new, _ = frame.panel(data, self.schema)
         old = np.flatnonzero(np.isin(self.panel.ids, new.ids))
         if len(old) == 0:

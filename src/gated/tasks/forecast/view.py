@@ -20,7 +20,7 @@ from gated import train
 from gated._check import optional, want
 from gated.features import calendar as clocks
 from gated.io import tables
-from gated.tasks.forecast import frame, likelihood, model, roll, windows
+from gated.tasks.forecast import likelihood, model, roll, windows
 from gated.tasks.forecast.run import Run
 from gated.tasks.forecast.windows import Batch, Windows
 from gated.views import MAX_SEQUENCES, Case, Input, Output, Part, View, keep_numbers, spread
@@ -36,11 +36,7 @@ UNITS = {
 
 def view(run: Run, data: Any = None, count: int = 3) -> View:
     """Series of a file or frame, appended to the run's series of the same ids; by default the run's own series."""
-    panel = run.panel
-    if data is not None:
-        new, _ = frame.panel(tables.read(data, id=run.schema.id), run.schema)
-        old = np.flatnonzero(np.isin(panel.ids, new.ids))
-        panel = frame.join(roll.cut(panel, old, panel.lengths[old]), new) if len(old) else new
+    panel = run.panel if data is None else run.extend(tables.read(data, id=run.schema.id))
     rule = run.model.recipe
     holdout = roll.roll(panel, rule.horizon)
     valid = np.flatnonzero(~np.isnan(np.fmax.reduceat(holdout.history.y, holdout.history.offsets[:-1])))
@@ -52,7 +48,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     cut = Windows(history, rule, holdout.known)
     network: Any = run.model.networks[0]
     with train.seeded(run.config.seed):
-        initial = model.Network(cut)
+        initial = model.Network(cut).to(network.shrinkage.device)
     for name in ("covariates", "statics"):
         getattr(initial, name).copy_(getattr(network, name))
     cases = [_case(run, network, holdout, cut, n) for n in range(len(series))]
@@ -68,7 +64,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
 
 def _case(run: Run, network: Any, holdout: roll.Cases, cut: Windows, n: int) -> Case:
     rule, panel = run.model.recipe, holdout.history
-    b = cut.at(torch.tensor([n]), cut.lengths[n : n + 1])
+    b = likelihood.to(cut.at(torch.tensor([n]), cut.lengths[n : n + 1]), network.shrinkage.device)
     h, steps = rule.horizon, rule.context * rule.season
     rows = panel.series(n)
     count = min(steps, rows.stop - rows.start)
@@ -79,7 +75,7 @@ def _case(run: Run, network: Any, holdout: roll.Cases, cut: Windows, n: int) -> 
         for k, name in enumerate(run.schema.names(kind)):
             values[name] = np.concatenate([np.full(gap, np.nan), getattr(panel, kind)[past, k]])
     with torch.no_grad():
-        median = likelihood.quantiles(network, b)[0, :, rule.levels.index(0.5)].numpy()
+        median = likelihood.quantiles(network, b)[0, :, rule.levels.index(0.5)].cpu().numpy()
     ahead = clocks.ahead(panel.times[rows.stop - 1 : rows.stop], panel.freq, h).reshape(-1)
     output = f"{h} {unit}s ahead: {median[0]:.4g} to {median[-1]:.4g}"
     before = ("before the data",) * gap + _dates(panel.times[past])
@@ -114,7 +110,7 @@ def by_place(
     """
     rule = cut.recipe
     m, S, last = rule.season, rule.context, int(cut.start[n] + cut.lengths[n]) - 1
-    z = ((cut.fill[last + torch.arange(1 - S * m, 1)] - b.centre) / b.spread).detach()
+    z = ((cut.fill[last + torch.arange(1 - S * m, 1)].to(b.centre.device) - b.centre) / b.spread).detach()
     mean = network.covariates[0]
     past = torch.where(b.past.isnan(), mean, b.past)
     shifts = [*(cut.same - m * i for i in range(rule.lags)), *cut.longs]

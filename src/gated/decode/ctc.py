@@ -21,7 +21,7 @@ import numpy as np
 from torch import Tensor
 
 from gated._check import want, within
-from gated.decode.prefix import Beam, LogProbs, Reading, Span, check_frames
+from gated.decode.ctc_beam import Beam, LogProbs, Reading, Span, check_frames
 
 __all__ = ["Beam", "Reading", "Span", "align", "beam", "collapse", "greedy", "log_prob"]
 

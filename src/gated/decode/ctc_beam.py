@@ -63,7 +63,7 @@ class Beam:
         score(y) = log p(y | x) + α log p_lm(y) + β |y| + hot(y)
 
     A prefix y has two log-probabilities: of its paths that end in a blank, and of those that end in its last symbol. A
-    frame extends the prefixes, sums all paths to the same prefix, and keeps the `width` best by score. Among equals a
+    frame extends the prefixes, merges the paths to the same prefix into their sum, and keeps the `width` best by score. Among equals a
     prefix of the previous frame wins, then the one with the better parent, then the lower symbol.
 
     width      prefixes in the beam
@@ -160,7 +160,7 @@ class Beam:
         K, S = len(total), len(symbols)
         again = self.last[:, None] == symbols
         extension = np.where(again, self.blank[:, None], self.total[:, None]) + p[symbols]
-        if len(self.child):  # these extensions are in the beam already
+        if len(self.child):  # merged into prefixes that are in the beam already
             column = np.searchsorted(symbols, self.last[self.child]).clip(max=S - 1)
             match = symbols[column] == self.last[self.child]
             extension[self.parent[match], column[match]] = NEG_INF

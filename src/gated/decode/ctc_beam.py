@@ -63,8 +63,8 @@ class Beam:
         score(y) = log p(y | x) + α log p_lm(y) + β |y| + hot(y)
 
     A prefix y has two log-probabilities: of its paths that end in a blank, and of those that end in its last symbol. A
-    frame extends the prefixes, merges the paths to the same prefix into their sum, and keeps the `width` best by score. Among equals a
-    prefix of the previous frame wins, then the one with the better parent, then the lower symbol.
+    frame extends the prefixes, merges the paths to the same prefix into their sum, and keeps the `width` best by score.
+    Among equals a prefix of the previous frame wins, then the one with the better parent, then the lower symbol.
 
     width      prefixes in the beam
     prune      symbols with a probability below this extend no prefix in a frame, except the frame's best symbol. They

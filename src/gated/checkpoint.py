@@ -106,7 +106,9 @@ def save(
         "task": task,
         "config": dict(config),
         "artefacts": list(artefacts),
-        "files": {name: {"bytes": len(data), "sha256": _digest(data)} for name, data in parts.items()},
+        "files": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in parts.items()
+        },
     }
     data = _dump(CONFIG, head)
     for name, part in parts.items():
@@ -180,10 +182,6 @@ def _null_where_not_finite(content: Any) -> Any:
     if isinstance(content, list | tuple):
         return [_null_where_not_finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 # ---- loading
@@ -284,7 +282,7 @@ def _part(folder: Path, name: str, entry: Any) -> bytes:
             continue
         if _size(path, limit) == size:
             data = _read(path, limit)
-            if _digest(data) == digest:
+            if hashlib.sha256(data).hexdigest() == digest:
                 return data
             got.append(f"other content in {path.name}")
         else:

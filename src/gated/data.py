@@ -22,10 +22,10 @@ __all__ = ["Chunk", "bucketed", "grouped", "hold_out", "pad", "shuffled", "split
 
 
 def shuffled(count: int, batch: int, seed: int = 0) -> Callable[[int], Int64[Tensor, " B"]]:
-    """Endless passes over `count` examples, each in a new order, cut into batches: n -> the B indices of batch n.
+    """Endless epochs of `count` examples, each in a new order, cut into batches: n -> the B indices of batch n.
 
-    Every example comes once a pass; a batch may span the end of one pass and the start of the next. The order is a
-    function of `seed` and the pass alone.
+    Every example comes once an epoch; a batch may span the end of one epoch and the start of the next. The order is a
+    function of `seed` and the epoch alone.
     """
     within("shuffled count", count, 1)
     within("shuffled batch", batch, 1)
@@ -46,7 +46,7 @@ def shuffled(count: int, batch: int, seed: int = 0) -> Callable[[int], Int64[Ten
 
 
 class Chunk(NamedTuple):
-    """A piece of B parallel streams: `x`, and `y`, which is `x` one step later; `first` where the streams begin."""
+    """A chunk of B parallel streams: `x`, and `y`, which is `x` one step later; `first` where the streams begin."""
 
     x: Shaped[Tensor, "k B ..."]
     y: Shaped[Tensor, "k B ..."]
@@ -54,11 +54,11 @@ class Chunk(NamedTuple):
 
 
 def streams(sequence: Shaped[Tensor, "N ..."], batch: int, k: int, parts: int = 1) -> Callable[[int], Chunk]:
-    """One long sequence as B parallel streams in pieces of k steps, for truncated BPTT: n -> piece n.
+    """One long sequence as B parallel streams in chunks of k steps, for truncated BPTT: n -> chunk n.
 
     The sequence is cut into B · parts rows of equal length (the few steps left over at the end are not used), which are
-    read side by side, k steps at a time; the last piece of a pass may be shorter, and after it the rows begin anew.
-    `parts` is the number of micro-batches a step (accumulate × processes): micro-batch n is piece n // parts of part
+    read side by side, k steps at a time; the last chunk of an epoch may be shorter, and after it the rows begin anew.
+    `parts` is the number of micro-batches a step (accumulate × processes): micro-batch n is chunk n // parts of part
     n mod parts, so each part carries a state of its own.
     """
     rows = batch * parts
@@ -67,13 +67,13 @@ def streams(sequence: Shaped[Tensor, "N ..."], batch: int, k: int, parts: int = 
     todo = "Use fewer rows or more data."
     want(length >= 2, "streams", f"at least {2 * rows} steps for {rows} rows", len(sequence), todo)
     table = sequence[: rows * length].unflatten(0, (rows, length)).transpose(0, 1)
-    pieces = -(-(length - 1) // k)
+    chunks = -(-(length - 1) // k)
 
     def chunk(n: int) -> Chunk:
-        piece, part = n // parts % pieces, n % parts
-        low, high = piece * k, min((piece + 1) * k, length - 1)
+        row, part = n // parts % chunks, n % parts
+        low, high = row * k, min((row + 1) * k, length - 1)
         mine = slice(part * batch, (part + 1) * batch)
-        return Chunk(table[low:high, mine], table[low + 1 : high + 1, mine], piece == 0)
+        return Chunk(table[low:high, mine], table[low + 1 : high + 1, mine], row == 0)
 
     return chunk
 
@@ -115,8 +115,8 @@ def grouped(
         return plan(epoch, rng), rng.permutation(count)
 
     def group(n: int) -> Any:
-        found, order = groups(n // count)
-        return found[order[n % count]]
+        items, order = groups(n // count)
+        return items[order[n % count]]
 
     return group
 
@@ -146,10 +146,10 @@ def _cuts(lengths: np.ndarray, budget: int) -> list[int]:
 # ---- examples
 
 
-def hold_out(count: int, held: int) -> tuple[list[int], list[int]]:
-    """The indices of `count` examples without `held` of them, and these, in order: the same ones for every seed."""
+def hold_out(count: int, size: int) -> tuple[list[int], list[int]]:
+    """The indices of `count` examples without `size` of them, and these, in order: the same ones for every seed."""
     order = np.random.default_rng(0).permutation(count)
-    return sorted(order[held:].tolist()), sorted(order[:held].tolist())
+    return sorted(order[size:].tolist()), sorted(order[:size].tolist())
 
 
 def pad(sequences: Sequence[Sequence[int]], value: int = 0) -> Int64[Tensor, "T B"]:

@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 
 from gated._check import InputError
+from gated.cli import grammar
 from gated.cli.grammar import JSON, Lazy, say, show
-from gated.cli.grammar import command as made
 from gated.tasks import TASKS, VERBS, demos
 
 
@@ -72,12 +72,12 @@ def command(name: str) -> click.Command:
     if name == "probe":
         from gated.cli.probe import probe
 
-        return made("probe", OTHERS["probe"], probe, load=Path)
+        return grammar.command("probe", OTHERS["probe"], probe, load=Path)
     task = TASKS[name]
     verbs = {**VERBS, **task.verbs}
 
     def verb(word: str) -> click.Command:
-        return made(word, verbs[word], getattr(task.part("commands"), word), task.load)
+        return grammar.command(word, verbs[word], getattr(task.part("commands"), word), task.load)
 
     return Lazy(name, verbs, verb, task.help)
 
@@ -105,9 +105,9 @@ def main(words: list[str] | None = None) -> None:
         sys.exit(2)
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "gated"
-        mistake(f"{' '.join(error.format_message().split())} See {where} --help.")
+        fail(f"{' '.join(error.format_message().split())} See {where} --help.")
     except InputError as error:
-        mistake(str(error))
+        fail(str(error))
     except (KeyboardInterrupt, click.Abort):
         say("Stopped. A fit that has a folder goes on with --resume.")
         sys.exit(130)
@@ -116,10 +116,10 @@ def main(words: list[str] | None = None) -> None:
     except OSError as error:  # a file of the user's that cannot be read or written; any other is a fault of ours
         if error.filename is None:
             raise
-        mistake(f"{error.filename}: {error.strerror}.")
+        fail(f"{error.filename}: {error.strerror}.")
 
 
-def mistake(said: str) -> typing.NoReturn:
+def fail(text: str) -> typing.NoReturn:
     """One line, and the status of a user's mistake."""
-    say(f"Error: {said}")
+    say(f"Error: {text}")
     sys.exit(2)

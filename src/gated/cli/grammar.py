@@ -103,17 +103,17 @@ def command(verb: str, help: str, function: Callable[..., Any], load: Callable[[
             words["run"] = load(words["run"])
         for name, kind in records.items():
             mine = [one.name for one in dataclasses.fields(kind)]
-            taken = {key: words.pop(key) for key in mine if key in words}
-            words[name] = kind(**{key: value for key, value in taken.items() if value is not None})
+            values = {key: words.pop(key) for key in mine if key in words}
+            words[name] = kind(**{key: value for key, value in values.items() if value is not None})
         if "as_json" in names:
             words["as_json"] = as_json
         order = [words.pop(name) for name, one in names.items() if one.kind is one.POSITIONAL_ONLY]
-        given = {name: word for name, word in words.items() if word is not None}  # else the function's own default
-        show(function(*order, **given), as_json)
+        words = {name: word for name, word in words.items() if word is not None}  # else the function's own default
+        show(function(*order, **words), as_json)
 
-    made = Repeated(verb, params=params, callback=call, help=help)
-    made.counts = counts
-    return made
+    repeated = Repeated(verb, params=params, callback=call, help=help)
+    repeated.counts = counts
+    return repeated
 
 
 def _parameter(parameter: inspect.Parameter, hint: Any) -> click.Parameter:
@@ -137,15 +137,15 @@ def fields(config: type) -> list[click.Parameter]:
     What every training shares comes last.
     """
     hints, shared = typing.get_type_hints(config), {one.name for one in dataclasses.fields(options.Training)}
-    made = []
+    params: list[click.Parameter] = []
     for one in sorted(dataclasses.fields(config), key=lambda one: one.name in shared):
         if one.metadata.get("flag"):
-            made.append(flag(one.name, one.metadata["help"]))
+            params.append(flag(one.name, one.metadata["help"]))
             continue
         needed = one.default is dataclasses.MISSING
         more = {name: one.metadata[name] for name in ("choices", "seconds") if name in one.metadata}
-        made.append(_option(one.name, hints[one.name], one.default, one.metadata.get("help", ""), needed, **more))
-    return made
+        params.append(_option(one.name, hints[one.name], one.default, one.metadata.get("help", ""), needed, **more))
+    return params
 
 
 def _option(

@@ -63,11 +63,11 @@ def fit(texts: Iterable[str], tokens: str, lower: bool = False) -> Alphabet:
     """The alphabet of some texts."""
     one_of("tokens", tokens, ("char", "word"))
     empty = Alphabet(tokens, ("",), lower)
-    found = sorted({piece for text in texts for piece in empty.split(text)})
+    symbols = sorted({piece for text in texts for piece in empty.split(text)})
     todo = "Are these transcripts? With whole words, tokens='char' needs far fewer." if tokens == "word" else ""
-    want(bool(found), "texts", "some text to fit on", "none")
-    want(len(found) < LARGEST, "texts", f"fewer than {LARGEST:,} symbols", f"{len(found):,}", todo)
-    return Alphabet(tokens, ("", *found), lower)
+    want(bool(symbols), "texts", "some text to fit on", "none")
+    want(len(symbols) < LARGEST, "texts", f"fewer than {LARGEST:,} symbols", f"{len(symbols):,}", todo)
+    return Alphabet(tokens, ("", *symbols), lower)
 
 
 def restore(words: dict[str, Any]) -> Alphabet:

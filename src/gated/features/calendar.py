@@ -67,8 +67,8 @@ def parse(freq: str, where: str = "freq") -> Clock:
 def _modern(freq: str) -> str:
     """Aliases as pandas spells them from 2.2 on."""
     old = {"H": "h", "T": "min", "S": "s", "M": "ME", "Q": "QE", "Y": "YE", "A": "YE", "AS": "YS", "BM": "BME"}
-    found = re.fullmatch(r"(\d*)([A-Za-z]+)(-[A-Za-z]{3})?", freq.strip())
-    return f"{found[1]}{old.get(found[2], found[2])}{found[3] or ''}" if found else freq
+    match = re.fullmatch(r"(\d*)([A-Za-z]+)(-[A-Za-z]{3})?", freq.strip())
+    return f"{match[1]}{old.get(match[2], match[2])}{match[3] or ''}" if match else freq
 
 
 def _nanos(offset: Any) -> int:
@@ -186,19 +186,19 @@ def infer(times: np.ndarray, codes: np.ndarray, ids: np.ndarray, say: Callable[[
 def _candidates(times: np.ndarray, inside: np.ndarray) -> list[Clock]:
     if times.dtype.kind != "M":
         return [Clock("integer", 1)]
-    found = []
+    clocks: list[Clock] = []
     gaps = _gaps(times.astype(np.int64), inside)
     if gaps.min() >= 28 * DAY:
         months = [Clock("month", 1, rule) for rule in RULES]
-        found += [
+        clocks += [
             c for c in months if len(set(s := np.unique(shift(times, c)))) == 1 and 0 <= s[0].astype(int) < 28 * DAY
         ]
     days = times.astype("datetime64[D]")
     one_hour = len(np.unique(times - days)) == 1
     weekend = (gaps == 3 * DAY) & (np.is_busday(days[inside]) & (days[inside].astype(int) % 7 == 4))  # to a Monday
     if one_hour and gaps.min() == DAY and weekend.any() and bool(np.is_busday(days).all()):
-        found.append(Clock("business", 1))
-    return [*found, Clock("ns", 1)]
+        clocks.append(Clock("business", 1))
+    return [*clocks, Clock("ns", 1)]
 
 
 def _gaps(u: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -251,25 +251,23 @@ def seasons(freq: str) -> tuple[int, int]:
     clock = parse(freq)
     if clock.unit == "integer":
         return 1, 0
-    if clock.unit == "business":
-        return (5 // clock.step, 0) if 5 % clock.step == 0 else (1, 0)
-    if clock.unit == "month":
-        return (12 // clock.step, 0) if 12 % clock.step == 0 else (1, 0)
-    day = DAY
-    if clock.step < day:
-        per = day // clock.step
+    if clock.unit in ("business", "month"):
+        cycle = 5 if clock.unit == "business" else 12
+        return (cycle // clock.step, 0) if cycle % clock.step == 0 else (1, 0)
+    if clock.step < DAY:
+        per = DAY // clock.step
         hour = per // 24  # where a day is too many steps, the hour comes first
         return (per, 7 * per) if per <= 192 else (hour, per) if hour > 1 else (per, 0)
-    weeks = clock.step // (7 * day)
+    weeks = clock.step // (7 * DAY)
     if weeks:
         return (52 // weeks, 0) if weeks <= 26 else (1, 0)
-    return (7 * day // clock.step, 0) if clock.step in (day,) else (1, 0)
+    return (7, 0) if clock.step == DAY else (1, 0)
 
 
 def encode(times: np.ndarray, freq: str) -> Float[np.ndarray, "L c"]:
     """Hour of the day and day of the week on circles: what matters to people and no season index can know.
 
-    Months and longer steps have none: their season says it all, and the year itself would be learnt by heart.
+    Months and longer steps have none: their season says it all, and the year itself would be memorised.
     """
     clock = parse(freq)
     if clock.unit in ("integer", "month") or (clock.unit == "ns" and clock.step > DAY):

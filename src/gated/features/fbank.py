@@ -68,8 +68,6 @@ class Front(NamedTuple):
 class Stream:
     """Frames as soon as their samples are there.
 
-    push(samples [n]) -> float32 [bands, t]   the t >= 0 frames that these samples completed
-
     Pushed one after another, the frames of any chunks of a sound, of 0 samples, of 1 or of all, are bit for bit
     those of `fbank` for the whole. A frame waits for nothing but its own last sample.
     """
@@ -81,20 +79,20 @@ class Stream:
         self.skip = 0  # samples still to come before that, where hop > window
 
     def push(self, samples: Float32[np.ndarray, " n"]) -> Float32[np.ndarray, "bands t"]:
-        """The frames that are complete now and were not before."""
+        """The t >= 0 frames that these samples complete."""
         skipped = min(self.skip, len(samples))
         self.skip -= skipped
-        held = np.concatenate([self.rest, samples[skipped:]])
+        buffer = np.concatenate([self.rest, samples[skipped:]])
         size, step = self.front.size, self.front.step
-        count = max(0, 1 + (len(held) - size) // step)
+        count = max(0, 1 + (len(buffer) - size) // step)
         x = np.empty((self.front.bands, count), np.float32)
         block = max(1, BLOCK // self.tables.points)
         for t in range(0, count, block):
             some = min(block, count - t)
-            view = held[t * step : (t + some - 1) * step + size]
+            view = buffer[t * step : (t + some - 1) * step + size]
             x[:, t : t + some] = _log_mel(np.lib.stride_tricks.sliding_window_view(view, size)[::step], self.tables)
-        self.skip += max(0, count * step - len(held))
-        self.rest = held[count * step :].copy()
+        self.skip += max(0, count * step - len(buffer))
+        self.rest = buffer[count * step :].copy()
         return x
 
 

@@ -10,8 +10,8 @@ first word and taken away in `decode`. Byte pairs are merged inside such cuts on
     word   whole cuts, the most frequent ones
     char   single characters
 
-What was never seen is `<unk>`: in bpe each run of unseen letters, in word each unseen word, in char each character. The
-256 bytes in its stead would be tokens that the training text never shows.
+Text that was not fitted on is `<unk>`: in bpe each run of unknown letters, in word each unknown word, in char each
+character. The 256 bytes in its stead would be tokens that the training text never shows.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ class Tokens:
         texts = [normal(line, self.lower) for line in lines]
         if dropout:
             return self._draw(texts, dropout, random.Random(seed))
-        found: list[list[int]] = []
+        ids: list[list[int]] = []
         for k in range(0, len(texts), ROWS):
             part = [f" {text}" if text else "" for text in texts[k : k + ROWS]]
-            found += [row.ids for row in self._tokenizer.encode_batch_fast(part, add_special_tokens=False)]
-        return found
+            ids += [row.ids for row in self._tokenizer.encode_batch_fast(part, add_special_tokens=False)]
+        return ids
 
     def decode(self, rows: Iterable[Sequence[int]], unknown: str = SPECIAL[UNK]) -> list[str]:
         """The texts of ids: up to END, without PAD and BEGIN, `unknown` for UNK.
@@ -105,7 +105,7 @@ class Tokens:
         A word goes on over tokens that begin with a letter after a letter, or a digit after a digit; an unknown token
         without a space before it belongs to the word before it. PAD, BEGIN and END belong to none.
         """
-        found: list[tuple[str, list[int]]] = []
+        words: list[tuple[str, list[int]]] = []
         last = ""  # what the last token ends on: letter, digit, a lone space, <unk>, or something else
         for position, id in enumerate(ids):
             piece = self.piece(id)
@@ -118,13 +118,13 @@ class Tokens:
             joins = starts in ("letter", "digit") and starts == last
             joins = joins or (last == "space") or (starts == "<unk>" and last in ("letter", "<unk>"))
             joins = joins or (last == "<unk>" and starts == "letter")
-            if found and joins and not apart:
-                word, positions = found[-1]
-                found[-1] = (word + piece, [*positions, position])
+            if words and joins and not apart:
+                word, positions = words[-1]
+                words[-1] = (word + piece, [*positions, position])
             else:
-                found.append((piece.removeprefix(" "), [position]))
+                words.append((piece.removeprefix(" "), [position]))
             last = ends
-        return found
+        return words
 
     def save(self) -> dict[str, Any]:
         """All of it as JSON can hold it, for `restore`."""
@@ -160,15 +160,12 @@ class Tokens:
     @cached_property
     def _ranks(self) -> dict[tuple[int, int], tuple[int, int]]:
         """A pair's rank and what it becomes."""
-        return {pair: (rank, self._ids[self._text(pair)]) for rank, pair in enumerate(self.merges)}
-
-    def _text(self, pair: tuple[int, int]) -> str:
-        return self.pieces[pair[0]] + self.pieces[pair[1]]
+        return {(a, b): (rank, self._ids[self.pieces[a] + self.pieces[b]]) for rank, (a, b) in enumerate(self.merges)}
 
     def _draw(self, texts: list[str], dropout: float, rng: random.Random) -> list[list[int]]:
         """Cuts with merges left out. The library draws from a generator that no seed reaches, so it is done here."""
         cutter, pools = self._tokenizer.pre_tokenizer, {}
-        found = []
+        rows = []
         for text in texts:
             ids: list[int] = []
             for cut, _ in cutter.pre_tokenize_str(f" {text}") if text else ():
@@ -178,8 +175,8 @@ class Tokens:
                     ids += pool[-1]
                 else:
                     ids += rng.choice(pool)
-            found.append(ids)
-        return found
+            rows.append(ids)
+        return rows
 
     def _merge(self, cut: str, dropout: float, rng: random.Random) -> list[int]:
         """Merge the pair of the lowest rank among those not dropped, until none is left; each step draws anew."""
@@ -193,11 +190,11 @@ class Tokens:
             while True:
                 pairs = itertools.pairwise(part)
                 known = [(*self._ranks[pair], k) for k, pair in enumerate(pairs) if pair in self._ranks]
-                kept = [merge for merge in known if rng.random() >= dropout]
-                if not kept:
+                allowed = [merge for merge in known if rng.random() >= dropout]
+                if not allowed:
                     break
-                _, merged, k = min(kept, key=lambda merge: (merge[0], merge[2]))
-                part[k : k + 2] = [merged]
+                _, token, k = min(allowed, key=lambda merge: (merge[0], merge[2]))
+                part[k : k + 2] = [token]
         return [id for part in parts for id in part]
 
 

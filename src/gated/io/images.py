@@ -51,7 +51,9 @@ def columns(
 def ink(path: str | Path) -> np.ndarray:
     """The image as bytes [h, w], paper 0 and ink 255, cropped at the sides to what is inked; see `columns`."""
     where = str(path)
-    pixels = _turn(grey(path))
+    pixels = grey(path)
+    if pixels.shape[0] > STANDS * pixels.shape[1]:
+        pixels = np.rot90(pixels, -1)
     counts = np.bincount(pixels.ravel(), minlength=256)
     want(int((counts > 0).sum()) > 1, where, SPAN, "a blank one")
     cut = _otsu(counts)
@@ -71,7 +73,7 @@ def level(
     """Bytes [h, w] of ink to bytes [height, T]: the line straight, filling the rows, a margin at either end.
 
     The middle of the line at a column is where a straight line, fitted to the ink around with weights of a Gaussian
-    in columns, passes it; the fit is repeated on the ink near the middle found. The rows are those within `REACH` mean
+    in columns, passes it; the fit is repeated on the ink near that middle. The rows are those within `REACH` mean
     distances of the ink from the middle. After the centre normaliser of OCRopus (Breuel et al., ICDAR 2013), which
     takes the largest of the smoothed ink.
     """
@@ -171,12 +173,12 @@ def grey(path: str | Path) -> np.ndarray:
     want(not path.is_dir(), where, "a file", "a folder")
     most = f"an image of at most {PIXELS:,} pixels"
     try:
-        with image.open(path) as found:
-            w, h = found.size
+        with image.open(path) as scan:
+            w, h = scan.size
             want(w * h <= PIXELS, where, most, f"{w} x {h}", "Crop the line out of its page.")
-            pages = 1 if found.format == "MPO" else getattr(found, "n_frames", 1)  # of a camera: more than one, of one
+            pages = 1 if scan.format == "MPO" else getattr(scan, "n_frames", 1)  # of a camera: more than one, of one
             want(pages == 1, where, SPAN, f"{pages} pages", "Save each as a file of its own.")
-            return _to_grey(ops.exif_transpose(found), image)
+            return _to_grey(ops.exif_transpose(scan), image)
     except (image.DecompressionBombError, image.DecompressionBombWarning) as error:
         refuse(where, most, str(error))
     except image.UnidentifiedImageError:
@@ -185,20 +187,15 @@ def grey(path: str | Path) -> np.ndarray:
         refuse(where, "a whole image", str(error).rstrip(".") or type(error).__name__, "It was cut short or damaged.")
 
 
-def _to_grey(found: Any, image: Any) -> np.ndarray:
-    if found.mode.startswith(("I", "F")):  # 16 bits and more: white is the lightest there is, for it is told nowhere
-        values = np.nan_to_num(np.asarray(found).astype(np.float32), posinf=0, neginf=0)
+def _to_grey(scan: Any, image: Any) -> np.ndarray:
+    if scan.mode.startswith(("I", "F")):  # 16 bits and more: no file says where white is
+        values = np.nan_to_num(np.asarray(scan).astype(np.float32), posinf=0, neginf=0)
         return np.rint(np.maximum(values, 0) * (255 / max(float(values.max()), 1e-6))).astype(np.uint8)
-    if found.mode not in ("1", "L", "RGB", "CMYK") or "transparency" in found.info:
-        white = image.new("RGBA", found.size, "white")
-        white.alpha_composite(found.convert("RGBA"))
-        found = white
-    return np.asarray(found.convert("L"))
-
-
-def _turn(grey: np.ndarray) -> np.ndarray:
-    h, w = grey.shape
-    return np.rot90(grey, -1) if h > STANDS * w else grey
+    if scan.mode not in ("1", "L", "RGB", "CMYK") or "transparency" in scan.info:
+        white = image.new("RGBA", scan.size, "white")
+        white.alpha_composite(scan.convert("RGBA"))
+        scan = white
+    return np.asarray(scan.convert("L"))
 
 
 def _otsu(counts: np.ndarray) -> int:

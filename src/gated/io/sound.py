@@ -87,30 +87,30 @@ def chunks(
     size = max(1, round(seconds * rate))
     if isinstance(source, str | os.PathLike):
         return _file_chunks(os.fspath(source), rate, size)
-    came = rate if raw is None else raw
-    within("rate of the raw samples", came, 100, 1_000_000)
-    live = _resample(_live(source, max(1, round(seconds * came))), came, rate)
+    own = rate if raw is None else raw
+    within("rate of the raw samples", own, 100, 1_000_000)
+    live = _resample(_live(source, max(1, round(seconds * own))), own, rate)
     return (block[k : k + size] for block in live for k in range(0, len(block), size))
 
 
 def _file_chunks(where: str, rate: int, size: int) -> Iterator[Float32[np.ndarray, " _"]]:
-    held = np.zeros(0, np.float32)
+    rest = np.zeros(0, np.float32)
     with _open(where) as sound:
         first, count = _span(sound, where, None, None, math.inf)
         for block in _resample(_blocks(sound, where, first, count), sound.samplerate, rate):
-            held = np.concatenate([held, block])
-            whole = len(held) // size * size
-            yield from (held[k : k + size] for k in range(0, whole, size))
-            held = held[whole:]
-    if len(held) > 0:
-        yield held
+            rest = np.concatenate([rest, block])
+            whole = len(rest) // size * size
+            yield from (rest[k : k + size] for k in range(0, whole, size))
+            rest = rest[whole:]
+    if len(rest) > 0:
+        yield rest
 
 
-def _resample(blocks: Iterable[Float32[np.ndarray, " _"]], came: int, rate: int) -> Iterator[Float32[np.ndarray, " _"]]:
-    if came == rate:
+def _resample(blocks: Iterable[Float32[np.ndarray, " _"]], own: int, rate: int) -> Iterator[Float32[np.ndarray, " _"]]:
+    if own == rate:
         yield from blocks
         return
-    stream = optional("soxr", "transcribe").ResampleStream(came, rate, 1, dtype="float32", quality="HQ")
+    stream = optional("soxr", "transcribe").ResampleStream(own, rate, 1, dtype="float32", quality="HQ")
     for block in blocks:
         yield stream.resample_chunk(block)
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
@@ -217,21 +217,21 @@ def _live(stream: Any, size: int) -> Iterator[Float32[np.ndarray, " _"]]:
     where = "standard input" if stream is sys.stdin.buffer else "the stream"
     read: Any = getattr(stream, "read1", None) or getattr(stream, "read", None)
     want(callable(read), where, "a path, or a stream open for bytes", type(stream).__name__)
-    held = b""
-    while len(held) < 4:  # two samples, or the mark that a file of sound begins with
-        data = read(4 - len(held))
+    rest = b""
+    while len(rest) < 4:  # two samples, or the mark that a file of sound begins with
+        data = read(4 - len(rest))
         want(isinstance(data, bytes), where, "a stream open for bytes", f"{type(data).__name__} from it")
         if not data:
             break
-        held += data
-    name = MARKS.get(held[:4])
+        rest += data
+    name = MARKS.get(rest[:4])
     want(name is None, where, "raw 16-bit samples", f"a {name} file", "Give its name, not its bytes.")
-    want(len(held) > 0, where, "raw 16-bit samples", "nothing")
+    want(len(rest) > 0, where, "raw 16-bit samples", "nothing")
     while True:
-        whole = len(held) // 2 * 2
+        whole = len(rest) // 2 * 2
         if whole > 0:
-            yield np.frombuffer(held[:whole], "<i2").astype(np.float32) / np.float32(32768)
+            yield np.frombuffer(rest[:whole], "<i2").astype(np.float32) / np.float32(32768)
         data = read(2 * size)
         if not data:
             return
-        held = held[whole:] + data
+        rest = rest[whole:] + data

@@ -123,8 +123,8 @@ def _csv(path: Path, id: str, encoding: str, lines: list[str]) -> Any:
     frame = frame.set_axis(pd.RangeIndex(blank + 2, blank + 2 + len(frame), name="line"), axis=0).dropna(how="all")
     for name in [n for n in frame if comma and n != id and frame[n].dtype.kind == "O"]:  # among words or thousands
         words = frame[name].astype(str)
-        turned = words.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-        frame[name] = frame[name].where(~words.str.fullmatch(COMMA if point else f"{COMMA}|{DOTS}"), turned)
+        points = words.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+        frame[name] = frame[name].where(~words.str.fullmatch(COMMA if point else f"{COMMA}|{DOTS}"), points)
     if id in frame:
         plain = frame[id].str.fullmatch(r"(?:0|-?[1-9]\d{0,17})", na=False).all()
         frame[id] = frame[id].astype("int64") if plain and len(frame) else frame[id]
@@ -171,10 +171,9 @@ def to_numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
 def numbers(frame: Any, name: str) -> np.ndarray:
     """A column as float64, NaN where it is missing. Errors: text, infinities; both with their rows."""
     values, bad = to_numbers(frame[name])
-    todo = "Correct them, or leave them empty where the value is unknown."
-    refuse_rows(frame, bad, f"column {name!r}", "numbers", frame[name], todo)
-    wild = np.isinf(values)
-    refuse_rows(frame, wild, f"column {name!r}", "finite numbers", frame[name], todo)
+    where, todo = f"column {name!r}", "Correct them, or leave them empty where the value is unknown."
+    refuse_rows(frame, bad, where, "numbers", frame[name], todo)
+    refuse_rows(frame, np.isinf(values), where, "finite numbers", frame[name], todo)
     return values
 
 
@@ -186,11 +185,11 @@ def text(column: Any) -> Any:
 
 
 def times(frame: Any, name: str, kind: str | None = None) -> tuple[np.ndarray, str, str | None]:
-    """A column of times as datetime64[ns] or int64, with the kind of time it held and its zone.
+    """A column of times as datetime64[ns] or int64, with its kind of time and its zone.
 
     kind: "integer"; "datetime" (no zone); "date" (Python dates); "%Y%m%d" or "%Y%m" (integers such as 20240131);
-    "utc" (with a zone; held in UTC); "local" (with a zone and every time at midnight; held as calendar days). A kind
-    that is given is asked for. Times with a zone are instants: a step of one hour stays one when the clocks change.
+    "utc" (with a zone; stored in UTC); "local" (with a zone and every time at midnight; stored as calendar days). A
+    kind that is given is required. Times with a zone are instants: a step of one hour stays one when the clocks change.
 
     Errors, with their rows: missing; not to be read; outside 1678–2261; dates such as 01/02/2024 that could be the 1st
     of February and the 2nd of January alike.
@@ -276,17 +275,16 @@ def _words(frame: Any, column: Any, where: str) -> Any:
 
 
 def _dates(frame: Any, words: Any, where: str, utc: bool = False) -> Any:
-    found = pd.to_datetime(words, format="ISO8601", errors="coerce", utc=utc)
-    failed = found.isna().to_numpy(bool)
-    if not failed.any():
-        return found
+    iso = pd.to_datetime(words, format="ISO8601", errors="coerce", utc=utc)
+    if iso.notna().all():
+        return iso
     readings = [pd.to_datetime(words, format=p, errors="coerce", utc=utc) for p in PATTERNS if _fits(words.iloc[0], p)]
     whole = [r for r in readings if r.notna().all()]
     if not all(r.equals(whole[0]) for r in whole):
         refuse(where, "dates that can be read in one way", f"{words.iloc[0]!r}, day or month first", f"Write {ISO}.")
     if whole:
         return whole[0]
-    best = min([found, *readings], key=lambda r: int(r.isna().sum()))
+    best = min([iso, *readings], key=lambda r: int(r.isna().sum()))
     bad = name_rows(frame, best.isna().to_numpy(bool), words)
     refuse(where, ISO, bad, "Correct these rows, or name another column with time.")
 

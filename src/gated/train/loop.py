@@ -56,7 +56,7 @@ def fit(
       A loss that sees a batch begin a stream ignores the state it is given.
     - `batches(n)` is a tensor, or tensors in a dict, tuple, list or dataclass; the same n gives the same batch.
     - `validate(model)` returns a number or a dict of numbers, lower being better; it sees the averaged weights if
-      `config.ema` is on. Without it the last weights (or their average) are kept.
+      `config.ema` is on. Without it the last weights (or their average) stay.
     - `observers` add columns to the history if `config.watch` is on: `train.run.Observer` says what one is.
     - `out` is a run folder (`gated.checkpoint`) for history.csv and resuming; `artefacts` may lie in it as well. With
       `resume` a run stopped or killed there continues; where there is none it starts. A run with a time limit depends
@@ -72,8 +72,8 @@ def fit(
     observers = [*observers] if config.watch else []
     want(bool(observers) or not config.watch, "train.fit", "observers= for Config(watch=True)", "none")
     run = start(model, config, out)
-    begun = resume and out is not None and (Path(out) / checkpoint.TRAINING).exists()
-    if out is not None and (begun if run.fabric.world_size == 1 else run.fabric.broadcast(begun)):
+    state = resume and out is not None and (Path(out) / checkpoint.TRAINING).exists()
+    if out is not None and (state if run.fabric.world_size == 1 else run.fabric.broadcast(state)):
         restore(run, Path(out) / checkpoint.TRAINING)
     elif run.folder is not None:
         for stale in (checkpoint.TRAINING, checkpoint.HISTORY):

@@ -107,13 +107,13 @@ def fit(
 
     Ctrl-C ends in KeyboardInterrupt once the state is saved in the folder, if there is one.
     """
-    given: dict[str, Any] = dict(
+    fields: dict[str, Any] = dict(
         lr=config.lr, clip_norm=config.clip, ema=config.ema, best_k=config.average, patience=config.patience,
         time_limit=job.left(config, share), seed=config.seed, device=config.device, watch=config.watch,
         precision="bf16-mixed" if low_precision(config) else "32",
     )  # fmt: skip
     history = train.fit(
-        network, loss, batches, config=train.Config(**given | more), validate=validate, observers=[observe.layers],
+        network, loss, batches, config=train.Config(**fields | more), validate=validate, observers=[observe.layers],
         out=job.out if out is None else out, artefacts=job.artefacts, resume=job.resume, progress=job.progress,
     )  # fmt: skip
     if history.stopped == "interrupted":

@@ -17,7 +17,7 @@ __all__ = ["check", "create", "flush", "put", "replace", "write"]
 def check(out: str | os.PathLike[str] | None, endings: Sequence[str] = ()) -> None:
     """Refuse before the work what cannot be written after it. None and "-" always can.
 
-    endings: those that the name may have, such as ".csv"; any if none is given.
+    endings: those that the name may have, such as ".csv"; any by default.
     """
     if out is None or str(out) == "-":
         return

@@ -205,18 +205,18 @@ def times(frame: Any, name: str, kind: str | None = None) -> tuple[np.ndarray, s
     if isinstance(column, tuple):
         column, local, zone = column
     if column.dtype.kind in "iuf":
-        found, got = _integers(frame, column, where, kind)
+        moments, got = _integers(frame, column, where, kind)
     elif isinstance(column.dtype, pd.DatetimeTZDtype):
         zone = zone or str(column.dt.tz)
         local = column.dt.tz_localize(None) if local is None else local
         got = kind if kind in ("utc", "local") else "local" if (local == local.dt.normalize()).all() else "utc"
-        found = local if got == "local" else column.dt.tz_convert("UTC").dt.tz_localize(None)
+        moments = local if got == "local" else column.dt.tz_convert("UTC").dt.tz_localize(None)
     else:
-        found, got = column, "date" if column.attrs.get("dates") else "datetime"
+        moments, got = column, "date" if column.attrs.get("dates") else "datetime"
     if kind is not None and got != kind and {got, kind} != {"date", "datetime"}:
         first = name_rows(frame, np.arange(len(frame)) < 1, frame[name])
         refuse(where, f"times as they were when fitted ({kind})", f"{got}: {first}")
-    values = found.to_numpy()
+    values = moments.to_numpy()
     if values.dtype.kind == "M":
         wild = (values < FIRST) | (values >= LAST) | np.isnat(values)
         refuse_rows(frame, wild, where, "years 1678 to 2261", frame[name].astype(str))

@@ -93,7 +93,7 @@ class Best:
 
 @dataclasses.dataclass
 class Run:
-    """The state of a run: what it was given first, then all that changes."""
+    """The state of a run: first what stays, then all that changes."""
 
     config: Config
     model: nn.Module

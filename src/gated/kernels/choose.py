@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from gated._check import refuse
@@ -21,27 +21,22 @@ class Choice(NamedTuple):
         return f"{self.path}: {self.why}"
 
 
-def choose(path: str, cell: Cell, native: Iterable[str], torch: Iterable[str]) -> Choice:
+def choose(path: str, cell: Cell, against: Callable[[str], Sequence[str]]) -> Choice:
     """The native core where it can run the cell, else torch's operator where it computes exactly what is asked, else
-    the loop; a path asked for, or an error. native, torch: the reasons why these two cannot, read only if needed.
+    the loop; a path asked for, or an error. against: the reasons why "native" or "torch" cannot serve.
     """
     if path == "loop":
         return Choice("loop", "asked for")
     why = ""
-    for name, reasons in (("native", native), ("torch", torch)):
+    for name in ("native", "torch"):
         if path not in ("auto", name):
             continue
-        reason = "; ".join(reasons)
-        if not reason:
+        reasons = against(name)
+        if not reasons:
             serves = f"{cell.name} in the native core" if name == "native" else f"plain {cell.name}, torch.{cell.torch}"
             return Choice(name, serves + why)
+        reason = "; ".join(reasons)
         if path == name:
             refuse(f"path={name!r}", "a request that it can serve", reason, "Ask for path='auto' or 'loop'.")
         why += f"; not {name}: {reason}"
     return Choice("loop", why.removeprefix("; "))
-
-
-def lack_operator(cell: Cell) -> Iterator[str]:
-    """Why torch's operator cannot run the cell, whatever the call."""
-    if not cell.torch:
-        yield f"{cell.name} has no operator in torch"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
@@ -142,26 +142,31 @@ def split_states(stack: Stack, given: Any, batch: Batch) -> States:
         wanted = f"a tuple ({', '.join(f'{name}_0' for name in names)})"
         got = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
         refuse(f"{stack.name} initial state", wanted, got)
-    D, rows, parts = len(stack.suffixes), (batch.size,) if batch.batched else (), []
+    D, L, rows = len(stack.suffixes), len(stack.sizes), (batch.size,) if batch.batched else ()
+    parts: list[Sequence[Tensor]] = []
     for name, state in zip(names, given, strict=True):
         if stack.even:
-            _check_state(stack, name, state, (len(stack.sizes) * D, *rows, stack.widths[0][name]), batch.x)
-            state = (state,) if len(stack.sizes) == 1 else state.split(D)
-        else:
-            many = isinstance(state, tuple | list) and len(state) == len(stack.sizes)
-            expected = f"a list of {len(stack.sizes)} tensors, one per layer"
-            want(many, f"{stack.name} {name}_0", expected, type(state).__name__)
-            for k, part in enumerate(state):
-                _check_state(stack, name, part, (D, *rows, stack.widths[k][name]), batch.x, f"[{k}]")
+            expected = (L * D, *rows, stack.widths[0][name])
+            if not _fits(state, expected, batch.x):
+                _refuse_state(f"{stack.name} {name}_0", state, expected, batch.x)
+            parts.append((state,) if L == 1 else state.split(D))
+            continue
+        many = isinstance(state, tuple | list) and len(state) == L
+        want(many, f"{stack.name} {name}_0", f"a list of {L} tensors, one per layer", type(state).__name__)
+        for k, part in enumerate(state):
+            expected = (D, *rows, stack.widths[k][name])
+            if not _fits(part, expected, batch.x):
+                _refuse_state(f"{stack.name} {name}_0[{k}]", part, expected, batch.x)
         parts.append(state)
-    layers = list(zip(*parts, strict=True))
+    layers = [tuple(part[0] for part in parts)] if L == 1 else list(zip(*parts, strict=True))
     return layers if batch.batched else [[state.unsqueeze(1) for state in layer] for layer in layers]
 
 
-def _check_state(stack: Stack, name: str, state: Any, expected: tuple[int, ...], x: Tensor, layer: str = "") -> None:
-    if isinstance(state, Tensor) and state.shape == expected and (state.dtype == x.dtype or autocasts(x)):
-        return
-    where = f"{stack.name} {name}_0{layer}"
+def _fits(state: Any, expected: tuple[int, ...], x: Tensor) -> bool:
+    return isinstance(state, Tensor) and state.shape == expected and (state.dtype == x.dtype or autocasts(x))
+
+
+def _refuse_state(where: str, state: Any, expected: tuple[int, ...], x: Tensor) -> NoReturn:
     if not isinstance(state, Tensor):
         refuse(where, "a tensor", type(state).__name__)
     shape(where, state, *expected)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from gated import _native
 from gated._check import refuse, want
-from gated.kernels.choose import Choice, choose, lack_operator
+from gated.kernels.choose import Choice, choose
 from gated.kernels.cpu import core, op
 from gated.kernels.fused import fused
 from gated.kernels.loop import layer
@@ -46,50 +47,53 @@ def check_trace(where: str, trace: object, gradients: object) -> None:
 
 def pick(call: Call) -> Choice:
     """The path of a call, and why."""
-    return choose(call.stack.path, call.stack.cell, _against_native(call), _against_torch(call))
+    return choose(call.stack.path, call.stack.cell, partial(_against, call))
 
 
-EACH = "vmap, jvp and their like want the steps one by one"
-
-
-def _against_native(call: Call) -> Iterator[str]:
-    stack, first = call.stack, call.weights[0][0]
-    if stack.unsupported:
-        yield stack.unsupported
-    if not first.is_cpu:
-        yield f"the core computes on the processor, not on {first.device.type}"
-    if first.dtype not in core.BYTES:
-        yield f"the core computes in float32 and float64, not in {first.dtype}"
-    if op.in_transform():
-        yield EACH
-    if call.gradients and not stack.unsupported and not torch.compiler.is_compiling():
-        try:
-            stack.recipe(call.training, True)
-        except Unsupported as error:
-            yield str(error)
-    if call.gradients and op.must_dispatch():
-        yield "gradients in a trace come from the core past torch.compile, autocast and their like"
-    if stack.path == "native" and lack_bfloat16(call):
-        yield lack_bfloat16(call)
-
-
-def _against_torch(call: Call) -> Iterator[str]:
-    stack, batch = call.stack, call.batch
-    yield from lack_operator(stack.cell)
+def _against(call: Call, path: str) -> list[str]:
+    """Why the native core, or torch's operator, cannot serve a call."""
+    stack, batch, first, reasons = call.stack, call.batch, call.weights[0][0], call.stack.against(path)
+    moved, each = op.in_transform(), "vmap, jvp and their like want the steps one by one"
+    if path == "native":
+        if not first.is_cpu:
+            reasons.append(f"the core computes on the processor, not on {first.device.type}")
+        if first.dtype not in core.BYTES:
+            reasons.append(f"the core computes in float32 and float64, not in {first.dtype}")
+        if moved:
+            reasons.append(each)
+        if call.gradients:
+            reasons += _against_gradients(call)
+        if stack.path == "native" and lack_bfloat16(call):
+            reasons.append(lack_bfloat16(call))
+        return reasons
     if call.trace or call.gradients:
-        yield "trace=True wants every gate of every step, which torch's operator keeps to itself"
+        reasons.append("trace=True wants every gate of every step, which torch's operator keeps to itself")
     if any(stack.rates):
-        yield "zoneout acts at every step"
+        reasons.append("zoneout acts at every step")
     if call.training and stack.recurrent_dropout:
-        yield "recurrent dropout acts at every step"
-    compiled, moved = torch.compiler.is_compiling(), op.in_transform()
+        reasons.append("recurrent dropout acts at every step")
+    compiled = torch.compiler.is_compiling()
     none = not compiled and not moved and batch.lengths is not None and not bool(batch.lengths.any())
     if batch.steps == 0 or batch.size == 0 or none:
-        yield "no sequence has a step to run"
+        reasons.append("no sequence has a step to run")
     if moved:
-        yield EACH
+        reasons.append(each)
     if compiled:
-        yield "torch.compile and torch.export cannot look into torch's operator"
+        reasons.append("torch.compile and torch.export cannot look into torch's operator")
+    return reasons
+
+
+def _against_gradients(call: Call) -> list[str]:
+    """Why the native core cannot give the gradients of a trace."""
+    reasons = []
+    if not call.stack.unsupported and not torch.compiler.is_compiling():
+        try:
+            call.stack.recipe(call.training, True)
+        except Unsupported as error:
+            reasons.append(str(error))
+    if op.must_dispatch():
+        reasons.append("gradients in a trace come from the core past torch.compile, autocast and their like")
+    return reasons
 
 
 def explain(call: Call) -> str:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from gated._check import one_of, want, within
 from gated.cells import Cell
-from gated.kernels.choose import PATHS, choose, lack_operator
+from gated.kernels.choose import PATHS, choose
 from gated.kernels.cpu import core
 from gated.kernels.program import Unsupported
 
@@ -90,7 +90,7 @@ class Stack:
         except Unsupported as error:
             derived["unsupported"] = str(error)
         one_of("path", self.path, PATHS)
-        choose(self.path, cell, [self.unsupported] if self.unsupported else [], lack_operator(cell))
+        choose(self.path, cell, self.against)
 
     def _check_sizes(self) -> tuple[int, ...]:
         name, P, hidden_size = self.name, self.proj_size, self.hidden_size
@@ -124,6 +124,12 @@ class Stack:
         for rate in rates:
             within(f"{name} zoneout", rate, 0, 1)
         return rates
+
+    def against(self, path: str) -> list[str]:
+        """Why the native core, or torch's operator, cannot run the cell, whatever the call."""
+        if path == "native":
+            return [self.unsupported] if self.unsupported else []
+        return [] if self.cell.torch else [f"{self.cell.name} has no operator in torch"]
 
     def shapes(self, layer: int) -> dict[str, tuple]:
         """Shapes of one layer's parameters in one direction, by the cell's names."""

@@ -306,7 +306,7 @@ def test_what_was_never_learnt_is_told(run, spoken):
     """Texts with characters that no training text has are read all the same, counted as wrong, and named by file."""
     strange = [(spoken[1]["path"], spoken[1]["text"]), (spoken[0]["path"], "zxy")]
     told = run.score(strange)
-    assert told["notes"] == ["Never learnt, so never written: x y z, in a text at the list, number 2."]
+    assert told["notes"] == ["Not in the training data, so never output: x y z, in a text at the list, number 2."]
     assert told["cer"] > 0
     fitted = transcribe.fit(spoken[:4], valid=strange, **QUICK)
     assert told["notes"][0] in fitted.notes
@@ -314,12 +314,12 @@ def test_what_was_never_learnt_is_told(run, spoken):
 
 def test_sound_is_no_print(run, printed, spoken):
     """A run reads what it has learnt; sound is not validated on print; each is one error."""
-    with pytest.raises(InputError, match="expected sound, as this run has learnt, got print"):
+    with pytest.raises(InputError, match="expected sound, as in this run's training data, got print"):
         run.predict(printed)
     with pytest.raises(InputError, match="sound, as in the list, got print"):
         transcribe.fit(spoken[:4], valid=printed, **QUICK)
     reader = transcribe.fit(printed, **QUICK)
-    with pytest.raises(InputError, match="expected print, as this run has learnt, got sound"):
+    with pytest.raises(InputError, match="expected print, as in this run's training data, got sound"):
         reader.predict(spoken[0]["path"])
     with pytest.raises(InputError, match="a run that reads sound, got one that reads print"):
         reader.listen(spoken[0]["path"])

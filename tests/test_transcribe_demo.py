@@ -154,7 +154,7 @@ def test_the_demo_leaves_a_run_and_a_picture(tmp_path):
     assert {"cer", "wer", "interval", "baselines", "seconds"} <= set(result)
     assert result["lines"] == 6
     assert min(size(tmp_path / "demo" / demo.PICTURE)) > 200
-    assert "6 are kept apart" in said[0]
+    assert "6 are held out" in said[0]
     assert "of 6 lines with a mistake." in text
     assert str(tmp_path / "demo" / demo.PICTURE) in text.splitlines()[-1]
     typeset.save(tmp_path / "one", typeset.lines(1, 9))

@@ -44,7 +44,7 @@ def test_the_text_tells_the_exact_share_first(monkeypatch, tmp_path, columns):
     monkeypatch.setenv("COLUMNS", columns)
     notes = []
     result, text = SHORT(tmp_path / "demo", notes.append)
-    assert "20 are kept apart" in notes[0]
+    assert "20 are held out" in notes[0]
     lines = text.splitlines()
     at = lines.index("Exact")
     assert {line.split(" %  ")[1] for line in lines[at + 1 : at + 4]} == {

@@ -200,8 +200,8 @@ def _lstm(
     c = (s.c if f is None else f * s.c) + i * g
     o = gate("o", z.o, c)
     h = o * tanh(_norm(p, "c", c, norm))
-    seen = dict(i=i, g=g, o=o) if f is None else dict(i=i, f=f, g=g, o=o)
-    return dict(h=p.hr(h) if project else h, c=c, **seen)
+    gates = dict(i=i, g=g, o=o) if f is None else dict(i=i, f=f, g=g, o=o)
+    return dict(h=p.hr(h) if project else h, c=c, **gates)
 
 
 def _gru(z: Any, s: Any, p: Any = None, *, before: bool, norm: bool) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Sequences of steps: several ways that must agree, and a choice between them that is always said."""
+"""Sequences of steps: several ways that must agree, and a choice between them with its reason."""

@@ -34,7 +34,7 @@ def run(
 ) -> tuple[dict[str, Any], str]:  # fmt: skip
     """Train, score on unseen lines, draw one; the score and the text that shows it. options are those of `fit`."""
     optional("matplotlib", "transcribe")  # now, and not a minute later
-    say(f"Lines of print in {len(typeset.FACES)} faces, to text. {counts[2]:,} are kept apart; no two say the same.")
+    say(f"Lines of print in {len(typeset.FACES)} faces, to text. {counts[2]:,} are held out; all texts differ.")
     images = typeset.lines(sum(counts), seed=0)
     with train.threads(1), tempfile.TemporaryDirectory() as folder:
         parts = {"train": images[: counts[0]], "held": images[counts[0] : -counts[2]], "unseen": images[-counts[2] :]}

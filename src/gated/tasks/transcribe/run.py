@@ -74,7 +74,8 @@ class Run:
         """The normalised frames of items, None for a file with a fault; the faults; the number of frames."""
         one_of("bad", bad, ("refuse", "skip"))
         how = self.model.frames
-        want(dataset.kind == how.kind, dataset.items[0].path, f"{how.kind}, as this run has learnt", dataset.kind)
+        expected = f"{how.kind}, as in this run's training data"
+        want(dataset.kind == how.kind, dataset.items[0].path, expected, dataset.kind)
         found = list(frames.read_all(dataset.items, how, frames.LIMIT if how.kind == "sound" else None))
         faults = [x for _, x in found if isinstance(x, Fault)]
         if faults and bad == "refuse":

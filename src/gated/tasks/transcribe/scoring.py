@@ -245,7 +245,7 @@ def _notes(result: Mapping[str, Any], truth: list[str], texts: list[str]) -> Ite
         yield f"Ignored: {' and '.join(ignored)}."
     blank = sum(not line for line in truth)
     if blank:
-        yield f"{blank:,} of {plural(lines, 'line')} have an empty truth; what was said there counts as inserted."
+        yield f"{blank:,} of {plural(lines, 'line')} have an empty truth; the text there counts as inserted."
     if result["empty"] > blank:
         yield f"{result['empty']:,} of {plural(lines, 'transcript')} are empty."
     if result["exact"] == 1:
@@ -291,7 +291,7 @@ def verdict(result: Mapping[str, Any]) -> str:
     rival = result["baselines"][kind]
     other = {"constant": "one answer for all lines", "empty": "saying nothing"}[kind]
     if result["cer"] >= rival["cer"]:
-        return f"{rates}. No better than {other}, {percent(rival['cer'])}: nothing was learnt that these lines show."
+        return f"{rates}. No better than {other}, {percent(rival['cer'])}: nothing in these lines was learned."
     if rival["beaten"] is not None and rival["beaten"] < SURE:
         return f"{rates}. Against {other}, {percent(rival['cer'])}: too close to call."
     return f"{rates}."

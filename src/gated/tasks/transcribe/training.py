@@ -111,7 +111,7 @@ def prepare(
     how = frames.choose(dataset.items, dataset.kind, config)
     items, xs, faults = read_usable(dataset.items, how, config, config.reduce)
     got, todo = f"none. {list_faults(faults).rstrip('.')}", "Nothing is left to learn from."
-    want(bool(items), dataset.where, "examples that can be learnt from", got, todo)
+    want(bool(items), dataset.where, "examples that can be trained on", got, todo)
     letters = alphabet.fit((item.text or "" for item in items), config.tokens, config.lower)
     return how, letters, items, xs, [*dataset.notes, *note_faults(faults, dataset.where)]
 
@@ -135,7 +135,7 @@ def read_usable(
     if faults and config.bad == "refuse":
         got = f"{len(faults)} that cannot: {list_faults(faults).rstrip('.')}"
         todo = "Mend them, or take bad='skip' (--bad skip) to go on without them."
-        refuse("data", "files that can all be learnt from", got, todo)
+        refuse("data", "files that can all be trained on", got, todo)
     return usable, xs, faults
 
 
@@ -171,7 +171,8 @@ def note_unknown(letters: Alphabet, items: Sequence[Item]) -> list[str]:
     texts = [(where, symbols) for where, symbols in texts if symbols]
     unknown = sorted({"“ ”" if symbol.isspace() else symbol for _, symbols in texts for symbol in symbols})
     count = f"{len(texts):,} texts, the first at" if len(texts) > 1 else "a text at"
-    return [f"Never learnt, so never written: {' '.join(unknown[:20])}, in {count} {texts[0][0]}."] if texts else []
+    note = f"Not in the training data, so never output: {' '.join(unknown[:20])}, in {count}"
+    return [f"{note} {texts[0][0]}."] if texts else []
 
 
 def note_ratio(examples: Sequence[Example], shape: Shape) -> list[str]:

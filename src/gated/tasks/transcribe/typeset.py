@@ -87,14 +87,14 @@ def save(folder: Path, pairs: Sequence[tuple[np.ndarray, str]]) -> Path:
 
 def sentence(rng: random.Random) -> str:
     """Three to seven words, or what stands for one, with marks between and mostly one at the end."""
-    said = [_piece(rng) for _ in range(3 + _below(rng, 5))]
-    for k in range(len(said) - 1):
-        if said[k][-1].isalnum() and _below(rng, 8) == 0:
-            said[k] += _pick(rng, (",", ",", ",", ";", ":", " –"))
+    parts = [_piece(rng) for _ in range(3 + _below(rng, 5))]
+    for k in range(len(parts) - 1):
+        if parts[k][-1].isalnum() and _below(rng, 8) == 0:
+            parts[k] += _pick(rng, (",", ",", ",", ";", ":", " –"))
     if _below(rng, 3):
-        said[0] = said[0][0].upper() + said[0][1:]
+        parts[0] = parts[0][0].upper() + parts[0][1:]
     end = _pick(rng, (".", ".", ".", "?", "!", "", "", "-"))
-    text = " ".join(said)
+    text = " ".join(parts)
     return text + end if text[-1].isalpha() or end != "-" else text
 
 

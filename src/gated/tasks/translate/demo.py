@@ -35,7 +35,7 @@ def run(
     train, held, last = counts
     pairs = dates.pairs(sum(counts), seed=0)
     unseen = pairs[-last:]
-    say(f"Dates in words to year-month-day, letter by letter. {last:,} are kept apart; no two are written alike.")
+    say(f"Dates in words to year-month-day, letter by letter. {last:,} are held out; no two are written alike.")
     made = fit(pairs[:train], valid=pairs[train : train + held], out=out, **RECIPE | options)
     say(made.summary())
     result = made.score([text for text, _ in unseen], [iso for _, iso in unseen])

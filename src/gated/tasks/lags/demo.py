@@ -24,7 +24,7 @@ NAMES = {"lstm": "LSTM", "rnn": "plain RNN"}
 LATE = 2000  # sequences over which the last error is the mean
 EVERY = 2000  # sequences between two lines, where there is no terminal
 BARS = " ▁▂▃▄▅▆▇█"
-HISTORY = "lags.csv"
+HISTORY = "history.csv"  # a name that run folders have, so another demo may follow in the same folder
 
 
 def run(out: Path, say: Callable[[str], None], recipe: Recipe = Recipe()) -> tuple[dict[str, Any], str]:  # noqa: B008

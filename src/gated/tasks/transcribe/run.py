@@ -76,15 +76,15 @@ class Run:
         how = self.model.frames
         expected = f"{how.kind}, as in this run's training data"
         want(dataset.kind == how.kind, dataset.items[0].path, expected, dataset.kind)
-        found = list(frames.read_all(dataset.items, how, frames.LIMIT if how.kind == "sound" else None))
-        faults = [x for _, x in found if isinstance(x, Fault)]
+        results = list(frames.read_all(dataset.items, how, frames.LIMIT if how.kind == "sound" else None))
+        faults = [x for _, x in results if isinstance(x, Fault)]
         if faults and bad == "refuse":
             more = f" And {len(faults) - 1:,} more." if len(faults) > 1 else ""
             raise InputError(faults[0].why + more)
-        readable = [(item, x) for item, x in found if not isinstance(x, Fault)]
+        readable = [(item, x) for item, x in results if not isinstance(x, Fault)]
         by_speaker = readable and how.normalise == "speaker"
         speakers = frames.measure_speakers(*zip(*readable, strict=True)) if by_speaker else {}
-        xs = [None if isinstance(x, Fault) else frames.normalise(how, item, x, speakers) for item, x in found]
+        xs = [None if isinstance(x, Fault) else frames.normalise(how, item, x, speakers) for item, x in results]
         return xs, faults, sum(x.shape[1] for _, x in readable)
 
     def listen(

@@ -92,14 +92,14 @@ def score(
     for what, number in (("seconds", seconds), ("duration", duration)):
         if number is not None:
             within(what, number, 0)
-    said, right = ([_strip(line, lower, punctuation) for line in lines] for lines in (hypotheses, truth))
-    counts = _count(said, right)
+    outputs, right = ([_strip(line, lower, punctuation) for line in lines] for lines in (hypotheses, truth))
+    counts = _count(outputs, right)
     errors = np.stack([counts[unit].errors.sum(1) for unit in UNITS], 1)
     lengths = np.stack([counts[unit].lengths for unit in UNITS], 1)
     wrong = errors[:, 1]
     drawn = _resample(errors, lengths, trials, seed)
     others = {"empty": ""} if constant is None else {"constant": _strip(constant, lower, punctuation), "empty": ""}
-    out: dict[str, Any] = {"model": name, "lines": len(said)}
+    out: dict[str, Any] = {"model": name, "lines": len(outputs)}
     out |= dict(zip(UNITS, lengths.sum(0).tolist(), strict=True))
     out |= dict(zip(RATES, _divide(errors, lengths).tolist(), strict=True))
     out |= {"exact": float((wrong == 0).mean()), "interval": _interval(drawn)}
@@ -107,11 +107,11 @@ def score(
         out[edit] = {unit: int(counts[unit].errors[:, k].sum()) for unit in UNITS}
     out["confusions"] = {unit: _rows(counts[unit].confusions) for unit in UNITS}
     out["worst"] = [
-        {"name": str(names[n] if names else n + 1), "truth": right[n], "said": said[n], "errors": int(wrong[n])}
+        {"name": str(names[n] if names else n + 1), "truth": right[n], "said": outputs[n], "errors": int(wrong[n])}
         for n in np.argsort(-wrong, kind="stable")[:worst].tolist()
         if wrong[n]
     ]
-    out["empty"] = sum(not line for line in said)
+    out["empty"] = sum(not line for line in outputs)
     given = None if confidences is None else np.asarray(confidences, float)
     out["confidence"] = None if given is None else _confidence(errors, lengths, given)
     out |= {"seconds": seconds, "duration": duration, "rtf": seconds / duration if seconds and duration else None}
@@ -151,13 +151,13 @@ def _strip(text: str, lower: bool, punctuation: bool) -> str:
 # ---- counting
 
 
-def _count(said: Sequence[str], truth: Sequence[str]) -> dict[str, Counts]:
+def _count(outputs: Sequence[str], truth: Sequence[str]) -> dict[str, Counts]:
     jiwer = optional("jiwer", "transcribe")
     units = {"words": (jiwer.process_words, str.split), "characters": (jiwer.process_characters, list)}
     out = {}
     for unit, (process, split) in units.items():
-        aligned, confusions = process(list(truth), list(said)), Counter()
-        errors = np.zeros((len(said), len(EDITS)), int)
+        aligned, confusions = process(list(truth), list(outputs)), Counter()
+        errors = np.zeros((len(outputs), len(EDITS)), int)
         for n, chunks in enumerate(aligned.alignments):
             a, b = aligned.references[n], aligned.hypotheses[n]
             for chunk in chunks:
@@ -174,13 +174,13 @@ def _count(said: Sequence[str], truth: Sequence[str]) -> dict[str, Counts]:
 
 def _rows(confusions: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
     order = sorted(confusions.items(), key=lambda item: (-item[1], item[0]))[:ROWS]
-    return [{"truth": truth, "said": said, "count": count} for (truth, said), count in order]
+    return [{"truth": truth, "said": outputs, "count": count} for (truth, outputs), count in order]
 
 
-def _distances(said: Sequence[str], truth: Sequence[str]) -> tuple[Int[np.ndarray, "N 2"], Int[np.ndarray, "N 2"]]:
+def _distances(outputs: Sequence[str], truth: Sequence[str]) -> tuple[Int[np.ndarray, "N 2"], Int[np.ndarray, "N 2"]]:
     """Errors and lengths of each line, in words and characters, without their alignment."""
     distance = optional("rapidfuzz.distance", "transcribe").Levenshtein.distance
-    pairs = list(zip(said, truth, strict=True))
+    pairs = list(zip(outputs, truth, strict=True))
     words = [(a.split(), b.split()) for a, b in pairs]
     errors = [[distance(*w), distance(*c)] for w, c in zip(words, pairs, strict=True)]
     return np.array(errors), np.array([[len(w), len(c)] for (_, w), (_, c) in zip(words, pairs, strict=True)])

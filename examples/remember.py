@@ -33,6 +33,10 @@ def solve_adding(T: int, seed: int) -> tuple[problems.Problem, Any, Any]:
     problem = problems.Adding(T)
     initial = solve(problem, "lstm", seed=seed, cap=8).net
     solved = solve(problem, "lstm", seed=seed)
+    if solved.sequences is None:
+        raise SystemExit(
+            f"expected a network that adds over {T} steps; seed {seed} gave none in the limit of sequences. Choose another seed."
+        )
     print(f"solved after {solved.sequences:,} sequences, {solved.seconds:.0f} s")
     return problem, solved.net.eval(), initial.eval()
 

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 pytest.importorskip("pandas")
 
@@ -263,7 +264,7 @@ def test_student_quantiles_are_those_of_the_tables():
     """The quantiles of Student's t agree with the printed tables to three digits or so."""
     z = torch.tensor([1.281552, 1.644854], dtype=torch.float64)
     for nu, expected in ((5, (1.4759, 2.0150)), (10, (1.3722, 1.8125)), (3, (1.6377, 2.3534))):
-        got = likelihood._student(z, torch.tensor(float(nu)))
+        got = likelihood._student_quantile(z, torch.tensor(float(nu)))
         np.testing.assert_allclose(got.numpy(), expected, rtol=6e-3)
 
 
@@ -276,11 +277,12 @@ def test_the_losses_are_the_log_likelihoods_of_torch():
         centre, rest = network(b)
         ok = ~b.y.isnan()
         if kind == "student-t":
-            sigma, nu = likelihood._t(rest, b)
+            sigma, nu = b.error * (softplus(rest[..., 0]) + 1e-3), 3 + softplus(rest[..., 1] + 2)
             x = torch.where(b.log, (b.y + features.SMALL).log(), b.y)
             expected = -torch.distributions.StudentT(nu, centre, sigma).log_prob(x) - b.error.log()
         else:
-            mean, r = likelihood._nb(centre, rest, b)
+            mean = (likelihood.units(centre, b) * b.unit + b.origin).clamp(min=1e-3)
+            r = 1 / (softplus(rest[..., 0]) + 1e-4)
             law = torch.distributions.NegativeBinomial(r, probs=mean / (r + mean))
             expected = -law.log_prob((b.y * b.unit + b.origin).round())
         torch.testing.assert_close(likelihood.loss(network, b), expected[ok].mean(), rtol=1e-3, atol=1e-4)

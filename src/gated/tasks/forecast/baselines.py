@@ -9,7 +9,7 @@ They see at most the last `HISTORY` steps, or ten seasons where that is more.
 from __future__ import annotations
 
 import contextlib
-import io
+import json
 import math
 import os
 import subprocess
@@ -156,19 +156,21 @@ def _classical(
         return _model(name, ys, h, season, levels)
     # Processes of our own: a fork beside torch's threads may hang, a spawned pool would run the caller's script anew.
     code = "from gated.tasks.forecast import baselines; baselines.work()"
-    words = [sys.executable, "-c", code, name, str(h), str(season), *map(str, levels)]
+    words = [sys.executable, "-c", code]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    started = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) for _ in range(jobs)]
+    started = [
+        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True) for _ in range(jobs)
+    ]
     out = np.full((len(ys), h, len(levels)), np.nan)
     try:
         for k, process in enumerate(started):
             if process.stdin is not None:
                 with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its share counts as failed
-                    pipe.write(_pack(np.concatenate(ys[k::jobs]), np.array([len(y) for y in ys[k::jobs]])))
+                    json.dump([name, [y.tolist() for y in ys[k::jobs]], h, season, list(levels)], pipe)
         for k, process in enumerate(started):
-            sent = process.stdout.read() if process.stdout is not None else b""
+            share = process.stdout.read() if process.stdout is not None else ""
             if process.wait() == 0:
-                out[k::jobs] = np.load(io.BytesIO(sent))["arr_0"]
+                out[k::jobs] = json.loads(share)
     finally:
         for process in started:
             process.kill()
@@ -176,18 +178,10 @@ def _classical(
     return out
 
 
-def _pack(*arrays: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, *arrays)
-    return buffer.getvalue()
-
-
 def work() -> None:
     """One process's share: the series come on standard input, their quantiles leave on standard output."""
-    name, h, season, *levels = sys.argv[1:]
-    given = np.load(io.BytesIO(sys.stdin.buffer.read()))
-    ys = np.split(given["arr_0"], np.cumsum(given["arr_1"])[:-1])
-    sys.stdout.buffer.write(_pack(_model(name, ys, int(h), int(season), [float(q) for q in levels])))
+    name, ys, *rest = json.load(sys.stdin)
+    json.dump(_model(name, list(map(np.array, ys)), *rest).tolist(), sys.stdout)
 
 
 def _model(name: str, ys: list[np.ndarray], h: int, season: int, levels: Sequence[float]) -> np.ndarray:

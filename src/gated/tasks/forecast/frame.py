@@ -56,49 +56,6 @@ class Schema:
         return [n if c is None else f"{n}={v}" for n, c in columns.items() for v in ([None] if c is None else c)]
 
 
-@dataclass(frozen=True)
-class Report:
-    """Facts about the data, and how they were handled."""
-
-    series: int
-    rows: int
-    freq: str
-    span: tuple[str, str]  # the first and the last time
-    unsorted: int = 0  # rows that came before an earlier time of their series
-    inserted: int = 0  # steps without a row
-    missing: int = 0  # rows without a value
-    trailing: tuple[str, ...] = ()  # series whose last row has no value
-    empty: tuple[str, ...] = ()  # series without any value
-    constant: tuple[str, ...] = ()
-    short: tuple[str, ...] = ()  # series with fewer steps than the context
-    context: int = 0
-    unknown: dict[str, list[str]] = field(default_factory=dict)  # categories that the schema lacks
-
-    def lines(self) -> tuple[str, ...]:
-        """The report in sentences, the first always the size of the data."""
-        size = f"{self.series:,} series, {plural(self.rows, 'row')}"
-        lines = [f"{size}, frequency {self.freq}, {self.span[0]} to {self.span[1]}."]
-        if self.unsorted:
-            lines.append(f"{plural(self.unsorted, 'row')} out of order: sorted by time.")
-        if self.inserted:
-            lines.append(f"{plural(self.inserted, 'step')} without a row: treated as missing.")
-        if self.missing:
-            lines.append(f"{plural(self.missing, 'row')} without a value: treated as missing.")
-        if self.trailing:
-            ends = f"{plural(len(self.trailing), 'series ends', 'series end')} without a value"
-            lines.append(f"{ends}: {enumerate_some(self.trailing)}. The forecast begins after the last row.")
-        if self.empty:
-            lines.append(f"{len(self.empty):,} series without any value: {enumerate_some(self.empty)}.")
-        if self.constant:
-            lines.append(f"{len(self.constant):,} constant series: {enumerate_some(self.constant)}.")
-        if self.short:
-            short = f"{len(self.short):,} series shorter than the context of {self.context:,} steps"
-            lines.append(f"{short}: {enumerate_some(self.short)}.")
-        for name, values in self.unknown.items():
-            lines.append(f"Column {name!r} has unknown values, encoded as none of the known: {enumerate_some(values)}.")
-        return tuple(lines)
-
-
 def enumerate_some(names: Sequence[str], count: int = 5) -> str:
     """The first of them: "a, b, c and 3 more"."""
     return ", ".join(names[:count]) + (f" and {len(names) - count:,} more" if len(names) > count else "")
@@ -275,8 +232,8 @@ def encode(frame: Any, columns: dict[str, list[str] | None], unknown: dict[str, 
     return np.concatenate([np.zeros((len(frame), 0)), *parts], 1)
 
 
-def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, Report]:
-    """The frame's series on the schema's clock, and a report of it.
+def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, tuple[str, ...]]:
+    """The frame's series on the schema's clock; and in sentences, its size and what was done to it.
 
     Rows are sorted by time, steps without a row are inserted as NaN, a missing value is NaN. context: series with fewer
     steps are reported as short. Errors name the rows: unknown columns, times and ids that are missing or twice, times
@@ -299,13 +256,24 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, Repor
         _static(frame, schema, codes, rows.ids, first, unknown),
     )  # fmt: skip
     low, high = np.fmin.reduceat(values, first), np.fmax.reduceat(values, first)
-    names = lambda mask: tuple(map(str, rows.ids[mask]))  # noqa: E731
-    return made, Report(
-        series=n, rows=len(frame), freq=schema.freq, span=span(moments, schema), unsorted=rows.unsorted,
-        inserted=len(moments) - len(frame), missing=int(np.isnan(values).sum()),
-        trailing=names(np.isnan(made.y[offsets[1:] - 1]) & ~np.isnan(low)), empty=names(np.isnan(low)),
-        constant=names(low == high), short=names(made.lengths < context), context=context, unknown=unknown,
-    )  # fmt: skip
+    names = lambda mask: enumerate_some(list(map(str, rows.ids[mask])))  # noqa: E731
+    inserted, missing, ends = len(moments) - len(frame), int(np.isnan(values).sum()), span(moments, schema)
+    trailing, empty = np.isnan(made.y[offsets[1:] - 1]) & ~np.isnan(low), np.isnan(low)
+    constant, short = low == high, made.lengths < context
+    sentences = {
+        f"{n:,} series, {plural(len(frame), 'row')}, frequency {schema.freq}, {ends[0]} to {ends[1]}.": True,
+        f"{plural(rows.unsorted, 'row')} out of order: sorted by time.": rows.unsorted,
+        f"{plural(inserted, 'step')} without a row: treated as missing.": inserted,
+        f"{plural(missing, 'row')} without a value: treated as missing.": missing,
+        f"{plural(int(trailing.sum()), 'series ends', 'series end')} without a value: {names(trailing)}. "
+        "The forecast begins after the last row.": trailing.any(),
+        f"{empty.sum():,} series without any value: {names(empty)}.": empty.any(),
+        f"{constant.sum():,} constant series: {names(constant)}.": constant.any(),
+        f"{short.sum():,} series shorter than the context of {context:,} steps: {names(short)}.": short.any(),
+        **{f"Column {name!r} has unknown values, encoded as none of the known: {enumerate_some(strange)}.": True
+           for name, strange in unknown.items()},
+    }  # fmt: skip
+    return made, tuple(sentence for sentence, holds in sentences.items() if holds)
 
 
 def _scatter(values: np.ndarray, place: np.ndarray, length: int) -> np.ndarray:

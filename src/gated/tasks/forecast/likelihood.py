@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributions import NegativeBinomial, StudentT
 from torch.nn.functional import softplus
 
 from gated.tasks.forecast.features import SMALL
@@ -74,27 +75,24 @@ def loss(network: nn.Module, b: Batch) -> Tensor:
         over = (y[..., None] - q) / b.scale[..., None]
         terms = 2 * torch.maximum(tau * over, (tau - 1) * over).mean(-1)
     elif recipe.likelihood == "student-t":
-        sigma, nu = _t(rest, b)
         x = torch.where(b.log, (y.clamp(min=0) + SMALL).log(), y)
-        e = (x - centre) / sigma
-        terms = (torch.lgamma(nu / 2) - torch.lgamma((nu + 1) / 2) + (nu * math.pi).log() / 2 + (sigma / b.error).log()
-                 + (nu + 1) / 2 * torch.log1p(e**2 / nu))  # fmt: skip
+        terms = -_student(centre, rest, b).log_prob(x) - b.error.log()
     else:
-        mean, r = _nb(centre, rest, b)
-        y = (y * b.unit + b.origin).clamp(min=0)
-        terms = (torch.lgamma(r) + torch.lgamma(y + 1) - torch.lgamma(y + r) - r * (r / (r + mean)).log()
-                 - y * (mean / (r + mean)).log())  # fmt: skip
+        terms = -_counts(centre, rest, b).log_prob((y * b.unit + b.origin).clamp(min=0))
     return torch.where(ok, terms, 0.0).sum() / ok.sum().clamp(min=1)
 
 
-def _t(rest: Tensor, b: Batch) -> tuple[Tensor, Tensor]:
-    return b.error * (softplus(rest[..., 0]) + 1e-3), 3 + softplus(rest[..., 1] + 2)
+def _student(centre: Tensor, rest: Tensor, b: Batch) -> StudentT:
+    """The distribution of x."""
+    sigma, nu = b.error * (softplus(rest[..., 0]) + 1e-3), 3 + softplus(rest[..., 1] + 2)
+    return StudentT(nu, centre, sigma, validate_args=False)
 
 
-def _nb(centre: Tensor, rest: Tensor, b: Batch) -> tuple[Tensor, Tensor]:
-    """Mean and r = 1 / dispersion, in the data's own numbers."""
+def _counts(centre: Tensor, rest: Tensor, b: Batch) -> NegativeBinomial:
+    """The distribution of y, in the data's own numbers."""
     mean = (units(centre, b) * b.unit + b.origin).clamp(min=1e-3)
-    return mean, 1 / (softplus(rest[..., 0]) + 1e-4)
+    r = 1 / (softplus(rest[..., 0]) + 1e-4)
+    return NegativeBinomial(r, logits=(mean / r).log(), validate_args=False)
 
 
 # ---- quantiles
@@ -109,20 +107,19 @@ def quantiles(network: nn.Module, b: Batch) -> Float[Tensor, "B h Q"]:
     if recipe.likelihood == "quantiles":
         x = _around(centre, rest, b, recipe.levels)
     elif recipe.likelihood == "student-t":
-        sigma, nu = _t(rest, b)
+        law = _student(centre, rest, b)
         z = torch.tensor([NormalDist().inv_cdf(p) for p in recipe.levels], device=centre.device)
-        x = centre[..., None] + sigma[..., None] * _student(z, nu[..., None])
+        x = centre[..., None] + law.scale[..., None] * _student_quantile(z, law.df[..., None])
     else:
-        mean, r = _nb(centre, rest, b)
+        law = _counts(centre, rest, b)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            law = torch.distributions.NegativeBinomial(r.cpu(), logits=(mean / r).log().cpu())
-            drawn = law.sample((DRAWS,)).double()
-        return torch.quantile(drawn, torch.tensor(recipe.levels).double(), 0).movedim(0, -1).to(mean.device)
+            drawn = NegativeBinomial(law.total_count.cpu(), logits=law.logits.cpu()).sample((DRAWS,)).double()
+        return torch.quantile(drawn, torch.tensor(recipe.levels).double(), 0).movedim(0, -1).to(centre.device)
     return units(x, b).double() * unit + origin
 
 
-def _student(z: Tensor, nu: Tensor) -> Tensor:
+def _student_quantile(z: Tensor, nu: Tensor) -> Tensor:
     """Quantiles of Student's t from those of the normal distribution (Abramowitz & Stegun 1964, 26.7.5)."""
     g = [(z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384]
     return z + g[0] / nu + g[1] / nu**2 + g[2] / nu**3

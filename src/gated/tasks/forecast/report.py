@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import io
-import re
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from gated._check import optional
 from gated.report.plots import INK, LINE, PAPER, SOFT, canvas, save
 from gated.tasks.forecast.horizon import future_times
 from gated.tasks.forecast.panel import Panel
-from gated.tasks.forecast.scoring import by_method, cells, count_text, notes, verdict
+from gated.tasks.forecast.scoring import by_method, cells, count_text, notes, spans, verdict
 
 OURS = "#1f6fb2"
 OTHERS = {"SeasonalNaive": "#6b7686", "AutoETS": "#c2500d", "Theta": "#2b7f56", "": "#7a4fa3"}
@@ -30,7 +30,6 @@ DARK = {
     "#6b7686": "#93a0b1", "#c2500d": "#f5945b", "#2b7f56": "#62c394", "#7a4fa3": "#bd9be4",
 }  # fmt: skip
 NIGHT = "#141a21"  # paper of the dark scheme
-SERIES = 4  # drawn at most
 LAYERS = 4  # whose gates are drawn at most
 LABELS = {"mase": "MASE", "smape": "sMAPE", "wql": "WQL"}
 
@@ -42,18 +41,6 @@ class Plate:
     title: str
     caption: str
     paint: Callable[[Any], None]
-    left: float = 0.5  # inches beside the axes, for the labels there
-    right: float = 0.1
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """What stands above the plates."""
-
-    title: str
-    verdict: str
-    what: str  # the target and where its forecast begins
-    bands: list[str]
 
 
 def draw(
@@ -76,19 +63,13 @@ def draw(
     if losses:
         plates += [_losses(losses), *_watched(losses)]
     steps = f"{quantiles.shape[1]} step" + "s" * (quantiles.shape[1] > 1)
-    spans = [f"{p} % band" for p, *_ in _spans(levels)[:1]]
-    won = "" if result is None else verdict(result)
-    sheet = Sheet(title, won, f"{target}; {steps} from the dotted line on", spans)
+    what = f"{target}; {steps} from the dotted line on"
+    words = title, "" if result is None else verdict(result), what
     paths = [folder / "report.png", folder / "report.html"]
-    _png(paths[0], plates, sheet)
-    paths[1].write_text(_html(plates, sheet, result, observe.describe(losses)), encoding="utf-8")
+    _png(paths[0], plates, *words)
+    percent = next((percent for percent, *_ in spans(levels)), None)
+    paths[1].write_text(_html(plates, *words, percent, result, observe.describe(losses)), encoding="utf-8")
     return paths
-
-
-def _spans(levels: Sequence[float]) -> list[tuple[int, int, int]]:
-    """(percent, lower, upper) of the central intervals, widest first."""
-    pairs = [(k, [i for i, r in enumerate(levels) if abs(q + r - 1) < 1e-9]) for k, q in enumerate(levels) if q < 0.5]
-    return sorted(((round(100 * (1 - 2 * levels[k])), k, u[0]) for k, u in pairs if u), reverse=True)
 
 
 def _metric(detail: Mapping[str, Any]) -> str:
@@ -102,16 +83,16 @@ def _choose(history: Panel, result: Mapping[str, Any] | None) -> list[tuple[int,
     if result is not None:
         detail = result["per"]["series"]
         metric = _metric(detail)
-        errors = {n: error for n, error in enumerate(detail[metric]) if error is not None}
-        order = sorted(errors, key=lambda n: errors[n])
+        values = {n: error for n, error in enumerate(detail[metric]) if error is not None}
+        order = sorted(values, key=lambda n: values[n])
         if len(order) > 1:
             typical, best, worst = order[len(order) // 2], order[0], order[-1]
             captions = [(typical, "A typical series"), (best, "The best"), (worst, "The worst"), *captions]
-        errors = {n: f"{LABELS[metric]} {error:.2f}" for n, error in errors.items()}
+        errors = {n: f"{LABELS[metric]} {error:.2f}" for n, error in values.items()}
     chosen: dict[int, str] = {}
     for n, caption in captions:
         chosen.setdefault(n, caption if len(history) > 1 else "")
-    return [(n, ", ".join(filter(None, (caption, errors.get(n))))) for n, caption in list(chosen.items())[:SERIES]]
+    return [(n, ", ".join(filter(None, (caption, errors.get(n))))) for n, caption in chosen.items()]
 
 
 def _forecast(
@@ -122,22 +103,19 @@ def _forecast(
     start = max(rows.start, rows.stop - max(2 * h, 24))
     past, y = history.times[start : rows.stop], history.y[start : rows.stop]
     ahead = future_times(history, h)[n]
-    spans = _spans(levels)
-    inner = min(spans[1:], key=lambda s: abs(s[0] - 50), default=None)
+    bands = spans(levels)
+    bands = [*bands[:1], *sorted(bands[1:], key=lambda span: abs(span[0] - 50))[:1]]
 
     def paint(ax: Any) -> None:
-        one = h == 1
-        for band, alpha in ((spans[:1], 0.18), ([inner] if inner else [], 0.25)):
-            for _, low, high in band:
-                if one:
-                    ax.vlines(ahead, quantiles[n, :, low], quantiles[n, :, high], color=OURS, alpha=alpha, lw=6)
-                else:
-                    ax.fill_between(ahead, quantiles[n, :, low], quantiles[n, :, high], color=OURS, alpha=alpha, lw=0)
-        line: dict[str, Any] = {"lw": 1.3, "solid_capstyle": "round", "marker": "o" if one else None, "ms": 3}
-        ax.plot(past, y, color=INK, **{**line, "marker": None})
+        band, width = (ax.vlines, 6) if h == 1 else (ax.fill_between, 0)
+        for (percent, low, high), alpha in zip(bands, (0.18, 0.25), strict=False):
+            label = f"{percent} % band" if alpha == 0.18 else None
+            band(ahead, quantiles[n, :, low], quantiles[n, :, high], color=OURS, alpha=alpha, lw=width, label=label)
+        line: dict[str, Any] = {"lw": 1.3, "solid_capstyle": "round", "ms": 3, "marker": "o" if h == 1 else None}
+        ax.plot(past, y, color=INK, label="observed", **line | {"marker": None})
         if truth is not None:
             ax.plot(np.r_[past[-1:], ahead], np.r_[y[-1:], truth[n]], color=INK, **line)
-        ax.plot(ahead, quantiles[n, :, list(levels).index(0.5)], color=OURS, **{**line, "lw": 1.8})
+        ax.plot(ahead, quantiles[n, :, list(levels).index(0.5)], color=OURS, label="forecast", **line | {"lw": 1.8})
         ax.axvline(past[-1], color=SOFT, lw=0.7, ls=(0, (2, 3)))
         ax.margins(x=0.01)
         if history.times.dtype.kind == "M":
@@ -150,109 +128,53 @@ def _forecast(
     return Plate(str(history.ids[n]), caption + "." * bool(caption), paint)
 
 
-def _colour(method: str, result: Mapping[str, Any]) -> str:
-    return OURS if method == result["model"] else OTHERS.get(method, OTHERS[""])
+def _colours(result: Mapping[str, Any]) -> dict[str, str]:
+    return {method: OTHERS.get(method, OTHERS[""]) for method in result["baselines"]} | {result["model"]: OURS}
 
 
 def _by_step(result: Mapping[str, Any]) -> Plate | None:
     metric = _metric(result["per"]["step"])
-    curves = {k: np.array(r["per"]["step"][metric], float) for k, r in by_method(result).items()}
-    h = len(curves[result["model"]])
-    if h < 2:
-        return None
-
-    def paint(ax: Any) -> None:
-        ends = {}
-        for method, curve in curves.items():
-            width, order = (2.2, 3) if method == result["model"] else (1.2, 2)
-            ax.plot(np.arange(1, h + 1), curve, color=_colour(method, result), lw=width, zorder=order)
-            known = curve[~np.isnan(curve)]
-            ends[method] = float(known[-1]) if len(known) else 0.0
-        ax.set_ylim(bottom=0)
-        ax.set_xlim(1, h)
-        ax.set_xlabel("steps ahead", color=SOFT, fontsize=9.5, loc="left")
-        _label(ax, ends, {method: _colour(method, result) for method in ends}, bold=result["model"])
-
+    rows = {method: np.array(r["per"]["step"][metric], float) for method, r in by_method(result).items()}
+    h = len(rows[result["model"]])
     caption = f"Mean of {count_text(result)}; lower is better." if result["forecasts"] > 1 else "Lower is better."
-    return Plate(f"{LABELS[metric]} by step ahead", caption, paint, right=_room(curves))
-
-
-def _label(ax: Any, ends: Mapping[str, float], colours: Mapping[str, str], bold: str = "") -> None:
-    """Each curve's name at its right end: a line apart, in their order, moved as little as that needs."""
-    log = ax.get_yscale() == "log"
-    low, high = np.log10(ax.get_ylim()) if log else ax.get_ylim()
-    order, gap = sorted(ends, key=lambda name: ends[name]), 0.085 * (high - low)
-    places = np.array([ends[name] for name in order])
-    places = np.clip(np.log10(np.maximum(places, 1e-30)) if log else places, low, high)
-    for k in range(1, len(places)):
-        places[k] = max(places[k], places[k - 1] + gap)
-    places[-1] -= max(0.0, places[-1] - high)
-    for k in range(len(places) - 2, -1, -1):
-        places[k] = min(places[k], places[k + 1] - gap)
-    for name, y in zip(order, map(float, places), strict=True):
-        ax.annotate(
-            name, (1, 10**y if log else y), xycoords=("axes fraction", "data"), xytext=(5, 0), va="center",
-            textcoords="offset points", color=colours[name], fontsize=9.5, annotation_clip=False, parse_math=False,
-            fontweight="bold" if name == bold else "normal",
-        )  # fmt: skip
-
-
-def _room(names: Iterable[str]) -> float:
-    """Inches that labels of 10 points need."""
-    return 0.15 + 0.086 * max(map(len, names))
+    curves = {method: np.stack([np.arange(1, h + 1), row], 1) for method, row in rows.items()}
+    plate = _curves(f"{LABELS[metric]} by step ahead", caption, curves, _colours(result), "steps ahead",
+                    lambda ax: ax.set_ylim(bottom=0))  # fmt: skip
+    return plate if h > 1 else None
 
 
 def _comparison(result: Mapping[str, Any]) -> Plate | None:
     metric = "mase" if result["mase"] is not None else "wql"
     values = {k: r[metric] for k, r in by_method(result).items() if r[metric] is not None}
-    if len(values) < 2:
-        return None
     order = sorted(values, key=lambda k: (-values[k], k == result["best"]))
 
     def paint(ax: Any) -> None:
-        for y, method in enumerate(order):
-            colour = _colour(method, result)
+        colours = _colours(result)
+        for k, method in enumerate(order):
             weight = "bold" if method == result["best"] else "normal"
-            ax.plot([0, values[method]], [y, y], color=LINE, lw=2, zorder=1, solid_capstyle="round")
-            ax.plot(values[method], y, "o", color=colour, ms=8)
-            ax.annotate(
-                f"{values[method]:.3f}", (values[method], y), xytext=(9, 0), textcoords="offset points", va="center",
-                color=colour, fontsize=10.5, fontweight=weight,
-            )  # fmt: skip
+            bar = ax.barh(k, values[method], 0.4, color=colours[method])
+            ax.bar_label(bar, fmt="%.3f", padding=6, color=colours[method], fontsize=10.5, fontweight=weight)
         ax.set_yticks(range(len(order)), order)
-        for tick, method in zip(ax.get_yticklabels(), order, strict=True):
-            weight = "bold" if method == result["best"] else "normal"
-            tick.set(color=_colour(method, result), fontsize=10.5, fontweight=weight)
-        ax.set_xlim(0, 1.18 * max(values.values()))
-        ax.set_ylim(-0.6, len(order) - 0.4)
+        ax.margins(x=0.18)
         ax.grid(False)
 
     caption = "Lower is better; the best is in bold."
-    return Plate(f"{LABELS[metric]} of each method", caption, paint, left=_room(order), right=0.3)
+    return Plate(f"{LABELS[metric]} of each method", caption, paint) if len(values) > 1 else None
 
 
 def _losses(rows: Sequence[Mapping[str, Any]]) -> Plate:
-    key = next((k for row in rows for k in row if k.startswith("valid")), None)
-    curves = {"training": [(r["step"], r["loss"]) for r in rows if np.isfinite(r.get("loss", np.nan))]}
-    if key:
-        curves["validation"] = [(r["step"], r[key]) for r in rows if np.isfinite(r.get(key, np.nan))]
-    curves = {name: np.array(points, float) for name, points in curves.items() if points}
-    main, caption, best = "training", "On the training windows.", None
-    if "validation" in curves:
-        best = curves["validation"][np.argmin(curves["validation"][:, 1])]
-        main, caption = "validation", f"Lowest on validation at step {int(best[0]):,}: {best[1]:.4g}."
-    colours = {name: OURS if name == main else SOFT for name in curves}
-
-    def paint(ax: Any) -> None:
-        for name, c in curves.items():
-            ax.plot(c[:, 0], c[:, 1], color=colours[name], lw=1.8 if name == main else 1.0)
-        if best is not None:
-            ax.plot(*best, "o", color=OURS, ms=5)
-        _label(ax, {name: c[-1, 1] for name, c in curves.items()}, colours)
-        ax.margins(x=0)
-        ax.set_xlabel("updates", color=SOFT, fontsize=9.5, loc="left")
-
-    return Plate("Training loss", caption, paint, right=_room(curves))
+    key = next((k for row in rows for k in row if k.startswith("valid")), "valid")
+    points = {"training": "loss", "validation": key}
+    curves = {name: np.array([(r["step"], r[k]) for r in rows if np.isfinite(r.get(k, np.nan))], float)
+              for name, k in points.items()}  # fmt: skip
+    curves = {name: curve for name, curve in curves.items() if len(curve)}
+    title, colours = "Training loss", {"training": OURS}
+    if "validation" not in curves:
+        return _curves(title, "On the training windows.", curves, colours)
+    step, lowest = curves["validation"][np.argmin(curves["validation"][:, 1])]
+    caption = f"Lowest on validation at step {int(step):,}: {lowest:.4g}."
+    colours = {"training": SOFT, "validation": OURS}
+    return _curves(title, caption, curves, colours, adjust=lambda ax: ax.plot(step, lowest, "o", color=OURS, ms=5))
 
 
 def _watched(rows: Sequence[Mapping[str, Any]]) -> list[Plate]:
@@ -269,40 +191,51 @@ def _watched(rows: Sequence[Mapping[str, Any]]) -> list[Plate]:
             gates.setdefault(labels[layer], {})[f"{gate} {kind}"] = points
     clipped = np.average([r.get("clipped", 0.0) for r in rows], weights=np.diff([0, *(r["step"] for r in rows)]))
     words = f"Before clipping, which acted on {100 * clipped:.0f} % of updates."
-    plates = [_curves("Gradient norm by layer", words, norms)] if norms else []
-    words = "Share above 0.95 (open), below 0.05 (shut)."
-    return plates + [_curves(f"Gates of {layer}", words, own) for layer, own in list(gates.items())[:LAYERS]]
 
-
-def _curves(title: str, caption: str, curves: Mapping[str, np.ndarray]) -> Plate:
-    """Curves over the updates: norms, on a logarithmic scale, or shares of gates, a colour for each gate."""
-    shares = title.startswith("Gates")
-    kinds = list(dict.fromkeys(name.split()[0] if shares else name for name in curves))
-    kinds = sorted(kinds, key=lambda kind: kind not in ("f", "z"))  # what keeps memory is ours
-    palette = dict(zip(kinds, [OURS, *OTHERS.values()] * len(kinds), strict=False))
-    colours = {name: palette[name.split()[0] if shares else name] for name in curves}
-    every = np.concatenate([c[:, 1] for c in curves.values()])
-
-    def paint(ax: Any) -> None:
-        for name, c in curves.items():
-            ax.plot(c[:, 0], c[:, 1], color=colours[name], lw=1.3, ls="--" if name.endswith(" shut") else "-")
-        if shares:
-            ax.set_ylim(0, min(1.0, 1.1 * max(0.1, every.max())))
-        elif every.min() > 0:
+    def logarithmic(ax: Any) -> None:
+        if min(points[:, 1].min() for points in norms.values()) > 0:
             ax.set_yscale("log")
             ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
             ax.minorticks_off()
-        _label(ax, {name: c[-1, 1] for name, c in curves.items()}, colours)
-        ax.margins(x=0)
-        ax.set_xlabel("updates", color=SOFT, fontsize=9.5, loc="left")
 
-    return Plate(title, caption, paint, right=_room(curves))
+    plates = [_curves("Gradient norm by layer", words, norms, _palette(norms), adjust=logarithmic)] if norms else []
+    for layer, shares in list(gates.items())[:LAYERS]:
+        letters = sorted((name.split()[0] for name in shares), key=lambda gate: gate not in ("f", "z"))
+        palette = _palette(letters)  # what keeps memory is ours
+        colours = {name: palette[name.split()[0]] for name in shares}
+        top = min(1.0, 1.1 * max(0.1, *(points[:, 1].max() for points in shares.values())))
+        words, limit = "Share above 0.95 (open), below 0.05 (shut).", lambda ax, top=top: ax.set_ylim(0, top)
+        plates.append(_curves(f"Gates of {layer}", words, shares, colours, adjust=limit))
+    return plates
+
+
+def _palette(names: Iterable[str]) -> dict[str, str]:
+    return dict(zip(dict.fromkeys(names), itertools.cycle([OURS, *OTHERS.values()])))
+
+
+def _curves(
+    title: str, caption: str, curves: Mapping[str, np.ndarray], colours: Mapping[str, str], x: str = "updates",
+    adjust: Callable[[Any], Any] = lambda ax: None,
+) -> Plate:  # fmt: skip
+    """Curves of rows (x, y), named in the order of their ends; those of shut gates are dashed."""
+
+    def paint(ax: Any) -> None:
+        for name in sorted(curves, key=lambda name: -np.nan_to_num(curves[name][-1, 1])):
+            width, order = (2.0, 3) if colours[name] == OURS else (1.2, 2)
+            ax.plot(*curves[name].T, color=colours[name], lw=width, zorder=order, label=name,
+                    ls="--" if name.endswith(" shut") else "-")  # fmt: skip
+        adjust(ax)
+        ax.margins(x=0)
+        ax.set_xlabel(x, color=SOFT, fontsize=9.5, loc="left")
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, labelcolor="linecolor", handlelength=1.2)
+
+    return Plate(title, caption, paint)
 
 
 # -- sheets
 
 
-def _prepare(ax: Any, plate: Plate) -> None:
+def _paint(ax: Any, plate: Plate) -> None:
     ticker = optional("matplotlib.ticker", "forecast")
     ax.set_facecolor("none")
     for side in ("top", "right", "left"):
@@ -316,70 +249,40 @@ def _prepare(ax: Any, plate: Plate) -> None:
     plate.paint(ax)
 
 
-def _png(path: Path, plates: Sequence[Plate], sheet: Sheet) -> None:
+def _png(path: Path, plates: Sequence[Plate], title: str, verdict: str, what: str) -> None:
     width, head, row = 11.5, 1.75, 3.2
-    height = head + row * -(-len(plates) // 2)
+    lines = -(-len(plates) // 2)
+    height = head + row * lines
     fig = canvas(width, height, "forecast")
-
-    def write(x: float, y: float, text: str, size: float, colour: str, weight: str = "normal") -> None:
-        fig.text(x, 1 - y / height, text, fontsize=size, color=colour, fontweight=weight, parse_math=False)
-
-    write(0.05, 0.55, sheet.title, 19.0, INK, "bold")
-    write(0.05, 0.9, sheet.verdict, 12.0, INK)
-    _key(fig, 1 - (1.22 if sheet.verdict else 0.9) / height, sheet)
+    fig.set_layout_engine("constrained", rect=(0.03, 0, 0.94, 1 - head / height))
+    grid = fig.add_gridspec(lines, 2)
     for k, plate in enumerate(plates):
         wide = k == len(plates) - 1 and k % 2 == 0
-        left, top, own = 0.05 + 0.49 * (k % 2), head + row * (k // 2), 0.91 if wide else 0.42
-        before, after = plate.left / width, plate.right / width
-        ax = fig.add_axes((left + before, 1 - (top + 2.62) / height, own - before - after, 2.05 / height))
-        _prepare(ax, plate)
+        ax = fig.add_subfigure(grid[k // 2, slice(None) if wide else k % 2]).add_subplot()
+        _paint(ax, plate)
         short = plate.title if len(plate.title) <= 48 else plate.title[:47] + "…"
-        write(left, top + 0.12, short, 12.5, INK, "bold")
-        write(left, top + 0.36, plate.caption, 9.5, SOFT)
+        ax.set_title(short, loc="left", pad=26, fontsize=12.5, color=INK, fontweight="bold", parse_math=False)
+        ax.annotate(plate.caption, (0, 1), (0, 10), "axes fraction", "offset points", fontsize=9.5, color=SOFT)
+        if k == 0:
+            fig.legend(*ax.get_legend_handles_labels(), loc="lower right", bbox_to_anchor=(0.96, 1 - 1.25 / height),
+                       ncols=3, frameon=False)  # fmt: skip
+    for down, text, size, weight in ((0.55, title, 19, "bold"), (0.9, verdict, 12, None), (1.2, what, 10.5, None)):
+        fig.text(0.04, 1 - down / height, text, fontsize=size, fontweight=weight, color=INK, parse_math=False)
     save(fig, path, "forecast")
-
-
-def _key(fig: Any, y: float, sheet: Sheet) -> None:
-    """The colours' names, in their colours, and what is shown."""
-    offsetbox = optional("matplotlib.offsetbox", "forecast")
-    words = [("observed", INK, 1.0), ("forecast", OURS, 1.0), *((band, OURS, 0.55) for band in sheet.bands)]
-    looks = [(w, {"color": c, "alpha": a, "fontsize": 10.5, "fontweight": "bold"}) for w, c, a in words]
-    looks.append((sheet.what, {"color": SOFT, "fontsize": 10.5, "parse_math": False}))
-    packed = offsetbox.HPacker(children=[offsetbox.TextArea(w, textprops=p) for w, p in looks], pad=0, sep=12)
-    box = offsetbox.AnchoredOffsetbox(
-        "lower left", child=packed, frameon=False, bbox_to_anchor=(0.05, y), bbox_transform=fig.transFigure,
-        pad=0, borderpad=0,
-    )  # fmt: skip
-    fig.add_artist(box)
 
 
 def _svg(plate: Plate) -> str:
     """A plate as inline SVG: text stays text, colours become the page's."""
-    matplotlib = optional("matplotlib", "forecast")
-    figure = optional("matplotlib.figure", "forecast").Figure
-    fig = figure(figsize=(4.5, 2.6), facecolor="none")
-    ax = fig.add_axes((plate.left / 4.5, 0.18, 1 - (plate.left + plate.right) / 4.5, 0.78))
-    _prepare(ax, plate)
+    fig = canvas(4.5, 2.6, "forecast")
+    fig.set(facecolor="none", layout_engine="constrained")
+    _paint(fig.add_subplot(), plate)
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": plate.title}):
-        fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.S)
-    text = re.sub(
-        r'<svg [^>]*viewBox="([^"]*)"[^>]*>',
-        rf'<svg viewBox="\1" role="img" aria-label="{html.escape(plate.title)}">',
-        text,
-        count=1,
-    )
-    text = re.sub(
-        r"font: ((?:bold |\d+ )?)([\d.]+)px [^;\"]*",
-        lambda m: f"font-size:{m[2]}px;font-weight:{m[1].strip() or 400}",
-        text,
-    )
+    with optional("matplotlib", "forecast").rc_context({"svg.fonttype": "none", "svg.hashsalt": plate.title}):
+        fig.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = buffer.getvalue().partition("<svg")[2]
     for k, colour in enumerate(DARK):
         text = text.replace(colour, f"var(--c{k})")
-    return re.sub(r"\n\s*", "\n", text)
+    return "<svg" + text
 
 
 STYLE = """
@@ -401,21 +304,26 @@ h1 { font-size: clamp(24px, 3vw, 34px); line-height: 1.15; margin: 0 0 8px; lett
 figure { margin: 0; min-width: 0 }
 h2 { font-size: 17px; margin: 0; line-height: 1.3; overflow-wrap: anywhere }
 figcaption p { margin: 2px 0 8px; color: var(--c1); font-size: 14px }
-svg { display: block; width: 100%%; height: auto; overflow: visible; font-family: inherit; stroke-linejoin: round }
+svg { display: block; width: 100%%; height: auto; overflow: visible }
+svg text { font-family: inherit !important }
 .numbers { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: clamp(13px, 3.4vw, 15px) }
 th, td { text-align: right; padding: 6px 0 6px clamp(9px, 2vw, 28px); border-bottom: 1px solid var(--c2);
   white-space: nowrap }
-th { color: var(--c1); font-weight: 400 } th:first-child, td:first-child { text-align: left; padding-left: 0 }
-tr.best td { font-weight: 650 }
+th { color: var(--c1); font-weight: 400 } th:first-child { text-align: left; padding-left: 0 }
+tbody th { color: inherit } tbody tr:first-child * { font-weight: 650 }
 .note { color: var(--c1); font-size: 14px; max-width: 75ch }
 """
 
 
-def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | None, observations: Sequence[str]) -> str:
+def _html(
+    plates: Sequence[Plate], title: str, verdict: str, what: str, percent: int | None,
+    result: Mapping[str, Any] | None, observations: Sequence[str],
+) -> str:  # fmt: skip
     light = " ".join(f"--c{k}: {colour};" for k, colour in enumerate(DARK))
     dark = " ".join(f"--c{k}: {colour};" for k, colour in enumerate(DARK.values()))
-    title, bands = html.escape(sheet.title), "".join(f', <b class="band">{band}</b>' for band in sheet.bands)
+    title, verdict, what = map(html.escape, (title, verdict, what))
+    band = "" if percent is None else f', <b class="band">{percent} % band</b>'
     figures = "\n".join(
         f"<figure><figcaption><h2>{html.escape(p.title)}</h2><p>{html.escape(p.caption)}</p></figcaption>\n{_svg(p)}"
         "</figure>"
@@ -424,8 +332,8 @@ def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | Non
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>{STYLE % (PAPER, light, NIGHT, dark)}</style></head>
-<body><main><header><h1>{title}</h1><p class="verdict">{html.escape(sheet.verdict)}</p>
-<p class="key"><b class="seen">Observed</b>, <b class="ours">forecast</b>{bands}. {html.escape(sheet.what)}.</p>
+<body><main><header><h1>{title}</h1><p class="verdict">{verdict}</p>
+<p class="key"><b class="seen">Observed</b>, <b class="ours">forecast</b>{band}. {what}.</p>
 </header>
 <section class="plates">
 {figures}
@@ -439,13 +347,11 @@ def _html(plates: Sequence[Plate], sheet: Sheet, result: Mapping[str, Any] | Non
 def _numbers(result: Mapping[str, Any]) -> str:
     """The result as an HTML table, best first, with what it leaves out."""
     heads, rows = cells(result)
-    lines = ["<tr>" + "".join(f"<th>{head}</th>" for head in ("", *heads)) + "</tr>"]
-    for method, row in rows.items():
-        mark = ' class="best"' if method == result["best"] else ""
-        lines.append(f"<tr{mark}><td>{html.escape(method)}</td>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>")
-    text = " ".join(map(html.escape, notes(result)))
+    table = optional("pandas", "forecast").DataFrame.from_dict(rows, orient="index", columns=heads).to_html(border=0)
     what = (
         "MASE: 1 is the error of the seasonal naive method within the history. OWA: 1 is Naive2. sMAPE: from 0 to 200. "
         "WQL: the loss of all quantiles over the sum of the truth. Lower is better in all four."
     )
-    return f'<section class="numbers"><table>{"".join(lines)}</table></section><p class="note">{text} {what}</p>'
+    return (
+        f'<section class="numbers">{table}</section><p class="note">{html.escape(" ".join(notes(result)))} {what}</p>'
+    )

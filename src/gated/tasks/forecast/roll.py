@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,10 +46,3 @@ def roll(panel: Panel, horizon: int, windows: int = 1, step: int | None = None, 
     ends = ends[window, series]
     ahead = (panel.offsets[:-1][series] + ends)[:, None] + np.arange(horizon)
     return Cases(cut(panel, series, ends), panel.y[ahead], panel.known[ahead], series, window)
-
-
-def mean_by_window(cases: Cases, values: Sequence[float | None]) -> list[float | None]:
-    """The mean of a number a case, for each origin; None where no case has one."""
-    parts = [[v for v, w in zip(values, cases.window, strict=True) if w == k and v is not None]
-             for k in range(int(cases.window.max()) + 1)]  # fmt: skip
-    return [float(np.mean(part)) if part else None for part in parts]

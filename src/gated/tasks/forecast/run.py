@@ -109,7 +109,8 @@ class Run:
             q[mine] = training.predict(model, history, cases.known[mine])
         result = self._measure(cases.history, cases.truth, q, baselines)
         for metrics in scoring.by_method(result).values():
-            metrics["windows"] = roll.mean_by_window(cases, metrics["per"]["series"]["mase"])
+            scaled = np.array(metrics["per"]["series"]["mase"], float)
+            metrics["windows"] = scoring.plain([scoring.mean(scaled[cases.window == w], 0) for w in range(windows)])
         return scoring.prune(result, per)
 
     def update(self, source: Any, *, steps: int | None = None, out: Any = None, progress: bool = True) -> Run:
@@ -119,10 +120,10 @@ class Run:
         """
         within("steps", 1 if steps is None else steps, 1)
         job = runs.start(TASK, out, progress=progress)
-        new, report = frame.panel(read(source, id=self.schema.id), self.schema)
+        new, notes = frame.panel(read(source, id=self.schema.id), self.schema)
         panel = frame.join(self.panel, new)
         model, _, history = training.fit(panel, self.config, job, start=copy.deepcopy(self.model), steps=steps)
-        return job.finish(Run(self.config, self.schema, model, panel, {"updated": True}, history, report.lines()))
+        return job.finish(Run(self.config, self.schema, model, panel, {"updated": True}, history, notes))
 
     def report(self, folder: str | os.PathLike[str]) -> dict[str, Any] | None:
         """Draw report.png and report.html of the horizon held out in the fit; its score, or None if there was none.
@@ -194,9 +195,9 @@ def fit(
         data, time=config.time, target=config.target, id=config.id, past=config.past, known=config.known,
         static=config.static, freq=config.freq,
     )  # fmt: skip
-    panel, report = frame.panel(data, schema, context=config.context or 0)
+    panel, notes = frame.panel(data, schema, context=config.context or 0)
     model, metrics, history = training.fit(panel, config, job)
-    return job.finish(Run(config, schema, model, panel, metrics, history, report.lines()))
+    return job.finish(Run(config, schema, model, panel, metrics, history, notes))
 
 
 def load(folder: str | os.PathLike[str]) -> Run:

@@ -60,48 +60,47 @@ def evaluate(
     q = np.asarray(levels)
     over = truth[..., None] - quantiles
     pinball = 2 * np.maximum(q * over, (q - 1) * over).mean(-1)
-    spans = [
-        (round(100 * (1 - 2 * q)), k, list(levels).index(r))
-        for k, q in enumerate(levels)
-        for r in levels
-        if q < 0.5 and math.isclose(q + r, 1)
-    ]
     within = {
-        str(p): np.where(mask, (truth >= quantiles[..., a]) & (truth <= quantiles[..., b]), np.nan) for p, a, b in spans
+        str(p): np.where(mask, (truth >= quantiles[..., a]) & (truth <= quantiles[..., b]), np.nan)
+        for p, a, b in spans(levels)
     }
 
-    def summarise(mean: Any, sums: Any) -> dict[str, Any]:
+    def summarise(average: Any, sums: Any) -> dict[str, Any]:
         return {
-            "mase": mean(scaled), "smape": mean(percent), "wql": _ratio(sums(pinball), sums(np.abs(truth))),
-            "coverage": {p: mean(inside) for p, inside in sorted(within.items(), key=lambda item: -int(item[0]))},
+            "mase": average(scaled), "smape": average(percent), "wql": _ratio(sums(pinball), sums(np.abs(truth))),
+            "coverage": {p: average(inside) for p, inside in within.items()},
         }  # fmt: skip
 
-    def by_series(a: np.ndarray) -> Any:  # every series counts the same, however many of its steps are known
-        return _mean(_mean(a, 1), 0)
-
-    out = _plain(summarise(by_series, np.nansum)) | {"unscaled": int((mask.any(1) & ~(scale > 0)).sum())}
+    by_series = lambda a: mean(mean(a, 1), 0)  # noqa: E731  every series counts the same, however many steps it has
+    out = plain(summarise(by_series, np.nansum)) | {"unscaled": int((mask.any(1) & ~(scale > 0)).sum())}
     if ids is not None:
-        axes = zip(DETAIL, (0, 1), strict=True)
-        out["per"] = {name: _plain(summarise(partial(_mean, axis=k), partial(np.nansum, axis=k))) for name, k in axes}
+        axes = enumerate(DETAIL)
+        out["per"] = {name: plain(summarise(partial(mean, axis=k), partial(np.nansum, axis=k))) for k, name in axes}
         out["per"]["series"]["id"] = ids.tolist()
     return out
 
 
-def _mean(a: np.ndarray, axis: int) -> Any:
-    count = (~np.isnan(a)).sum(axis)
-    return np.divide(np.nansum(a, axis), count, out=np.full(count.shape, np.nan), where=count > 0)
+def spans(levels: Sequence[float]) -> list[tuple[int, int, int]]:
+    """(percent, index of the lower level, index of the upper) of the central intervals, widest first."""
+    pairs = [(k, i) for k, q in enumerate(levels) for i, r in enumerate(levels) if q < 0.5 and math.isclose(q + r, 1)]
+    return sorted(((round(100 * (1 - 2 * levels[k])), k, i) for k, i in pairs), reverse=True)
+
+
+def mean(a: np.ndarray, axis: int) -> Any:
+    """The mean of the numbers, NaN where there are none."""
+    return _ratio(np.nansum(a, axis), (~np.isnan(a)).sum(axis))
 
 
 def _ratio(a: Any, b: Any) -> Any:
     return np.divide(a, b, out=np.full(np.shape(b), np.nan), where=b > 0)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numbers as JSON has them: lists and floats, None for what is not a number."""
     if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
+        return {key: plain(v) for key, v in value.items()}
     if np.ndim(value):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return float(value) if np.isfinite(value) else None
 
 

@@ -358,9 +358,7 @@ def test_masking_loses_nothing(text):
     """unmask(*mask(x)) == x; at most sixteen are masked, in order, and check finds nothing wrong with x for x."""
     masked, originals = ph.mask(text)
     assert ph.unmask(masked, originals) == text
-    assert ph.repair(masked, originals) == __import__("re").sub(" {2,}", " ", text).strip(" ") or "  " in "".join(
-        originals
-    )
+    assert ph.repair(masked, originals) == text
     assert [c for c in masked if c in ph.SENTINELS] == list(ph.SENTINELS[: len(originals)])
     assert ph.check(text, text) in ([], ["tags that do not close"])
 
@@ -437,5 +435,6 @@ def test_no_text_makes_the_search_slow(unit):
     text = unit * (100_000 // len(unit))
     ph.mask(text)
     ph.check(text, text)
-    po._lines(text + " " * 100_000 + "b")
+    message = po.escape(text + " " * 100_000 + "b")
+    po.translate(po.parse(f'msgid "{message}"\nmsgstr ""\n'.encode()), lambda lines: [[line] for line in lines])
     assert time.process_time() - start < 2

@@ -60,15 +60,8 @@ def mask(text: str) -> tuple[str, list[str]]:
 
     unmask(*mask(x)) == x.
     """
-    originals: list[str] = []
-
-    def one(match: re.Match[str]) -> str:
-        if len(originals) == len(SENTINELS):
-            return match[0]
-        originals.append(match[0])
-        return SENTINELS[len(originals) - 1]
-
-    return PLACEHOLDER.sub(one, ANY.sub(" ", text)), originals
+    masked, _, originals = mask_pair(text, text)
+    return masked, originals
 
 
 def mask_pair(source: str, target: str) -> tuple[str, str, list[str]]:
@@ -78,21 +71,22 @@ def mask_pair(source: str, target: str) -> tuple[str, str, list[str]]:
     that no training pair loses or invents a sentinel.
     """
     source, target = ANY.sub(" ", source), ANY.sub(" ", target)
-    both, left = Counter(find(source)) & Counter(find(target)), len(SENTINELS)
-    numbers: dict[tuple[str, int], int] = {}  # (placeholder, its occurrence) -> sentinel
+    both = Counter(find(source)) & Counter(find(target))
+    sentinels: dict[tuple[str, int], str] = {}  # of each placeholder and its occurrence
 
-    def one(match: re.Match[str], counts: Counter[str]) -> str:
-        counts[match[0]] += 1
-        key = (match[0], counts[match[0]])
-        if key not in numbers and counts[match[0]] <= both[match[0]] and len(numbers) < left:
-            numbers[key] = len(numbers)
-        return SENTINELS[numbers[key]] if key in numbers else match[0]
-
-    sides = []
-    for text in (source, target):
+    def replace(text: str) -> str:
         counts: Counter[str] = Counter()
-        sides.append(PLACEHOLDER.sub(lambda match, counts=counts: one(match, counts), text))
-    return sides[0], sides[1], [text for text, _ in numbers]
+
+        def one(match: re.Match[str]) -> str:
+            counts[match[0]] += 1
+            key = (match[0], counts[match[0]])
+            if counts[match[0]] <= both[match[0]] and len(sentinels) < len(SENTINELS):
+                sentinels.setdefault(key, SENTINELS[len(sentinels)])
+            return sentinels.get(key, match[0])
+
+        return PLACEHOLDER.sub(one, text)
+
+    return replace(source), replace(target), [text for text, _ in sentinels]
 
 
 def unmask(text: str, originals: Sequence[str]) -> str | None:
@@ -103,10 +97,13 @@ def unmask(text: str, originals: Sequence[str]) -> str | None:
 
 
 def repair(text: str, originals: Sequence[str]) -> str:
-    """The text with its placeholders, each once; doubled and invented sentinels are removed.
+    """The text with its placeholders: as `unmask` gives it, or else without doubled and invented sentinels.
 
     A lost placeholder stays lost, for its place is unknown: `check` names it.
     """
+    whole = unmask(text, originals)
+    if whole is not None:
+        return whole
     left = set(SENTINELS[: len(originals)])
 
     def one(match: re.Match[str]) -> str:
@@ -126,8 +123,8 @@ def settle(source: str, hypotheses: Sequence[str], originals: Sequence[str]) -> 
     """
     hypotheses = [text for text in hypotheses if text.strip()]
     whole = [text for text in (unmask(hypothesis, originals) for hypothesis in hypotheses) if text is not None]
-    right = next((text for text in whole if not check(source, text)), None)
-    return right if right is not None else whole[0] if whole else repair(hypotheses[0], originals) if hypotheses else ""
+    right = [text for text in whole if not check(source, text)]
+    return next(iter([*right, *whole, *(repair(text, originals) for text in hypotheses), ""]))
 
 
 def check(source: str, target: str) -> list[str]:

@@ -28,10 +28,16 @@ LIMIT = 64 << 20  # bytes of one catalogue
 FORMS = 100  # plural forms of one entry
 WIDTH = 79  # columns of a line, as gettext writes it
 STRING = r'"(?:[^"\\]|\\.)*"'
-KEYWORD = re.compile(rf"(msgctxt|msgid_plural|msgid|msgstr)(?:\[(\d{{1,3}})\])?\s*((?:{STRING}\s*)*)$")
-CONTINUED = re.compile(rf"((?:{STRING}\s*)+)$")
+LINE = re.compile(
+    rf"(?:(msgctxt|msgid_plural|msgid|msgstr)(?:\[(\d{{1,3}})\])?\s*)?((?:{STRING}\s*)*)"
+)  # keyword, form, strings
 ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|.)")
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+ESCAPED = str.maketrans(
+    {"\\": "\\\\", '"': '\\"'} | {character: f"\\{letter}" for letter, character in ESCAPES.items()}
+)
+
+PLURALS = r"^Plural-Forms:\s*nplurals\s*=\s*(\d{1,3})\s*;\s*plural\s*=\s*([^;\n]{1,1000})"
 
 
 @dataclass
@@ -42,11 +48,13 @@ class Entry:
     obsolete: bool = False
     flags: int | None = None  # the line of its flags
     fuzzy: bool = False
-    context: str | None = None
-    source: str = ""
-    plural: str | None = None
+    texts: dict[str, str] = field(default_factory=dict)  # by keyword: msgctxt, msgid, msgid_plural
     strings: dict[int, str] = field(default_factory=dict)  # form -> translation; 0 alone where there is no plural
     spans: dict[int, range] = field(default_factory=dict)  # form -> its lines
+
+    @property
+    def source(self) -> str:
+        return self.texts["msgid"]
 
 
 @dataclass(frozen=True)
@@ -112,17 +120,15 @@ def load(path: str | os.PathLike[str]) -> Catalogue:
 def parse(data: bytes, where: str = "the catalogue") -> Catalogue:
     """The catalogue in the bytes of a .po file."""
     encoding, text = _decode(data, where)
-    lines = [line + "\n" for line in text.split("\n")]
-    lines[-1] = lines[-1][:-1]
-    lines = lines if lines[-1] else lines[:-1]
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
     entries = _entries(lines, where)
-    header = next((e.strings.get(0, "") for e in entries if not e.source and e.context is None and not e.obsolete), "")
-    found = re.search(r"^Plural-Forms:\s*nplurals\s*=\s*(\d{1,3})\s*;\s*plural\s*=\s*([^;\n]{1,1000})", header, re.M)
-    if not found:
+    heads = (e.strings.get(0, "") for e in entries if not (e.source or e.obsolete or "msgctxt" in e.texts))
+    rule = re.search(PLURALS, next(heads, ""), re.M)
+    if not rule:
         return Catalogue(where, lines, encoding, entries, None, 0)
-    forms = min(max(int(found[1]), 1), FORMS)
+    forms = min(max(int(rule[1]), 1), FORMS)
     try:
-        single = gettext.c2py(found[2])(1)  # type: ignore[attr-defined]
+        single = gettext.c2py(rule[2])(1)  # type: ignore[attr-defined]
     except (ValueError, RecursionError, ZeroDivisionError, OverflowError):
         single = 0
     return Catalogue(where, lines, encoding, entries, forms, single if 0 <= single < forms else 0)
@@ -152,15 +158,14 @@ def _decode(data: bytes, where: str) -> tuple[str, str]:
 
 def _entries(lines: list[str], where: str) -> list[Entry]:
     entries: list[Entry] = []
-    entry, seen = Entry(-1), set[str]()  # the entry being read, and the keywords it had so far
-    at, form = "", 0  # what a continued line belongs to
+    entry, at, form = Entry(-1), "", 0  # the entry being read, and what a continued line belongs to
 
     def close() -> None:
-        nonlocal entry, seen, at
+        nonlocal entry, at
         if entry.start >= 0:
             want(bool(entry.strings), f"{where}, line {entry.start + 1}", "a msgid with its msgstr", "none")
             entries.append(entry)
-        entry, seen, at = Entry(-1), set(), ""
+        entry, at = Entry(-1), ""
 
     for n, raw in enumerate(lines):
         line = (raw.removeprefix("\ufeff") if n == 0 else raw).strip()
@@ -178,44 +183,36 @@ def _entries(lines: list[str], where: str) -> list[Entry]:
                 entry.flags = n
                 entry.fuzzy |= "fuzzy" in [flag.strip() for flag in line[2:].split(",")]
             continue
-        keyword, continued = KEYWORD.match(line), CONTINUED.match(line)
-        if keyword:
-            if entry.strings and keyword[1] in ("msgctxt", "msgid"):
+        match = LINE.fullmatch(line)
+        if match is None or not (match[1] or at):
+            refuse(here, "a line of a gettext catalogue", repr(line[:40]))
+        if match[1]:
+            if entry.strings and match[1] in ("msgctxt", "msgid"):
                 close()
             if entry.start < 0:
-                want(keyword[1] in ("msgctxt", "msgid"), here, "a msgid first", repr(line[:40]))
+                want(match[1] in ("msgctxt", "msgid"), here, "a msgid first", repr(line[:40]))
                 entry.start, entry.obsolete = n, obsolete
-            at, form = keyword[1], int(keyword[2] or 0)
-            name = f"{at}[{form}]" if at == "msgstr" else at
-            want(at == "msgstr" or keyword[2] is None, here, "an index after msgstr only", repr(line[:40]))
-            want(at != "msgstr" or "msgid" in seen, here, "a msgid first", repr(line[:40]))
-            want(name not in seen, here, "every part of a message once", repr(line[:40]))
+            at, form = match[1], int(match[2] or 0)
+            want(at == "msgstr" or match[2] is None, here, "an index after msgstr only", repr(line[:40]))
+            want(at != "msgstr" or "msgid" in entry.texts, here, "a msgid first", repr(line[:40]))
+            new = form not in entry.strings if at == "msgstr" else at not in entry.texts
+            want(new, here, "every part of a message once", repr(line[:40]))
             want(form < FORMS, here, f"at most {FORMS} plural forms", form + 1)
-            seen.add(name)
-        want(bool(keyword) or bool(continued and at), here, "a line of a gettext catalogue", repr(line[:40]))
-        value = _joined(line)
-        if at == "msgctxt":
-            entry.context = (entry.context or "") + value
-        elif at == "msgid":
-            entry.source += value
-        elif at == "msgid_plural":
-            entry.plural = (entry.plural or "") + value
-        else:
+        value = "".join(unescape(part[1:-1]) for part in re.findall(STRING, match[3]))
+        if at == "msgstr":
             entry.strings[form] = entry.strings.get(form, "") + value
             entry.spans[form] = range(entry.spans[form].start if form in entry.spans else n, n + 1)
+        else:
+            entry.texts[at] = entry.texts.get(at, "") + value
     close()
     return entries
-
-
-def _joined(line: str) -> str:
-    return "".join(unescape(part[1:-1]) for part in re.findall(STRING, line))
 
 
 def unescape(text: str) -> str:
     """The text that a C string holds."""
 
-    def one(found: re.Match[str]) -> str:
-        code = found[1]
+    def one(match: re.Match[str]) -> str:
+        code = match[1]
         if code[0] == "x" and len(code) > 1:
             return chr(int(code[1:], 16))
         return chr(int(code, 8) & 0xFF) if code[0] in "01234567" else ESCAPES.get(code, code)
@@ -225,10 +222,7 @@ def unescape(text: str) -> str:
 
 def escape(text: str) -> str:
     """The C string of a text."""
-    text = text.replace("\\", "\\\\").replace('"', '\\"')
-    for letter, character in ESCAPES.items():
-        text = text.replace(character, f"\\{letter}")
-    return text
+    return text.translate(ESCAPED)
 
 
 # ---- what is there, and what is missing
@@ -240,7 +234,7 @@ def pairs(catalogue: Catalogue) -> list[tuple[int, str, str]]:
     Messages whose translation has as many lines are paired line by line, the way `translate` will meet them. The forms
     of a plural are pairs of their own: msgid with the form of the number 1, msgid_plural with the others.
     """
-    found = []
+    texts = []
     for entry in catalogue.entries:
         if entry.obsolete or entry.fuzzy or not entry.source:
             continue
@@ -248,8 +242,8 @@ def pairs(catalogue: Catalogue) -> list[tuple[int, str, str]]:
             source = _source(catalogue, entry, form)
             left, right = source.split("\n"), text.split("\n")
             sides = zip(left, right, strict=True) if len(left) == len(right) else [(source, text)]
-            found += [(entry.start + 1, x.strip(), y.strip()) for x, y in sides if x.strip() and text]
-    return list(dict.fromkeys(found))
+            texts += [(entry.start + 1, x.strip(), y.strip()) for x, y in sides if x.strip() and text]
+    return list(dict.fromkeys(texts))
 
 
 def gaps(catalogue: Catalogue, fuzzy: bool = False) -> list[Gap]:
@@ -257,22 +251,22 @@ def gaps(catalogue: Catalogue, fuzzy: bool = False) -> list[Gap]:
 
     An entry with a plural has as many forms as the header says, whatever lines it has now.
     """
-    found = []
+    missing = []
     for k, entry in enumerate(catalogue.entries):
         if entry.obsolete or not entry.source or (entry.fuzzy and not fuzzy):
             continue
-        count = max(catalogue.forms or 1, *(form + 1 for form in entry.strings)) if entry.plural is not None else 1
+        count = max(catalogue.forms or 1, *(form + 1 for form in entry.strings)) if "msgid_plural" in entry.texts else 1
         for form in range(count):
             if entry.fuzzy or not entry.strings.get(form):
-                found.append(Gap(k, form, _source(catalogue, entry, form), entry.start + 1))
-    return found
+                missing.append(Gap(k, form, _source(catalogue, entry, form), entry.start + 1))
+    return missing
 
 
 def _source(catalogue: Catalogue, entry: Entry, form: int) -> str:
     """The singular for the form of the number 1, unless that form serves every number."""
-    if entry.plural is None or (form == catalogue.single and catalogue.forms != 1):
+    if "msgid_plural" not in entry.texts or (form == catalogue.single and catalogue.forms != 1):
         return entry.source
-    return entry.plural
+    return entry.texts["msgid_plural"]
 
 
 # ---- translating
@@ -287,44 +281,36 @@ def translate(catalogue: Catalogue, decode: Callable[[list[str]], list[list[str]
 
     Lines without a letter are copied. Each filled entry is marked fuzzy.
     """
-    found = gaps(catalogue, fuzzy)
-    frames = [_lines(gap.text) for gap in found]
-    masked = {line: mask(line) for frame in frames for _, line, _ in frame}
+    missing = gaps(catalogue, fuzzy)
+    masked = {line: mask(line.strip()) for gap in missing for line in gap.text.split("\n")}
     wanted = list(dict.fromkeys(text for text, _ in masked.values() if any(c.isalpha() for c in text)))
     answers = decode(wanted) if wanted else []
     want(len(answers) == len(wanted), "decode", f"translations of {len(wanted)} sentences", len(answers))
     answer = dict(zip(wanted, answers, strict=True))
+
+    def replace(line: str) -> str:
+        """The line's translation, between the line's own white space."""
+        inner, (text, originals) = line.strip(), masked[line]
+        return line.replace(inner, settle(inner, answer[text], originals).strip(), 1) if text in answer else line
+
     texts: dict[Gap, str] = {}
     problems: list[tuple[int, str]] = []
     empty: list[int] = []
-    for gap, frame in zip(found, frames, strict=True):
-        done = []
-        for before, line, after in frame:
-            text, originals = masked[line]
-            new = settle(line, answer[text], originals).strip() if text in answer else line
-            done.append((before, new, after))
-        if any(line and not new for (_, line, _), (_, new, _) in zip(frame, done, strict=True)):
+    for gap in missing:
+        old = gap.text.split("\n")
+        new = list(map(replace, old))
+        if any(a.strip() and not b.strip() for a, b in zip(old, new, strict=True)):
             empty.append(gap.line)
             continue
-        texts[gap] = "\n".join(map("".join, done))
+        texts[gap] = "\n".join(new)
         problems += [(gap.line, problem) for problem in check(gap.text, texts[gap])]
     return Outcome(render(catalogue, texts), len(texts), problems, sorted(set(empty)))
-
-
-def _lines(text: str) -> list[tuple[str, str, str]]:
-    """Each line of a message as (white space, text, white space)."""
-    found = []
-    for line in text.split("\n"):
-        inner = line.strip()
-        at = line.index(inner)
-        found.append((line[:at], inner, line[at + len(inner) :]))
-    return found
 
 
 # ---- writing
 
 
-def render(catalogue: Catalogue, texts: Mapping[Gap, str], mark: bool = True) -> bytes:
+def render(catalogue: Catalogue, texts: Mapping[Gap, str]) -> bytes:
     """The file with these translations in it, their entries marked fuzzy; every other line is as it was.
 
     Errors: a translation that the catalogue's encoding lacks letters for.
@@ -334,7 +320,7 @@ def render(catalogue: Catalogue, texts: Mapping[Gap, str], mark: bool = True) ->
     width = catalogue.width if texts else WIDTH
     for gap in sorted(texts, key=lambda gap: (gap.entry, gap.form)):
         entry = catalogue.entries[gap.entry]
-        keyword = "msgstr" if entry.plural is None else f"msgstr[{gap.form}]"
+        keyword = "msgstr" if "msgid_plural" not in entry.texts else f"msgstr[{gap.form}]"
         new = [line + end for line in _wrapped(keyword, texts[gap], width)]
         if gap.form in entry.spans:
             span = entry.spans[gap.form]
@@ -347,7 +333,7 @@ def render(catalogue: Catalogue, texts: Mapping[Gap, str], mark: bool = True) ->
             if lines[last] and not lines[last][-1].endswith("\n"):
                 lines[last][-1] += end
             lines[last] += new
-        if mark and not entry.fuzzy:
+        if not entry.fuzzy:
             at = entry.start if entry.flags is None else entry.flags
             old = catalogue.lines[at]
             flag = f"#, fuzzy{end}" if entry.flags is None else ""
@@ -364,16 +350,16 @@ def _wrapped(keyword: str, text: str, width: int) -> list[str]:
     whole = f'{keyword} "{escape(text)}"'
     if "\n" not in text[:-1] and _columns(whole) <= width:
         return [whole]
-    found = [f'{keyword} ""']
+    lines = [f'{keyword} ""']
     for line in re.findall(r"[^\n]*\n|[^\n]+", text):
-        rest, here = re.findall(r" *[^ ]+ ?| +", line), ""
-        for word in map(escape, rest):
-            if here and _columns(here) + _columns(word.rstrip(" ")) + 2 > width:
-                found.append(f'"{here}"')
-                here = ""
-            here += word
-        found.append(f'"{here}"')
-    return found
+        here, used = "", 2
+        for word in map(escape, re.findall(r" *[^ ]+ ?| +", line)):
+            if here and used + _columns(word.rstrip(" ")) > width:
+                lines.append(f'"{here}"')
+                here, used = "", 2
+            here, used = here + word, used + _columns(word)
+        lines.append(f'"{here}"')
+    return lines
 
 
 def _columns(text: str) -> int:

@@ -16,7 +16,7 @@ from gated.features.tokens import BEGIN, END, PAD, UNK, Tokens, normal
 from gated.options import check, option
 from gated.tasks.translate import model
 from gated.tasks.translate.model import Translator
-from gated.tasks.translate.placeholders import SENTINELS, mask, repair, unmask
+from gated.tasks.translate.placeholders import SENTINELS, mask, repair
 
 BATCH = 128  # sentences searched together
 STOPS = frozenset(".!?;:,…。！？；،؟।")  # a line that is too long is split after one of these
@@ -110,7 +110,10 @@ def translate(
     for k, part in enumerate(parts):
         results[part.line].append((part, hypotheses[k]))
     return [
-        [_unmask(one, originals) for one in _join(first, line, result, start)]
+        [
+            one._replace(text=repair(one.text, originals)) if originals else one
+            for one in _join(first, line, result, start)
+        ]
         for (line, originals), result, start in zip(masks, results, starts, strict=True)
     ]
 
@@ -193,14 +196,6 @@ def _mask_prefix(prefix: str, originals: list[str]) -> str:
     for sentinel, original in zip(SENTINELS, originals, strict=False):
         prefix = prefix.replace(original, sentinel, 1)
     return prefix
-
-
-def _unmask(translation: Translation, originals: list[str]) -> Translation:
-    """With the placeholders in place of their sentinels."""
-    if not originals:
-        return translation
-    text = unmask(translation.text, originals)
-    return translation._replace(text=repair(translation.text, originals) if text is None else text)
 
 
 def _replace_unknown(

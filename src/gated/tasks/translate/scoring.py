@@ -13,15 +13,14 @@ the sentences: Koehn 2004.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from gated._check import one_of, optional, refuse, want, within
+from gated._check import one_of, optional, want, within
 from gated.io.text import plural
 from gated.report import tables
 from gated.report.bootstrap import better, close, resample
@@ -29,30 +28,11 @@ from gated.report.bootstrap import better, close, resample
 TOKENIZE = ("13a", "char", "intl", "none", "zh")  # of sacrebleu's, those that need no download
 NAMES = {"copy": "copy of the source", "memory": "translation memory"}
 ORDERS = (2, 6)  # of a translation memory's n-grams; 2 is for scripts that part no words
-MAX_PAIRS = 100_000  # in a translation memory
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]]) -> float:
     """BLEU alone, for validation: cased, 13a. A thousand sentences take less than a tenth of a second."""
     return float(_bleu().corpus_score(list(hypotheses), check_references(hypotheses, references)).score)
-
-
-def measure(
-    hypotheses: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]], *, tokenize: str = "13a",
-    ter: bool = True, trials: int = 1000, seed: int = 12345,
-) -> dict[str, Any]:  # fmt: skip
-    """Every metric of some translations, as plain numbers.
-
-    {"bleu", "bleu_lower": of lower-cased text, "chrf": chrF2, "ter", "interval": of 95 % for BLEU, "brevity": BLEU's
-    penalty, "ratio": the translations' words over the references', "exact": share of sentences equal to a reference,
-    "empty": translations without a word, "sentences", "signature": of BLEU, "signatures": of each metric}
-
-    references: a sentence for each translation, or several such lists, each a whole set of references.
-    tokenize: BLEU's tokenizer, one of `TOKENIZE`; "char" or "zh" for a target without spaces.
-    ter: whether to compute TER, which takes time: 0.4 s for 1,000 sentences of 13 words, 3 s of 26 words, 40 s of 52.
-    trials, seed: of the bootstrap; 0 trials leave the interval None. 12345 is sacrebleu's own seed.
-    """
-    return _measure(hypotheses, check_references(hypotheses, references), tokenize, ter, trials, seed)[0]
 
 
 def _bleu(lowercase: bool = False, tokenize: str = "13a", alone: bool = False) -> Any:
@@ -72,24 +52,21 @@ def check_references(hypotheses: Any, references: Any) -> list[list[str]]:
     want(n > 0, "score", "at least one translation", "none")
     want(len(references) > 0, "references", f"{n:,} sentences", "none")
     sets: list[Any] = [references] if isinstance(references[0], str) else [*references]
-    every: dict[str, Any] = {"translations": hypotheses} | {
-        "references" if len(sets) == 1 else f"set {k} of the references": one for k, one in enumerate(sets, 1)
-    }
-    for where, lines in every.items():
+    for k, lines in enumerate([hypotheses, *sets]):
+        where = "translations" if k == 0 else "references" if len(sets) == 1 else f"set {k} of the references"
         want(isinstance(lines, Sequence) and not isinstance(lines, str), where, "a list", type(lines).__name__)
         todo = "Empty lines count too; several references are several lists of that length."
         want(len(lines) == n, where, f"{n:,} sentences, one for each translation", f"{len(lines):,}", todo)
-        for k, line in enumerate(lines, 1):
-            want(isinstance(line, str), where, f"a string as sentence {k:,}", type(line).__name__)
-    if not any(sentence.strip() for one in sets for sentence in one):
-        refuse("references", "a word", f"{n:,} empty sentences")
+        for i, line in enumerate(lines, 1):
+            want(isinstance(line, str), where, f"a string as sentence {i:,}", type(line).__name__)
+    want(any(line.strip() for one in sets for line in one), "references", "a word", f"{n:,} empty sentences")
     return [list(one) for one in sets]
 
 
 def _measure(
     hypotheses: Sequence[str], sets: list[list[str]], tokenize: str, ter: bool, trials: int, seed: int
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """`measure`, and the BLEU of each resampled test set."""
+    """Every metric of some translations, as plain numbers, and the BLEU of each resampled test set."""
     within("trials", trials, 0, 1_000_000)
     metrics = optional("sacrebleu.metrics", "translate")
     hypotheses = list(hypotheses)
@@ -134,66 +111,50 @@ def _bootstrap(
 
 # -- baselines
 
+TranslationMemory = Callable[[Sequence[str]], list[str]]
 
-@dataclass(frozen=True)
-class TranslationMemory:
-    """The translation of the most similar stored sentence; `build_memory` makes one.
+
+def build_memory(source: Sequence[str], target: Sequence[str]) -> TranslationMemory:
+    """A function of sentences: for each the translation of the most similar stored sentence.
 
     Similarity is the cosine of tf-idf vectors of character n-grams, Σ_g q_g d_g / |d|, d_g = tf_g log((1 + N) / df_g),
-    over the orders `ORDERS`, case folded, spaces joined. n-grams of more than `common` sentences count only for a query
-    that has no others. The first of equals is taken; a query that shares no n-gram has an empty translation.
+    over the orders `ORDERS`, case folded, spaces joined. n-grams of more than max(1000, N / 10) sentences count only
+    for a query that has no others. The first of equals is taken; a query that shares no n-gram has an empty
+    translation.
     """
-
-    target: Sequence[str]
-    grams: Shaped[np.ndarray, " V"]
-    starts: Int[np.ndarray, " V+1"]  # of each n-gram's sentences in `rows`
-    rows: Int[np.ndarray, " P"]
-    weights: Float[np.ndarray, " P"]  # d_g idf_g / |d|, the contribution of one occurrence in a query
-    common: int
-
-    def find(self, sentences: Sequence[str]) -> list[int | None]:
-        """The index of the most similar stored sentence of each, None if no n-gram is shared."""
-        row, gram = _grams(sentences)
-        ends = np.searchsorted(row, np.arange(len(sentences) + 1))
-        return [self._find(gram[a:b]) for a, b in pairwise(ends)]
-
-    def _find(self, gram: np.ndarray) -> int | None:
-        query, times = np.unique(gram, return_counts=True)
-        place = np.searchsorted(self.grams, query).clip(max=len(self.grams) - 1)
-        known = self.grams[place] == query
-        rare = known & (np.diff(self.starts)[place] <= self.common)
-        use = rare if rare.any() else known
-        if not use.any():
-            return None
-        spans = [slice(self.starts[k], self.starts[k + 1]) for k in place[use]]
-        rows = np.concatenate([self.rows[s] for s in spans])
-        adds = np.concatenate([t * self.weights[s] for s, t in zip(spans, times[use], strict=True)])
-        similarity = np.bincount(rows, adds)
-        return int(similarity.argmax())
-
-    def translate(self, sentences: Sequence[str]) -> list[str]:
-        """The translation of the most similar stored sentence of each."""
-        return ["" if n is None else self.target[n] for n in self.find(sentences)]
-
-
-def build_memory(source: Sequence[str], target: Sequence[str], max_pairs: int = MAX_PAIRS) -> TranslationMemory:
-    """A translation memory of these pairs, or of at most `max_pairs` of them, evenly spaced."""
-    n, m = len(source), len(target)
-    want(n == m, "memory", f"{n:,} target sentences, as of the source", f"{m:,}")
-    want(n > 0, "memory", "at least one pair", "none")
-    step = -(-len(source) // max_pairs)
-    source, target = source[::step], target[::step]
+    N = len(source)
+    want(len(target) == N, "memory", f"{N:,} target sentences, as of the source", f"{len(target):,}")
+    want(N > 0, "memory", "at least one pair", "none")
     row, gram = _grams(source)
     grams, gram = np.unique(gram, return_inverse=True)
-    pairs, times = np.unique(gram.astype(np.int64) * len(source) + row, return_counts=True)
-    gram, row = np.divmod(pairs, len(source))
-    common = np.bincount(gram, minlength=len(grams))
-    rarity = np.log((1 + len(source)) / common)  # 1 + N: above 0 for a single sentence too
+    pairs, times = np.unique(gram.astype(np.int64) * N + row, return_counts=True)
+    gram, row = np.divmod(pairs, N)
+    counts = np.bincount(gram, minlength=len(grams))  # df
+    rarity = np.log((1 + N) / counts)  # 1 + N: above 0 for a single sentence too
     weight = times * rarity[gram]
-    length = np.sqrt(np.bincount(row, weight**2, minlength=len(source)))
-    starts = np.concatenate([[0], np.cumsum(common)])
-    weights = (weight * rarity[gram] / length[row]).astype(np.float32)
-    return TranslationMemory(target, grams, starts, row.astype(np.int32), weights, max(1000, len(source) // 10))
+    length = np.sqrt(np.bincount(row, weight**2, minlength=N))
+    starts = np.concatenate([[0], np.cumsum(counts)])  # of each n-gram's sentences in `row`
+    weights = (weight * rarity[gram] / length[row]).astype(np.float32)  # of one occurrence in a query
+    row, rare = row.astype(np.int32), counts <= max(1000, N // 10)
+
+    def find(query: np.ndarray) -> str:
+        query, times = np.unique(query, return_counts=True)
+        place = np.searchsorted(grams, query).clip(max=len(grams) - 1)
+        known = grams[place] == query
+        use = known & rare[place] if (known & rare[place]).any() else known
+        if not use.any():
+            return ""
+        spans = [slice(starts[k], starts[k + 1]) for k in place[use]]
+        rows = np.concatenate([row[s] for s in spans])
+        adds = np.concatenate([t * weights[s] for s, t in zip(spans, times[use], strict=True)])
+        return target[int(np.bincount(rows, adds).argmax())]
+
+    def translate(sentences: Sequence[str]) -> list[str]:
+        row, gram = _grams(sentences)
+        ends = np.searchsorted(row, np.arange(len(sentences) + 1))
+        return [find(gram[a:b]) for a, b in pairwise(ends)]
+
+    return translate
 
 
 def _grams(sentences: Sequence[str]) -> tuple[Int[np.ndarray, " P"], Shaped[np.ndarray, " P"]]:
@@ -224,11 +185,18 @@ def score(
 ) -> dict[str, Any]:  # fmt: skip
     """The metrics of translations, of copying the source, of a translation memory, and the name of the best.
 
-    {"model": name, the metrics of `measure`, "baselines": {"copy": the same, "memory": the same, each with "seconds"
-    and "beaten": the share of resampled test sets on which `name` has the higher BLEU}, "by": the deciding metric,
-    "best", "notes", "seconds"}. "by" is BLEU, or chrF where every BLEU is 0; equals count for the baseline.
+    {"model": name, "bleu", "bleu_lower": of lower-cased text, "chrf": chrF2, "ter", "interval": of 95 % for BLEU,
+    "brevity": BLEU's penalty, "ratio": the translations' words over the references', "exact": share of sentences equal
+    to a reference, "empty": translations without a word, "sentences", "signature": of BLEU, "signatures": of each
+    metric, "baselines": {"copy": the same, "memory": the same, each with "seconds" and "beaten": the share of resampled
+    test sets on which `name` has the higher BLEU}, "by": the deciding metric, "best", "notes", "seconds"}. "by" is
+    BLEU, or chrF where every BLEU is 0; equals count for the baseline.
 
+    references: a sentence for each translation, or several such lists, each a whole set of references.
     source: the translated sentences, for the baselines. seconds: the time of `name`, for the table.
+    tokenize: BLEU's tokenizer, one of `TOKENIZE`; "char" or "zh" for a target without spaces.
+    ter: whether to compute TER, which takes time: 0.4 s for 1,000 sentences of 13 words, 3 s of 26 words, 40 s of 52.
+    trials, seed: of the bootstrap; 0 trials leave the interval None. 12345 is sacrebleu's own seed.
     """
     sets = check_references(hypotheses, references)
     want(memory is None or source is not None, "score", "the source beside a translation memory", "none")
@@ -236,9 +204,11 @@ def score(
     others: dict[str, Any] = {}
     if source is not None:
         want(len(source) == len(hypotheses), "score", f"{len(hypotheses):,} source sentences", f"{len(source):,}")
-        for kind in ("copy", *(["memory"] if memory is not None else [])):
+        for kind, translate in {"copy": list, "memory": memory}.items():
+            if translate is None:
+                continue
             start = time.perf_counter()
-            texts = source if memory is None or kind == "copy" else memory.translate(source)
+            texts = translate(source)
             seconds_taken = time.perf_counter() - start
             others[kind], theirs = _measure(texts, sets, tokenize, ter, trials, seed)
             others[kind] |= {"seconds": seconds_taken, "beaten": better(drawn, theirs, lower=False)}

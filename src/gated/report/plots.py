@@ -27,14 +27,17 @@ def canvas(width: float, height: float, extra: str, dpi: int = 150) -> Any:
     return optional("matplotlib.figure", extra).Figure(figsize=(width, height), dpi=dpi, facecolor=PAPER)
 
 
-def save(figure: Any, path: Path, extra: str, salt: str = "") -> None:
-    """Write a PNG or an SVG, whose text stays text, by the path's ending; `salt` makes the SVG's ids."""
+def save(figure: Any, path: Path, extra: str, salt: str = "", **options: Any) -> None:
+    """Write a PNG or an SVG, whose text stays text, by the path's ending; `salt` makes the SVG's ids.
+
+    options: those of matplotlib's `savefig`.
+    """
     matplotlib, kind = optional("matplotlib", extra), path.suffix.lower()[1:]
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         warnings.filterwarnings("ignore", r"Glyph \d+ ", UserWarning)  # one for each letter that no font has
         metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
         with files.create(path) as file:
-            figure.savefig(file, format=kind, metadata=metadata)
+            figure.savefig(file, format=kind, metadata=metadata, **options)
 
 
 def families(text: str, extra: str) -> list[str]:

@@ -1,4 +1,4 @@
-from .attention import attend as attend
+from .alignment import attend as attend
 from .run import Run as Run
 from .run import fit as fit
 from .run import load as load

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from gated._check import want
 from gated.io import files
 from gated.runs import FitOptions, Output
-from gated.tasks.translate import attention, po, scoring
+from gated.tasks.translate import alignment, po, scoring
 from gated.tasks.translate import run as translator
 from gated.tasks.translate.data import has_columns, is_catalogue, read_sentences
 from gated.tasks.translate.run import Run
@@ -88,7 +88,7 @@ def predict(
             low = len(rows) + 1
             rows.extend(_row(n, best) for n, best in enumerate(translations, low))
             if align:
-                alignments.extend(attention.pharaoh(attention.align_words(run, best[0])) for best in translations)
+                alignments.extend(alignment.pharaoh(alignment.align_words(run, best[0])) for best in translations)
             yield "".join(_lines(translations, low, scores)).encode()
         if align:
             files.write(align, "".join(f"{line}\n" for line in alignments).encode())
@@ -131,7 +131,7 @@ def attend(
     out: Annotated[Path | None, "PNG or SVG file for the picture."] = None,
     search: Search,
 ) -> Output:
-    return Output(*attention.attend(run, sentence, out, **asdict(search)))
+    return Output(*alignment.attend(run, sentence, out, **asdict(search)))
 
 
 def check_sides(data: tuple[str, ...]) -> tuple[str, ...]:

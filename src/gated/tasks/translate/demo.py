@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gated._check import optional
-from gated.tasks.translate import attention, dates, scoring
+from gated.tasks.translate import alignment, dates, scoring
 from gated.tasks.translate.run import Run, fit
 from gated.tasks.translate.search import Translation
 
@@ -44,7 +44,7 @@ def run(
     draw(out / PICTURE, made, text, one)
     parts = [
         "\n".join(list_examples(unseen, best)), rank(result), scoring.table(result),
-        f"Attention for {text!r}:", attention.table(*attention.by_words(made, one)),
+        f"Attention for {text!r}:", alignment.table(*alignment.by_words(made, one)),
         f"The same letter by letter is drawn in {out / PICTURE}.",
     ]  # fmt: skip
     return result, "\n" + "\n\n".join(parts)
@@ -79,7 +79,7 @@ def draw(path: Path, run: Run, text: str, one: Translation) -> None:
     model = run.model
     sides = [[side.piece(k) for k in ids] for side, ids in ((model.source, one.source), (model.target, one.target))]
     s, t = (int(len(characters) > 1 and characters[0] == " ") for characters in sides)
-    attention.picture(
+    alignment.picture(
         path, sides[0][s:], sides[1][t:], one.attention[t:, s:], title=f"{text} → {one.text}",
         names=("letters read", "letters written"),
     )  # fmt: skip

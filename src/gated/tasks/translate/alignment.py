@@ -202,49 +202,43 @@ def picture(
     """
     w = _matrix(weights, len(source), len(target))
     path = output(path)
-    columns, rows = ([_fit(_clean(s), min(24, cell_len(_clean(s)) or 1)) for s in words] for words in (source, target))
+    columns, rows = ([cut(_clean(s), 24) for s in words] for words in (source, target))
     side = float(np.clip(14 / max(len(columns), len(rows)), 0.11, 0.42))  # inches of a cell
     size = float(np.clip(40 * side, 4.5, 11))  # points of a word
-    long = [[0.6 * size / 72 * max(cell_len(s), len(s)) for s in words] for words in (columns, rows)]  # inches, at most
-    slant = max(long[0]) > side
-    beside, above = max(long[1]) + 0.5, 0.4 + (0.71 * max(long[0]) if slant else 0.15)
-    ends = [(s + 0.5) * side + 0.71 * n + 0.15 for s, n in enumerate(long[0])]
-    beyond = max(ends) - side * len(columns) if slant else 0
-    head, foot = 0.55 if title else 0.15, 0.65
-    across, down = max(side * len(columns) + max(beyond, 0.15), 2.6), side * len(rows)
-    width, height = beside + across, head + above + down + foot
-    fonts = families("".join([title, *names, *columns, *rows]), "translate")
-    text = {"color": INK, "parse_math": False, "family": fonts}
-    fig = canvas(width, height, "translate")
-    ax = fig.add_axes((beside / width, foot / height, side * len(columns) / width, down / height))
+    width, height = side * len(columns), side * len(rows)
+    text = {
+        "color": INK,
+        "parse_math": False,
+        "family": families("".join([title, *names, *columns, *rows]), "translate"),
+    }
+    small = {**text, "fontsize": 9.5, "color": SOFT}
+    fig = canvas(width, height, "translate")  # of the cells alone; the words stand around it
+    ax = fig.add_axes((0, 0, 1, 1))
     shades = optional("matplotlib.colors", "translate").LinearSegmentedColormap.from_list("attention", BLUES)
     top = max(float(w.max()), 1e-9)
     mesh = ax.pcolormesh(w, cmap=shades, vmin=0, vmax=top, edgecolors=LINE, linewidth=0.5)
     ax.invert_yaxis()
-    ax.set_facecolor("none")
     ax.xaxis.tick_top()
     ax.xaxis.set_label_position("top")
     ax.tick_params(length=0, pad=3)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    turned = {"rotation": 45, "ha": "left", "rotation_mode": "anchor"} if slant else {}
-    ax.set_xticks(np.arange(len(columns)) + 0.5, columns, fontsize=size, **turned, **text)
+    slant = size * max(map(cell_len, columns)) > 120 * side  # a character is at most 0.6 of its points wide
+    turn = {"rotation": 45, "ha": "left", "rotation_mode": "anchor"} if slant else {}
+    ax.set_xticks(np.arange(len(columns)) + 0.5, columns, fontsize=size, **turn, **text)
     ax.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize=size, **text)
+    ax.set_xlabel(names[0] + " →", loc="left", labelpad=12, **small)
+    ax.set_ylabel(names[1] + " →", y=1, rotation=270, ha="left", va="bottom", labelpad=16, **small)
+    if title:
+        ax.set_title(cut(title, 80), loc="left", pad=14, fontsize=13, fontweight="bold", **text)
     if side > 0.36:
         for t, s in np.argwhere(w >= 0.05):
             ink = PAPER if w[t, s] > 0.55 * top else INK
             ax.text(s + 0.5, t + 0.5, f"{100 * w[t, s]:.0f}", color=ink, fontsize=8, ha="center", va="center")
-    small = {**text, "fontsize": 9.5, "color": SOFT}
-    y = 1 - (head + 0.02) / height
-    fig.text(beside / width, y, names[0] + " →", va="top", **small)
-    fig.text(0.1 / width, (foot + down) / height, names[1] + " →", rotation=270, va="top", ha="left", **small)
-    if title:
-        heading = _fit(title, int(width / 0.13)).rstrip()
-        fig.text(0.1 / width, 1 - 0.12 / height, heading, va="top", fontsize=13, fontweight="bold", **text)
-    bar = fig.add_axes((beside / width, 0.32 / height, 1.2 / width, 0.1 / height))
+    bar = fig.add_axes((0, -0.33 / height, 1.2 / width, 0.1 / height))
     fig.colorbar(mesh, cax=bar, orientation="horizontal", ticks=[0, top]).outline.set_visible(False)
     bar.set_xticks([0, top], ["0", f"{100 * top:.0f} %"], color=SOFT, fontsize=8.5)
     bar.tick_params(length=0, pad=2)
-    fig.text((beside + 1.35) / width, 0.37 / height, "of the attention", va="center", **{**small, "fontsize": 8.5})
-    save(fig, path, "translate", title)
+    fig.text(1.35 / width, -0.28 / height, "of the attention", va="center", **{**small, "fontsize": 8.5})
+    save(fig, path, "translate", title, bbox_inches="tight", pad_inches=0.15)
     return path

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from gated._check import InputError
-from gated.tasks.translate.attention import align, merge, pharaoh, picture, table
+from gated.tasks.translate.alignment import align, merge, pharaoh, picture, table
 
 GERMAN = "Eine Gruppe von Menschen steht vor der Donaudampfschifffahrtsgesellschaft und wartet .".split()  # noqa: SIM905
 SCRIPTS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -154,10 +155,9 @@ def ensemble(steps: Sequence[Step]) -> Step:
         for name, tensors in (("log_probs", [out[0] for out in outs]), ("attention", attentions)):
             shapes = sorted({tuple(x.shape) for x in tensors})
             want(len(shapes) <= 1, f"ensemble {name}", "one shape for all models", shapes)
-        mean = outs[0][0]
-        for log_probs, _, _ in outs[1:]:
-            mean = torch.logaddexp(mean, log_probs)
+        mean = functools.reduce(torch.logaddexp, [log_probs for log_probs, _, _ in outs])
+        mean = mean - math.log(len(outs)) if len(outs) > 1 else mean
         attention = torch.stack(attentions).mean(0) if attentions else None
-        return mean - math.log(len(outs)), tuple(s for _, s, _ in outs), attention
+        return mean, tuple(s for _, s, _ in outs), attention
 
     return step

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from gated import trees
 from gated._check import shape, want
 from gated.layers.attention import Attention, EncoderStates
 from gated.layers.dropout import Dropout
@@ -92,6 +94,29 @@ class Decoder(nn.Module):
         queries = y.reshape(T * N // B, B, -1)  # the hypotheses of a sentence share its encoder states
         c, a = self.attention.attend(queries, encoder, None if coverage is None else coverage.view(-1, B, S))
         return c.reshape(T, N, -1), a.reshape(T, N, -1)
+
+
+def search_step(
+    decode: Callable[[Tensor, EncoderStates, State], tuple[Tensor, Tensor, State]],
+    logits: Callable[[Tensor], Tensor],
+    tokens: Int64[Tensor, "B K"],
+    state: State,
+    memory: EncoderStates,
+) -> tuple[Float[Tensor, "B K V"], State, Float[Tensor, "B K S"]]:
+    """One step of `gated.decode`'s searches by a network's calls of its decoder and of its output layer.
+
+    decode: tokens (1, K·B), encoder states, state -> readouts, attention, state. Its rows k·B + b are axes (B, K) here.
+    """
+    B, K = tokens.shape
+    rows = trees.map(lambda h: h.movedim((1, 0), (-3, -2)).flatten(-3, -2).contiguous(), state)
+    o, a, after = decode(tokens.T.reshape(1, K * B), memory, rows)
+    log_p = torch.log_softmax(logits(o[0]).float(), -1)
+    return log_p.view(K, B, -1).transpose(0, 1), by_sentence(after, B), a.view(K, B, -1).transpose(0, 1)
+
+
+def by_sentence(state: State, B: int) -> State:
+    """Rows k·B + b of a state to axes (B, K)."""
+    return trees.map(lambda h: h.unflatten(-2, (-1, B)).movedim((-3, -2), (1, 0)), state)
 
 
 def _width(layer: Recurrent) -> int:

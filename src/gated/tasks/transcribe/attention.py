@@ -22,7 +22,7 @@ from gated.layers import LSTM, Attention, Decoder
 from gated.layers.attention import EncoderStates
 from gated.layers.dropout import Dropout
 from gated.layers.output import cross_entropy
-from gated.layers.seq2seq import State
+from gated.layers.seq2seq import State, by_sentence, search_step
 
 END = 0
 CTC_WEIGHT = 0.3  # λ, in the loss and in the ranking
@@ -68,15 +68,8 @@ class AttentionDecoder(nn.Module):
         return cross_entropy(o[real], self.embed.weight, self.bias, after[real], 0.0)
 
     def step(self, tokens: Int64[Tensor, "B K"], state: Any, memory: Any) -> tuple[Tensor, Any, Tensor]:
-        """One step of `gated.decode`'s searches: rows k·B + b are hypothesis k of example b."""
-        B, K = tokens.shape
-        h, c, coverage = (part.transpose(0, 1).flatten(0, 1) for part in state)
-        before = State((h[None].contiguous(), c[None].contiguous()), None, None, coverage)
-        o, a, after = self.run(tokens.T.reshape(1, K * B), EncoderStates(*memory), before)
-        scores = torch.log_softmax((o[0] @ self.embed.weight.T + self.bias).float(), -1)
-        parts = (scores, a[0], after.bottom[0][0], after.bottom[1][0], after.coverage)
-        log_probs, attention, *state = (part.unflatten(0, (K, B)).transpose(0, 1) for part in parts if part is not None)
-        return log_probs, tuple(state), attention
+        """One step of `gated.decode`'s searches."""
+        return search_step(self.run, lambda o: o @ self.embed.weight.T + self.bias, tokens, state, memory)
 
 
 def decode_jointly(
@@ -91,11 +84,9 @@ def decode_jointly(
     CTC's best path.
     """
     encoder, state = decoder.start(h, steps)
-    h0, c0 = state.bottom
-    initial = tuple(part[:, None] for part in (h0[0], c0[0], state.coverage) if part is not None)
     beams = decode.beam(
-        decoder.step, initial, tuple(encoder), decode.Rules(begin=END, end=END), limit=[len(x) for x in log_probs],
-        width=width, n_best=width, length_penalty=0.0,
+        decoder.step, by_sentence(state, len(log_probs)), encoder, decode.Rules(begin=END, end=END),
+        limit=[len(x) for x in log_probs], width=width, n_best=width, length_penalty=0.0,
     )  # fmt: skip
     return [rescore(x, hypotheses) for x, hypotheses in zip(log_probs, beams, strict=True)]
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from gated import checkpoint, trees
+from gated import checkpoint
 from gated._check import one_of, want
 from gated.features.tokens import PAD, SPECIAL, UNK, Tokens
 from gated.layers import GRU, LSTM, Attention, Decoder
@@ -163,29 +163,3 @@ def restore(words: dict[str, Any], source: Tokens, target: Tokens, state: dict[s
     fits = (shape.source, shape.target) == (len(source), len(target)) and shape.layers <= len(state)
     want(fits, "run folder", "a shape that its weights and tokens fit", "another")
     return checkpoint.build(lambda: Network(shape), state)
-
-
-# ---- one step of a search
-
-
-def begin(network: Network, source: Int64[Tensor, "S B"], lengths: Int64[Tensor, " B"]) -> tuple[Any, Any]:
-    """The state (B, 1, …) and the encoder states (B, …) of a search."""
-    memory, state = network.encode(source, lengths)
-    return _by_sentence(state, source.shape[1]), tuple(memory)
-
-
-def step(network: Network, tokens: Int64[Tensor, "B K"], state: Any, memory: Any) -> tuple[Tensor, Any, Tensor]:
-    """log p of the next token (B, K, V), the state after this one, and the attention (B, K, S)."""
-    B, K = tokens.shape
-    o, a, after = network.decode(tokens.T.reshape(1, K * B), EncoderStates(*memory), _by_row(state))
-    scores = torch.log_softmax(network.logits(o[0]).float(), -1)
-    return scores.view(K, B, -1).transpose(0, 1), _by_sentence(after, B), a.view(K, B, -1).transpose(0, 1)
-
-
-def _by_sentence(state: State, B: int) -> Any:
-    """Rows k·B + b of a state to axes (B, K)."""
-    return trees.map(lambda h: h.unflatten(-2, (-1, B)).movedim((-3, -2), (1, 0)), tuple(state))
-
-
-def _by_row(state: Any) -> State:
-    return State(*trees.map(lambda h: h.movedim((1, 0), (-3, -2)).flatten(-3, -2).contiguous(), state))

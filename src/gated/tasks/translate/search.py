@@ -13,8 +13,8 @@ import torch
 from gated import data, decode
 from gated._check import want
 from gated.features.tokens import BEGIN, END, PAD, UNK, Tokens, normal
+from gated.layers.seq2seq import by_sentence, search_step
 from gated.options import check, option
-from gated.tasks.translate import model
 from gated.tasks.translate.model import Translator
 from gated.tasks.translate.placeholders import SENTINELS, mask, repair
 
@@ -146,10 +146,9 @@ def _search(translators: Sequence[Translator], parts: list[Part], search: Search
     sources, prefixes = [part.source for part in parts], [part.prefix for part in parts]
     lengths = torch.tensor([len(ids) for ids in sources])
     source = data.pad(sources, PAD).to(device)
-    states = [model.begin(network, source, lengths.to(device)) for network in networks]
-    steps = [functools.partial(model.step, network) for network in networks]
-    step = steps[0] if len(steps) == 1 else decode.ensemble(steps)
-    state, memory = states[0] if len(steps) == 1 else tuple(zip(*states, strict=True))
+    memory, state = zip(*(network.encode(source, lengths.to(device)) for network in networks), strict=True)
+    state = tuple(by_sentence(one, len(parts)) for one in state)
+    step = decode.ensemble([functools.partial(search_step, network.decode, network.logits) for network in networks])
     rules = decode.Rules(
         begin=BEGIN, end=END, forbid=(PAD, BEGIN) if search.replace_unknown else (PAD, BEGIN, UNK),
         no_repeat=search.no_repeat, min_length=1,

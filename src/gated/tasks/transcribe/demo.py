@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from gated import train
 from gated._check import optional
 from gated.tasks.transcribe import scoring, typeset
@@ -72,5 +70,5 @@ def choose(best: Sequence[Hypothesis], truth: Sequence[str]) -> int:
 def draw(path: Path, run: Run, image: Path, best: Hypothesis) -> None:
     """The line, its characters at their columns, and the probability of each."""
     x = run.model.frames.read(Item(str(image)))
-    ((_, log_probs),) = compute_log_probs(run.model, [x])
-    picture(path, x, best, torch.from_numpy(log_probs), run.model.alphabet.symbols, title=best.text)
+    ((_, (log_probs,), _, _),) = compute_log_probs(run.model.network, [x])
+    picture(path, x, best.symbols, log_probs, run.model.alphabet.symbols, best.text)

@@ -149,13 +149,9 @@ class StreamDecoder:
         """The utterance that is over, if it has a word."""
         log_probs = np.stack(self.rows)
         offset = (self.count - len(self.rows)) * self.model.unit
-        if self.beam is None:
-            reading = ctc.greedy(log_probs)
-        else:
-            reading = self.beam.best(1, end=True)[0]
-            reading = reading._replace(spans=ctc.align(log_probs, reading.tokens))
+        reading = ctc.greedy(log_probs) if self.beam is None else self.beam.best(1, end=True)[0]
         self._begin()
-        utterance = make_hypothesis(self.model, reading, offset)
+        utterance = make_hypothesis(self.model, log_probs, reading, offset)
         return utterance if utterance.words else None
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from gated._check import want
@@ -17,7 +18,7 @@ from gated.decode import ctc, ngram, scorer
 from gated.features.alphabet import Alphabet
 from gated.options import check, option
 from gated.tasks.transcribe import batches
-from gated.tasks.transcribe.attention import WIDTH, AttentionDecoder, decode_jointly
+from gated.tasks.transcribe.attention import WIDTH, decode_jointly
 from gated.tasks.transcribe.model import Network, Transcriber
 
 BUDGET = 32_000  # frames of a batch, padding included
@@ -73,63 +74,46 @@ class Hypothesis(NamedTuple):
 
 def decode(model: Transcriber, xs: Sequence[np.ndarray], search: Search = Search()) -> list[list[Hypothesis]]:
     """n_best hypotheses of every example's normalised frames, in their order."""
-    out: list[list[Hypothesis]] = [[]] * len(xs)
-    decoder = model.network.speller
+    decoder, out = model.network.speller, [[]] * len(xs)
     if decoder is not None:
         todo = "They go with decoder='ctc'."
         want(search.lm is None, "lm", "none, for a run that writes by attention", repr(search.lm), todo)
         want(not search.hot, "hot", "none, for a run that writes by attention", ", ".join(search.hot), todo)
-        for k, readings in _decode_by_attention(model, decoder, xs, search):
-            out[k] = [make_hypothesis(model, one) for one in readings]
-        return out
-    make = make_beam(model.alphabet, search)
-    for k, log_probs in compute_log_probs(model, xs):
-        if make is None:
-            readings = [ctc.greedy(log_probs)]
+    make = make_beam(model.alphabet, search) if decoder is None else None
+    width = max(search.width, search.n_best, WIDTH)
+    for indices, rows, h, steps in compute_log_probs(model.network, xs, BUDGET if decoder is None else BUDGET // 4):
+        if decoder is not None:
+            with torch.no_grad():
+                readings = decode_jointly(decoder, h, steps, rows, width)
+        elif make is not None:
+            readings = [beam.best(beam.width, end=True) for beam in (make().feed(row) for row in rows)]
         else:
-            beam = make().feed(log_probs)
-            best = select_distinct(model.alphabet, beam.best(beam.width, end=True), search.n_best)
-            readings = [one._replace(spans=ctc.align(log_probs, one.tokens)) for one in best]
-        out[k] = [make_hypothesis(model, one) for one in readings]
+            readings = [[ctc.greedy(row)] for row in rows]
+        for k, row, some in zip(indices, rows, readings, strict=True):
+            best = select_distinct(model.alphabet, some, search.n_best)
+            out[k] = [make_hypothesis(model, row, one) for one in best]
     return out
 
 
-def decode_greedily(model: Transcriber, xs: Sequence[np.ndarray], network: Network | None = None) -> list[str]:
+def decode_greedily(model: Transcriber, xs: Sequence[np.ndarray]) -> list[str]:
     """The texts of the best paths, without times: for validation while the network trains."""
     out = [""] * len(xs)
-    for indices, log_probs, steps in _run(network or model.network, xs):
-        path = log_probs.argmax(-1)
-        for k, column, count in zip(indices, path.T, steps.tolist(), strict=True):
-            out[k] = model.alphabet.decode([s for s in torch.unique_consecutive(column[:count]).tolist() if s])
+    for indices, rows, _, _ in compute_log_probs(model.network, xs):
+        for k, row in zip(indices, rows, strict=True):
+            out[k] = model.alphabet.decode(ctc.collapse(row.argmax(-1)))
     return out
 
 
-def compute_log_probs(model: Transcriber, xs: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-    """log p of every symbol at every step, (T', V), with the index of its example, in any order."""
-    for indices, log_probs, steps in _run(model.network, xs):
-        for row, (k, count) in enumerate(zip(indices, steps.tolist(), strict=True)):
-            yield k, log_probs[:count, row].numpy()
-
-
-def _run(network: Network, xs: Sequence[np.ndarray]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-    device = next(network.parameters()).device
-    with torch.no_grad():
-        for indices, x, lengths in batches.split(xs, BUDGET):
-            log_probs, steps = network(x.to(device), lengths.to(device))
-            yield indices, log_probs.cpu(), steps.cpu()
-
-
-def _decode_by_attention(
-    model: Transcriber, decoder: AttentionDecoder, xs: Sequence[np.ndarray], search: Search
-) -> Iterator[tuple[int, list[ctc.Reading]]]:
-    network, width = model.network, max(search.width, search.n_best, WIDTH)
-    with torch.no_grad():
-        for indices, x, lengths in batches.split(xs, BUDGET // 4):
-            _, h, steps = network.encode(x.to(model.device), lengths.to(model.device))
-            log_probs = torch.log_softmax(network.output(h), -1).cpu()
-            rows = [log_probs[:count, k].numpy() for k, count in enumerate(steps.tolist())]
-            for k, readings in zip(indices, decode_jointly(decoder, h, steps, rows, width), strict=True):
-                yield k, select_distinct(model.alphabet, readings, search.n_best)
+def compute_log_probs(
+    network: Network, xs: Sequence[np.ndarray], budget: int = BUDGET
+) -> Iterator[tuple[list[int], list[np.ndarray], Tensor, Tensor]]:
+    """log p of every symbol at every step of examples, (T', V) each, in batches: their indices, these, h and steps."""
+    device = network.output.weight.device
+    for indices, x, lengths in batches.split(xs, budget):
+        with torch.no_grad():
+            _, h, steps = network.encode(x.to(device), lengths.to(device))
+            log_probs = torch.log_softmax(network.output(h).float(), -1).cpu()
+        yield indices, [log_probs[:count, k].numpy() for k, count in enumerate(steps.tolist())], h, steps
 
 
 def make_beam(alphabet: Alphabet, search: Search) -> Callable[[], ctc.Beam] | None:
@@ -169,9 +153,12 @@ def select_distinct(alphabet: Alphabet, readings: Sequence[ctc.Reading], count: 
     return list(first.values())[:count]
 
 
-def make_hypothesis(model: Transcriber, reading: ctc.Reading, offset: float = 0.0) -> Hypothesis:
-    """Symbols and their steps as a text with times; `offset` is the start of the first step."""
-    spans, unit, texts = reading.spans or [], model.unit, model.alphabet.symbols
+def make_hypothesis(
+    model: Transcriber, log_probs: Float[np.ndarray, "S V"], reading: ctc.Reading, offset: float = 0.0
+) -> Hypothesis:  # fmt: skip
+    """Symbols as a text with times, by CTC's alignment if they have none; `offset` is the start of the first step."""
+    spans = ctc.align(log_probs, reading.tokens) if reading.spans is None else reading.spans
+    unit, texts = model.unit, model.alphabet.symbols
     symbols = [
         Segment(texts[s.token], offset + s.first * unit, offset + (s.last + 1) * unit, math.exp(s.log_prob))
         for s in spans

@@ -13,7 +13,6 @@ from gated import runs, transcribe
 from gated._check import InputError
 from gated.tasks.transcribe import training, typeset
 from gated.tasks.transcribe.data import read_items
-from gated.tasks.transcribe.frames import Fault
 from gated.tasks.transcribe.task import TASK
 from made.sounds import QUICK, RATE, say
 
@@ -292,9 +291,9 @@ def test_bad_files_are_not_read_in_silence(run, faulty, spoken):
     said = run.predict(some, bad="skip")
     assert said == [good[1], None, None, good[1]]
     assert run.predict([bad["cut.wav"][0]], bad="skip") == [None]
-    found, faults = run.decode(read_items(some), bad="skip")
+    found, faults, _ = run.decode(read_items(some), bad="skip")
     assert [len(best) for best in found] == [1, 0, 0, 1]
-    assert [isinstance(fault, Fault) for fault in faults] == [True, True]
+    assert len(faults) == 2
     told = run.score(some, bad="skip")
     assert told["lines"] == 2
     assert "left out 2" in told["notes"][1]

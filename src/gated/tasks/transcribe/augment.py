@@ -15,8 +15,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-from gated._check import shape, within
-
 # Of strength 1.
 SPEED, VOICE = 0.15, 0.07  # fractions by which time, and frequency, are stretched at most
 SNR = (-1.0, 16.0)  # nepers of energy by which noise lies below an example's mean
@@ -100,26 +98,16 @@ def mask(
 
 
 def warp(
-    x: Float[Tensor, "B R T"], lengths: Int[Tensor, " B"], rng: np.random.Generator | int, strength: float = 1.0
+    x: Float[Tensor, "B R T"], lengths: Int[Tensor, " B"], rng: np.random.Generator, strength: float = 1.0
 ) -> tuple[Float[Tensor, "B R W"], Int[Tensor, " B"]]:
     """Lines with ink 1 on paper 0, each warped by itself, and their new lengths.
 
     x         B lines of R rows and T columns, of which a line has the first `lengths`; the others are 0 and stay so
-    rng       NumPy's generator, or a seed; the result depends on the arguments alone
     strength  0 is the identity, 1 the differences of scanned books, 2 twice as much
 
     A line becomes wider or narrower by a tenth, higher or lower, slanted, shifted by a row or so and wobbly; then its
     strokes thicker or thinner, its edges softer, its ink paler, its paper grainy.
-
-    Errors: lengths that are not B of 1 to T; a strength outside [0, 3].
     """
-    within("strength", strength, 0, 3)
-    shape("lengths", lengths, len(x))
-    for length in lengths.tolist():
-        within("a length", length, 1, x.shape[2])
-    if strength == 0:
-        return x, lengths
-    rng = np.random.default_rng(rng)
     old = lengths.numpy(force=True)
     new = np.maximum(1, np.rint(old * (1 + strength * _uniform(rng, len(x), WIDTH)))).astype(int)
     y = _bend(x, _like(x, new / old), int(new.max()), rng, strength)

@@ -13,10 +13,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from gated import data
-from gated.features.fbank import PRIOR, STILL
 from gated.tasks.transcribe import augment
-from gated.tasks.transcribe.augment import mask_lengths
-from gated.tasks.transcribe.frames import Stats
+from gated.tasks.transcribe.frames import Stats, normalise
 
 JITTER = 0.07  # of a length, by which an epoch may misjudge it, so that batches mix
 GAP = 25  # frames or columns of silence between joined examples, at most
@@ -53,7 +51,7 @@ class BatchOptions:
     join: int = 1  # examples concatenated, at most
     separator: tuple[int, ...] = ()  # the symbols between joined examples
     normalise: str = "utterance"
-    stats: dict[str, Stats] = field(default_factory=dict)  # of each speaker, "" those of all
+    stats: dict[str, Stats] = field(default_factory=dict)  # of each speaker
 
 
 def bucket(
@@ -134,7 +132,9 @@ def collate(
         change = augment.perturb if options.sound else augment.warp
         x, lengths = change(x, lengths, rng, options.augment)
     if options.sound:
-        x = normalise(x, lengths, [parts[0].speaker for parts in rows], options)
+        own = [options.stats[parts[0].speaker] for parts in rows]
+        real = [row[:, :length].numpy() for row, length in zip(x, lengths.tolist(), strict=True)]
+        x, _ = pad([normalise(row, options.normalise, stats) for row, stats in zip(real, own, strict=True)])
         if options.mask:
             x = augment.mask(x, lengths, rng, options.mask)
     tokens = [parts[0].tokens + [k for one in parts[1:] for k in (*options.separator, *one.tokens)] for parts in rows]
@@ -172,24 +172,3 @@ def _concatenate(parts: Sequence[Example], options: BatchOptions, rng: np.random
         return level + rng.normal(0, 0.6, (rows, width)) if options.sound else np.zeros((rows, width))
 
     return np.concatenate([gap(), *(x for part in parts for x in (part.x, gap()))], 1)
-
-
-def normalise(
-    x: Float[Tensor, "B R T"], lengths: Int64[Tensor, " B"], speakers: Sequence[str], options: BatchOptions
-) -> Float[Tensor, "B R T"]:
-    """`frames.normalise` of a batch, and 0 beyond the lengths."""
-    real = mask_lengths(lengths, x.shape[2])[:, None]
-    if options.normalise == "speaker":
-        sides = [torch.from_numpy(np.stack([options.stats[name][k] for name in speakers])) for k in (0, 1)]
-        mean, std = (side[:, :, None].float() for side in sides)
-        return (x - mean) / std.clamp(min=STILL) * real
-    mean, std = (torch.from_numpy(side)[:, None] for side in options.stats[""])
-    d = (x - mean) * real
-    if options.normalise == "running":
-        count, sums, squares = torch.arange(1, x.shape[2] + 1), d.cumsum(2), (d * d).cumsum(2)
-    else:
-        count, sums, squares = lengths[:, None, None], d.sum(2, keepdim=True), (d * d).sum(2, keepdim=True)
-    n = PRIOR + count
-    shift = sums / n
-    variance = ((PRIOR * std.clamp(min=STILL) ** 2 + squares) / n - shift**2).clamp(min=STILL**2)
-    return ((d - shift) / variance.sqrt() * real).float()

@@ -53,10 +53,10 @@ def predict(
     """
     files.check(out)
     dataset = read_items(data[0] if len(data) == 1 else list(data), text=False)
-    hypotheses, faults = run.decode(dataset, bad=bad, **asdict(search))
+    hypotheses, left_out, _ = run.decode(dataset, bad=bad, **asdict(search))
     several = [item.path for item in dataset.items] != [data[0]]
     pairs = [(item, best) for item, best in zip(dataset.items, hypotheses, strict=True) if best]
-    rows, left_out = [_row(item, best) for item, best in pairs], [fault.why for fault in faults]
+    rows = [_row(item, best) for item, best in pairs]
     if out.endswith((".jsonl", ".ndjson")):
         lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
     else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 from gated._check import InputError, one_of, want, within
 from gated.features import fbank
@@ -113,30 +113,21 @@ def _most_common_rate(items: Sequence[Item]) -> int:
 # ---- files that cannot be used
 
 
-class Fault(NamedTuple):
-    """A file that is left out, and why."""
-
-    where: str
-    why: str
-
-
-def read_all(
-    items: Sequence[Item], frames: Frames, limit: float | None
-) -> Iterator[tuple[Item, np.ndarray | Fault]]:  # fmt: skip
-    """The frames of every item, or the fault of its file."""
+def read_all(items: Sequence[Item], frames: Frames, limit: float | None) -> Iterator[tuple[Item, np.ndarray | str]]:
+    """The frames of every item, or why its file cannot be read."""
     for item in items:
         try:
             yield item, frames.read(item, limit)
         except InputError as error:
-            yield item, Fault(item.where or item.path, str(error))
+            yield item, str(error)
 
 
-def list_faults(faults: Sequence[Fault]) -> str:
+def list_faults(faults: Sequence[str]) -> str:
     more = f" … and {len(faults) - FAULTS:,} more" if len(faults) > FAULTS else ""
-    return " ".join(fault.why for fault in faults[:FAULTS]) + more
+    return " ".join(faults[:FAULTS]) + more
 
 
-def note_faults(faults: Sequence[Fault], where: str) -> list[str]:
+def note_faults(faults: Sequence[str], where: str) -> list[str]:
     """The files left out, in a sentence."""
     return [f"{where}: left out {len(faults):,}: {list_faults(faults)}"] if faults else []
 
@@ -152,12 +143,17 @@ def mean_std(xs: Sequence[np.ndarray]) -> Stats:
     return mean, np.sqrt(square)
 
 
-def measure_speakers(items: Sequence[Item], xs: Sequence[np.ndarray]) -> dict[str, Stats]:
-    """The statistics of each speaker's voiced frames; "" is the speaker of items that name none."""
+def measure(frames: Frames, items: Sequence[Item], xs: Sequence[np.ndarray]) -> dict[str, Stats]:
+    """The statistics that normalise each speaker's frames: of the voiced ones of these, or of the training data.
+
+    "" is the speaker of items that name none.
+    """
     groups: dict[str, list[np.ndarray]] = {}
     for item, x in zip(items, xs, strict=True):
-        groups.setdefault(item.speaker or "", []).append(select_voiced(x))
-    return {speaker: mean_std(group) for speaker, group in groups.items()}
+        groups.setdefault(item.speaker or "", []).append(x)
+    if frames.normalise != "speaker":
+        return dict.fromkeys(groups, frames.stats)
+    return {speaker: mean_std([select_voiced(x) for x in group]) for speaker, group in groups.items()}
 
 
 def select_voiced(x: np.ndarray) -> np.ndarray:
@@ -166,13 +162,11 @@ def select_voiced(x: np.ndarray) -> np.ndarray:
     return x[:, level >= np.quantile(level, 0.95) - VOICED]
 
 
-def normalise(frames: Frames, item: Item, x: np.ndarray, speakers: dict[str, Stats]) -> np.ndarray:
-    """The frames as the network reads them."""
+def normalise(x: Float[np.ndarray, "R T"], kind: str, stats: Stats) -> Float32[np.ndarray, "R T"]:
+    """The frames as the network reads them; those of print, of kind "", stay as they are."""
     x = x.astype(np.float32)
-    if frames.kind == "print":
-        return x
-    if frames.normalise == "speaker":
-        return fbank.normalise(x, *speakers[item.speaker or ""])
-    if frames.normalise == "running":
-        return fbank.Running(*frames.stats).push(x)
-    return fbank.normalise_utterance(x, *frames.stats)
+    if kind == "speaker":
+        return fbank.normalise(x, *stats)
+    if kind == "running":
+        return fbank.Running(*stats).push(x)
+    return fbank.normalise_utterance(x, *stats) if kind else x

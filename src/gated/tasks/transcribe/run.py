@@ -17,7 +17,7 @@ from gated.io import sound
 from gated.io.text import is_path
 from gated.tasks.transcribe import frames, listen, model, scoring, search, training
 from gated.tasks.transcribe.data import Dataset, read_items
-from gated.tasks.transcribe.frames import Fault, note_faults
+from gated.tasks.transcribe.frames import note_faults
 from gated.tasks.transcribe.listen import Latency, Update
 from gated.tasks.transcribe.model import Transcriber
 from gated.tasks.transcribe.search import Hypothesis, Search
@@ -54,15 +54,15 @@ class Run:
 
     def decode(
         self, dataset: Dataset, *, bad: str = "refuse", **choices: Any
-    ) -> tuple[list[list[Hypothesis]], list[Fault]]:
-        """`transcribe` of items, and the faults of files that cannot be read.
+    ) -> tuple[list[list[Hypothesis]], list[str], int]:
+        """`transcribe` of items, why files cannot be read, and the number of frames.
 
-        bad: "refuse" makes the first of them an error; "skip" leaves it without hypotheses.
+        bad: "refuse" makes the first such file an error; "skip" leaves it without hypotheses.
         """
         how = options.make(Search, choices, where="transcribe")
-        xs, faults, _ = self.read(dataset, bad)
+        xs, faults, count = self.read(dataset, bad)
         best = iter(self.search([x for x in xs if x is not None], how))
-        return [[] if x is None else next(best) for x in xs], faults
+        return [[] if x is None else next(best) for x in xs], faults, count
 
     def search(self, xs: Sequence[np.ndarray], how: Search) -> list[list[Hypothesis]]:
         """The hypotheses of normalised frames; those of a streaming network are what `listen` gives for them."""
@@ -70,21 +70,23 @@ class Run:
             return search.decode(self.model, xs, how)
         return [[listen.decode_offline(self.model, x, how)] for x in xs]
 
-    def read(self, dataset: Dataset, bad: str = "refuse") -> tuple[list[Any], list[Fault], int]:
-        """The normalised frames of items, None for a file with a fault; the faults; the number of frames."""
+    def read(self, dataset: Dataset, bad: str = "refuse") -> tuple[list[Any], list[str], int]:
+        """The normalised frames of items, None for a file that cannot be read; why it cannot; the number of frames."""
         one_of("bad", bad, ("refuse", "skip"))
         how = self.model.frames
         expected = f"{how.kind}, as in this run's training data"
         want(dataset.kind == how.kind, dataset.items[0].path, expected, dataset.kind)
         results = list(frames.read_all(dataset.items, how, frames.LIMIT if how.kind == "sound" else None))
-        faults = [x for _, x in results if isinstance(x, Fault)]
+        faults = [x for _, x in results if isinstance(x, str)]
         if faults and bad == "refuse":
             more = f" And {len(faults) - 1:,} more." if len(faults) > 1 else ""
-            raise InputError(faults[0].why + more)
-        readable = [(item, x) for item, x in results if not isinstance(x, Fault)]
-        by_speaker = readable and how.normalise == "speaker"
-        speakers = frames.measure_speakers(*zip(*readable, strict=True)) if by_speaker else {}
-        xs = [None if isinstance(x, Fault) else frames.normalise(how, item, x, speakers) for item, x in results]
+            raise InputError(faults[0] + more)
+        readable = [(item, x) for item, x in results if not isinstance(x, str)]
+        stats = frames.measure(how, [item for item, _ in readable], [x for _, x in readable])
+        xs = [
+            None if isinstance(x, str) else frames.normalise(x, how.normalise, stats[item.speaker or ""])
+            for item, x in results
+        ]
         return xs, faults, sum(x.shape[1] for _, x in readable)
 
     def listen(
@@ -110,13 +112,12 @@ class Run:
         """
         dataset = read_items(source)
         start = time.perf_counter()
-        xs, faults, count = self.read(dataset, bad)
-        items = [item for item, x in zip(dataset.items, xs, strict=True) if x is not None]
-        left = note_faults(faults, dataset.where)
-        want(bool(items), dataset.where, "files to score on", f"none that can be read. {' '.join(left)}")
-        search = options.make(Search, choices, where="score")
-        best = [one[0] for one in self.search([x for x in xs if x is not None], search)]
+        hypotheses, faults, count = self.decode(dataset, bad=bad, **choices)
         seconds = time.perf_counter() - start
+        left = note_faults(faults, dataset.where)
+        best = [some[0] for some in hypotheses if some]
+        want(bool(best), dataset.where, "files to score on", f"none that can be read. {' '.join(left)}")
+        items = [item for item, some in zip(dataset.items, hypotheses, strict=True) if some]
         letters, how = self.model.alphabet, self.model.frames
         result = scoring.score(
             [one.text for one in best], [letters.plain(item.text or "") for item in items], constant=self.constant,

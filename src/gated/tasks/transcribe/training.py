@@ -17,7 +17,7 @@ from gated.runs import Job
 from gated.tasks.transcribe import batches, frames, model, scoring
 from gated.tasks.transcribe.batches import Batch, BatchOptions, Example
 from gated.tasks.transcribe.data import Dataset, Item
-from gated.tasks.transcribe.frames import Fault, Frames, list_faults, note_faults
+from gated.tasks.transcribe.frames import Frames, list_faults, note_faults
 from gated.tasks.transcribe.model import Network, Shape, Transcriber
 from gated.tasks.transcribe.search import decode_greedily
 from gated.tasks.transcribe.task import Config
@@ -43,10 +43,16 @@ def fit(
     """
     kind = dataset.kind if valid is None else valid.kind
     want(kind == dataset.kind, valid.where if valid else "", f"{dataset.kind}, as in {dataset.where}", kind)
-    how, letters, items, xs, notes = prepare(dataset, config)
-    left_out = len(dataset.items) - len(items)
+    how = frames.choose(dataset.items, dataset.kind, config)
+    items, xs, faults = read_usable(dataset.items, how, config, config.reduce)
+    got, todo = f"none. {list_faults(faults).rstrip('.')}", "Nothing is left to learn from."
+    want(bool(items), dataset.where, "examples that can be trained on", got, todo)
+    letters = alphabet.fit((item.text or "" for item in items), config.tokens, config.lower)
+    notes, left_out = [*dataset.notes, *note_faults(faults, dataset.where)], len(faults)
     if valid is None:
-        used, held = _hold_out(len(items), config.hold)
+        size = min(MAX_HELD, round(len(items) * config.hold))
+        want(len(items) > size, "data", "an example to learn from", f"{len(items)}, of which {size} held out")
+        used, held = data.hold_out(len(items), size)
         held_items, held_xs = [items[k] for k in held], [xs[k] for k in held]
         items, xs = [items[k] for k in used], [xs[k] for k in used]
     else:
@@ -68,12 +74,15 @@ def fit(
     options = BatchOptions(
         how.kind == "sound", config.augment, config.mask, config.join,
         () if letters.separator is None else (letters.separator,), how.normalise,
-        frames.measure_speakers(items, xs) if how.normalise == "speaker" else {"": how.stats},
+        frames.measure(how, items, xs),
     )  # fmt: skip
     batch, epoch = batches.bucket(examples, budget, options, config.seed)
     transcriber = Transcriber(how, letters, network)
-    speakers = frames.measure_speakers(held_items, held_xs) if how.normalise == "speaker" else {}
-    held_xs = [frames.normalise(how, item, x, speakers) for item, x in zip(held_items, held_xs, strict=True)]
+    stats = frames.measure(how, held_items, held_xs)
+    held_xs = [
+        frames.normalise(x, how.normalise, stats[item.speaker or ""])
+        for item, x in zip(held_items, held_xs, strict=True)
+    ]
     truth = [letters.plain(item.text or "") for item in held_items]
 
     def loss(network: Any, batch: Batch) -> Any:
@@ -104,21 +113,9 @@ def fit(
 # ---- data
 
 
-def prepare(
-    dataset: Dataset, config: Config
-) -> tuple[Frames, Alphabet, list[Item], list[np.ndarray], list[str]]:  # fmt: skip
-    """How files become frames, the alphabet of their texts, the usable items, their frames, and notes."""
-    how = frames.choose(dataset.items, dataset.kind, config)
-    items, xs, faults = read_usable(dataset.items, how, config, config.reduce)
-    got, todo = f"none. {list_faults(faults).rstrip('.')}", "Nothing is left to learn from."
-    want(bool(items), dataset.where, "examples that can be trained on", got, todo)
-    letters = alphabet.fit((item.text or "" for item in items), config.tokens, config.lower)
-    return how, letters, items, xs, [*dataset.notes, *note_faults(faults, dataset.where)]
-
-
 def read_usable(
     items: Sequence[Item], how: Frames, config: Config, reduce: int = 0
-) -> tuple[list[Item], list[np.ndarray], list[Fault]]:
+) -> tuple[list[Item], list[np.ndarray], list[str]]:
     """The items that can be trained on, their frames, and the faults of the others.
 
     reduce: frames per step, where the text must fit the steps. With bad="refuse" faults are one error that names the
@@ -126,10 +123,10 @@ def read_usable(
     """
     usable, xs, faults = [], [], []
     for item, x in frames.read_all(items, how, config.longest):
-        fault = x if isinstance(x, Fault) else _find_fault(item, x, config, how.longest(config.longest), reduce)
-        if fault is not None:
+        fault = x if isinstance(x, str) else _find_fault(item, x, config, how.longest(config.longest), reduce)
+        if fault or isinstance(x, str):
             faults.append(fault)
-        elif isinstance(x, np.ndarray):
+        else:
             usable.append(item)
             xs.append(x.astype(np.float16))  # there may be many hours of them
     if faults and config.bad == "refuse":
@@ -139,27 +136,20 @@ def read_usable(
     return usable, xs, faults
 
 
-def _find_fault(item: Item, x: np.ndarray, config: Config, longest: int, reduce: int) -> Fault | None:
+def _find_fault(item: Item, x: np.ndarray, config: Config, longest: int, reduce: int) -> str | None:
     """Why frames and their text cannot be trained on."""
     where, T = item.path if item.where in ("", item.path) else f"{item.where}, {item.path}", x.shape[1]
     symbols = Alphabet(config.tokens, ("",), config.lower).split(item.text or "")
     if not symbols:
-        return Fault(where, f"{where}: expected a text, got an empty one.")
+        return f"{where}: expected a text, got an empty one."
     if longest < T:
-        return Fault(where, f"{where}: expected at most {longest} frames, got {T}. Cut it, or raise longest.")
+        return f"{where}: expected at most {longest} frames, got {T}. Cut it, or raise longest."
     needed = len(symbols) + sum(a == b for a, b in itertools.pairwise(symbols))
     if reduce and -(-T // reduce) < needed:
         got = f"{T} frames, which become {-(-T // reduce)} steps"
         todo = "Its text may be another's, or reduce too large."
-        return Fault(where, f"{where}: expected at least {needed} steps for its text, got {got}. {todo}")
+        return f"{where}: expected at least {needed} steps for its text, got {got}. {todo}"
     return None
-
-
-def _hold_out(count: int, share: float) -> tuple[list[int], list[int]]:
-    """The indices of the examples to train on, and of those held out."""
-    held = min(MAX_HELD, round(count * share))
-    want(count > held, "data", "an example to learn from", f"{count}, of which {held} held out")
-    return data.hold_out(count, held)
 
 
 # ---- notes

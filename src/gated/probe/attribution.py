@@ -39,11 +39,6 @@ class IntegratedGradients:
         """Whether the shares sum to value − baseline within the tolerance."""
         return abs(self.delta) <= _tolerance(self.value, self.baseline)
 
-    def table(self, count: int = 10) -> list[dict[str, float | str]]:
-        """The inputs with the largest absolute shares, largest first."""
-        flat = [(float(s), f"{n}{list(map(int, k))}") for n, a in enumerate(self.shares) for k, s in np.ndenumerate(a)]
-        return [{"input": name, "share": share} for share, name in sorted(flat, key=lambda e: -abs(e[0]))[:count]]
-
 
 def attribute(
     function: Callable[..., Tensor],
@@ -71,7 +66,11 @@ def attribute(
         torch.as_tensor(b, dtype=x.dtype, device=x.device).expand_as(x) for b, x in zip(starts, xs, strict=True)
     )
     with torch.no_grad():
-        value, base = (float(_one(function(*side))) for side in (xs, starts))
+        outputs = [function(*side) for side in (xs, starts)]
+    for output in outputs:
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        want(got == (1,), "attribution function", "a number for each row, (1,) for one", got)
+    value, base = map(float, outputs)
     if not (math.isfinite(value) and math.isfinite(base)):
         refuse("attribution", "a finite output", f"{value} at the inputs, {base} at the baseline")
     engine = captum.IntegratedGradients(function)
@@ -85,13 +84,6 @@ def attribute(
         steps *= 4
     shares = tuple(a.detach()[0].double().cpu().numpy() for a in parts)
     return IntegratedGradients(value, base, shares, steps, delta)
-
-
-def _one(output: Any) -> Tensor:
-    fits = isinstance(output, Tensor) and output.shape == (1,)
-    got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    want(fits, "attribution function", "a number for each row, (1,) for one", got)
-    return output
 
 
 def _tolerance(value: float, base: float) -> float:

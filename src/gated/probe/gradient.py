@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from gated import train, trees
 from gated.layers import GRU, LSTM, RNN, Recurrent
 from gated.probe.document import Flow
 from gated.probe.record import Call, Recording, make_name, record
-from gated.views import points
+from gated.views import Case, points
 
 MAX_STEPS = 1000  # of a sequence, its last ones
 ROWS = 8  # sequences of a batch
@@ -182,23 +182,18 @@ def _row(call: Call, row: int) -> Any:
 
 # ---- of a real output of a network
 
-Losses = Callable[[Any], Sequence[tuple[dict[str, int], Tensor]]]
 
-
-def output_flows(
-    name: str, network: nn.Module, cases: Iterable[tuple[Callable[[nn.Module], Any], Losses]]
-) -> list[Flow]:
+def output_flows(name: str, network: nn.Module, cases: Iterable[Case]) -> list[Flow]:
     """The curves of a network's real outputs: norms of ∂L/∂h_s and ∂L/∂c_s before the step of L.
 
-    cases: a call of the network on one sequence, and the L of its result: each with its step in each layer, by the
-    layer's path in the network. Other layers are left out. An output has a unit of its own, so the curves are scaled: h
-    begins at 1, as of a random direction.
+    The losses L of a case come with their step in each layer, by the layer's path in the network. Other layers are left
+    out. An output has a unit of its own, so the curves are scaled: h begins at 1, as of a random direction.
     """
     curves: dict[str, list[Norms]] = defaultdict(list)
     own = copy.deepcopy(network).eval()
-    for forward, losses in cases:
+    for case in cases:
         with torch.enable_grad(), record(own, gradients=True) as recording:
-            outputs = [(steps, loss) for steps, loss in losses(forward(own)) if loss.requires_grad]
+            outputs = [(steps, loss) for steps, loss in case.losses(case.forward(own)) if loss.requires_grad]
         for n, (steps, loss) in enumerate(outputs):
             loss.backward(retain_graph=n < len(outputs) - 1)
             for title, norms in _gather(recording, steps):

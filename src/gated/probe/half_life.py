@@ -28,7 +28,6 @@ from torch import Tensor
 from gated._check import want, within
 from gated.cells import Cell
 from gated.kernels.loop import Names, preactivations
-from gated.probe.document import HalfLives
 from gated.probe.record import Trace
 
 UNITS, SATURATED, CLOSE = 8, 40.0, 1e-9  # of a verified cell: units, a saturating argument, the tolerance
@@ -159,10 +158,3 @@ def _steps(n: float) -> str:
     if math.isinf(n):
         return "infinite"
     return f"{n:,.0f} steps" if n >= 10 else f"{n:.1f} steps"
-
-
-def make_half_lives(name: str, mean_log_keep: Float[np.ndarray, " H"], steps: int) -> HalfLives:
-    """ln ½ / mean ln keep of each unit, in steps; steps: of the longest sequence in the data."""
-    with np.errstate(divide="ignore"):
-        lives = np.where(mean_log_keep < 0, math.log(0.5) / np.minimum(mean_log_keep, 0), math.inf)
-    return HalfLives(name, lives, describe(lives, steps))

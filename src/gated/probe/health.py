@@ -7,6 +7,7 @@ counted instead: open where |h| > 0.95, where tanh lets no gradient through.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -14,11 +15,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 from gated._check import want
+from gated.cells import Cell
 from gated.probe.document import HalfLives, Health
-from gated.probe.half_life import compute_keep, find_gates, make_half_lives, verify_keep
+from gated.probe.half_life import compute_keep, describe, find_gates, verify_keep
 from gated.probe.record import Trace
 from gated.views import spread
 
@@ -32,14 +33,16 @@ CHUNK = 4096  # steps counted at a time, to bound the memory
 class Tally:
     """Sums over the steps of one layer in one direction."""
 
-    trace: Trace  # the first one, without its steps
+    name: str
+    cell: Cell
+    units: int
     steps: int = 0
     max_steps: int = 0  # of a sequence
     open: dict[str, Any] = field(default_factory=lambda: defaultdict(int))  # by gate, how many steps, of each unit
     shut: dict[str, Any] = field(default_factory=lambda: defaultdict(int))
-    log_keep: Tensor | None = None  # Σ ln keep
-    h: tuple[Tensor, Tensor] | None = None  # Σ h − shift and Σ (h − shift)²
-    shift: Tensor | None = None
+    log_keep: Any = None  # Σ ln keep, if the cell has a keep gate
+    sums: tuple[Any, Any] = (0, 0)  # Σ h − shift and Σ (h − shift)²
+    shift: Any = None  # h at the first step
 
     def add(self, trace: Trace) -> None:
         """Count another sequence."""
@@ -58,36 +61,35 @@ class Tally:
             self.shut[name] += ((value < SHUT) & (name != "h")).sum(0)
         self.shift = h[0].clone() if self.shift is None else self.shift
         h = h - self.shift
-        sums = h.sum(0), (h * h).sum(0)
-        self.h = sums if self.h is None else (self.h[0] + sums[0], self.h[1] + sums[1])
+        self.sums = self.sums[0] + h.sum(0), self.sums[1] + (h * h).sum(0)
         keep = compute_keep(trace)
         if keep is not None:
-            logs = keep.log().sum(0)
-            self.log_keep = logs if self.log_keep is None else self.log_keep + logs
+            self.log_keep = keep.log().sum(0) + (0 if self.log_keep is None else self.log_keep)
 
     @property
     def deviation(self) -> Float[np.ndarray, " H"]:
         """The standard deviation of each unit's h."""
-        if self.h is None:
-            return np.zeros(0)
-        mean, square = (part / max(1, self.steps) for part in self.h)
+        mean, square = (part / self.steps for part in self.sums)
         return (square - mean**2).clamp(min=0).sqrt().cpu().numpy()
 
     def half_lives(self) -> HalfLives | None:
-        """The half-lives of the units, or None if the cell has no keep gate."""
+        """ln ½ / mean ln keep of each unit, in steps; None if the cell has no keep gate."""
         if self.log_keep is None:
             return None
-        return make_half_lives(self.trace.name, (self.log_keep / max(1, self.steps)).cpu().numpy(), self.max_steps)
+        mean = (self.log_keep / self.steps).cpu().numpy()
+        with np.errstate(divide="ignore"):
+            lives = np.where(mean < 0, math.log(0.5) / np.minimum(mean, 0), math.inf)
+        return HalfLives(self.name, lives, describe(lives, self.max_steps))
 
     def health(self) -> list[Health]:
         """A row for each gate."""
         unused = float((self.deviation < MIN_DEVIATION).mean()) if self.steps > 1 else 0.0
         rows = []
-        for gate in self.open if self.steps else ():
+        for gate in self.open:
             counts = self.open[gate], self.shut[gate]
             open_, shut = ((count >= ALWAYS * self.steps).double().mean().item() for count in counts)
-            advice = advise(self.trace, gate, open_, shut, unused) if self.steps >= MIN_STEPS else ""
-            rows.append(Health(self.trace.name, gate, open_, shut, unused, advice))
+            advice = advise(self, gate, open_, shut, unused) if self.steps >= MIN_STEPS else ""
+            rows.append(Health(self.name, gate, open_, shut, unused, advice))
         return rows
 
 
@@ -95,54 +97,35 @@ def count(traces: Iterable[Trace], tallies: dict[str, Tally] | None = None) -> d
     """The tallies of all layers and directions that have a step, by name; added to `tallies` if given."""
     tallies = {} if tallies is None else tallies
     for trace in filter(len, traces):
-        bare = {name: value.new_empty(0, value.shape[-1]) for name, value in trace.values.items()}
-        tallies.setdefault(trace.name, Tally(replace(trace, values=bare))).add(trace)
+        tallies.setdefault(trace.name, Tally(trace.name, trace.cell, trace.units)).add(trace)
     return tallies
 
 
-def advise(trace: Trace, gate: str, open_: float, shut: float, unused: float) -> str:
+def advise(tally: Tally, gate: str, open_: float, shut: float, unused: float) -> str:
     """What to try, in a sentence or two; empty if nothing need be done."""
-    units = trace.units
-    _, keep_gate, inverted = verify_keep(trace.cell) or ("", None, False)
-    keeps = gate == keep_gate
+    _, keep_gate, inverted = verify_keep(tally.cell) or ("", None, False)
+    keeps, other = gate == keep_gate, gate not in ("h", keep_gate)
     if keeps and inverted:  # 1 − gate is kept
         open_, shut = shut, open_
-    advice: list[str] = []
-    if unused >= SOME:
-        advice.append(f"{_fraction(unused, units)} have a nearly constant output: make the layer narrower, or its "
-                      "initial weights larger.")  # fmt: skip
-    if keeps:
-        if shut >= MANY:
-            advice.append(f"{_fraction(shut, units)} forget everything at each step: raise forget_bias, or set chrono "
-                          "to the longest lag that matters.")  # fmt: skip
-        if open_ >= MANY:
-            advice.append(f"{_fraction(open_, units)} never forget: fine if all of a sequence counts; else lower "
-                          "forget_bias or chrono, or train for longer.")  # fmt: skip
-    elif gate == "h":
-        if open_ >= SOME:
-            advice.append(f"{_fraction(open_, units)} are saturated, where tanh is flat and no gradient passes: lower "
-                          "the learning rate, scale the input to about ±1, or use an LSTM.")  # fmt: skip
-    else:
-        if shut >= MANY:
-            effect = {"i": ", so nothing is written to them", "o": ", so their output is zero"}.get(gate, "")
-            advice.append(f"{_fraction(shut, units)} have {gate} nearly always shut{effect}: lower the learning rate, "
-                          "or make the layer narrower.")  # fmt: skip
-        if open_ >= MANY:
-            simpler = {"i": "coupled=True, which ties it to the forget gate,", "r": "a simpler cell"}.get(gate)
-            may = f"{simpler} may do as well." if simpler and trace.cell.keep else "it hardly acts as a gate."
-            advice.append(f"{_fraction(open_, units)} have {gate} nearly always open: {may}")
-    return " ".join(advice)
-
-
-def _fraction(share: float, units: int) -> str:
-    return f"{round(share * units)} of {units} units"
-
-
-def summarise(tallies: Iterable[Tally]) -> tuple[list[HalfLives], list[Health]]:
-    """The half-lives and the health of all layers."""
-    tallies = list(tallies)
-    half_lives = [lives for tally in tallies if (lives := tally.half_lives()) is not None]
-    return half_lives, [row for tally in tallies for row in tally.health()]
+    effect = {"i": ", so nothing is written to them", "o": ", so their output is zero"}.get(gate, "")
+    simpler = {"i": "coupled=True, which ties it to the forget gate,", "r": "a simpler cell"}.get(gate)
+    may = f"{simpler} may do as well." if simpler and tally.cell.keep else "it hardly acts as a gate."
+    advice = [
+        (unused, unused >= SOME,
+         "have a nearly constant output: make the layer narrower, or its initial weights larger."),
+        (shut, keeps and shut >= MANY,
+         "forget everything at each step: raise forget_bias, or set chrono to the longest lag that matters."),
+        (open_, keeps and open_ >= MANY,
+         "never forget: fine if all of a sequence counts; else lower forget_bias or chrono, or train for longer."),
+        (open_, gate == "h" and open_ >= SOME,
+         "are saturated, where tanh is flat and no gradient passes: lower the learning rate, scale the input to about "
+         "±1, or use an LSTM."),
+        (shut, other and shut >= MANY,
+         f"have {gate} nearly always shut{effect}: lower the learning rate, or make the layer narrower."),
+        (open_, other and open_ >= MANY, f"have {gate} nearly always open: {may}"),
+    ]  # fmt: skip
+    units = tally.units
+    return " ".join(f"{round(share * units)} of {units} units {text}" for share, applies, text in advice if applies)
 
 
 def select_units(tally: Tally, count: int) -> list[int]:

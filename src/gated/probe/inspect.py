@@ -15,7 +15,7 @@ from gated._check import refuse, want, within
 from gated.probe import attribution, gradient
 from gated.probe.document import Attribution, Document, Example, Flow, HalfLives, Layer
 from gated.probe.half_life import decompose
-from gated.probe.health import Tally, count, select_units, summarise
+from gated.probe.health import Tally, count, select_units
 from gated.probe.record import Call, Trace, eval_mode, list_traces, record
 from gated.probe.view import open_view
 from gated.views import MAX_FLOWS, Case, Output, Part, View
@@ -57,7 +57,7 @@ def _document(view: View, units: Sequence[int] | None, layer: str, seed: int, at
             names = [trace.name for call in record_calls(view.network, case) for trace in call.traces()]
             refuse("probe layer", "part of a layer's name", repr(layer), f"It has {'; '.join(names)}.")
         selection |= {name: _select(tally, units) for name, tally in tallies.items() if name not in selection}
-        last = max(tally.trace.units for tally in tallies.values()) - 1
+        last = max(tally.units for tally in tallies.values()) - 1
         want(any(selection.values()), "probe unit", f"units from 0 to {last}", units)
         if len(flow_calls) < MAX_FLOWS * len(calls):
             flow_calls += [replace(call, trace=[]) for call in calls]
@@ -65,7 +65,8 @@ def _document(view: View, units: Sequence[int] | None, layer: str, seed: int, at
             outputs = part.outputs if attribute and installed else ()
             layers = tuple(_layers(calls, part, selection))
             examples.append(Example(part.name, part.input, layers, tuple(map(_attribute, outputs))))
-    half_lives, health = summarise(tallies.values())
+    half_lives = [lives for tally in tallies.values() if (lives := tally.half_lives()) is not None]
+    health = [row for tally in tallies.values() for row in tally.health()]
     flows = compute_flows(view, flow_calls, layer, seed)
     notes = [_describe_longest(half_lives)] if half_lives else []
     if attribute and not installed and view.task != "module":
@@ -97,7 +98,7 @@ def _select(tally: Tally, units: Sequence[int] | None) -> list[int]:
     for unit in units:
         if not isinstance(unit, int) or isinstance(unit, bool) or unit < 0:
             refuse("probe unit", "a whole number of at least 0", repr(unit))
-    return sorted({unit for unit in units if unit < tally.trace.units})
+    return sorted({unit for unit in units if unit < tally.units})
 
 
 def _layers(calls: Sequence[Call], part: Part, selection: dict[str, list[int]]) -> Iterator[Layer]:
@@ -134,7 +135,7 @@ def compute_flows(view: View, flow_calls: Sequence[Call], layer: str = "", seed:
     flows += gradient.reference_flows(flow_calls, seed)
     if view.output:
         name = f"{now}, of {view.output}"
-        flows += gradient.output_flows(name, view.network, [(case.forward, case.losses) for case in cases])
+        flows += gradient.output_flows(name, view.network, cases)
     return gradient.sort([flow for flow in flows if layer in flow.layer])
 
 

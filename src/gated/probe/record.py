@@ -95,9 +95,8 @@ class Recording:
 
 def make_name(path: str, layer: int, direction: int | None) -> str:
     """The name of a layer in one direction: "encoder, layer 1, forward"."""
-    parts = [path] if path not in ("", "layers") else []
-    parts.append(f"layer {layer + 1}")
-    return ", ".join([*parts, *([] if direction is None else [("forward", "backward")[direction]])])
+    side = "" if direction is None else ("forward", "backward")[direction]
+    return ", ".join(part for part in ("" if path == "layers" else path, f"layer {layer + 1}", side) if part)
 
 
 @contextmanager
@@ -153,14 +152,14 @@ def record(module: nn.Module, gradients: bool = False) -> Iterator[Recording]:
 @contextmanager
 def eval_mode(module: Any) -> Iterator[None]:
     """Put all of a module into evaluation mode within the block, and restore its modes after it."""
-    training = {part: part.training for part in module.modules()} if isinstance(module, nn.Module) else {}
+    training = [part for part in module.modules() if part.training] if isinstance(module, nn.Module) else []
     for part in training:
         part.training = False
     try:
         yield
     finally:
-        for part, was in training.items():
-            part.training = was
+        for part in training:
+            part.training = True
 
 
 def _call(name: str, layer: Recurrent, args: tuple, words: dict[str, Any], result: Any, gradients: bool) -> Call:

@@ -34,9 +34,7 @@ def solve_adding(T: int, seed: int) -> tuple[problems.Problem, Any, Any]:
     initial = solve(problem, "lstm", seed=seed, cap=8).net
     solved = solve(problem, "lstm", seed=seed)
     if solved.sequences is None:
-        raise SystemExit(
-            f"expected a network that adds over {T} steps; seed {seed} gave none in the limit of sequences. Choose another seed."
-        )
+        raise SystemExit(f"expected a network that adds over {T} steps, got none with seed {seed}. Choose another.")
     print(f"solved after {solved.sequences:,} sequences, {solved.seconds:.0f} s")
     return problem, solved.net.eval(), initial.eval()
 

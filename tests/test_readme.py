@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from gated.tasks.forecast import demo
 from gated.tasks.transcribe import typeset
 from made import shell
 
@@ -191,13 +193,15 @@ def test_the_example_of_what_is_remembered(tmp_path, capsys):
     assert drawn == {path.name for path in (ROOT / "docs").glob("memory-*.png")}
 
 
-def test_the_demo_prints_what_the_readme_shows(tmp_path):
-    """Every line that the README shows of `make demo` is printed, up to its figures, and both reports are drawn."""
-    words = [shell.GATED, "demo", "forecast", "--out", tmp_path / "demo"]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    told = {re.sub(r"[\d.,–]+", "#", " ".join(line.split())) for line in done.stderr.splitlines()}
+def test_the_demo_prints_what_the_readme_shows(gated, monkeypatch, tmp_path):
+    """Every line that the README shows of `make demo` is printed, up to its figures, and both reports are drawn.
+
+    A network of 16 units and 60 steps is enough to win: MASE 0.285, Theta 0.594.
+    """
+    monkeypatch.setattr(demo, "fit", partial(demo.fit, width=16, steps=60))
+    status, out, err = gated("demo", "forecast", "--out", tmp_path / "demo")
+    assert (status, out) == (0, "")
+    lines = {re.sub(r"[\d.,–]+", "#", " ".join(line.split())) for line in err.splitlines()}
     shown = [
         block.prints
         for page in (ROOT / "README.md", ROOT / "docs/forecast.md")
@@ -206,5 +210,5 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path):
     ]
     assert len(shown) == 2
     for line in filter(str.strip, "".join(shown).splitlines()):
-        assert re.sub(r"[\d.,–]+", "#", " ".join(line.split())) in told
+        assert re.sub(r"[\d.,–]+", "#", " ".join(line.split())) in lines
     assert {"report.png", "report.html"} <= {path.name for path in (tmp_path / "demo").iterdir()}

@@ -121,10 +121,10 @@ def spoken(folder: Path, rng: np.random.Generator) -> None:
 
 
 def hurried(text: str) -> str:
-    """Training that is told to stop after minutes stops after a second here, and a forecaster's after 40 steps."""
+    """Training that is told to stop after minutes stops after a second here, and a forecaster's after 8 steps."""
     text = re.sub(r"(--time-limit |time_limit=)\d+\w?", r"\g<1>1", text)
-    text = re.sub(r"^gated forecast fit [^#\n]*", r"\g<0> --steps 40", text, flags=re.MULTILINE)
-    return re.sub(r"(forecast\.fit\([^)]*)\)", r"\g<1>, steps=40)", text)
+    text = re.sub(r"^gated forecast fit [^#\n]*", r"\g<0> --steps 8", text, flags=re.MULTILINE)
+    return re.sub(r"(forecast\.fit\([^)]*)\)", r"\g<1>, steps=8)", text)
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)

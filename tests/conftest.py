@@ -13,7 +13,7 @@ install_import_hook("gated", "typed.check")
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-from made import sounds  # noqa: E402
+from made import fresh, sounds  # noqa: E402
 
 # GATED_EXAMPLES=explore draws new examples at each run; a failure prints what reproduces it.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -38,6 +38,10 @@ torch.set_num_threads(int(os.environ.get("GATED_TEST_THREADS", "1")))  # two wor
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     config.update("jaxtyping_disable", item.path.stem in UNCHECKED)
+
+
+def pytest_sessionfinish():
+    fresh.close()
 
 
 @pytest.fixture(autouse=True)

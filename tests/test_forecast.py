@@ -1,8 +1,6 @@
 """A forecast from Python: fit, predict, score, backtest, update, and what every kind of data and mistake leads to."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -13,6 +11,7 @@ import torch
 from gated import forecast, train
 from gated._check import InputError
 from gated.tasks.forecast import training
+from made import fresh
 
 H, DAYS = 7, 63
 SHOP = dict(time="date", target="qty", id="shop", horizon=H, steps=20, progress=False)
@@ -323,8 +322,7 @@ def test_the_callers_state_is_left_alone(tmp_path):
     """Generators of torch, NumPy and Python, threads, gradients, dtype: all as before (beartype draws, so alone)."""
     SALES.to_csv(tmp_path / "sales.csv", index=False)
     LATER.to_csv(tmp_path / "later.csv", index=False)
-    command = [sys.executable, "-c", STATE, str(tmp_path / "sales.csv"), str(tmp_path / "later.csv")]
-    process = subprocess.run(command, capture_output=True, text=True)
+    process = fresh.run(STATE, tmp_path / "sales.csv", tmp_path / "later.csv")
     assert process.returncode == 0, process.stderr
 
 
@@ -464,6 +462,6 @@ def test_a_recipe_beside_its_weights_is_one_clear_error(run, tmp_path):
 def test_importing_the_forecaster_costs_no_baseline_and_no_plot():
     """statsforecast and matplotlib are imported when a score or a picture asks for them, not before."""
     code = "import sys; from gated import forecast; forecast.fit; print(*sys.modules)"
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    process = fresh.run(code)
     assert "gated.tasks.forecast.run" in process.stdout.split(), process.stderr
     assert not {"statsforecast", "matplotlib"} & set(process.stdout.split())

@@ -1,8 +1,6 @@
 """The report: two files that need nothing else, and that say what the numbers say."""
 
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -16,6 +14,7 @@ from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.report import draw
 from gated.tasks.forecast.roll import roll
 from gated.tasks.forecast.scoring import score, verdict
+from made import fresh
 
 LEVELS = [0.1, 0.25, 0.5, 0.75, 0.9]
 
@@ -128,5 +127,5 @@ one = Panel(np.array([7]), np.array([0, 9]), np.arange(9.0), np.arange(9), "1", 
 draw({str(tmp_path)!r}, one, np.zeros((1, 3, 1)), [0.5])
 print(before == settings(), "matplotlib.pyplot" in sys.modules)
 """
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    process = fresh.run(code)
     assert process.stdout.split() == ["True", "False"], process.stderr

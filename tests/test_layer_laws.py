@@ -1,8 +1,6 @@
 """Laws that every layer obeys, whatever its numbers."""
 
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -10,6 +8,7 @@ from torch.func import functional_call
 
 from gated.kernels import noise
 from gated.layers import GRU, LSTM, RNN, Recurrent
+from made import fresh
 from made.layers import NOISY, VARIANTS, close, hold
 
 MORE = {
@@ -414,7 +413,7 @@ for layer in (LSTM(3, 4), GRU(3, 4, bidirectional=True, reset="before", layer_no
 
 def test_torch_compile_takes_a_training_step_in_one_graph():
     """compile(fullgraph=True) works in training, with lengths, on a plain layer and on a variant."""
-    done = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True)  # free of shape checks
+    done = fresh.run(COMPILE)  # free of shape checks
     assert done.returncode == 0, done.stderr
 
 

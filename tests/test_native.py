@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +13,14 @@ from gated import _native, cells
 from gated.kernels.cpu import plan
 from gated.kernels.cpu.plan import lower
 from gated.kernels.trace import trace
+from made import fresh
 
 ROOT = Path(__file__).parent.parent
 BOUNDS = {"exp": 1.02, "sigmoid": 2.41, "tanh": 2.5}  # units in the last place, as native/math.h states them
 
 
-def run(code: str, isa: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "GATED_ISA": isa}
-    )
-
-
 def ask(isa: str) -> subprocess.CompletedProcess:
-    return run("from gated import _native; print(_native.isa())", isa)
+    return fresh.run("from gated import _native; print(_native.isa())", GATED_ISA=isa)
 
 
 def test_scalar_is_always_found_and_the_strongest_is_used():
@@ -140,14 +134,14 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_computes_alone():
     """A fork has none of its parent's threads: it neither waits for them nor computes anything else."""
-    result = run(FORK, "")
+    result = fresh.run(FORK)
     assert result.returncode == 0, (result.returncode, result.stderr)
 
 
 @pytest.mark.parametrize("isa", _native.available_isas())
 def test_exp_sigmoid_and_tanh_hold_their_bounds(isa):
     """On a sample of all float32, and at the ends: exp 1.02, sigmoid 2.41 and tanh 2.5 units in the last place."""
-    result = run(SAMPLE, isa)
+    result = fresh.run(SAMPLE, GATED_ISA=isa)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["exp"] <= BOUNDS["exp"]

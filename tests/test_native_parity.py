@@ -2,10 +2,6 @@
 gradients.
 """
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +9,7 @@ from hypothesis import strategies as st
 
 from gated import _native
 from gated.layers import GRU, LSTM, RNN, Recurrent
+from made import fresh
 from made.layers import NOISY, VARIANTS, agree, odd, parts
 
 ALL = VARIANTS | NOISY
@@ -105,10 +102,7 @@ print(_native.isa())
 @pytest.mark.parametrize("isa", _native.available_isas())
 def test_every_instruction_set_computes_the_same(isa):
     """Whatever the processor offers agrees with the definition, from the scalar set up."""
-    where = dict(PYTHONPATH=os.pathsep.join([os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])]))
-    done = subprocess.run(
-        [sys.executable, "-c", ISA], capture_output=True, text=True, env={**os.environ, **where, "GATED_ISA": isa}
-    )
+    done = fresh.run(ISA, GATED_ISA=isa)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == isa
 

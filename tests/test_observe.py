@@ -3,9 +3,7 @@
 import functools
 import json
 import os
-import subprocess
-import sys
-import textwrap
+import socket
 
 import numpy as np
 import pytest
@@ -16,13 +14,9 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import gated
 from gated import InputError, checkpoint, observe, train
 from gated.train import screen
+from made import fresh, observed
 from made.fits import Scripted, equal, timeless
 from made.observed import EVERY, LENGTHS, T, batches, carried, fit, loss, minimal, net, odd, pressing, read, summed
-
-
-def without(history):
-    """The rows without the columns of observers."""
-    return [{name: value for name, value in row.items() if ":" not in name} for row in timeless(history)]
 
 
 def shares(gate, kind, exists=None):
@@ -48,7 +42,7 @@ def test_an_observed_fit_trains_the_same(options):
         ends.append((model, history, torch.get_rng_state()))
     (plain, a, state), (seen, b, same) = ends
     assert equal(plain, seen)
-    assert timeless(a) == without(b)
+    assert timeless(a) == observed.without(b)
     assert torch.equal(state, same)
     assert any(":" in name for name in b.rows[-1])
 
@@ -286,38 +280,37 @@ def test_a_hostile_training_file_is_refused(tmp_path):
 
 TWO = """
     import json, os, sys
-    sys.path.insert(0, {tests!r})
     import torch
-    torch.set_num_threads(1)
     import made.observed as t
-    from test_observe import without
     ends = []
     for watch in (False, True):
         model = t.net(noise=0.2)
-        history = t.fit(model, watch=watch, out=sys.argv[1] + f"/run{{watch}}")
+        history = t.fit(model, watch=watch, out=sys.argv[1] + f"/run{watch}")
         flat = torch.cat([p.detach().reshape(-1) for p in model.parameters()]).tolist()
-        ends.append([flat, without(history), list(history.rows[-1])])
+        ends.append([flat, t.without(history), list(history.rows[-1])])
     with open(sys.argv[1] + "/" + os.environ["RANK"] + ".json", "w") as file:
         json.dump(ends, file)
 """
 
 
 def test_of_two_processes_the_first_observes(tmp_path):
-    """Under torchrun only the first process records; both train as without observers, bit for bit."""
-    script = tmp_path / "two.py"
-    script.write_text(textwrap.dedent(TWO.format(tests=os.path.dirname(__file__))))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(script)]
-    done = subprocess.run(
-        [*launch, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    """Started as by torchrun only the first process records; both train as without observers, bit for bit."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = dict(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", GROUP_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
+                 TORCHELASTIC_RUN_ID="none")  # fmt: skip
+    errors = [tmp_path / f"{rank}.err" for rank in (0, 1)]
+    both = [
+        fresh.start(TWO, os.devnull, errors[rank], tmp_path, **group, RANK=str(rank), LOCAL_RANK=str(rank))
+        for rank in (0, 1)
+    ]
+    for process, error in zip(both, errors, strict=True):
+        process.join()
+        assert process.exitcode == 0, error.read_text()
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
-    for plain, observed in (first, second):
-        assert plain[:2] == observed[:2]
+    for plain, watched in (first, second):
+        assert plain[:2] == watched[:2]
     assert first[1][0] == second[1][0]
     assert "open:encoder.l1.f" in first[1][2]
     assert not any(":" in name for name in [*second[1][2], *first[0][2]])

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from gated import InputError, checkpoint, data, train
+from made import fresh
 from made.fits import WAVE, Scripted, carried, equal, fit, mse, net, recurrent, rows, timeless, weights
 
 # ---- the ends of a run
@@ -124,9 +125,7 @@ def test_ctrl_c_in_the_last_evaluation_is_not_lost(tmp_path):
 
 KILLED = """
     import json, os, random, signal, sys
-    sys.path.insert(0, {tests!r})
     import torch
-    torch.set_num_threads(1)
     import made.fits as t
     from gated import checkpoint, train
     from gated.io import files
@@ -140,7 +139,7 @@ KILLED = """
             y, state = m(m.drop(b.x), None if b.first else state)
             return ((y - b.y).square().sum(), b.y.numel()), state
         def validate(m):
-            return {{"mse": float((m(t.WAVE[:-1, None])[0] - t.WAVE[1:, None]).square().mean())}}
+            return {"mse": float((m(t.WAVE[:-1, None])[0] - t.WAVE[1:, None]).square().mean())}
         history = t.fit(model, loss, t.data.streams(t.WAVE, 2, 5, parts=2), validate, out, resume=True, steps=30,
             accumulate=2, carry=True, ema=0.9, best_k=3, eval_every=4, log_every=3, checkpoint_every=0.0)
         rows = open(out + "/history.csv").read().count("\\n")
@@ -171,7 +170,7 @@ KILLED = """
     lines, whole = json.load(open(folder + "/whole.json"))
     assert lines > 1000
     for run in range(3):
-        out = f"{{folder}}/run{{run}}"
+        out = f"{folder}/run{run}"
         for moment in [*(chance.randrange(1, lines // 2) for _ in range(4)), None]:
             code = attempt(out, moment)
             if code == 0:
@@ -185,8 +184,7 @@ KILLED = """
 
 def test_killed_at_any_moment_and_resumed_it_ends_the_same(tmp_path):
     """SIGKILL at random lines, several times a run: weights, best and history are those of a run never stopped."""
-    script = textwrap.dedent(KILLED.format(tests=os.path.dirname(__file__)))
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True)
+    done = fresh.run(KILLED, tmp_path)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 8, f"only {done.stdout} kills found something to resume"
 
@@ -394,7 +392,7 @@ PLAIN = """
 
 def test_a_plain_run_pays_for_nothing_it_does_not_use():
     """One process on the CPU in float32 imports neither Fabric nor the progress bar; Python's generator stays."""
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(PLAIN)], capture_output=True, text=True)
+    done = fresh.run(PLAIN)
     assert (done.stdout.strip(), done.stderr) == ("[] True", "")
 
 

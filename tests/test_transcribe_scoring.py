@@ -2,8 +2,6 @@
 
 import json
 import random
-import subprocess
-import sys
 import time
 import unicodedata
 
@@ -17,6 +15,7 @@ jiwer = pytest.importorskip("jiwer")
 
 from gated.tasks.transcribe import scoring  # noqa: E402
 from gated.tasks.transcribe.scoring import constant, percent, rates, table, verdict  # noqa: E402
+from made import fresh  # noqa: E402
 
 WORDS = "one two three four five six seven eight nine zero [red] naïve 東京 -".split()  # noqa: SIM905
 
@@ -305,5 +304,5 @@ assert state() == before
 
 def test_nothing_is_said_or_changed():
     """Scoring, of broken text too, prints nothing, opens no socket, and leaves the caller's generators alone."""
-    done = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, text=True)
+    done = fresh.run(QUIET)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done.stderr

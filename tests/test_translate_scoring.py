@@ -4,8 +4,6 @@ import json
 import math
 import random
 import re
-import subprocess
-import sys
 from collections import Counter
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -17,6 +15,7 @@ metrics = pytest.importorskip("sacrebleu.metrics")
 from gated._check import InputError  # noqa: E402
 from gated.tasks.translate import dates, scoring  # noqa: E402
 from gated.tasks.translate.scoring import bleu, build_memory, score, table, verdict  # noqa: E402
+from made import fresh  # noqa: E402
 
 WORDS = [
     "A",
@@ -136,7 +135,7 @@ assert state() == before
 
 def test_nothing_is_said_downloaded_or_changed():
     """Scoring tokenised, empty and broken text opens no socket, prints nothing, leaves generators and loggers alone."""
-    done = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, text=True)
+    done = fresh.run(QUIET)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done.stderr
 
 

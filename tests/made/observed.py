@@ -10,6 +10,7 @@ from torch import nn
 import gated
 from gated import observe, train
 from gated.cells import sigmoid, tanh
+from made.fits import timeless
 
 T, B = 9, 6
 LENGTHS = torch.tensor([9, 4, 1, 9, 0, 6])
@@ -85,6 +86,11 @@ def fit(model, loss=loss, batches=batches, validate=None, out=None, resume=False
 
 def read(folder):
     return list(csv.DictReader(io.StringIO((folder / "history.csv").read_text())))
+
+
+def without(history):
+    """The rows without the columns of observers."""
+    return [{name: value for name, value in row.items() if ":" not in name} for row in timeless(history)]
 
 
 def pressing(n):

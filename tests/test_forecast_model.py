@@ -126,9 +126,9 @@ def test_the_future_reaches_no_input(negative):
 def test_what_is_held_back_is_never_a_target():
     """With steps held back, no batch holds a truth from them, and the last origin is before them."""
     data = panel(np.arange(1.0, 91), np.arange(1.0, 41))
-    windows = Windows(data, derive(data, Config(horizon=6)), held=6)
+    windows = Windows(data, derive(data, Config(horizon=6)))
     for n in range(20):
-        b = windows.batch(n)
+        b = windows.batch(n, held=6)
         y = b.y * b.unit + b.origin
         assert y[~y.isnan()].max() <= 84.5
     assert windows.last(6)[1].tolist() == [84, 34]
@@ -244,7 +244,7 @@ def test_leaning_on_theta_is_for_forecasts_only():
     windows, network = build(data, moved=3.0)
     b = windows.at(*windows.last())
     free = network(b)[0]
-    w = shrink(network, Windows(data, windows.recipe, held=6))
+    w = shrink(network, windows, 6)
     assert 0 < w <= 0.5
     torch.testing.assert_close(network(b)[0], free + w * (b.bases[..., 1] - free))
     network.drop.p = 0.0

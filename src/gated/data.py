@@ -40,7 +40,7 @@ def shuffled(count: int, batch: int, seed: int = 0) -> Callable[[int], Int64[Ten
             order(epoch)[max(first - epoch * count, 0) : last - epoch * count]
             for epoch in range(first // count, (last - 1) // count + 1)
         ]
-        return torch.from_numpy(np.concatenate(parts)) if len(parts) > 1 else torch.from_numpy(parts[0].copy())
+        return torch.from_numpy(np.concatenate(parts))
 
     return indices
 

@@ -86,11 +86,6 @@ def start(task: Any, out: Any, resume: bool = False, progress: bool = True) -> J
     return Job(None if out is None else Path(out), resume, progress, time.monotonic(), task.artefacts)
 
 
-def low_precision(config: options.Training) -> bool:
-    """Whether products are bfloat16's: as asked for, or where the processor has them."""
-    return config.precision == "bf16" or (config.precision == "auto" and _native.bf16())
-
-
 def fit(
     network: nn.Module,
     loss: Callable[..., Any],
@@ -107,10 +102,11 @@ def fit(
 
     Ctrl-C ends in KeyboardInterrupt once the state is saved in the folder, if there is one.
     """
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and _native.bf16())  # where the processor has it
     fields: dict[str, Any] = dict(
         lr=config.lr, clip_norm=config.clip, ema=config.ema, best_k=config.average, patience=config.patience,
         time_limit=job.left(config, share), seed=config.seed, device=config.device, watch=config.watch,
-        precision="bf16-mixed" if low_precision(config) else "32",
+        precision="bf16-mixed" if bf16 else "32",
     )  # fmt: skip
     history = train.fit(
         network, loss, batches, config=train.Config(**fields | more), validate=validate, observers=[observe.layers],

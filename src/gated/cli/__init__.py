@@ -92,7 +92,7 @@ def root() -> click.Group:
 
 
 def main(words: list[str] | None = None) -> None:
-    """The door: run one command and leave with its status."""
+    """Run one command and exit with its status."""
     gated = root()
     try:
         with gated.make_context("gated", sys.argv[1:] if words is None else list(words)) as ctx:

@@ -59,7 +59,10 @@ def parse(freq: str, where: str = "freq") -> Clock:
         months = {"Month": 1, "Quarter": 3, "Year": 12}[calendar[2]]
         business = "B" if name.startswith("B") else ""
         return Clock("month", n * months, business + calendar[3][0].replace("B", "S"))
-    nanos = _nanos(offset)
+    try:
+        nanos = int(pd.Timedelta(offset).value)
+    except (ValueError, TypeError, OverflowError):
+        nanos = 0
     want(nanos > 0, where, f"a frequency such as {EXAMPLES}", repr(freq))
     return Clock("ns", nanos)
 
@@ -69,13 +72,6 @@ def _modern(freq: str) -> str:
     old = {"H": "h", "T": "min", "S": "s", "M": "ME", "Q": "QE", "Y": "YE", "A": "YE", "AS": "YS", "BM": "BME"}
     match = re.fullmatch(r"(\d*)([A-Za-z]+)(-[A-Za-z]{3})?", freq.strip())
     return f"{match[1]}{old.get(match[2], match[2])}{match[3] or ''}" if match else freq
-
-
-def _nanos(offset: Any) -> int:
-    try:
-        return int(pd.Timedelta(offset).value)
-    except (ValueError, TypeError, OverflowError):
-        return 0
 
 
 def name(clock: Clock, time: Any) -> str:
@@ -138,12 +134,8 @@ def ahead(last: np.ndarray, freq: str, horizon: int) -> np.ndarray:
     clock = parse(freq)
     u = units(last, clock)[:, None] + clock.step * np.arange(1, horizon + 1)
     limit = {"integer": 2**61, "ns": 2**63 - DAY, "business": 76_000, "month": 292 * 12}[clock.unit]
-    want(
-        bool((u[:, -1:] < limit).all() and (u[:, -1:] > -limit).all()),
-        "horizon",
-        "times before 2262",
-        f"{horizon} steps of {freq}",
-    )
+    fits = bool((np.abs(u[:, -1:]) < limit).all())
+    want(fits, "horizon", "times before 2262", f"{horizon} steps of {freq}")
     return at(u, clock) + shift(last, clock)[:, None]
 
 
@@ -157,24 +149,22 @@ def infer(times: np.ndarray, codes: np.ndarray, ids: np.ndarray, say: Callable[[
     for errors, from a mask over R. Errors: times that do not lie on one clock; series with different steps.
     """
     inside = np.flatnonzero(codes[1:] == codes[:-1]) + 1  # rows that follow another of their series
-    todo = "Say it with freq, for example " + EXAMPLES + "."
-    want(
-        len(inside) > 0, "frequency", "a series of at least two times to infer it from", "one time in each series", todo
-    )
+    expected, todo = "a series of at least two times to infer it from", f"Say it with freq, for example {EXAMPLES}."
+    want(len(inside) > 0, "frequency", expected, "one time in each series", todo)
     for candidate in _candidates(times, inside):
-        u = units(times, candidate)
-        gaps = _gaps(u, inside)
-        step = _stride(gaps)
-        if step is None:
-            continue
-        _same_step(gaps, codes[inside], ids, step, candidate)
-        return name(Clock(candidate.unit, step, candidate.rule), times[0])
+        gaps = _gaps(units(times, candidate), inside)
+        values, counts = np.unique(gaps, return_counts=True)
+        step, usual = int(np.gcd.reduce(values)), int(np.argmax(counts))
+        # All gaps are multiples of the step; it is itself a gap, and no longer one is more than half of them.
+        if step == values[0] and (usual == 0 or 2 * counts[usual] <= counts.sum()):
+            _same_step(gaps, codes[inside], ids, step, candidate)
+            return name(Clock(candidate.unit, step, candidate.rule), times[0])
     gaps = _gaps(times.astype(np.int64), inside)
     values, counts = np.unique(gaps, return_counts=True)
-    usual = int(values[np.argmax(counts)])
+    step = int(values[np.argmax(counts)])
     odd = np.zeros(len(times), bool)
-    odd[inside[gaps % usual != 0]] = True
-    words = str(usual) if times.dtype.kind == "i" else length(usual)
+    odd[inside[gaps % step != 0]] = True
+    words = str(step) if times.dtype.kind == "i" else length(step)
     refuse(
         "frequency",
         f"times on one regular clock (the most frequent step is {words})",
@@ -204,15 +194,6 @@ def _candidates(times: np.ndarray, inside: np.ndarray) -> list[Clock]:
 def _gaps(u: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """u minus the u before it, unsigned: two times may be further apart than 63 bits of nanoseconds."""
     return u[inside].astype(np.uint64) - u[inside - 1].astype(np.uint64)
-
-
-def _stride(gaps: np.ndarray) -> int | None:
-    """The step of which all gaps are multiples, if it is itself a gap and no longer one is more than half of them."""
-    values, counts = np.unique(gaps, return_counts=True)
-    step = int(np.gcd.reduce(values))
-    usual = int(np.argmax(counts))
-    regular = step == values[0] and (usual == 0 or 2 * counts[usual] <= counts.sum())
-    return step if regular else None
 
 
 def _same_step(gaps: np.ndarray, codes: np.ndarray, ids: np.ndarray, step: int, clock: Clock) -> None:

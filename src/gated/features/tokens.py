@@ -23,7 +23,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -128,13 +128,7 @@ class Tokens:
 
     def save(self) -> dict[str, Any]:
         """All of it as JSON can hold it, for `restore`."""
-        return {
-            "kind": self.kind,
-            "lower": self.lower,
-            "sentinels": list(self.sentinels),
-            "pieces": list(self.pieces),
-            "merges": [list(pair) for pair in self.merges],
-        }
+        return json.loads(json.dumps(asdict(self)))
 
     def _id(self, id: int) -> int:
         want(0 <= id < len(self.pieces), "token", f"an id from 0 to {len(self.pieces) - 1}", id)

@@ -275,10 +275,11 @@ def _words(frame: Any, column: Any, where: str) -> Any:
 
 
 def _dates(frame: Any, words: Any, where: str, utc: bool = False) -> Any:
-    iso = pd.to_datetime(words, format="ISO8601", errors="coerce", utc=utc)
+    parse = lambda words, pattern: pd.to_datetime(words, format=pattern, errors="coerce", utc=utc)  # noqa: E731
+    iso = parse(words, "ISO8601")
     if iso.notna().all():
         return iso
-    readings = [pd.to_datetime(words, format=p, errors="coerce", utc=utc) for p in PATTERNS if _fits(words.iloc[0], p)]
+    readings = [parse(words, pattern) for pattern in PATTERNS if parse(words[:1], pattern).notna().all()]
     whole = [r for r in readings if r.notna().all()]
     if not all(r.equals(whole[0]) for r in whole):
         refuse(where, "dates that can be read in one way", f"{words.iloc[0]!r}, day or month first", f"Write {ISO}.")
@@ -287,13 +288,6 @@ def _dates(frame: Any, words: Any, where: str, utc: bool = False) -> Any:
     best = min([iso, *readings], key=lambda r: int(r.isna().sum()))
     bad = name_rows(frame, best.isna().to_numpy(bool), words)
     refuse(where, ISO, bad, "Correct these rows, or name another column with time.")
-
-
-def _fits(word: str, pattern: str) -> bool:
-    try:
-        return bool(datetime.strptime(word, pattern))
-    except ValueError:
-        return False
 
 
 def restore(moments: np.ndarray, kind: str, zone: str | None) -> Any:

@@ -74,13 +74,9 @@ def fill(y: np.ndarray, season: int) -> np.ndarray:
     known = np.flatnonzero(~np.isnan(y))
     if len(known) in (0, len(y)):
         return y[:0] if len(known) == 0 else y
-    y = y[known[0] :].copy()
-    folded = np.full(-(-len(y) // season) * season, np.nan)
-    folded[: len(y)] = y
-    folded = folded.reshape(-1, season)
-    last = np.where(np.isnan(folded), -1, np.arange(len(folded))[:, None])
-    last = np.maximum.accumulate(last, 0)
-    y = np.where(last < 0, np.nan, np.take_along_axis(folded, last, 0)).reshape(-1)[: len(y)]
+    y = y[known[0] :]
+    folded = np.pad(y, (0, -len(y) % season), constant_values=np.nan).reshape(-1, season)
+    y = optional("pandas", "forecast").DataFrame(folded).ffill().to_numpy(copy=True).ravel()[: len(y)]
     gap = np.isnan(y)
     y[gap] = np.interp(np.flatnonzero(gap), np.flatnonzero(~gap), y[~gap])
     return y

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -86,9 +86,3 @@ def to_frame(schema: Schema, panel: Panel, columns: Mapping[str, np.ndarray]) ->
     table: dict[str, Any] = {} if schema.id is None else {schema.id: np.repeat(panel.ids, horizon)}
     table[schema.time] = restore(future_times(panel, horizon).reshape(-1), schema.kind, schema.zone)
     return pd.DataFrame(table | {name: values.reshape(-1) for name, values in columns.items()})
-
-
-def name_columns(quantiles: np.ndarray, levels: Sequence[float]) -> dict[str, np.ndarray]:
-    """[N, h, Q] at the levels, 0.5 among them, as columns: `median`, then `q0.1` …"""
-    named = {f"q{level:g}": quantiles[..., k] for k, level in enumerate(levels)}
-    return {"median": named["q0.5"], **named}

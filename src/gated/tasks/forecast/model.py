@@ -92,15 +92,15 @@ def _standard(values: Float[Tensor, "L C"]) -> Float[Tensor, "2 C"]:
 
 
 @torch.no_grad()
-def shrink(network: Network, windows: Windows) -> float:
-    """Set w by the horizons that the windows hold back, and return it: half of the weight that would have been best.
+def shrink(network: Network, windows: Windows, held: int) -> float:
+    """Set w by the horizons in the last `held` steps, and return it: half of the weight that would have been best.
 
     A horizon is one draw of the future, so it counts for half. Best is the least mean absolute error over
     the series' own seasonal-naive error.
     """
     network.shrinkage.zero_()
     network.eval()
-    series, ends = windows.last(windows.held)
+    series, ends = windows.last(held)
     total, count = torch.zeros(len(WEIGHTS)), 0.0
     for s, o in zip(series.split(512), ends.split(512), strict=True):
         b = likelihood.to(windows.at(s, o), network.shrinkage.device)

@@ -52,7 +52,7 @@ class Run:
         coming = None if future is None else read(future, id=self.schema.id)
         known = horizons.read_known(coming, self.schema, panel, self.config.horizon)
         q, levels = training.predict(self.model, panel, known), self.config.quantiles
-        columns = horizons.name_columns(q, levels)
+        columns = {"median": q[..., levels.index(0.5)], **{f"q{level:g}": q[..., k] for k, level in enumerate(levels)}}
         if samples:
             counts = self.config.likelihood == "negative-binomial"
             paths = likelihood.paths(q, levels, self.model.persistence, samples, self.config.seed, counts)

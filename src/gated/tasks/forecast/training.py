@@ -56,7 +56,7 @@ def fit(
     rule = derive(panel, config)
     if job.out is not None and not job.resume:  # an older fit's second part is not what this one may go on from
         (checkpoint.claim(job.out, job.artefacts) / checkpoint.TRAINING).unlink(missing_ok=True)
-    windows = Windows(panel, rule, held=rule.held)
+    windows = Windows(panel, rule)
     with train.seeded(config.seed):
         networks = nn.ModuleList([model.Network(windows) for _ in range(config.members)])
     size = (len(panel), rule.horizon, len(rule.levels))
@@ -64,34 +64,35 @@ def fit(
     rows, metrics, updates = [], {}, rule.first + rule.second
     if len(windows.last(rule.held)[0]):
         first = None if job.out is None else replace(job, out=job.out / FIRST)
-        rows = _fit_part(networks, windows, config, rule.first, rule.lr, first or job, share=0.6).rows
+        rows = _fit_part(networks, windows, config, rule.first, rule.lr, first or job, rule.held, share=0.6).rows
         forecaster, metrics = _calibrate(forecaster, windows, panel, config.calibrate)
         updates = rule.second
-    more = _fit_part(networks, windows.everything(), config, updates, rule.lr, job).rows
+    more = _fit_part(networks, windows, config, updates, rule.lr, job).rows
     past = rows[-1] if rows else {"step": 0, "seconds": 0.0}
     rows += [{**row, **{key: row[key] + past[key] for key in ("step", "seconds")}} for row in more]
     return forecaster, metrics, rows
 
 
 def _fit_part(
-    networks: nn.ModuleList, windows: Windows, config: Config, steps: int, lr: float, job: Job, share: float = 1.0
+    networks: nn.ModuleList, windows: Windows, config: Config, steps: int, lr: float, job: Job, held: int = 0,
+    share: float = 1.0,
 ) -> train.History:  # fmt: skip
-    """One part of the training, in `share` of the time that is left; it stops early on what the windows hold back."""
+    """One part of the training, in `share` of the time that is left; it stops early on the last `held` steps."""
     members = len(networks)
-    series, ends = windows.last(windows.held)
+    series, ends = windows.last(held)
     chosen = torch.linspace(0, len(series) - 1, min(len(series), CHUNK)).long()
-    held = windows.at(series[chosen], ends[chosen])
+    valid = windows.at(series[chosen], ends[chosen])
 
     def loss(networks: nn.Module, batches: tuple) -> torch.Tensor:
         return sum(likelihood.loss(n, b) for n, b in zip(networks.children(), batches, strict=True))  # pyright: ignore
 
     def validate(networks: nn.Module) -> float:
         device = next(networks.parameters()).device
-        return float(loss(networks, (likelihood.to(held, device),) * members)) / members
+        return float(loss(networks, (likelihood.to(valid, device),) * members)) / members
 
     return runs.fit(
-        networks, loss, lambda n: tuple(windows.batch(n * members + k) for k in range(members)), config, job,
-        validate=validate if windows.held and len(series) else None, share=share, steps=steps, lr=lr,
+        networks, loss, lambda n: tuple(windows.batch(n * members + k, held) for k in range(members)), config, job,
+        validate=validate if held and len(series) else None, share=share, steps=steps, lr=lr,
         schedule="onecycle", clip_norm=config.clip * members**0.5, eval_every=max(1, steps // EVALUATIONS),
     )  # fmt: skip
 
@@ -102,7 +103,7 @@ def _calibrate(
     """On the held-out horizon fit shrinkage towards Theta, interval widths and rank autocorrelation; its metrics."""
     rule, levels = forecaster.recipe, forecaster.recipe.levels
     for network in forecaster.networks:
-        model.shrink(network, windows)  # pyright: ignore
+        model.shrink(network, windows, rule.held)  # pyright: ignore
     series, ends = windows.last(rule.held)
     q = _predict(forecaster.networks, windows, series, ends)
     n, ends = series.numpy(), ends.numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,14 +43,11 @@ class Batch:
 class Windows:
     """The windows of a panel, cut by indexing alone; the features of every origin are computed once.
 
-    future: [N, h, K] known covariates of the steps after the panel. held: no target lies in the last `held` steps of a
-    series, for training without them.
+    future: [N, h, K] known covariates of the steps after the panel.
     """
 
-    def __init__(
-        self, panel: Panel, recipe: Recipe, future: Float[np.ndarray, "N h K"] | None = None, held: int = 0
-    ) -> None:
-        self.recipe, self.held = recipe, held
+    def __init__(self, panel: Panel, recipe: Recipe, future: Float[np.ndarray, "N h K"] | None = None) -> None:
+        self.recipe = recipe
         h, m, long, S = recipe.horizon, recipe.season, recipe.long, recipe.context
         lengths = panel.lengths
         N, pad = len(panel), S * m + 2 * m
@@ -112,33 +108,25 @@ class Windows:
         back = lambda s, late=0: k - s * ((k + late + s - 1) // s)  # noqa: E731, the last such phase known by then
         self.ahead, self.same, self.index = k, back(m), back(m, m // 2)
         self.longs = [back(long) - long * i for i in range(2)] if long else []
-        self._reach()
 
-    def _reach(self) -> None:
-        """The first origin has a season and a value before it; the last has a horizon ahead, where there is room."""
-        lengths, held = self.lengths, self.held
-        self.min_end = (lengths - 1).clamp(1, max(self.recipe.season + 1, 3))
-        self.max_end = lengths - self.recipe.horizon - held
-        room = self.max_end >= self.min_end
+    def batch(self, n: int, held: int = 0) -> Batch:
+        """Batch number n, a pure function of the recipe's seed and n: series and then origins drawn uniformly.
+
+        The first origin has a season and a value before it; the last has a horizon ahead, where there is room, and no
+        target in the last `held` steps of a series.
+        """
+        lengths = self.lengths
+        first = (lengths - 1).clamp(1, max(self.recipe.season + 1, 3))
+        last = lengths - self.recipe.horizon - held
+        room = last >= first
         if not held or not room.any():
-            self.max_end, room = torch.maximum(self.max_end, self.min_end), lengths >= 2
-        self.usable = torch.nonzero(room)[:, 0]
-
-    def everything(self) -> Windows:
-        """The same windows with nothing held back."""
-        other = copy.copy(self)
-        other.held = 0
-        other._reach()
-        return other
-
-    def batch(self, n: int) -> Batch:
-        """Batch number n, a pure function of the recipe's seed and n: series and then origins drawn uniformly."""
+            last, room = torch.maximum(last, first), lengths >= 2
+        usable = torch.nonzero(room)[:, 0]
         draw = torch.Generator().manual_seed((self.recipe.seed * 0x9E3779B97F4A7C15 + n * 0xD1342543DE82EF95) % 2**63)
         r = torch.rand(2, self.recipe.batch, generator=draw, dtype=torch.float64)
-        series = self.usable[(r[0] * len(self.usable)).long()]
-        low = self.min_end[series]
-        ends = low + (r[1] * (self.max_end[series] - low + 1)).long()
-        return self.at(series, ends, self.lengths[series] - self.held)
+        series = usable[(r[0] * len(usable)).long()]
+        ends = first[series] + (r[1] * (last[series] - first[series] + 1)).long()
+        return self.at(series, ends, lengths[series] - held)
 
     def last(self, held: int = 0) -> tuple[Int[Tensor, " C"], Int[Tensor, " C"]]:
         """The origins in the last `held` steps, a horizon apart: series, and the number of steps before each origin.

@@ -30,7 +30,7 @@ from made.steps import (
 )
 
 
-def slowly(step, sentence, limit, width, alpha, beta, refill, words=(END, A, B, C)):
+def slowly(step, sentence, limit, width, alpha, beta, words=(END, A, B, C)):
     """Beam search as its docstring tells it, one hypothesis after the other, always to the limit; all that finished."""
     first, memory, _ = world([sentence])
     live, done = [(0.0, [], first, [])], []
@@ -43,7 +43,7 @@ def slowly(step, sentence, limit, width, alpha, beta, refill, words=(END, A, B, 
                 new = total + float(log_probs[0, 0, v])
                 ways.append((-new, place, v, (new, [*tokens, v], after, [*looks, attention[0, 0]])))
         live = []
-        for _, _, v, way in sorted(ways, key=lambda w: w[:3])[: width if refill else width - len(done)]:
+        for _, _, v, way in sorted(ways, key=lambda w: w[:3])[: width - len(done)]:
             (done if v == END else live).append(way)
     ranked = [(score(total, torch.stack(looks), alpha, beta), tokens[:-1]) for total, tokens, _, looks in done]
     return sorted(ranked, key=lambda r: -r[0])
@@ -53,13 +53,13 @@ def slowly(step, sentence, limit, width, alpha, beta, refill, words=(END, A, B, 
 
 
 @few(max_examples=15)
-@given(seed=MODELS, alpha=st.sampled_from([0.0, 0.6, 2.0]), refill=st.booleans(), end=st.sampled_from([-2.0, 0.0, 1.0]))
-def test_a_beam_of_one_is_greedy_and_greedy_is_argmax(seed, alpha, refill, end):
+@given(seed=MODELS, alpha=st.sampled_from([0.0, 0.6, 2.0]), end=st.sampled_from([-2.0, 0.0, 1.0]))
+def test_a_beam_of_one_is_greedy_and_greedy_is_argmax(seed, alpha, end):
     """Greedy takes the most probable token each time, and a beam of width 1 is greedy under every penalty."""
     step = toy(seed, end=end)
     state, memory, lengths = world(FIVE)
     results = greedy(step, state, memory, RULES, limit=8, lengths=lengths)
-    one = beam(step, state, memory, RULES, limit=8, width=1, length_penalty=alpha, refill=refill, lengths=lengths)
+    one = beam(step, state, memory, RULES, limit=8, width=1, length_penalty=alpha, lengths=lengths)
     for sentence, (mine,), (theirs,) in zip(FIVE, results, one, strict=True):
         first, memory_, _ = world([sentence])
         tokens, last = [], BEGIN
@@ -78,13 +78,12 @@ def test_a_beam_of_one_is_greedy_and_greedy_is_argmax(seed, alpha, refill, end):
     alpha=st.sampled_from([0.0, 0.6, 1.0, 3.0]),
     beta=st.sampled_from([0.0, 0.2, 2.0]),
     n_best=st.sampled_from([1, 4, 60]),
-    refill=st.booleans(),
 )
-def test_a_beam_as_wide_as_the_space_is_brute_force(seed, alpha, beta, n_best, refill):
+def test_a_beam_as_wide_as_the_space_is_brute_force(seed, alpha, beta, n_best):
     """With 40 sequences and a width of 60, the n_best are the best of all sequences, in order."""
     step, some = toy(seed), FIVE[:3]
     state, memory, lengths = world(some)
-    options = dict(width=60, n_best=n_best, length_penalty=alpha, coverage_penalty=beta, refill=refill)
+    options = dict(width=60, n_best=n_best, length_penalty=alpha, coverage_penalty=beta)
     results = beam(step, state, memory, RULES, limit=3, lengths=lengths, **options)
     for sentence, mine in zip(some, results, strict=True):
         assert rank(mine) == brute(step, sentence, 3, alpha, beta)[:n_best]
@@ -96,19 +95,18 @@ def test_a_beam_as_wide_as_the_space_is_brute_force(seed, alpha, beta, n_best, r
     width=st.integers(1, 7),
     alpha=st.sampled_from([0.0, 0.6, 1.0, 3.0]),
     beta=st.sampled_from([0.0, 0.3]),
-    refill=st.booleans(),
     end=st.sampled_from([-3.0, -1.0, 1.0]),
     data=st.data(),
 )
-def test_stopping_changes_nothing(seed, width, alpha, beta, refill, end, data):
+def test_stopping_changes_nothing(seed, width, alpha, beta, end, data):
     """A search that stops when nothing can win finds what a search that always goes to the limit finds."""
     n_best, limits = data.draw(st.integers(1, width)), data.draw(st.lists(st.integers(0, 7), min_size=3, max_size=3))
     step, some = toy(seed, end=end), FIVE[:3]
     state, memory, lengths = world(some)
-    options = dict(width=width, n_best=n_best, length_penalty=alpha, coverage_penalty=beta, refill=refill)
+    options = dict(width=width, n_best=n_best, length_penalty=alpha, coverage_penalty=beta)
     results = beam(step, state, memory, RULES, limit=limits, lengths=lengths, **options)
     for sentence, limit, mine in zip(some, limits, results, strict=True):
-        assert rank(mine) == slowly(step, sentence, limit, width, alpha, beta, refill)[:n_best]
+        assert rank(mine) == slowly(step, sentence, limit, width, alpha, beta)[:n_best]
 
 
 @few(max_examples=15)
@@ -212,8 +210,8 @@ def test_work_shrinks_as_sentences_end():
     assert [k for _, k in calls] == [1, 2] + [3] * 8
 
 
-@pytest.mark.parametrize(("alpha", "refill", "more"), [(0.0, False, 3), (0.0, True, 3), (1.0, False, 5)])
-def test_a_search_ends_soon_after_its_best(alpha, refill, more):
+@pytest.mark.parametrize(("alpha", "more"), [(0.0, 3), (1.0, 5)])
+def test_a_search_ends_soon_after_its_best(alpha, more):
     """A model that is sure of its END costs a few steps more than its length, whatever the limit."""
     calls, lengths = [], torch.tensor([6, 2, 9, 3, 1])
 
@@ -222,7 +220,7 @@ def test_a_search_ends_soon_after_its_best(alpha, refill, more):
         p = torch.where(over, torch.tensor([0.9, 0.06, 0.04]), torch.tensor([1e-4, 0.6, 0.3999]))
         return p.log(), state + 1, None
 
-    options = dict(limit=500, length_penalty=alpha, refill=refill)
+    options = dict(limit=500, length_penalty=alpha)
     results = beam(count_calls(step, calls), torch.zeros(5, 1), lengths, Rules(begin=1, end=0), **options)
     assert [len(h.tokens) for (h,) in results[:3]] == [6, 2, 9]
     assert sum(b for b, _ in calls) <= int((lengths + 1 + more).sum())

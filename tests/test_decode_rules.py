@@ -154,8 +154,8 @@ def test_equals_go_to_the_lower_token_and_the_better_parent():
     step = fixed(0.25, 0.25, 0.25, 0.25)
     rules = Rules(begin=0, end=3)
     assert greedy(step, state, memory, rules, limit=3)[0][0].tokens == [0, 0, 0]
-    (results,) = beam(step, state, memory, rules, limit=2, width=4, n_best=4, length_penalty=0.0, refill=True)
-    assert [h.tokens for h in results] == [[], [0], [0, 0], [0, 1]]
+    (results,) = beam(step, state, memory, rules, limit=2, width=4, n_best=4, length_penalty=0.0)
+    assert [h.tokens for h in results] == [[], [0, 0], [0, 1], [0, 2]]
     rules = Rules(begin=0, end=99)
     (results,) = beam(fixed(*[0.01] * 100), state, memory, rules, limit=2, width=64, n_best=64, length_penalty=0.0)
     assert [h.tokens for h in results] == [[0, v] for v in range(64)]

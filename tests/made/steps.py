@@ -102,7 +102,6 @@ ONE = torch.zeros(1, 1)
 SEARCHES = {
     "greedy": greedy,
     "beam": partial(beam, width=4, n_best=3, coverage_penalty=0.2),
-    "refill": partial(beam, width=3, refill=True),
     "sample": partial(sample, n=2, seed=5, top_p=0.9),
 }
 MODELS = st.integers(0, 10**6)

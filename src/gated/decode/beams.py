@@ -32,8 +32,8 @@ def greedy(
 
     One hypothesis for each sentence, whose score is its log_prob. `beam` with a width of 1, and with its arguments.
     """
-    sentences = check_arguments(state, memory, rules, limit, prefixes, lengths)
-    return search(step, state, memory, rules, sentences, pick=lambda log_probs, *_: topk(log_probs, 1))
+    options: Any = dict(limit=limit, prefixes=prefixes, lengths=lengths)
+    return beam(step, state, memory, rules, width=1, length_penalty=0.0, **options)
 
 
 def beam(
@@ -47,7 +47,6 @@ def beam(
     n_best: int = 1,
     length_penalty: float = 0.6,
     coverage_penalty: float = 0.0,
-    refill: bool = False,
     prefixes: Prefixes | None = None,
     lengths: Lengths | None = None,
 ) -> list[list[Hypothesis]]:
@@ -57,11 +56,10 @@ def beam(
         lp(Y) = ((5 + |Y|) / 6)^α                       α = length_penalty, |Y| counts END
         cp(Y) = β Σ_s log min(Σ_t a_ts, 1)              β = coverage_penalty, t runs over |Y|, s over real positions
 
-    A step keeps the `width` best continuations by log P. Those that end are finished and ranked by their score. A
-    finished hypothesis keeps its place in the beam, so that at most `width` finish; with `refill` a live one takes its
-    place, and the search runs longer. A sentence is done as soon as no live hypothesis can, within the limit, beat the
-    worst of its n_best finished ones: early stopping never changes the result. A beam as wide as there are sequences
-    is brute force; a beam of 1 is greedy.
+    A step keeps the `width` best continuations by log P. Those that end are finished and ranked by their score; each
+    keeps its place in the beam, so that at most `width` finish. A sentence is done as soon as no live hypothesis can,
+    within the limit, beat the worst of its n_best finished ones: early stopping never changes the result. A beam as
+    wide as there are sequences is brute force; a beam of 1 is greedy.
 
     limit     the largest number of tokens, one for all or one for each sentence; END is forced there, and counted
     prefixes  the first tokens of each sentence's hypotheses, or an empty list; forced, and counted
@@ -84,7 +82,7 @@ def beam(
     return search(
         step, state, memory, rules, sentences,
         pick=lambda log_probs, *_: topk(log_probs, width),
-        width=width, n_best=n_best, alpha=length_penalty, beta=coverage_penalty, refill=refill,
+        width=width, n_best=n_best, alpha=length_penalty, beta=coverage_penalty,
     )  # fmt: skip
 
 

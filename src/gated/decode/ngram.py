@@ -35,6 +35,7 @@ MAX_LINE = 1 << 16  # bytes
 MAX_COUNT = 1 << 30  # n-grams of one order
 LOG10_ZERO = -99.0  # ARPA's log10 of 0
 LN10 = math.log(10)
+LOG_UNKNOWN = -16.0  # log p of <unk> in a model without it
 
 Context = tuple[int, ...]
 
@@ -187,20 +188,25 @@ def save(model: NGram, path: str | Path) -> None:
         file.write("\n\\end\\\n")
 
 
-def load(path: str | Path, *, floor: float = -16.0) -> NGram:
+def load(path: str | Path) -> NGram:
     """Read an ARPA file, plain or gzip. Words are as in the file, case and punctuation included.
 
-    floor  log p of words outside the vocabulary, if the file has no <unk>
+    log p of words outside the vocabulary is that of <unk>, or -16 if the file has none.
 
     Errors, with file and line: no such file, damaged gzip, a line over 64 KB; no \\data\\, wrong counts, an order
     above 10, no \\end\\; a malformed number, a probability above 1; a duplicate word or n-gram, a word that is not a
     1-gram, an n-gram whose first n - 1 words are not listed; no <s> or </s>; not UTF-8.
     """
-    want(-1000 <= floor <= 0, "load floor", "a log-probability from -1000 to 0", floor)
     path = Path(path)
     lines = _lines(path)
-    number, line = _next(lines)
-    want(line == b"\\data\\", _at(path, number), "\\data\\, as an ARPA file begins", _show(line))
+
+    def expect(expected: str, todo: str = "Do the counts under \\data\\ fit?") -> int:
+        """The number of the next line that is not empty, which must be this one."""
+        number, line = next(((number, line) for number, line in lines if line), (0, b""))
+        want(line == expected.encode(), _at(path, number), expected, _show(line), todo)
+        return number
+
+    expect("\\data\\", "Is it an ARPA file?")
     counts: list[int] = []
     for number, line in lines:
         if not line and counts:
@@ -208,31 +214,33 @@ def load(path: str | Path, *, floor: float = -16.0) -> NGram:
         if line:
             here, n = f"{path}, line {number}", len(counts) + 1
             match = re.fullmatch(rb"ngram +(\d{1,2}) *= *(\d{1,10})", line)
-            fits = match is not None and int(match[1]) == n
-            want(fits, here, f"ngram {n}=COUNT", _show(line))
-            counts.append(int(match[2]) if match else 0)
+            if match is None or int(match[1]) != n:
+                refuse(here, f"ngram {n}=COUNT", _show(line))
+            counts.append(int(match[2]))
             within(f"{here}, order", n, 1, MAX_ORDER)
             within(f"{here}, count", counts[-1], 1 if n == 1 else 0, MAX_COUNT)
     want(len(counts) > 0, str(path), "counts after \\data\\", "none")
-    _check_size(path, counts)
 
     ids: dict[bytes, int] = {}
     words: list[str] = []
     keys, log_p, back = [], [], []
     for n, count in enumerate(counts, 1):
-        number, line = _next(lines)
-        todo = "Do the counts under \\data\\ fit?"
-        want(line == b"\\%d-grams:" % n, _at(path, number), f"\\{n}-grams:", _show(line), todo)
+        first = expect(f"\\{n}-grams:") + 1
         flat, logs, weights = _read_section(path, lines, n, count, n == len(counts), ids, words)
         if n == 1:
-            logs, weights = _add_specials(path, ids, words, logs, weights, floor)
+            for special in (BEGIN, END):
+                want(special.encode() in ids, str(path), f"{special} among the 1-grams", "none")
+            if b"<UNK>" in ids and UNKNOWN not in words:
+                words[ids[b"<UNK>"]] = UNKNOWN
+            elif UNKNOWN not in words:
+                words.append(UNKNOWN)
+                logs, weights = np.append(logs, LOG_UNKNOWN / LN10), np.append(weights, 0.0)
             flat = np.arange(len(words))
-        key, order = _sort(path, number + 1, flat.reshape(-1, n), keys, len(words))
+        key, order = _sort(path, first, flat.reshape(-1, n), keys, len(words))
         keys.append(key)
         log_p.append(logs[order] * LN10)
         back.append(weights[order] * LN10)
-    number, line = _next(lines)
-    want(line == b"\\end\\", _at(path, number), "\\end\\", _show(line), "Do the counts under \\data\\ fit?")
+    expect("\\end\\")
     for number, line in lines:
         want(not line, f"{path}, line {number}", "nothing after \\end\\", _show(line))
     return NGram(words, keys, log_p, back)
@@ -248,47 +256,30 @@ def _read_section(
     flat, logs, weights = array("q"), array("d"), array("d")
     for k in range(count):
         number, line = next(lines, (0, b""))
-        parts = line.split()
+        parts, here = line.split(), _at(path, number)
         if len(parts) not in (n + 1, n + 2) or line.startswith(b"\\"):
             todo = f"\\data\\ says {count} of them, this is number {k + 1}."
             expected = f"log10 p, {n} {'word' if n == 1 else 'words'} and maybe a back-off weight"
-            refuse(_at(path, number), expected, _show(line), todo)
+            refuse(here, expected, _show(line), todo)
         try:
             p, b = float(parts[0]), float(parts[n + 1]) if len(parts) == n + 2 else 0.0
+            if n == 1:
+                words.append(parts[1].decode())
+            else:
+                flat.extend([ids[word] for word in parts[1 : n + 1]])
+        except UnicodeDecodeError:
+            refuse(here, "text in UTF-8", _show(line), "Save the file in UTF-8.")
         except ValueError:
-            refuse(f"{path}, line {number}", "a number first, and last if anything follows the words", _show(line))
+            refuse(here, "a number first, and last if anything follows the words", _show(line))
+        except KeyError as error:
+            refuse(here, "words that are 1-grams", _show(error.args[0]))
+        if n == 1:
+            want(ids.setdefault(parts[1], k) == k, here, "each word once", f"{_show(parts[1])} again")
         fits = -math.inf < p <= 0 and abs(b) < math.inf and not (last and b)
-        want(fits, f"{path}, line {number}", "log10 p of 0 at most, and no weight of the highest order", _show(line))
+        want(fits, here, "log10 p of 0 at most, and no weight of the highest order", _show(line))
         logs.append(p)
         weights.append(b)
-        if n == 1:
-            want(parts[1] not in ids, f"{path}, line {number}", "each word once", f"{_show(parts[1])} again")
-            ids[parts[1]] = k
-            try:
-                words.append(parts[1].decode())
-            except UnicodeDecodeError:
-                refuse(f"{path}, line {number}", "text in UTF-8", _show(line), "Save the file in UTF-8.")
-            continue
-        try:
-            flat.extend([ids[word] for word in parts[1 : n + 1]])
-        except KeyError as error:
-            refuse(f"{path}, line {number}", "words that are 1-grams", _show(error.args[0]))
     return np.array(flat, dtype=np.int64), np.array(logs), np.array(weights)
-
-
-def _add_specials(
-    path: Path, ids: dict[bytes, int], words: list[str], logs: np.ndarray, weights: np.ndarray, floor: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Require <s> and </s>; rename <UNK> to <unk>, and add <unk> if it is missing."""
-    for special in (BEGIN, END):
-        want(special.encode() in ids, str(path), f"{special} among the 1-grams", "none")
-    if UNKNOWN.encode() in ids:
-        return logs, weights
-    if b"<UNK>" in ids:
-        words[ids[b"<UNK>"]] = UNKNOWN
-        return logs, weights
-    words.append(UNKNOWN)
-    return np.append(logs, floor / LN10), np.append(weights, 0.0)
 
 
 def _sort(path: Path, first: int, ids: np.ndarray, keys: list[np.ndarray], W: int) -> tuple[np.ndarray, np.ndarray]:
@@ -310,15 +301,6 @@ def _sort(path: Path, first: int, ids: np.ndarray, keys: list[np.ndarray], W: in
     return key, order
 
 
-def _check_size(path: Path, counts: list[int]) -> None:
-    """Refuse an uncompressed file that is too small for its counts."""
-    with path.open("rb") as file:
-        zipped, size = file.read(2) == b"\x1f\x8b", path.stat().st_size
-    needed = sum(count * (2 * n + 2) for n, count in enumerate(counts, 1))
-    todo = "Was it cut short?"
-    want(zipped or needed <= size, str(path), f"at least {needed} bytes for the counts it says", size, todo)
-
-
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines without surrounding white space, each with its number."""
     want(path.exists(), str(path), "a file", "no such file")
@@ -334,11 +316,6 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, line.strip()
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             refuse(str(path), "a whole gzip file", str(error).rstrip("."), "It was cut short or damaged.")
-
-
-def _next(lines: Iterator[tuple[int, bytes]]) -> tuple[int, bytes]:
-    """The next line that is not empty; an empty one, numbered 0, at the end of the file."""
-    return next(((number, line) for number, line in lines if line), (0, b""))
 
 
 def _at(path: Path, number: int) -> str:

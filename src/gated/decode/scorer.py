@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from gated._check import refuse, want, within
-from gated.decode.ngram import BEGIN, END, SPACE, UNKNOWN, NGram
+from gated.decode.ngram import BEGIN, END, SPACE, UNKNOWN, Context, NGram
 
 CACHE = 1 << 22  # numbers in a scorer's cache of rows
 WORDS = 1 << 16  # entries in its cache of words after contexts
@@ -73,11 +73,11 @@ class Symbols:
         self.ids = [model.ids[END], *(model.ids.get(text, unknown) for text in texts)]  # the end in the blank's place
         self.row = functools.lru_cache(max(16, CACHE // len(self.ids)))(lambda context: model.row(context)[self.ids])
 
-    def start(self) -> tuple[tuple[int, ...], Row]:
+    def start(self) -> tuple[Context, Row]:
         context = self.model.extend((), self.model.ids[BEGIN])
         return context, self.row(context)
 
-    def step(self, states: list[tuple[int, ...]], tokens: list[int]) -> tuple[list[tuple[int, ...]], np.ndarray]:
+    def step(self, states: list[Context], tokens: list[int]) -> tuple[list[Context], np.ndarray]:
         contexts = [self.model.extend(context, self.ids[token]) for context, token in zip(states, tokens, strict=True)]
         return contexts, np.stack([self.row(context) for context in contexts])
 
@@ -111,7 +111,7 @@ class Words:
         self.end_word = functools.lru_cache(WORDS)(self._end_word)
         self.look_ahead = functools.lru_cache(max(16, CACHE // len(symbols)))(self._look_ahead)
 
-    def start(self) -> tuple[tuple[tuple[int, ...], str], Row]:
+    def start(self) -> tuple[tuple[Context, str], Row]:
         state = (self.model.extend((), self.model.ids[BEGIN]), "")
         return state, self._rows([state])[0]
 
@@ -124,7 +124,7 @@ class Words:
                 new.append((self.end_word(context, word)[2], ""))
         return new, self._rows(new)
 
-    def _rows(self, states: list[tuple[tuple[int, ...], str]]) -> np.ndarray:
+    def _rows(self, states: list[tuple[Context, str]]) -> np.ndarray:
         rows = np.stack([self.look_ahead(word) for _, word in states])
         for row, state in zip(rows, states, strict=True):
             at_separator, at_end, _ = self.end_word(*state)
@@ -132,7 +132,7 @@ class Words:
             row[0] += at_end
         return rows
 
-    def _end_word(self, context: tuple[int, ...], word: str) -> tuple[float, float, tuple[int, ...]]:
+    def _end_word(self, context: Context, word: str) -> tuple[float, float, Context]:
         """log p(word | context), log p(word end | context) and the next context; an empty word adds 0."""
         total = 0.0
         if word:
@@ -189,58 +189,50 @@ class HotWords:
         phrases = dict(words) if isinstance(words, Mapping) else dict.fromkeys(words, boost)
         ids = {text: token for token, text in reversed(list(enumerate(symbols))) if token}
         self.V, self.separator = len(symbols), separator
-        self.children: list[dict[int, int]] = [{}]  # a trie of the phrases' symbols, 0 its root
-        self.full = [0.0]  # the boost of the phrase that ends at this node
-        self.partial = [0.0]  # the largest partial boost of a phrase through this node
+        self.children: dict[Context, dict[int, Context]] = {}  # of each beginning of a phrase, by the next symbol
+        self.full: dict[Context, float] = {}  # the boost of each phrase
+        self.partial: dict[Context, float] = {}  # the largest partial boost of a phrase that begins so
         for phrase, weight in phrases.items():
-            fits = 0 < weight < np.inf
-            want(fits, f"hot word {phrase!r}", "a boost above 0", weight)
-            self._add(phrase, _spell(phrase, ids, separator), weight)
+            want(0 < weight < np.inf, f"hot word {phrase!r}", "a boost above 0", weight)
+            tokens = _spell(phrase, ids, separator)
+            want(tokens not in self.full, f"hot word {phrase!r}", "each once", "the same again")
+            self.full[tokens] = weight
+            for depth, token in enumerate(tokens, 1):
+                start = tokens[:depth]
+                self.children.setdefault(start[:-1], {})[token] = start
+                if separator is not None or depth < len(tokens):  # without a separator a complete phrase has ended
+                    self.partial[start] = max(self.partial.get(start, 0.0), weight * depth / len(tokens))
         self.expand = functools.lru_cache(max(16, CACHE // self.V))(self._expand)
 
-    def start(self) -> tuple[tuple[tuple[int, ...], bool], Row]:
-        state = ((), True)  # the nodes of unfinished phrases; whether a phrase may begin here
+    def start(self) -> tuple[tuple[tuple[Context, ...], bool], Row]:
+        state = ((), True)  # the beginnings of unfinished phrases; whether a phrase may begin here
         return state, self.expand(state)[0]
 
     def step(self, states: list[Any], tokens: list[int]) -> tuple[list[Any], np.ndarray]:
         new = []
         for state, token in zip(states, tokens, strict=True):
-            nodes = self.expand(state)[1].get(token, ())
-            new.append((nodes, self.separator is None or token == self.separator))
+            starts = self.expand(state)[1].get(token, ())
+            new.append((starts, self.separator is None or token == self.separator))
         return new, np.stack([self.expand(state)[0] for state in new])
 
-    def _add(self, phrase: str, tokens: list[int], boost: float) -> None:
-        node = 0
-        for depth, token in enumerate(tokens, 1):
-            if token not in self.children[node]:
-                self.children[node][token] = len(self.children)
-                self.children.append({})
-                self.full.append(0.0)
-                self.partial.append(0.0)
-            node = self.children[node][token]
-            if self.separator is not None or depth < len(tokens):  # without a separator a complete phrase has ended
-                self.partial[node] = max(self.partial[node], boost * depth / len(tokens))
-        want(not self.full[node], f"hot word {phrase!r}", "each once", "the same again")
-        self.full[node] = boost
-
-    def _expand(self, state: tuple[tuple[int, ...], bool]) -> tuple[Row, dict[int, tuple[int, ...]]]:
-        """What each symbol adds to the score of a prefix in this state, and the nodes it leads to."""
-        nodes, boundary = state
-        after: dict[int, tuple[int, ...]] = {}
-        for node in (*nodes, 0) if boundary else nodes:
-            for token, child in self.children[node].items():
+    def _expand(self, state: tuple[tuple[Context, ...], bool]) -> tuple[Row, dict[int, tuple[Context, ...]]]:
+        """What each symbol adds to the score of a prefix in this state, and the beginnings that it leads to."""
+        starts, boundary = state
+        after: dict[int, tuple[Context, ...]] = {}
+        for start in (*starts, ()) if boundary else starts:
+            for token, child in self.children.get(start, {}).items():
                 after[token] = (*after.get(token, ()), child)
-        row = np.full(self.V, -self._best_partial(nodes))
+        row = np.full(self.V, -self._best_partial(starts))
         for token, children in after.items():
             row[token] += self._best_partial(children)
             if self.separator is None:
-                row[token] += sum(self.full[child] for child in children)
+                row[token] += sum(self.full.get(child, 0.0) for child in children)
         if self.separator is not None:
-            row[[0, self.separator]] += sum(self.full[node] for node in nodes)
+            row[[0, self.separator]] += sum(self.full.get(start, 0.0) for start in starts)
         return row, after
 
-    def _best_partial(self, nodes: tuple[int, ...]) -> float:
-        return max((self.partial[node] for node in nodes), default=0.0)
+    def _best_partial(self, starts: tuple[Context, ...]) -> float:
+        return max((self.partial.get(start, 0.0) for start in starts), default=0.0)
 
 
 def _vocabulary(model: NGram) -> Iterable[str]:
@@ -254,7 +246,7 @@ def _name_symbol(model: NGram, symbols: Sequence[str], text: str) -> str:
     return next((name for name in (SPACE, "▁", "|") if name in model.ids and name not in symbols), SPACE)
 
 
-def _spell(phrase: str, ids: dict[str, int], separator: int | None) -> list[int]:
+def _spell(phrase: str, ids: dict[str, int], separator: int | None) -> Context:
     """The symbols of a phrase."""
     words = phrase.split()
     want(len(words) > 0, f"hot word {phrase!r}", "at least one character", "none")
@@ -262,5 +254,5 @@ def _spell(phrase: str, ids: dict[str, int], separator: int | None) -> list[int]
         if part not in ids:
             refuse(f"hot word {phrase!r}", "symbols for all of it", f"none for {part!r}", "Is its case the symbols'?")
     if separator is None:
-        return [ids[word] for word in words]
-    return [token for word in words for token in (separator, *(ids[character] for character in word))][1:]
+        return tuple(ids[word] for word in words)
+    return tuple(token for word in words for token in (separator, *(ids[character] for character in word)))[1:]

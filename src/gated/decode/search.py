@@ -99,13 +99,13 @@ def search(
     n_best: int = 1,
     alpha: float = 0.0,
     beta: float = 0.0,
-    refill: bool = False,
 ) -> list[list[Hypothesis]]:
     """At each step, until every sentence is done: `pick` proposes, the best compete, some end, the others continue."""
     limits, forced, lengths = sentences
     B, K, device = len(limits), 1, limits.device
     if B == 0:
         return []
+    most = int(forced.max())
     max_lp = ((6 + limits.double()) / 6) ** alpha  # the largest length penalty within the limit
     finished: list[list[tuple]] = [[] for _ in range(B)]  # the n_best: (-score, log P, tokens, rows of attention)
     worst = torch.full((B,), NEG_INF, dtype=torch.float64, device=device)  # the lowest score of n_best
@@ -121,8 +121,9 @@ def search(
     for t in itertools.count():
         log_probs, state, attention = step(last, state, memory)
         _check_log_probs(log_probs, sentence, t, B, K)
-        if t == 0:
-            _check_vocabulary(log_probs.shape[-1], rules, forced)
+        for name, token in (("Rules end", rules.end), *(("Rules forbid", token) for token in rules.forbid)):
+            within(name, token, 0, log_probs.shape[-1] - 1)
+        within("prefixes", most, -1, log_probs.shape[-1] - 1)
         if attention is not None:
             shape("step's attention", attention, B, K, "S")
             attentions.append(attention.flatten(0, 1).clone())
@@ -136,8 +137,7 @@ def search(
         must = torch.where(limits[sentence] == t, rules.end, forced[sentence, min(t, forced.shape[1] - 1)])
         values, choices = _force(values, choices, log_probs, must, rules.end)
         total, parent, last = _select(total, values, choices, width)
-        if not refill:
-            total = total.masked_fill(torch.arange(total.shape[1], device=device) >= room[sentence, None], NEG_INF)
+        total = total.masked_fill(torch.arange(total.shape[1], device=device) >= room[sentence, None], NEG_INF)
         alive = total > NEG_INF
         ends = alive & (last == rules.end)
 
@@ -170,14 +170,15 @@ def search(
         sentence, (B, K) = sentence[stay], place.shape
 
     attention = torch.cat(attentions) if attentions else None
-    sizes = [None] * len(limits) if lengths is None else lengths.tolist()
-    return [
-        [
-            Hypothesis(words, -cost, log_prob, _gather_attention(attention, places, size), len(words) < limit)
-            for cost, log_prob, words, places in hypotheses
-        ]
-        for hypotheses, limit, size in zip(finished, limits.tolist(), sizes, strict=True)
-    ]
+    ends, sizes = limits.tolist(), None if lengths is None else lengths.tolist()
+
+    def make(cost: float, log_prob: float, tokens: list[int], rows: list[int], s: int) -> Hypothesis:
+        weights = (
+            None if attention is None else attention[torch.tensor(rows, device=device), : sizes and sizes[s]].cpu()
+        )
+        return Hypothesis(tokens, -cost, log_prob, weights, len(tokens) < ends[s])
+
+    return [[make(*one, s) for one in some] for s, some in enumerate(finished)]
 
 
 def _force(
@@ -230,11 +231,6 @@ def _gatherer(stay: Int64[Tensor, " b"], parent: Int64[Tensor, "b k"], B: int, K
     return move
 
 
-def _gather_attention(attention: Tensor | None, rows: list[int], size: int | None) -> Tensor | None:
-    """The rows of a hypothesis, without padding."""
-    return None if attention is None else attention[torch.tensor(rows, device=attention.device), :size].cpu()
-
-
 def _check_log_probs(log_probs: Tensor, sentence: Int64[Tensor, " B"], t: int, B: int, K: int) -> None:
     """Refuse what cannot be log-probabilities: a NaN would decide the search silently."""
     shape("step's log_probs", log_probs, B, K, "V")
@@ -243,10 +239,3 @@ def _check_log_probs(log_probs: Tensor, sentence: Int64[Tensor, " B"], t: int, B
         b = int((~(top <= ROUNDING)).nonzero()[0])
         where = f"step's log_probs at step {t}, sentence {int(sentence[b])}"
         refuse(where, "log-probabilities, 0 at most", float(top[b]), "Has the model diverged? Does log_softmax end it?")
-
-
-def _check_vocabulary(V: int, rules: Rules, forced: Int64[Tensor, "B P"]) -> None:
-    """The tokens that rules and prefixes name must be in the vocabulary."""
-    for name, token in (("end", rules.end), *(("forbid", token) for token in rules.forbid)):
-        within(f"Rules {name}", token, 0, V - 1)
-    within("prefixes", int(forced.max()), -1, V - 1)

@@ -172,13 +172,13 @@ def search(
     attention = torch.cat(attentions) if attentions else None
     ends, sizes = limits.tolist(), None if lengths is None else lengths.tolist()
 
-    def make(cost: float, log_prob: float, tokens: list[int], rows: list[int], s: int) -> Hypothesis:
+    def make(s: int, cost: float, log_prob: float, tokens: list[int], rows: list[int]) -> Hypothesis:
         weights = (
             None if attention is None else attention[torch.tensor(rows, device=device), : sizes and sizes[s]].cpu()
         )
         return Hypothesis(tokens, -cost, log_prob, weights, len(tokens) < ends[s])
 
-    return [[make(*one, s) for one in some] for s, some in enumerate(finished)]
+    return [[make(s, *one) for one in some] for s, some in enumerate(finished)]
 
 
 def _force(

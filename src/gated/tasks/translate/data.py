@@ -20,16 +20,8 @@ from gated.io.text import Row, clean_row, form, is_path, lines, places, plural, 
 from gated.tasks.translate import po
 
 __all__ = [
-    "Batch",
-    "Pairs",
-    "bucket",
-    "collate",
-    "has_columns",
-    "is_catalogue",
-    "read_pairs",
-    "read_sentences",
-    "split",
-]
+    "Batch", "Pairs", "bucket", "collate", "has_columns", "is_catalogue", "read_pairs", "read_sentences", "split",
+]  # fmt: skip
 
 JITTER = 2.0  # tokens by which an epoch may misjudge a length, so that batches mix
 Sides = Sequence[Sequence[Sequence[int]]]  # the tokens of sources and of targets

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gated import data, runs, train, trees
 from gated._check import want
@@ -35,19 +34,24 @@ def fit(
     """
     if held is None:
         held, pairs = _hold_out(pairs)
-    prepared = prepare(pairs, config)
-    source, target = prepared.tokens
-    words = sum(len(row) + 1 for row in prepared.rows[1])
-    shape, noise, steps = choose_sizes(config, len(prepared.rows[0]), prepared.tokens, words)
+    kinds, text, rows = prepare(pairs, config)
+    source, target = kinds
+    count, words = len(rows[0]), sum(len(row) + 1 for row in rows[1])
+    shape, noise, steps = choose_sizes(config, count, kinds, words)
     with train.seeded(config.seed):
         network = Network(shape, noise)
-    redraw = prepared.redraw if config.bpe_dropout else None
-    batch, epoch = bucket(prepared.rows, config.batch, config.seed, redraw)
+
+    def redraw(epoch: int) -> list[list[list[int]]]:
+        """The rows of an epoch under BPE-dropout."""
+        seed = 2 * (config.seed + 1_000_003 * epoch)
+        return [kinds[k].encode(text[k], config.bpe_dropout, seed + k) for k in range(2)]
+
+    batch, epoch = bucket(rows, config.batch, config.seed, redraw if config.bpe_dropout else None)
     translator = Translator(source, target, network, config.longest)
-    text = _mask(held, source.sentinels)
-    rows = [kind.encode(lines) for kind, lines in zip(prepared.tokens, text, strict=True)]
-    fits = _find_short(rows, held, config)  # the loss of a line of a megabyte would take all memory
-    batches = list(split([[side[n] for n in fits] for side in rows], config.batch * 4))
+    _, held_rows = _encode(
+        _mask(held, source.sentinels), kinds, held.where, config
+    )  # the loss of a line of a megabyte would take all memory
+    batches = list(split(held_rows, config.batch * 4))
 
     def loss(network: Any, batch: Batch) -> Any:
         return model.loss(network, batch, config.smoothing, config.sampling, config.coverage_loss)
@@ -67,27 +71,19 @@ def fit(
     )  # fmt: skip
     network.eval()
     metrics = {
-        "pairs": len(prepared.rows[0]), "too_long": len(pairs) - len(prepared.rows[0]), "tokens": words,
+        "pairs": count, "too_long": len(pairs) - count, "tokens": words,
         "steps": history.steps, "passes": history.steps / epoch, "best_step": history.best_step,
         "stopped": history.stopped, "held_out": {"bleu": _held_out_bleu(translator, held), "pairs": len(held)},
     }  # fmt: skip
     return translator, metrics, history.rows
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Pairs as the network reads them: text with sentinels for placeholders, and its tokens."""
+class Prepared(NamedTuple):
+    """Pairs as the network reads them, two sides each: text with sentinels for placeholders, and its tokens."""
 
-    config: Config
-    tokens: list[Tokens]  # of sources and of targets; so below
+    tokens: list[Tokens]
     text: list[list[str]]
     rows: list[list[list[int]]]
-
-    def redraw(self, epoch: int) -> list[list[list[int]]]:
-        """The rows of an epoch under BPE-dropout."""
-        seed = 2 * (self.config.seed + 1_000_003 * epoch)
-        sides = enumerate(zip(self.tokens, self.text, strict=True))
-        return [kind.encode(lines, self.config.bpe_dropout, seed + k) for k, (kind, lines) in sides]
 
 
 def prepare(pairs: Pairs, config: Config) -> Prepared:
@@ -96,10 +92,19 @@ def prepare(pairs: Pairs, config: Config) -> Prepared:
     sentinels = SENTINELS if masked else ()
     text = _mask(pairs, sentinels)
     size = config.vocabulary or int(min(max(len(pairs) // 6, MIN_VOCABULARY), MAX_VOCABULARY))
-    sides = [tokens.fit(lines, config.tokens, size, config.lower, sentinels) for lines in text]
-    rows = [kind.encode(lines) for kind, lines in zip(sides, text, strict=True)]
-    fits = _find_short(rows, pairs, config)
-    return Prepared(config, sides, [[side[n] for n in fits] for side in text], [[r[n] for n in fits] for r in rows])
+    kinds = [tokens.fit(side, config.tokens, size, config.lower, sentinels) for side in text]
+    return Prepared(kinds, *_encode(text, kinds, pairs.where, config))
+
+
+def _encode(
+    text: list[list[str]], kinds: Sequence[Tokens], where: str, config: Config
+) -> tuple[list[list[str]], list[list[list[int]]]]:
+    """Text and tokens of both sides of the pairs of at most `longest` tokens a side."""
+    rows = [kind.encode(side) for kind, side in zip(kinds, text, strict=True)]
+    fits = [n for n, (s, t) in enumerate(zip(*rows, strict=True)) if max(len(s), len(t)) <= config.longest]
+    todo = "Raise longest, or cut the lines into sentences."
+    want(bool(fits), where, f"a pair of at most {config.longest} tokens a side", "longer ones only", todo)
+    return [[side[n] for n in fits] for side in text], [[side[n] for n in fits] for side in rows]
 
 
 def _mask(pairs: Pairs, sentinels: Sequence[str]) -> list[list[str]]:
@@ -108,14 +113,6 @@ def _mask(pairs: Pairs, sentinels: Sequence[str]) -> list[list[str]]:
         return list(pairs.sides())
     masked = [mask_pair(*pair) for pair in zip(*pairs.sides(), strict=True)]
     return [[x for x, _, _ in masked], [y for _, y, _ in masked]]
-
-
-def _find_short(rows: list[list[list[int]]], pairs: Pairs, config: Config) -> list[int]:
-    """The indices of the pairs of at most `longest` tokens a side."""
-    fits = [n for n, (s, t) in enumerate(zip(*rows, strict=True)) if max(len(s), len(t)) <= config.longest]
-    todo = "Raise longest, or cut the lines into sentences."
-    want(bool(fits), pairs.where, f"a pair of at most {config.longest} tokens a side", "longer ones only", todo)
-    return fits
 
 
 def _hold_out(pairs: Pairs) -> tuple[Pairs, Pairs]:

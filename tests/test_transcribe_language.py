@@ -200,7 +200,7 @@ def test_a_pass_has_every_line_once():
     """Each pass has every line once, in another order, in as many batches, of little padding."""
     rng = np.random.default_rng(0)
     lines = [rng.integers(1, 9, n).tolist() for n in rng.integers(1, 60, 300)]
-    pieces = [language.make_chunk(line, 0, len(line)) for line in lines]
+    pieces = [next(language.cut(line, len(line) + 1)) for line in lines]
     batch, turn = language.bucket(pieces, 400, seed=2)
     passes = [[batch(k * turn + n) for n in range(turn)] for k in range(2)]
     for found in passes:
@@ -220,7 +220,7 @@ def test_padding_reaches_no_loss():
     """The loss of a batch is the sum of its lines' losses."""
     model = fresh(6).network
     rows = [[1, 2, 3, 4, 5], [2], [], [5] * 9]
-    pieces = [language.make_chunk(row, 0, len(row)) for row in rows]
+    pieces = [next(language.cut(row, len(row) + 1)) for row in rows]
     total, count = language.loss(model, language.collate(pieces))
     alone = [language.loss(model, language.collate([piece])) for piece in pieces]
     assert count == sum(n for _, n in alone) == 19

@@ -37,7 +37,8 @@ class IntegratedGradients:
     @property
     def converged(self) -> bool:
         """Whether the shares sum to value − baseline within the tolerance."""
-        return abs(self.delta) <= _tolerance(self.value, self.baseline)
+        change = max(abs(self.value - self.baseline), 1e-3 * abs(self.value), 1e-6)
+        return abs(self.delta) <= TOLERANCE * change
 
 
 def attribute(
@@ -75,19 +76,15 @@ def attribute(
         refuse("attribution", "a finite output", f"{value} at the inputs, {base} at the baseline")
     engine = captum.IntegratedGradients(function)
     side = max(1, BATCH // max(1, sum(x.numel() for x in xs)))
-    steps, parts, delta = min(STEPS, max_steps), xs, math.inf
+    steps = min(STEPS, max_steps)
     while True:
         parts = engine.attribute(xs, starts, n_steps=steps, internal_batch_size=min(side, steps))
-        delta = value - base - sum(float(a.double().sum()) for a in parts)
-        if abs(delta) <= _tolerance(value, base) or 4 * steps > max_steps:
-            break
+        shares = tuple(a.detach()[0].double().cpu().numpy() for a in parts)
+        delta = value - base - sum(float(a.sum()) for a in shares)
+        result = IntegratedGradients(value, base, shares, steps, delta)
+        if result.converged or 4 * steps > max_steps:
+            return result
         steps *= 4
-    shares = tuple(a.detach()[0].double().cpu().numpy() for a in parts)
-    return IntegratedGradients(value, base, shares, steps, delta)
-
-
-def _tolerance(value: float, base: float) -> float:
-    return TOLERANCE * max(abs(value - base), 1e-3 * abs(value), 1e-6)
 
 
 def describe_delta(result: IntegratedGradients) -> str:

@@ -98,8 +98,8 @@ def _number(n: float) -> str:
 # ---- of a random direction of a layer's output
 
 
-def project(layer: Recurrent, x: Float[Tensor, "T I"], hx: Any = None, seed: int = 0) -> list[list[list[Norms]]]:
-    """By layer and direction, for each of `points`, the norms from lag 0 on by state; hx of a single sequence."""
+def project(layer: Recurrent, x: Float[Tensor, "T I"], hx: Any = None, seed: int = 0) -> list[tuple[int, int, Norms]]:
+    """Layer, direction and norms from lag 0 on by state, for each of `points`; hx of a single sequence."""
     own = copy.deepcopy(layer).double().eval().requires_grad_(False)
     own.path, own.batch_first, own.recompute = "auto", False, False
     x, hx = x.detach().double(), trees.map(lambda a: a.detach().double(), hx)
@@ -117,14 +117,10 @@ def project(layer: Recurrent, x: Float[Tensor, "T I"], hx: Any = None, seed: int
     draw = torch.Generator().manual_seed(seed)
     p = torch.randn(y.shape[-1], generator=draw, dtype=torch.float64).to(y.device)
     torch.stack([y[t, k] @ (p / p.norm()) for k, t in enumerate(ts)]).sum().backward()
-    states, K = own.cell.states, len(ahead)
     return [
-        [
-            [_norms({s: values[f"d{s}"][:, d * K + k] for s in states}, t, d == 1) for k, t in enumerate(sides[d])]
-            for d, values in enumerate(directions)
-        ]
-        for directions in trace
-    ]
+        (k, d, _norms({s: values[f"d{s}"][:, d * len(ahead) + n] for s in own.cell.states}, t, d == 1))
+        for k, directions in enumerate(trace) for d, values in enumerate(directions) for n, t in enumerate(sides[d])
+    ]  # fmt: skip
 
 
 def _norms(gradients: dict[str, Tensor], t: int, reverse: bool) -> Norms:
@@ -143,9 +139,8 @@ def flows(name: str, calls: Iterable[Call], layer: Recurrent | None = None, seed
             if not steps:
                 continue
             hx = _row(call, row) if layer is None else None
-            for k, directions in enumerate(project(own, call.x[:steps, row], hx, seed)):
-                for d, each in enumerate(directions):
-                    curves[make_name(call.name, k, d if own.bidirectional else None)] += each
+            for k, d, norms in project(own, call.x[:steps, row], hx, seed):
+                curves[make_name(call.name, k, d if own.bidirectional else None)].append(norms)
     return [average(name, title, some) for title, some in curves.items()]
 
 

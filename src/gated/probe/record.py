@@ -184,9 +184,8 @@ def _call(name: str, layer: Recurrent, args: tuple, words: dict[str, Any], resul
 
 
 def _continues(one: Call, two: Call) -> bool:
-    if one.lengths is not None or two.lengths is not None or one.layer.bidirectional:
-        return False
-    if one.x.shape[1:] != two.x.shape[1:]:
+    padded = one.lengths is not None or two.lengths is not None
+    if padded or one.layer.bidirectional or one.x.shape[1:] != two.x.shape[1:]:
         return False
     pairs = [(a[k], b[k]) for a, b in zip(one.end, two.start, strict=True) for k in a]
     return all(bool(a.any()) for a, _ in pairs[:1]) and all(torch.equal(a, b) for a, b in pairs)

@@ -23,36 +23,32 @@ def rows(part: Any) -> list[dict[str, Any]]:
     Half-lives: a row for each unit; flow: for each lag; health: for each gate; an example's layers: for each unit and
     step; an attribution: for each place. A list or tuple of parts: the rows of all.
     """
-    return list(_rows(part))
-
-
-def _rows(part: Any) -> Iterator[dict[str, Any]]:
     if isinstance(part, Sequence):
-        for one in part:
-            yield from _rows(one)
-    elif isinstance(part, HalfLives):
-        for unit, life in enumerate(part.half_life.tolist()):
-            yield {"layer": part.name, "unit": unit, "half_life": life}
-    elif isinstance(part, Flow):
-        for k, lag in enumerate(part.lags.tolist()):
-            norms = {state: float(values[k]) for state, values in part.norms.items()}
-            yield {"network": part.name, "layer": part.layer, "lag": lag, **norms}
-    elif isinstance(part, Layer):
-        for u, unit in enumerate(part.selection):
-            more = {k: v for k, v in (("keep", part.keep), ("write", part.write)) if v is not None}
-            for t in range(next(iter(part.values.values())).shape[1]):
-                values = {name: float(value[u, t]) for name, value in (part.values | more).items()}
-                yield {"layer": part.name, "unit": unit, "step": t, **values}
-    elif isinstance(part, Attribution):
-        for place, share in enumerate(part.shares.tolist()):
-            yield {"output": part.output, "place": place, "share": share}
-    elif isinstance(part, Example):
-        for layer in part.layers:
-            for row in _rows(layer):
-                place = min(int(row["step"] * layer.stride), part.input.steps - 1)
-                yield {"example": part.name, **row, "place": make_label(part, place)}
-    else:
-        yield dataclasses.asdict(part)
+        return [row for one in part for row in rows(one)]
+    if isinstance(part, HalfLives):
+        lives = part.half_life.tolist()
+        return [{"layer": part.name, "unit": unit, "half_life": life} for unit, life in enumerate(lives)]
+    if isinstance(part, Flow):
+        norms = [{state: float(values[k]) for state, values in part.norms.items()} for k in range(len(part.lags))]
+        lags = part.lags.tolist()
+        return [{"network": part.name, "layer": part.layer, "lag": lag, **norms[k]} for k, lag in enumerate(lags)]
+    if isinstance(part, Layer):
+        values = part.values | {k: v for k, v in (("keep", part.keep), ("write", part.write)) if v is not None}
+        steps = range(next(iter(part.values.values())).shape[1])
+        return [
+            {"layer": part.name, "unit": unit, "step": t, **{name: float(v[u, t]) for name, v in values.items()}}
+            for u, unit in enumerate(part.selection) for t in steps
+        ]  # fmt: skip
+    if isinstance(part, Attribution):
+        shares = part.shares.tolist()
+        return [{"output": part.output, "place": place, "share": share} for place, share in enumerate(shares)]
+    if isinstance(part, Example):
+        return [
+            {"example": part.name, **row,
+             "place": make_label(part, min(int(row["step"] * layer.stride), part.input.steps - 1))}
+            for layer in part.layers for row in rows(layer)
+        ]  # fmt: skip
+    return [dataclasses.asdict(part)]
 
 
 def make_label(example: Example, place: int) -> str:

@@ -109,7 +109,7 @@ def warp(
     strokes thicker or thinner, its edges softer, its ink paler, its paper grainy.
     """
     old = lengths.numpy(force=True)
-    new = np.maximum(1, np.rint(old * (1 + strength * _uniform(rng, len(x), WIDTH)))).astype(int)
+    new = np.maximum(1, np.rint(old * (1 + strength * rng.uniform(-WIDTH, WIDTH, len(x))))).astype(int)
     y = _bend(x, _like(x, new / old), int(new.max()), rng, strength)
     after = lengths.new_tensor(new)
     return _ink(y, rng, strength) * mask_lengths(after, y.shape[2])[:, None], after
@@ -120,7 +120,7 @@ def _bend(x: Tensor, stretch: Tensor, width: int, rng: np.random.Generator, stre
     B, R, T = x.shape
     rows = torch.arange(R, dtype=x.dtype, device=x.device)[:, None] - (R - 1) / 2
     columns = torch.arange(width, dtype=x.dtype, device=x.device)
-    size, slant, shift = (_like(x, strength * _uniform(rng, B, limit)) for limit in (SIZE, SLANT, SHIFT * R / 32))
+    size, slant, shift = (_like(x, strength * rng.uniform(-limit, limit, B)) for limit in (SIZE, SLANT, SHIFT * R / 32))
     sides = [_bumps(n, spacing) for n, spacing in zip((R, width), KNOTS, strict=True)]
     knots = strength * rng.standard_normal((B, 2, *(len(side) for side in sides)), np.float32)
     knots *= np.asarray(WOBBLE, np.float32)[:, None, None]
@@ -141,7 +141,7 @@ def _bumps(n: int, spacing: int) -> np.ndarray:
 def _ink(x: Tensor, rng: np.random.Generator, strength: float) -> Tensor:
     """Other strokes, edges, ink and paper."""
     B = len(x)
-    stroke = _like(x, strength * _uniform(rng, B, STROKE))
+    stroke = _like(x, strength * rng.uniform(-STROKE, STROKE, B))
     blur, fade, noise = (_like(x, strength * limit * rng.random((B, 1, 1))) for limit in (BLUR, FADE, NOISE))
     sign = stroke.sign()
     x = torch.lerp(x, sign * _pool(sign * x, torch.maximum), stroke.abs().clamp(max=1))
@@ -155,10 +155,6 @@ def _pool(x: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     x = F.pad(x, (1, 1, 1, 1))
     x = combine(combine(x[:, :-2], x[:, 1:-1]), x[:, 2:])
     return combine(combine(x[..., :-2], x[..., 1:-1]), x[..., 2:])
-
-
-def _uniform(rng: np.random.Generator, B: int, limit: float) -> np.ndarray:
-    return limit * (2 * rng.random(B) - 1)
 
 
 def _like(x: Tensor, values: Any) -> Tensor:

@@ -18,8 +18,6 @@ from gated._check import refuse, want
 from gated.io.text import form, is_path, lines, plural, records, siblings
 from gated.unicode import clean
 
-__all__ = ["Dataset", "Item", "read_items"]
-
 MAX_TEXT = 1 << 20  # bytes of one file of text
 MAX_MANIFEST = 1 << 30  # bytes of one manifest, after decompression
 COLUMNS = ("path", "text", "start", "end", "speaker")
@@ -78,15 +76,16 @@ def read_items(source: Any, *, text: bool = True) -> Dataset:
         if path.is_dir():
             items = list(_read_folder(path, text, notes))
         elif form(source):
-            items = _check_files(where, _read_manifest(path, text))
+            items = _read_manifest(path, text)
         else:
             want(path.suffix.lower() in KINDS, where, SOURCES, _describe_ending(path), siblings(path))
-            items = _check_files(where, [_read_file(where, text)])
+            items = [_read_file(where, text)]
     else:
         where = "the list"
         want(isinstance(source, list | tuple), "source", f"{SOURCES}, or a list of files", type(source).__name__)
-        items = _check_files(where, [_read_entry(n, entry, text) for n, entry in enumerate(source, 1)])
+        items = [_read_entry(n, entry, text) for n, entry in enumerate(source, 1)]
         want(len(items) > 0, where, "at least one file", "an empty list")
+    _check_files(where, items)
     repeats = len(items) - len({item[:1] + item[2:4] for item in items})
     if repeats > 0:
         notes.append(f"Listed again: {plural(repeats, 'item')} of the same file and times as another.")
@@ -140,14 +139,10 @@ def _read_seconds(row: dict[str, Any], name: str, where: str) -> float | None:
 
 def _read_folder(folder: Path, text: bool, notes: list[str]) -> Iterator[Item]:
     """The folder's items; where both kinds are there, those of the kind that has texts."""
-    sources: dict[str, list[str]] = {"sound": [], "print": []}
-    others: Counter[str] = Counter()
+    sources: dict[str, list[str]] = {"sound": [], "print": [], "": []}
     for path in _list_files(folder):
-        kind = _kind_of(path)
-        if kind:
-            sources[kind].append(path)
-        else:
-            others[os.path.splitext(path)[1].lower() or "no ending"] += 1
+        sources[_kind_of(path)].append(path)
+    others = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in sources.pop(""))
     usable = {kind: [path for path in paths if not text or _find_text(path)] for kind, paths in sources.items()}
     where = str(folder)
     if not any(sources.values()):
@@ -161,15 +156,15 @@ def _read_folder(folder: Path, text: bool, notes: list[str]) -> Iterator[Item]:
     got = " and ".join(plural(len(paths), NOUNS[kind]) for kind, paths in sources.items())
     want(len(kinds) == 1, where, "sound or images", got, "Give the folder of one kind, or a manifest.")
     paths = usable[kinds[0]]
-    chosen = _choose_forms(paths)
-    for path in chosen:
+    distinct = _choose_forms(paths)
+    for path in distinct:
         yield Item(path, _read_text(_find_text(path)) if text else None, where=path)
     if text:
-        alone = sum(map(len, sources.values())) - len(paths), others[".txt"] - len(chosen)
+        alone = sum(map(len, sources.values())) - len(paths), others[".txt"] - len(distinct)
         reasons = ("file", "of sound or print without text"), ("text", "without its file")
         notes += [f"Left out: {plural(n, noun)} {why}." for n, (noun, why) in zip(alone, reasons, strict=True) if n > 0]
-    if len(chosen) < len(paths):
-        notes.append(f"Left out: {plural(len(paths) - len(chosen), 'image')} of the same line as another.")
+    if len(distinct) < len(paths):
+        notes.append(f"Left out: {plural(len(paths) - len(distinct), 'image')} of the same line as another.")
 
 
 def _list_files(folder: Path) -> list[str]:
@@ -248,7 +243,7 @@ def _read_text(path: str | None) -> str:
 # ---- checks of all items
 
 
-def _check_files(where: str, items: list[Item]) -> list[Item]:
+def _check_files(where: str, items: list[Item]) -> None:
     missing = [item for item in items if not os.path.isfile(item.path)]
     if missing:
         names = ", ".join(item.path for item in missing[:3])
@@ -256,7 +251,6 @@ def _check_files(where: str, items: list[Item]) -> list[Item]:
         what = "a folder" if all(os.path.isdir(item.path) for item in missing) else "no such file"
         here = missing[0].where if len(missing) == 1 else where
         refuse(here, "files that are there", what if names == here else f"{what}: {names}{more}")
-    return items
 
 
 def _find_kind(items: list[Item], where: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -69,9 +69,6 @@ class Frames:
         expected = f"at least {self.front.size / self.rate:g} s of sound"
         want(x.shape[1] > 0, item.path, expected, f"{len(samples) / self.rate:g} s")
         return x
-
-    def save(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def restore(words: dict[str, Any]) -> Frames:

@@ -12,7 +12,6 @@ before the first symbol and after the last. Mikolov et al. 2010; with LSTM, Sund
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -127,7 +126,7 @@ class Run:
         rows = [self.alphabet.encode(text) for text in texts]
         out = np.zeros(len(rows))
         for first in range(0, len(rows), BATCH):
-            batch = collate([make_chunk(row, 0, len(row)) for row in rows[first : first + BATCH]])
+            batch = collate([chunk for row in rows[first : first + BATCH] for chunk in cut(row, len(row) + 1)])
             inputs, targets = (part.to(self._device) for part in batch)
             h, _ = self.network.encode(inputs)
             p = self.network.log_probs(h).gather(-1, targets.clamp(min=0)[..., None])[..., 0]
@@ -176,18 +175,16 @@ def fit(
     job = runs.start(TASK, out, resume, progress)
     texts = [line for _, line in lines(source)] if is_path(source) else source
     rows, notes = _encode(texts, alphabet)
-    used, held = ([rows[n] for n in part] for part in data.hold_out(len(rows), min(MAX_HELD, len(rows) // SHARE)))
-    chunks, asked = (
-        list(itertools.chain.from_iterable(cut(row, config.longest) for row in part)) for part in (used, held)
-    )
+    used, held = data.hold_out(len(rows), min(MAX_HELD, len(rows) // SHARE))
+    chunks, others = ([chunk for n in part for chunk in cut(rows[n], config.longest)] for part in (used, held))
     symbols = sum(len(chunk.targets) for chunk in chunks)
     steps = config.steps or int(min(max(MIN_STEPS, EPOCHS * symbols / config.batch), MAX_STEPS))
     shape = Shape(len(alphabet), config.layers, config.units, config.embedding)
     with train.seeded(config.seed):
         network = Network(shape, config.dropout)
     batch, epoch = bucket(chunks, config.batch, config.seed)
-    indices = data.split([len(chunk.targets) for chunk in asked], 4 * config.batch)
-    batches = [collate([asked[k] for k in some]) for some in indices]
+    indices = data.split([len(chunk.targets) for chunk in others], 4 * config.batch)
+    batches = [collate([others[k] for k in some]) for some in indices]
 
     def validate(network: Any) -> float:
         device = next(network.parameters()).device
@@ -246,16 +243,12 @@ class Batch(NamedTuple):
     targets: Int64[Tensor, "T B"]  # padded with -1
 
 
-def make_chunk(row: list[int], first: int, last: int) -> Chunk:
-    """Symbols first to last of a line, and its end where they are the last ones."""
-    whole, end = [0, *row, 0], last + (last == len(row))
-    return Chunk(whole[first:end], whole[first + 1 : end + 1])
-
-
 def cut(row: list[int], longest: int) -> Iterator[Chunk]:
     """A line in chunks of at most so many symbols; the first input of each is the symbol before it."""
-    for first in range(0, len(row), longest):
-        yield make_chunk(row, first, min(first + longest, len(row)))
+    whole = [0, *row, 0]
+    for first in range(0, max(1, len(row)), longest):
+        last = first + longest if first + longest < len(row) else len(row) + 1
+        yield Chunk(whole[first:last], whole[first + 1 : last + 1])
 
 
 def collate(chunks: Sequence[Chunk]) -> Batch:

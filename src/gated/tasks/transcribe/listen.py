@@ -34,7 +34,7 @@ class Update(NamedTuple):
 
 
 class Listener:
-    """Sound in chunks of any size to utterances, which a pause or the end ends.
+    """Sound in chunks of any size to utterances, which a pause or the end ends: network and search step by step.
 
     listener = Listener(run.model)
     listener.push(samples) -> Update       float32 in [-1, 1], at the network's rate
@@ -43,22 +43,36 @@ class Listener:
     """
 
     def __init__(self, model: Transcriber, search: Search = Search(), pause: float = PAUSE) -> None:  # noqa: B008
-        check_streaming(model)
+        kind, todo = model.frames.kind, "Train one with streaming=True (--streaming)."
+        want(kind == "sound", "listen", "a run that reads sound", f"one that reads {kind}")
+        self.model, self.shape = model, model.network.shape
+        want(not self.shape.both, "listen", "a network that reads forward only", "one that reads both ways", todo)
+        want(search.n_best == 1, "n_best", "1, where utterances are written as they end", search.n_best)
         within("pause", pause, 0.05)
+        self.samples, self.rate = 0, model.frames.rate
         self.fbank = fbank.Stream(model.frames.front)
         self.running = fbank.Running(*model.frames.stats)
-        self.decoder = StreamDecoder(model, search, pause)
-        self.samples, self.rate = 0, model.frames.rate
+        self.layers = model.network.layers.stream()
+        self.make_beam = make_beam(model.alphabet, search)
+        self.pause = pause / model.unit  # steps
+        self.frames = np.zeros((self.shape.rows, self.shape.before), np.float32)  # from the next step's field on
+        self.count = 0  # steps so far
+        self._begin()
+
+    def _begin(self) -> None:
+        self.rows: list[np.ndarray] = []  # log p of the steps of this utterance
+        self.tokens: list[int] = []  # its text so far, by the best path
+        self.last, self.blanks = 0, 0  # the best symbol of the last step; steps since the last symbol
+        self.beam = self.make_beam() if self.make_beam else None
 
     def push(self, samples: Float32[np.ndarray, " n"]) -> Update:
         start = time.perf_counter()
         self.samples += len(samples)
-        utterances = self.decoder.push(self.running.push(self.fbank.push(samples)))
-        return self._update(utterances, start)
+        return self._update(self.read(self.running.push(self.fbank.push(samples))), start)
 
     def close(self) -> Update:
         start = time.perf_counter()
-        return self._update(self.decoder.close(), start)
+        return self._update(self.finish(), start)
 
     def stream(self, chunks: Iterable[Float32[np.ndarray, " _"]], latency: Latency) -> Iterator[Update]:
         """An update for each chunk, and one for the end; `latency` counts their computing time."""
@@ -72,34 +86,7 @@ class Listener:
         yield last
 
     def _update(self, utterances: list[Hypothesis], start: float) -> Update:
-        return Update(utterances, self.decoder.partial, self.samples / self.rate, time.perf_counter() - start)
-
-
-def check_streaming(model: Transcriber) -> None:
-    """Refuse a run that cannot stream."""
-    kind, todo = model.frames.kind, "Train one with streaming=True (--streaming)."
-    want(kind == "sound", "listen", "a run that reads sound", f"one that reads {kind}")
-    want(not model.network.shape.both, "listen", "a network that reads forward only", "one that reads both ways", todo)
-
-
-class StreamDecoder:
-    """Normalised frames in chunks to utterances: network and search step by step."""
-
-    def __init__(self, model: Transcriber, search: Search, pause: float) -> None:
-        want(search.n_best == 1, "n_best", "1, where utterances are written as they end", search.n_best)
-        self.model, self.shape = model, model.network.shape
-        self.stream = model.network.layers.stream()
-        self.make_beam = make_beam(model.alphabet, search)
-        self.pause = pause / model.unit  # steps
-        self.frames = np.zeros((self.shape.rows, self.shape.before), np.float32)  # from the next step's field on
-        self.count = 0  # steps so far
-        self._begin()
-
-    def _begin(self) -> None:
-        self.rows: list[np.ndarray] = []  # log p of the steps of this utterance
-        self.tokens: list[int] = []  # its text so far, by the best path
-        self.last, self.blanks = 0, 0  # the best symbol of the last step; steps since the last symbol
-        self.beam = self.make_beam() if self.make_beam else None
+        return Update(utterances, self.partial, self.samples / self.rate, time.perf_counter() - start)
 
     @property
     def partial(self) -> str:
@@ -107,22 +94,19 @@ class StreamDecoder:
         best = self.beam.best(1)[0].tokens if self.beam is not None and self.tokens else self.tokens
         return self.model.alphabet.decode(best)
 
-    def push(self, x: Float[np.ndarray, "R t"]) -> list[Hypothesis]:
-        """The utterances that end in these frames."""
+    def read(self, x: Float[np.ndarray, "R t"]) -> list[Hypothesis]:
+        """The utterances that end in these normalised frames."""
         self.frames = np.concatenate([self.frames, x], 1)
-        field, stride, utterances = self.shape.field, self.shape.stride, []
-        n = 0
-        while n * stride + field <= self.frames.shape[1]:
-            utterance = self._step(self.frames[:, n * stride : n * stride + field])
-            utterances += [] if utterance is None else [utterance]
-            n += 1
-        self.frames = self.frames[:, n * stride :].copy()
-        return utterances
+        field, stride = self.shape.field, self.shape.stride
+        count = max(0, 1 + (self.frames.shape[1] - field) // stride)
+        steps = [self._step(self.frames[:, n * stride : n * stride + field]) for n in range(count)]
+        self.frames = self.frames[:, count * stride :].copy()
+        return [utterance for utterance in steps if utterance is not None]
 
-    def close(self) -> list[Hypothesis]:
+    def finish(self) -> list[Hypothesis]:
         """The last steps, whose fields are padded with zeros, and the last utterance."""
         missing = -(self.frames.shape[1] - self.shape.before) % self.shape.stride
-        utterances = self.push(np.zeros((self.shape.rows, missing), np.float32))
+        utterances = self.read(np.zeros((self.shape.rows, missing), np.float32))
         last = self._end() if self.tokens else None
         return utterances if last is None else [*utterances, last]
 
@@ -130,7 +114,7 @@ class StreamDecoder:
         network, device = self.model.network, self.model.device
         with torch.inference_mode():
             y = network.front.window(torch.from_numpy(np.ascontiguousarray(window))[None].to(device))
-            h = self.stream.push(y[0].cpu())  # a stream runs on the processor
+            h = self.layers.push(y[0].cpu())  # a stream runs on the processor
             row = torch.log_softmax(network.output(h[0].to(device)), -1).cpu().numpy()
         self.count += 1
         best = int(row.argmax())
@@ -157,8 +141,8 @@ class StreamDecoder:
 
 def decode_offline(model: Transcriber, x: Float[np.ndarray, "R T"], search: Search) -> Hypothesis:
     """The utterances of all frames, joined: what streaming gives for them."""
-    decoder = StreamDecoder(model, search, PAUSE)
-    return join_utterances([*decoder.push(x), *decoder.close()])
+    listener = Listener(model, search)
+    return join_utterances([*listener.read(x), *listener.finish()])
 
 
 def join_utterances(utterances: list[Hypothesis]) -> Hypothesis:

@@ -27,9 +27,7 @@ class Shape(NamedTuple):
 
     rows: int  # of a frame
     symbols: int  # with the blank
-    blocks: tuple[
-        tuple[int, int, int], ...
-    ]  # of convolution: channels, and the factors by which rows and frames shrink
+    blocks: tuple[tuple[int, int, int], ...]  # convolutions' channels, and the factors by which rows and frames shrink
     stack: int  # frames concatenated after the blocks
     cell: str
     layers: int

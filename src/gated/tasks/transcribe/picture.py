@@ -13,8 +13,6 @@ from gated._check import optional
 from gated.report.plots import INK, LINE, PAPER, SOFT, canvas, output, save
 from gated.tasks.transcribe.search import Segment
 
-__all__ = ["picture"]
-
 SHADES = ("#ffffff", "#cfe2f4", "#7fb3e0")  # of a symbol, by its confidence
 BLANK, CURVES = "#c9cfd6", ("#1f6fb2", "#d9822b")
 DPI = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,7 @@ class Run:
         """Write the run folder: `gated.checkpoint` says what is in it."""
         network = self.model.network
         extras = {
-            "frames": self.model.frames.save(), "alphabet": self.model.alphabet.save(),
+            "frames": asdict(self.model.frames), "alphabet": self.model.alphabet.save(),
             "shape": network.shape._asdict(), "constant": self.constant,
         }  # fmt: skip
         runs.save(TASK, folder, self, network, extras)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,11 +46,6 @@ class Search:
         check(self)
         words = all(isinstance(one, str) and one.strip() for one in self.hot)
         want(words, "hot", "words or phrases", repr(self.hot))
-
-    @property
-    def greedy(self) -> bool:
-        """Whether the best path is enough."""
-        return self.width == 1 and self.n_best == 1 and self.lm is None and not self.hot
 
 
 class Segment(NamedTuple):
@@ -118,7 +114,7 @@ def compute_log_probs(
 
 def make_beam(alphabet: Alphabet, search: Search) -> Callable[[], ctc.Beam] | None:
     """() -> a new beam, or None where the best path is enough."""
-    if search.greedy:
+    if search.width == 1 and search.n_best == 1 and search.lm is None and not search.hot:
         return None
     symbols, separator = alphabet.symbols, alphabet.separator
     lm = None if search.lm is None else load_lm(search.lm, alphabet)
@@ -174,16 +170,12 @@ def join_symbols(alphabet: Alphabet, symbols: Sequence[Segment]) -> list[Segment
     """The words of some symbols; a word's confidence is the geometric mean of its symbols'."""
     if alphabet.tokens == "word":
         return list(symbols)
-    groups: list[list[Segment]] = [[]]
-    for symbol in symbols:
-        if symbol.text.isspace():
-            groups.append([])
-        else:
-            groups[-1].append(symbol)
+    runs = itertools.groupby(symbols, key=lambda symbol: symbol.text.isspace())
+    groups = [list(run) for space, run in runs if not space]
     return [
         Segment("".join(one.text for one in group), group[0].start, group[-1].end, mean_confidence(group))
-        for group in groups if group
-    ]  # fmt: skip
+        for group in groups
+    ]
 
 
 def mean_confidence(symbols: Sequence[Segment]) -> float:

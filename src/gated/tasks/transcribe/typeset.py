@@ -1,7 +1,7 @@
-"""Lines of print to learn from, rendered with free fonts: the demo's data.
+"""Lines of print, rendered with free fonts: the demo's data.
 
-The fonts are those that matplotlib carries: DejaVu and STIX. What the lines say means nothing, but looks like text:
-words, names, numbers, prices, dates and times, in sentences with their marks.
+The fonts are those that matplotlib carries: DejaVu and STIX. The texts have no meaning, but look like text: words,
+names, numbers, prices, dates and times, in sentences with punctuation.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 
 from gated._check import optional, within
-
-__all__ = ["lines", "save", "sentence"]
 
 MOST = 100_000  # lines at once
 FACES = (
@@ -59,7 +57,7 @@ January February March April May June July August September October November Dec
 
 
 def lines(count: int, seed: int) -> list[tuple[np.ndarray, str]]:
-    """So many lines of print, bytes [h, w] with dark ink on light paper, and what they say; no two say the same.
+    """So many lines of print, bytes [h, w] with dark ink on light paper, and their texts, all different.
 
     The same seed gives the same texts, and the same pixels with the same versions of Pillow and of the fonts. Faces,
     sizes, margins, tilt, sharpness, darkness and grain differ from line to line.
@@ -82,11 +80,11 @@ def save(folder: Path, pairs: Sequence[tuple[np.ndarray, str]]) -> Path:
     return folder
 
 
-# ---- what a line says
+# ---- texts
 
 
 def sentence(rng: random.Random) -> str:
-    """Three to seven words, or what stands for one, with marks between and mostly one at the end."""
+    """Three to seven words or numbers, with punctuation between and mostly at the end."""
     parts = [_piece(rng) for _ in range(3 + _below(rng, 5))]
     for k in range(len(parts) - 1):
         if parts[k][-1].isalnum() and _below(rng, 8) == 0:
@@ -117,7 +115,7 @@ def _piece(rng: random.Random) -> str:
     ))  # fmt: skip
 
 
-# ---- how it looks
+# ---- images
 
 
 def _render(text: str, rng: random.Random, pixels: np.random.Generator) -> np.ndarray:

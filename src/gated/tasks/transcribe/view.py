@@ -38,7 +38,8 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     full = xs[: max(count, MAX_FLOWS)]
     best = [one[0] for one in run.search(full, Search())]
     cases = [_case(run, network, item, x, one) for item, x, one in zip(dataset.items, full, best, strict=False)]
-    cases = [*cases[:count], *(case.hide() for case in cases[count:]), *(_forward(run, x) for x in xs[len(full) :])]
+    others = [Case(lambda network, x=x: network(*_tensors(run, x))) for x in xs[len(full) :]]
+    cases = [*cases[:count], *(case.hide() for case in cases[count:]), *others]
     return View(
         "a transcriber", "transcribe", network, initial.eval().to(run.model.device), cases, "log p of a step's symbol",
         tuple(run.summary().splitlines()), keep_numbers(run.history),
@@ -50,11 +51,6 @@ def _tensors(run: Run, x: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(x)[None].to(run.model.device), torch.tensor([x.shape[1]], device=run.model.device)
 
 
-def _forward(run: Run, x: np.ndarray) -> Case:
-    batch = _tensors(run, x)
-    return Case(lambda network: network(*batch))
-
-
 def _case(run: Run, network: Network, item: Item, x: np.ndarray, best: Hypothesis) -> Case:
     how, symbols, unit = run.model.frames, run.model.alphabet.symbols, run.model.unit
     sound, stride, T = how.kind == "sound", network.shape.stride, x.shape[1]
@@ -64,7 +60,7 @@ def _case(run: Run, network: Network, item: Item, x: np.ndarray, best: Hypothesi
     steps = [(round(one.start / unit), round(one.end / unit) - 1, one.text) for one in best.symbols]
     last = max(0, T - 1)
     marks = tuple(Mark(min(a * stride, last), min((b + 1) * stride - 1, last), text) for a, b, text in steps)
-    chosen = [steps[k] for k in spread(len(steps), ATTRIBUTED)]
+    selection = [steps[k] for k in spread(len(steps), ATTRIBUTED)]
 
     def output(first: int, last: int, text: str) -> Output:
         token = symbols.index(text)
@@ -78,11 +74,11 @@ def _case(run: Run, network: Network, item: Item, x: np.ndarray, best: Hypothesi
         backward = [len(log_p) - 1 - t for t in forward] if network.shape.both else []
         return [({"layers": t}, log_p[t].max()) for t in (*forward, *backward)]
 
-    given = Input(
+    source = Input(
         how.kind, T, "second" if sound else "column", scale=(0.0, how.unit), picture=x, marks=marks, output=best.text,
         values={"loudness": x.mean(0)} if sound else {},
     )  # fmt: skip
-    part = Part(Path(item.path).name, given, {"layers": float(stride)}, tuple(output(*step) for step in chosen))
+    part = Part(Path(item.path).name, source, {"layers": float(stride)}, tuple(output(*step) for step in selection))
     return Case(lambda network: network(frames, lengths)[0][:, 0], (part,), losses)
 
 

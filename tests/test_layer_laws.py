@@ -147,6 +147,14 @@ def test_a_state_handed_on_continues_the_sequence(kind):
         close(a, b)
 
 
+def test_the_state_of_unlike_widths_with_a_projection_goes_back_in():
+    """Where layers differ in width, each state is a list by layer, h too, though a projection makes all h alike."""
+    layer, x = LSTM(3, [4, 5], proj_size=2), torch.randn(7, 2, 3)
+    first = layer(x[:4])
+    assert [type(state) for state in first[1]] == [list, list]
+    close(layer(x)[0], torch.cat([first[0], layer(x[4:], first[1])[0]]))
+
+
 @variants
 def test_no_steps_change_no_state(kind):
     """T = 0, and an empty batch, give empty outputs and the states that came in."""

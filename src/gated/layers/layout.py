@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -142,45 +142,38 @@ def split_states(stack: Stack, given: Any, batch: Batch) -> States:
         wanted = f"a tuple ({', '.join(f'{name}_0' for name in names)})"
         got = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
         refuse(f"{stack.name} initial state", wanted, got)
-    D, L, rows = len(stack.suffixes), len(stack.sizes), (batch.size,) if batch.batched else ()
-    parts: list[Sequence[Tensor]] = []
-    for name, state in zip(names, given, strict=True):
-        if stack.even:
-            expected = (L * D, *rows, stack.widths[0][name])
-            if not _fits(state, expected, batch.x):
-                _refuse_state(f"{stack.name} {name}_0", state, expected, batch.x)
-            parts.append((state,) if L == 1 else state.split(D))
-            continue
-        many = isinstance(state, tuple | list) and len(state) == L
-        want(many, f"{stack.name} {name}_0", f"a list of {L} tensors, one per layer", type(state).__name__)
-        for k, part in enumerate(state):
-            expected = (D, *rows, stack.widths[k][name])
-            if not _fits(part, expected, batch.x):
-                _refuse_state(f"{stack.name} {name}_0[{k}]", part, expected, batch.x)
-        parts.append(state)
-    layers = [tuple(part[0] for part in parts)] if L == 1 else list(zip(*parts, strict=True))
+    D, L, x = len(stack.suffixes), len(stack.sizes), batch.x
+    rows = (batch.size,) if batch.batched else ()
+    layers: States
+    if stack.even:
+        for k, (name, width) in enumerate(stack.widths[0].items()):
+            _check_state(stack, name, "", given[k], (L * D, *rows, width), x)
+        layers = [given] if L == 1 else [*zip(*(state.split(D) for state in given), strict=True)]
+    else:
+        for name, states in zip(names, given, strict=True):
+            many, got = isinstance(states, tuple | list) and len(states) == L, type(states).__name__
+            want(many, f"{stack.name} {name}_0", f"a list of {L} tensors, one per layer", got)
+            for k, state in enumerate(states):
+                _check_state(stack, name, f"[{k}]", state, (D, *rows, stack.widths[k][name]), x)
+        layers = [*zip(*given, strict=True)]
     return layers if batch.batched else [[state.unsqueeze(1) for state in layer] for layer in layers]
 
 
-def _fits(state: Any, expected: tuple[int, ...], x: Tensor) -> bool:
-    return isinstance(state, Tensor) and state.shape == expected and (state.dtype == x.dtype or autocasts(x))
-
-
-def _refuse_state(where: str, state: Any, expected: tuple[int, ...], x: Tensor) -> NoReturn:
+def _check_state(stack: Stack, name: str, at: str, state: Any, expected: tuple[int, ...], x: Tensor) -> None:
+    if isinstance(state, Tensor) and state.shape == expected and (state.dtype is x.dtype or autocasts(x)):
+        return
+    where = f"{stack.name} {name}_0{at}"
     if not isinstance(state, Tensor):
         refuse(where, "a tensor", type(state).__name__)
     shape(where, state, *expected)
     refuse(where, f"{x.dtype}, as the input", state.dtype)
 
 
-def join_states(states: States, batch: Batch) -> Any:
+def join_states(stack: Stack, states: States, batch: Batch) -> Any:
     """The inverse of `split_states`."""
     if not batch.batched:
         states = [[state.squeeze(1) for state in layer] for layer in states]
-    joined = tuple(states[0]) if len(states) == 1 else tuple(map(_join, zip(*states, strict=True)))
+    joined: Any = tuple(states[0])
+    if len(states) > 1:
+        joined = tuple(torch.cat(parts) if stack.even else [*parts] for parts in zip(*states, strict=True))
     return joined[0] if len(joined) == 1 else joined
-
-
-def _join(parts: tuple[Tensor, ...]) -> Any:
-    unlike = any(part.shape[-1] != parts[0].shape[-1] for part in parts)  # no set: torch.jit.trace's sizes are tensors
-    return list(parts) if unlike else torch.cat(parts)

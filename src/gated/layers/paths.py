@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gated import _native
 from gated._check import refuse, want
-from gated.kernels.choose import Choice, choose
+from gated.kernels.choose import choose
 from gated.kernels.cpu import core, op
 from gated.kernels.fused import fused
 from gated.kernels.loop import layer
@@ -45,22 +45,22 @@ def check_trace(where: str, trace: object, gradients: object) -> None:
         refuse(f"{where} grad_trace", "a run by itself", "torch.compile or torch.export", "Take trace=True.")
 
 
-def pick(call: Call) -> Choice:
-    """The path of a call, and why."""
-    return choose(call.stack.path, call.stack.cell, partial(_against, call))
+def pick(call: Call) -> tuple[str, str]:
+    """The path of a call, and why none that comes first."""
+    return choose(call.stack.path, partial(_against, call))
 
 
 def _against(call: Call, path: str) -> list[str]:
     """Why the native core, or torch's operator, cannot serve a call."""
     stack, batch, first, reasons = call.stack, call.batch, call.weights[0][0], call.stack.against(path)
-    moved, each = op.in_transform(), "vmap, jvp and their like want the steps one by one"
+    moved = op.in_transform()
+    if moved:
+        reasons.append("vmap, jvp and their like want the steps one by one")
     if path == "native":
         if not first.is_cpu:
             reasons.append(f"the core computes on the processor, not on {first.device.type}")
         if first.dtype not in core.BYTES:
             reasons.append(f"the core computes in float32 and float64, not in {first.dtype}")
-        if moved:
-            reasons.append(each)
         if call.gradients:
             reasons += _against_gradients(call)
         if stack.path == "native" and lack_bfloat16(call):
@@ -76,8 +76,6 @@ def _against(call: Call, path: str) -> list[str]:
     none = not compiled and not moved and batch.lengths is not None and not bool(batch.lengths.any())
     if batch.steps == 0 or batch.size == 0 or none:
         reasons.append("no sequence has a step to run")
-    if moved:
-        reasons.append(each)
     if compiled:
         reasons.append("torch.compile and torch.export cannot look into torch's operator")
     return reasons
@@ -98,9 +96,11 @@ def _against_gradients(call: Call) -> list[str]:
 
 def explain(call: Call) -> str:
     """The path of a call, why, and what it leaves undone."""
-    choice, stack, batch = pick(call), call.stack, call.batch
-    native, note, lacking = choice.path == "native", "", lack_bfloat16(call)
-    if choice.path == "torch":
+    (path, why), stack, batch = pick(call), call.stack, call.batch
+    native, note, lacking, name = path == "native", "", lack_bfloat16(call), stack.cell.name
+    serves = {"native": f"{name} in the native core", "torch": f"plain {name}, torch.{stack.cell.torch}"}
+    why = (serves.get(path, "") + why).removeprefix("; ") or "asked for"
+    if path == "torch":
         note = " for the whole stack" if len(stack.blocks) == 1 else ", layer by layer"
         note += ", over the steps that exist" if batch.packed is not None or batch.lengths is not None else ""
     if stack.recompute and (not native or call.trace or call.gradients):
@@ -108,7 +108,7 @@ def explain(call: Call) -> str:
     if stack.precision != "float32" and (not native or lacking):
         other = lacking if native else "only the native path multiplies in bfloat16"
         note += f"; products in the weights' precision: {other}"
-    return f"{choice}{note}"
+    return f"{path}: {why}{note}"
 
 
 def lack_bfloat16(call: Call) -> str:
@@ -166,26 +166,22 @@ def by_loop(call: Call, states: States | None) -> tuple[Tensor, States, Trace]:
 def by_native(call: Call, states: States | None) -> tuple[Tensor, States, Trace]:
     """The native core, a layer at a time."""
     stack, (x, lengths) = call.stack, call.batch.pad()
-    recipe = stack.recipe(call.training, True) if call.gradients else stack.recipes.get(call.training)
-    if recipe is None:
-        refuse("native path", "a cell with a program", stack.unsupported)
+    recipe = stack.recipe(call.training, True) if call.gradients else stack.recipes[call.training]
     keep, n = recipe.keep if call.trace or call.gradients else (), len(stack.cell.states)
-    ends, values, D, noisy = [], [], len(stack.suffixes), call.training and stack.noisy
+    ends, values, D = [], [], len(stack.suffixes)
     bf16 = stack.precision == "bfloat16" and not lack_bfloat16(call)
     chunk = 0
     if stack.recompute and not keep:
         chunk = math.ceil(math.sqrt(x.shape[0])) if stack.recompute is True else stack.recompute
+    request, memory = Request(recipe.text, 0 if states is None else n, keep, chunk, bf16), None
     for k, weights in enumerate(call.weights):
-        start, memory, grad_trace = () if states is None else states[k], None, None
         if call.gradients:
-            memory, grad_trace = op.make_grad_trace(recipe, x, D, stack.sizes[k], stack.widths[k]["h"])
-        request = Request(recipe.text, x, start, weights, lengths, draw(D) if noisy else None, keep, chunk, bf16)
-        y, *rest = op.scan(request, memory)
+            memory = op.make_grad_trace(recipe, x, D, stack.sizes[k])
+        seed = draw(D) if call.training and stack.noisy else None
+        y, *rest = op.scan(request, (lengths, seed, x, *(states[k] if states else ()), *weights), memory)
         ends.append(rest[:n])
         if keep:
-            values.append(op.view_trace(recipe, y, rest[n], stack.sizes[k]))
-            if grad_trace is not None:
-                values[-1] = [one | two for one, two in zip(values[-1], grad_trace, strict=True)]
+            values.append(op.view_trace(recipe, y, rest[n], stack.sizes[k], memory))
         x = _pass_on(call, k, x, y) if stack.separate else y
     return x, ends, values
 

@@ -134,7 +134,7 @@ class Recurrent(nn.Module):
         """The parameters by layer, wherever parametrization and the like have put them."""
         layers, own = self.stack.parameters, self._parameters
         try:
-            return [[own[name] for name in names] for names in layers]  # type: ignore[misc]  # half getattr's time
+            return [[*map(own.__getitem__, names)] for names in layers]  # type: ignore[misc]  # half getattr's time
         except KeyError:
             return [[getattr(self, name) for name in names] for names in layers]
 
@@ -190,8 +190,8 @@ class Recurrent(nn.Module):
         """
         call = self._call(input, lengths, trace, grad_trace)
         states = None if hx is None else layout.split_states(call.stack, hx, call.batch)
-        y, states, values = paths.RUN[paths.pick(call).path](call, states)
-        result = call.batch.restore(y), layout.join_states(states, call.batch)
+        y, states, values = paths.RUN[paths.pick(call)[0]](call, states)
+        result = call.batch.restore(y), layout.join_states(call.stack, states, call.batch)
         if not (trace or grad_trace):
             return result
         restore = call.batch.restore_axes

@@ -90,7 +90,7 @@ class Stack:
         except Unsupported as error:
             derived["unsupported"] = str(error)
         one_of("path", self.path, PATHS)
-        choose(self.path, cell, self.against)
+        choose(self.path, self.against)
 
     def _check_sizes(self) -> tuple[int, ...]:
         name, P, hidden_size = self.name, self.proj_size, self.hidden_size

@@ -17,6 +17,7 @@ from gated import _native
 from gated._check import refuse, want
 from gated.kernels import loop
 from gated.kernels.cpu import core
+from gated.kernels.request import Request
 from gated.layers import layout
 from gated.layers.layout import Batch, States
 from gated.layers.stack import Stack, check_count
@@ -150,7 +151,7 @@ class Stream:
         batch 1 also without B, and copies too.
         """
         copies = [[state.clone() for state in layer] for layer in self._states]
-        return layout.join_states(copies, self._as(True))
+        return layout.join_states(self._stack, copies, self._as(True))
 
     @state.setter
     def state(self, given: Any) -> None:
@@ -216,8 +217,8 @@ def _core(
     """Steps in the native core, and the weights that it reads where they are; the others it has packed."""
     chains, in_place = [], []
     for k, (own, state) in enumerate(zip(weights, states, strict=True)):
-        layer = core.find_layer(text, (), False, False, own)
-        in_place += [weight for (place, _), weight in zip(layer.places, own, strict=True) if place >= core.FIXED]
+        layer = core.find_layer(Request(text, len(state)), False, False, own)
+        in_place += own[len(own) - layer.vectors :]
         if k == 0 or residual:
             chains.append(_native.Streams())
         chains[-1].add(layer.plan, core.stream_call(layer, state, own))

@@ -26,9 +26,9 @@ _blocks: list[torch.UntypedStorage] = []  # used last, last
 
 def empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
     """A dense tensor on the processor with the dtype of `like`; whatever numbers are in it."""
-    size = prod(shape) * like.element_size()
+    size = prod(shape) * like.itemsize
     if not MIN_BLOCK <= size <= MAX_CACHE:
-        return like.new_empty(shape)
+        return like.new_empty(*shape)  # numbers by themselves: torch takes a tuple apart in half as long again
     step = 1 << (size.bit_length() - 3)
     size = -(-size // step) * step
     with _lock:

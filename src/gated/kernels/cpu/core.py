@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +21,10 @@ from gated.kernels.trace import trace
 
 BYTES = {torch.float32: 4, torch.float64: 8}
 SERIAL = 3_000_000  # products and sums that one thread does sooner than two
-FIXED = len(_native.PARAMETERS)  # come first among a direction's addresses; the cell's own vectors follow
+
+
+# dL/d what a forward pass gave: y, the final states, what is saved; None for zeros.
+Gradients = tuple[Tensor | None, Sequence[Tensor | None], Tensor | None]
 
 
 class Source(NamedTuple):
@@ -88,11 +92,11 @@ class Layer(NamedTuple):
     row: int  # numbers saved for a step of a sequence
     work: int  # multiplications and additions of a step of a sequence
     bound: int  # numbers to begin a chunk with, h apart
-    kept: bool
     noisy: bool
     bias: bool
-    places: tuple[tuple[int, int], ...]  # of each parameter: its index among the addresses, and how many numbers it has
-    addresses: int
+    vectors: int  # of the cell's own, the last parameters of a direction
+    sizes: tuple[int, ...]  # how many numbers each parameter has
+    slots: Callable[[Sequence[int]], Sequence[int]]  # from the parameters' addresses, and a 0 for those it has not
 
 
 @lru_cache(4096)
@@ -114,9 +118,11 @@ def _layer(
     counts = dict(weight_ih=rows * I, weight_hh=hh[0] * P)
     counts |= dict(bias_ih=rows, bias_hh=hh[0]) if bias else {}
     counts |= {word: P * H for word in ("project", "recur") if spec[word]}
-    places = [(_native.PARAMETERS.index(name), count) for name, count in counts.items()]
-    places += [(FIXED + k, H) for k in range(spec["vectors"])]
-    addresses = FIXED + spec["vectors"]
+    vectors = {f"vector {k}": H for k in range(spec["vectors"])}
+    counts |= vectors
+    place = {name: k for k, name in enumerate(counts)}
+    names = (*_native.PARAMETERS, *vectors)
+    slots = [place[name] + d * len(place) if name in place else -1 for d in range(D) for name in names]
     return Layer(
         plan=plan,
         unseeded=unseeded,
@@ -130,11 +136,11 @@ def _layer(
         row=spec["saved"] * H + spec["scalars"],
         work=2 * D * H * (h_rows * P + x_rows * I),
         bound=(spec["states"] - 1) * H,
-        kept=bool(keep),
         noisy=any(instruction[0] == OP["noise"] for instruction in spec["forward"]),
         bias=bias,
-        places=tuple((place + d * addresses, size) for d in range(D) for place, size in places),
-        addresses=D * addresses,
+        vectors=spec["vectors"],
+        sizes=tuple(counts.values()) * D,
+        slots=itemgetter(*slots),
     )
 
 
@@ -156,27 +162,31 @@ def count_directions(spec: dict[str, Any], many: int, third: int) -> tuple[int, 
     return fits[0] if len(fits) == 1 or third == 1 else fits[1]  # two matrices twice, or one with two biases
 
 
-def find_layer(text: str, keep: tuple[str, ...], train: bool, grad_trace: bool, weights: Sequence[Tensor]) -> Layer:
-    """The plan that serves these weights, from a cache."""
+def find_layer(request: Request, train: bool, grad_trace: bool, weights: Sequence[Tensor]) -> Layer:
+    """The plan that serves these weights, from a cache. What is kept lies in evaluation as it lies in training."""
     third = weights[2].dim() if len(weights) > 2 else 0
+    text, _, keep, _, _ = request
+    train = train or bool(keep)
     return _layer(text, keep, train, grad_trace, len(weights), third, weights[0].shape, weights[1].shape)
 
 
-def dense(tensor: Tensor) -> Tensor:
-    return tensor if tensor.is_contiguous() else tensor.contiguous()
-
-
-def _address(what: str, tensor: Tensor | None, count: int, dtype: torch.dtype, alive: list[Tensor]) -> int:
-    """Where a tensor's numbers lie, one after another, 0 for none. The core trusts this; alive outlives the call."""
-    if tensor is None:
-        return 0
-    if tensor.dtype is not dtype or tensor.numel() != count or not tensor.is_cpu:
-        got = f"{tuple(tensor.shape)} of {tensor.dtype} on {tensor.device}"
-        refuse(f"native {what}", f"{count} numbers of {dtype} on the processor", got)
-    if not tensor.is_contiguous() or tensor.is_neg():  # torch may put off a change of sign
-        tensor = tensor.resolve_neg().contiguous()
-        alive.append(tensor)
-    return tensor.data_ptr()
+def _address(
+    what: str, tensors: Iterable[Tensor | None], sizes: Iterable[int], dtype: torch.dtype, alive: list[Tensor]
+) -> list[int]:
+    """Where each tensor's numbers lie, one after another, 0 for none. The core trusts this; alive outlives the call."""
+    addresses = []
+    for tensor, size in zip(tensors, sizes, strict=True):
+        if tensor is None:
+            addresses.append(0)
+            continue
+        if tensor.dtype is not dtype or tensor.numel() != size or not tensor.is_cpu:
+            got = f"{tuple(tensor.shape)} of {tensor.dtype} on {tensor.device}"
+            refuse(f"native {what}", f"{size} numbers of {dtype} on the processor", got)
+        if not tensor.is_contiguous() or tensor.is_neg():  # torch may put off a change of sign
+            tensor = tensor.resolve_neg().contiguous()
+            alive.append(tensor)
+        addresses.append(tensor.data_ptr())
+    return addresses
 
 
 def empty_like_input(x: Tensor, empty: Callable[[tuple[int, ...], Tensor], Tensor]) -> Tensor:
@@ -196,65 +206,52 @@ def _zeros(count: int, dtype: torch.dtype) -> Tensor:
     return zeros
 
 
-def _sized(
-    layer: Layer, dtype: torch.dtype, T: int, B: int, weights: Sequence[Tensor], alive: list[Tensor]
-) -> _native.Call:
-    """A call with sizes and weights."""
-    addresses = [0] * layer.addresses
-    for (place, size), weight in zip(layer.places, weights, strict=True):
-        addresses[place] = _address("weights", weight, size, dtype, alive)
-    call = _native.Call(BYTES[dtype], T, B, layer.I, layer.H, layer.P, layer.D)
-    call.weights = addresses
-    return call
-
-
 def stream_call(layer: Layer, states: Sequence[Tensor], weights: Sequence[Tensor]) -> _native.Call:
     """A call for `_native.Streams`: states (1, B, ·) that it updates in place; contiguous weights, of which it reads
     the cell's own vectors at every step and copies the rest.
     """
-    call = _sized(layer, states[0].dtype, 1, states[0].shape[1], weights, [])
+    dtype = states[0].dtype
+    call = _native.Call(BYTES[dtype], 1, states[0].shape[1], layer.I, layer.H, layer.P, layer.D)
+    call.weights = layer.slots((*_address("weights", weights, layer.sizes, dtype, []), 0))
     call.s0 = call.finals = [state.data_ptr() for state in states]
     return call
 
 
-def _call(layer: Layer, request: Request, alive: list[Tensor]) -> _native.Call:
-    """What both passes take, as the core takes it."""
-    x, states, seed = request.x, request.states, request.seed
-    dtype = x.dtype
-    if x.dim() != 3 or x.shape[2] != layer.I or dtype not in BYTES or not x.is_cpu:
-        got = f"{tuple(x.shape)} of {dtype} on {x.device}"
+def _call(
+    layer: Layer, request: Request, tensors: Sequence[Any], alive: list[Tensor]
+) -> tuple[_native.Call, Tensor, int, int]:
+    """What both passes take, as the core takes it; x, T and B."""
+    lengths, seed, x, *rest = tensors
+    dtype, shape, strides, n = x.dtype, x.shape, x.stride(), request.states
+    if len(shape) != 3 or shape[2] != layer.I or dtype not in BYTES or not x.is_cpu:
+        got = f"{tuple(shape)} of {dtype} on {x.device}"
         refuse("native input", f"shape (T, B, {layer.I}) of float32 or float64 on the processor", got)
-    if x.is_neg():
-        x = x.resolve_neg()
+    T, B, I = shape
+    if x.is_neg() or (I != 1 and strides[2] != 1):  # steps and rows may lie anyhow, features side by side
+        x = x.resolve_neg().contiguous()
+        strides = x.stride()
         alive.append(x)
-    t, b, i = x.stride()
-    if i != 1 and layer.I != 1:  # steps and rows may lie anyhow, features side by side
-        x = x.contiguous()
-        alive.append(x)
-        t, b, _ = x.stride()
     if layer.noisy and seed is None:
         refuse("native seed", "a seed for each direction, for the program draws noise", "none")
-    T, B, _ = x.shape
-    call = _sized(layer, dtype, T, B, request.weights, alive)
-    if states:
-        rows = layer.D * B
-        starts = [
-            _address("state", s, rows * width, dtype, alive) for s, width in zip(states, layer.widths, strict=True)
-        ]
+    call = _native.Call(BYTES[dtype], T, B, I, layer.H, layer.P, layer.D)
+    call.weights = layer.slots((*_address("weights", rest[n:], layer.sizes, dtype, alive), 0))
+    rows = layer.D * B
+    if n:
+        call.s0 = _address("state", rest[:n], [rows * width for width in layer.widths], dtype, alive)
     else:
-        alive.append(zeros := _zeros(layer.D * B * layer.H, dtype))
-        starts = [zeros.data_ptr()] * len(layer.widths)
-    call.x, call.xt, call.xb = x.data_ptr(), t, b
-    call.s0 = starts
-    if request.lengths is not None:
-        call.lengths = _address("lengths", request.lengths, B, torch.int64, alive)
+        alive.append(zeros := _zeros(rows * layer.H, dtype))
+        call.s0 = [zeros.data_ptr()] * len(layer.widths)
+    call.x = x.data_ptr()
+    call.xt, call.xb, _ = strides
+    if lengths is not None:
+        (call.lengths,) = _address("lengths", (lengths,), (B,), torch.int64, alive)
     if seed is not None:
-        call.seed = _address("seed", seed, layer.D, torch.int64, alive)
+        (call.seed,) = _address("seed", (seed,), (layer.D,), torch.int64, alive)
     if request.chunk:
         call.chunk = request.chunk
     if request.bf16:
         call.bf16 = True
-    return call
+    return call, x, T, B
 
 
 def _threads(layer: Layer, steps: int, rows: int) -> int:
@@ -262,86 +259,75 @@ def _threads(layer: Layer, steps: int, rows: int) -> int:
     return 1 if steps * rows * layer.work < SERIAL else torch.get_num_threads()
 
 
-class Results(NamedTuple):
-    """What a forward pass gives."""
+def forward(
+    layer: Layer, request: Request, tensors: Sequence[Any]
+) -> tuple[Tensor, list[Tensor], Tensor | None, Tensor | None]:
+    """Run a layer. Its plan must be one that trains where a chunk is asked for.
 
-    y: Tensor  # (T, B, D·P)
-    finals: list[Tensor]  # (D, B, ·) of each state
-    saved: Tensor | None  # (D, T, B, row), if anything is
-    bounds: Tensor | None  # (D, chunks, B, bound): the states at the start of each chunk, if there are chunks
-
-
-class Gradients(NamedTuple):
-    """dL/d what a forward pass gave; None for zeros."""
-
-    dy: Tensor | None
-    dfinals: Sequence[Tensor | None]
-    dsaved: Tensor | None
-
-
-def forward(layer: Layer, request: Request) -> Results:
-    """Run a layer. Its plan must be one that trains where a chunk is asked for."""
+    Gives y (T, B, D·P), each state after the last step (D, B, ·), what is saved (D, T, B, row), if anything is, and the
+    states at the start of each chunk (D, chunks, B, bound), if there are chunks.
+    """
     alive: list[Tensor] = []
-    call, x, chunk = _call(layer, request, alive), request.x, request.chunk
-    (T, B, _), D = x.shape, layer.D
+    call, x, T, B = _call(layer, request, tensors, alive)
+    D, chunk = layer.D, request.chunk
     y = allocator.empty((T, B, D * layer.P), x)
-    finals = [x.new_empty((D, B, width)) for width in layer.widths]
+    finals = [x.new_empty(D, B, width) for width in layer.widths]
     saved = bounds = None
     if chunk:
         bounds = x.new_zeros((D, -(-T // chunk), B, layer.bound))  # the core leaves the first
         call.bounds = bounds.data_ptr()
-    elif layer.row or layer.kept:
+    elif layer.row or request.keep:
         # A trace shows zeros past the ends, where the core writes nothing.
         shape = (D, T, B, layer.row)
-        saved = x.new_zeros(shape) if request.lengths is not None and layer.kept else allocator.empty(shape, x)
+        saved = x.new_zeros(shape) if call.lengths and request.keep else allocator.empty(shape, x)
         call.saved = saved.data_ptr()
     call.y, call.finals = y.data_ptr(), [final.data_ptr() for final in finals]
     call.threads = _threads(layer, T, B)
     layer.plan.forward(call)
-    return Results(y, finals, saved, bounds)
+    return y, finals, saved, bounds
 
 
 def backward(
     layer: Layer,
     request: Request,
-    results: Results,
+    tensors: Sequence[Any],
+    results: tuple[Tensor, Tensor | None, Tensor | None],
     gradients: Gradients,
     needs: Sequence[bool],
     grad_trace: Tensor | None = None,
 ) -> list[Tensor | None]:
-    """The gradients of x, the states and the parameters, where needed; those of kept values go to grad_trace."""
+    """The gradients of x, the states and the parameters, where needed; those of kept values go to grad_trace.
+
+    results: of the forward pass, y, what is saved, and the chunks' states.
+    """
     alive: list[Tensor] = []
-    call, x, chunk = _call(layer, request, alive), request.x, request.chunk
-    (T, B, _), D, dtype = x.shape, layer.D, x.dtype
+    call, x, T, B = _call(layer, request, tensors, alive)
+    y, saved, bounds = results
+    dy, dfinals, dsaved = gradients
+    D, n, chunk = layer.D, request.states, request.chunk
     rows = D * T * B
-    call.y = _address("y", results.y, rows * layer.P, dtype, alive)
     if chunk:
-        call.bounds = _address("bounds", results.bounds, D * -(-T // chunk) * B * layer.bound, dtype, alive)
-    elif layer.row:
-        call.saved = _address("saved", results.saved, rows * layer.row, dtype, alive)
-    call.dy = _address("gradient", gradients.dy, rows * layer.P, dtype, alive)
-    call.dfinals = [
-        _address("gradient", d, D * B * width, dtype, alive)
-        for d, width in zip(gradients.dfinals, layer.widths, strict=True)
-    ]
-    if gradients.dsaved is not None:
-        call.dsaved = _address("gradient", gradients.dsaved, rows * layer.row, dtype, alive)
-    dx = empty_like_input(x, allocator.empty) if needs[0] else None
+        bound = D * -(-T // chunk) * B * layer.bound
+        (call.bounds,) = _address("bounds", (bounds,), (bound,), x.dtype, alive)
+        saved = None
+    row, out = rows * layer.row, rows * layer.P
+    call.y, call.saved, call.dy, call.dsaved = _address(
+        "outputs and gradients", (y, saved if row else None, dy, dsaved), (out, row, out, row), x.dtype, alive
+    )
+    call.dfinals = _address("gradient", dfinals, [D * B * width for width in layer.widths], x.dtype, alive)
+    dx = empty_like_input(tensors[2], allocator.empty) if needs[0] else None
     if dx is not None:
         call.dx = dx.data_ptr()
-        call.dxt, call.dxb = dx.stride()[:2]
+        call.dxt, call.dxb, _ = dx.stride()
     made = [
-        x.new_empty(tensor.shape) if need else None
-        for tensor, need in zip((*request.states, *request.weights), needs[1:], strict=True)
+        torch.empty_like(tensor, memory_format=torch.contiguous_format) if need else None
+        for tensor, need in zip(tensors[3:], needs[1:], strict=True)
     ]
-    into, n = [0 if gradient is None else gradient.data_ptr() for gradient in made], len(request.states)
-    addresses = [0] * layer.addresses
-    for (place, _), address in zip(layer.places, into[n:], strict=True):
-        addresses[place] = address
-    call.ds0, call.dweights = into[:n] or [0] * len(layer.widths), addresses
+    into = [0 if gradient is None else gradient.data_ptr() for gradient in made]
+    call.ds0, call.dweights = into[:n] or [0] * len(layer.widths), layer.slots((*into[n:], 0))
     if grad_trace is not None:
         call.grad_trace = grad_trace.data_ptr()
     call.threads = _threads(layer, 2 * T, B)
-    plan = layer.unseeded if gradients.dsaved is None else layer.plan
+    plan = layer.unseeded if dsaved is None else layer.plan
     plan.backward(call)
     return [dx, *made]

@@ -14,8 +14,10 @@ from typing import Any
 
 import torch
 import torch.autograd.forward_ad as forward_ad
-from torch import Tensor
+from torch import Tensor, is_autocast_enabled
+from torch._C import _get_tracing_state, _len_torch_dispatch_stack
 from torch._C._functorch import get_dynamic_layer_stack_depth  # how many of vmap, jvp, grad … are at work
+from torch.compiler import is_compiling
 
 from gated import _native
 from gated._check import refuse, want
@@ -29,10 +31,7 @@ PLAIN = {Tensor, torch.nn.Parameter}  # no subclass that wants to see the operat
 def must_dispatch() -> bool:
     """Whether torch.compile, a dispatch mode, jit tracing or autocast observes torch's operators at the moment."""
     return bool(
-        torch.compiler.is_compiling()
-        or torch._C._len_torch_dispatch_stack()
-        or torch._C._get_tracing_state() is not None
-        or torch.is_autocast_enabled("cpu")
+        is_compiling() or _len_torch_dispatch_stack() or _get_tracing_state() is not None or is_autocast_enabled("cpu")
     )
 
 
@@ -41,78 +40,78 @@ def in_transform() -> bool:
     return get_dynamic_layer_stack_depth() > 0 or forward_ad._current_level >= 0
 
 
-def scan(request: Request, grad_trace: Tensor | None = None) -> Sequence[Tensor]:
+def scan(request: Request, tensors: Sequence[Any], grad_trace: Tensor | None = None) -> Sequence[Tensor]:
     """Run one layer: y (T, B, D·P), each state after the last step, and if values are kept what is saved.
 
     `view_trace` finds the kept values in the last result. grad_trace, from `make_grad_trace`, gets their gradients in
     the backward pass.
     """
-    text, x, states, weights, lengths, seed, keep, _, _ = request
-    if not PLAIN.issuperset(map(type, (x, *states, *weights))) or must_dispatch():
-        return torch.ops.gated.scan.default(*_arguments(request, False))
-    train = torch.is_grad_enabled() and (
-        x.requires_grad or any([w.requires_grad for w in weights]) or any([s.requires_grad for s in states])
-    )
-    if not train:
-        layer = core.find_layer(text, keep, bool(keep), grad_trace is not None, weights)
-        y, finals, saved, _ = core.forward(layer, request._replace(chunk=0) if request.chunk else request)
-        return [y, *finals] if saved is None else [y, *finals, saved]
-    tensors = (lengths, seed, x, *states, *map(core.dense, weights))
-    return _Scan.apply((request.strip(), grad_trace, False), *tensors)  # type: ignore[return-value]
+    given = tensors[2:]
+    if must_dispatch() or not PLAIN.issuperset(map(type, given)):
+        return torch.ops.gated.scan.default(*_arguments(request, tensors, False))
+    train = torch.is_grad_enabled() and any([tensor.requires_grad for tensor in given])
+    if train:
+        return _Scan.apply(request, grad_trace, False, *tensors)  # type: ignore[return-value]
+    layer = core.find_layer(request, False, grad_trace is not None, given[1 + request.states :])
+    y, finals, saved, _ = core.forward(layer, request._replace(chunk=0) if request.chunk else request, tensors)
+    return [y, *finals] if saved is None else [y, *finals, saved]
 
 
 class _Scan(torch.autograd.Function):
     """The layer and its gradient: by the core itself, or to be dispatched by the two operators."""
 
     @staticmethod
-    def forward(ctx: Any, how: tuple[Request, Tensor | None, bool], *tensors: Any) -> Any:
-        bare, grad_trace, dispatch = ctx.how = how
-        request = bare.fill(*tensors)
-        if dispatch:
-            with torch._C._AutoDispatchBelowAutograd():
-                y, *finals, saved, bounds = torch.ops.gated.scan.default(*_arguments(request, True))
-        else:
-            layer = core.find_layer(request.text, request.keep, True, grad_trace is not None, request.weights)
-            y, finals, saved, bounds = core.forward(layer, request)
-        ctx.save_for_backward(y, saved, bounds, *tensors)
+    def forward(ctx: Any, request: Request, grad_trace: Tensor | None, dispatch: bool, *tensors: Any) -> Any:
+        ctx.how = request, grad_trace, dispatch
         ctx.set_materialize_grads(False)
-        if dispatch:
-            ctx.mark_non_differentiable(*([bounds] if bare.keep else [saved, bounds]))
-            return y, *finals, saved, bounds
-        return (y, *finals, saved) if bare.keep else (y, *finals)
+        if not dispatch:
+            layer = core.find_layer(request, True, grad_trace is not None, tensors[3 + request.states :])
+            y, finals, saved, bounds = core.forward(layer, request, tensors)
+            ctx.save_for_backward(y, saved, bounds, *tensors)
+            return (y, *finals, saved) if request.keep else (y, *finals)
+        with torch._C._AutoDispatchBelowAutograd():
+            y, *finals, saved, bounds = torch.ops.gated.scan.default(*_arguments(request, tensors, True))
+        ctx.save_for_backward(y, saved, bounds, *tensors)
+        ctx.mark_non_differentiable(*([bounds] if request.keep else [saved, bounds]))
+        return y, *finals, saved, bounds
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor | None) -> Any:
-        bare, grad_trace, dispatch = ctx.how
+        request, grad_trace, dispatch = ctx.how
         y, saved, bounds, *tensors = ctx.saved_tensors
-        request, needs = bare.fill(*tensors), ctx.needs_input_grad[3:]
-        n = len(given) - 1 - (2 if dispatch else bool(bare.keep))  # states: what else came is of saved and bounds
-        results = core.Results(y, [], saved, bounds)
-        gradients = core.Gradients(given[0], list(given[1 : n + 1]), given[n + 1] if request.keep else None)
+        dy, *rest = given
+        n, needs = len(rest) - (2 if dispatch else bool(request.keep)), ctx.needs_input_grad[5:]
+        results, gradients = (y, saved, bounds), (dy, rest[:n], rest[n] if request.keep else None)
         if torch.is_grad_enabled():
-            made = _differentiate_loop(request, gradients, needs, grad_trace)
+            made = _differentiate_loop(request, tensors, gradients, needs, grad_trace)
         elif dispatch:
-            made = torch.ops.gated.scan_backward.default(*_backward_arguments(request, results, gradients, needs))
+            *inputs, _, chunk, bf16 = _arguments(request, tensors, True)
+            made = torch.ops.gated.scan_backward.default(*inputs, chunk, bf16, *results, *gradients, needs)
             made = [gradient if need else None for gradient, need in zip(made, needs, strict=True)]
         else:
-            layer = core.find_layer(request.text, request.keep, True, grad_trace is not None, request.weights)
-            made = core.backward(layer, request, results, gradients, needs, grad_trace)
-        return None, None, None, *made
+            layer = core.find_layer(request, True, grad_trace is not None, tensors[3 + request.states :])
+            made = core.backward(layer, request, tensors, results, gradients, needs, grad_trace)
+        return None, None, None, None, None, *made
 
 
 def _differentiate_loop(
-    request: Request, gradients: core.Gradients, needs: Sequence[bool], grad_trace: Tensor | None
+    request: Request,
+    tensors: Sequence[Any],
+    gradients: core.Gradients,
+    needs: Sequence[bool],
+    grad_trace: Tensor | None,
 ) -> Sequence[Tensor | None]:
     """The gradients by the definition, so that they have gradients themselves."""
-    text, x, states, weights, lengths, seed, keep, _, _ = request
-    layer = core.find_layer(text, keep, True, grad_trace is not None, weights)
+    text, n, keep, _, _ = request
+    lengths, seed, *inputs = tensors
+    layer = core.find_layer(request, True, grad_trace is not None, inputs[1 + n :])
     if text not in core.SOURCES:
         todo = "Differentiate the layer it was exported from."
         refuse("second derivatives", "a program traced from a cell here", "the text of one", todo)
     source = core.SOURCES[text]
     # A view of each, for the same tensor may have come in two places, and each place has its gradient.
-    inputs = [tensor.view_as(tensor) for tensor in (x, *states, *weights)]
-    x, states, weights = inputs[0], inputs[1 : 1 + len(states)], inputs[1 + len(states) :]
+    inputs = [tensor.view_as(tensor) for tensor in inputs]
+    x, states, weights = inputs[0], inputs[1 : 1 + n], inputs[1 + n :]
     states = states or [x.new_zeros(layer.D, x.shape[1], width) for width in layer.widths]
     each = len(weights) // layer.D
     names = source.cell.shapes(layer.I, layer.H, layer.P, layer.bias)
@@ -121,11 +120,11 @@ def _differentiate_loop(
         source.cell, ways, x, dict(zip(source.cell.states, states, strict=True)), lengths=lengths, zone=source.zone,
         drop=source.drop, seed=seed, keep=tuple({"h": 0} | dict.fromkeys(keep)), gradients=grad_trace is not None,
     )  # fmt: skip
-    pairs = [(torch.cat([value["h"] for value in values], -1), gradients.dy)]
-    pairs += zip(ends.values(), gradients.dfinals, strict=True)
-    if gradients.dsaved is not None:
+    dy, dfinals, dsaved = gradients
+    pairs = [(torch.cat([value["h"] for value in values], -1), dy), *zip(ends.values(), dfinals, strict=True)]
+    if dsaved is not None:
         columns = {column: name for name, column in layer.columns.items()}  # two names may share one
-        for rows, value in zip(gradients.dsaved, values, strict=True):
+        for rows, value in zip(dsaved, values, strict=True):
             pairs += [
                 (value[name], _column(layer, rows, k)[..., : value[name].shape[-1]])
                 for k, name in columns.items()
@@ -149,32 +148,27 @@ def _column(layer: core.Layer, rows: Tensor, k: int) -> Tensor:
     return rows[..., k * layer.H : (k + 1) * layer.H]
 
 
-def view_trace(recipe: core.Recipe, y: Tensor, saved: Tensor, hidden_size: int) -> list[dict[str, Tensor]]:
-    """By direction, the kept values (T, B, ·) where they lie in y and in what was saved."""
+def view_trace(
+    recipe: core.Recipe, y: Tensor, saved: Tensor, hidden_size: int, grad_trace: Tensor | None
+) -> list[dict[str, Tensor]]:
+    """By direction, the kept values (T, B, ·) where they lie in y and in what was saved, and their gradients, di for i,
+    where the backward pass writes them.
+    """
     sizes, trace = [hidden_size] * recipe.saved + [recipe.scalars], []
-    for rows, out in zip(saved.unbind(0), y.chunk(saved.shape[0], -1), strict=True):
-        columns, P = rows.split(sizes, -1), out.shape[-1]
-        values = [out if k < 0 else columns[k] for k in recipe.columns]
-        values = [v[..., :P] if narrow else v for v, narrow in zip(values, recipe.narrow, strict=True)]
-        trace.append(dict(zip(recipe.keep, values, strict=True)))
+    for d, (rows, out) in enumerate(zip(saved.unbind(0), y.chunk(saved.shape[0], -1), strict=True)):
+        columns = rows.split(sizes, -1)
+        values = {name: out if k < 0 else columns[k] for name, k in zip(recipe.keep, recipe.columns, strict=True)}
+        if grad_trace is not None:
+            columns = grad_trace[d].split(hidden_size, -1)
+            values |= {f"d{name}": columns[k] for name, k in zip(recipe.keep, recipe.grad_columns, strict=True)}
+        narrow = zip(values.items(), recipe.narrow * 2, strict=False)
+        trace.append({name: v[..., : out.shape[-1]] if cut else v for (name, v), cut in narrow})
     return trace
 
 
-def make_grad_trace(
-    recipe: core.Recipe, x: Tensor, directions: int, hidden_size: int, out: int
-) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    """Memory for the gradients of what is kept, which the backward pass fills, and its views by direction, di for i."""
-    width = (max(recipe.grad_columns) + 1) * hidden_size
-    memory = x.new_zeros(directions, x.shape[0], x.shape[1], width)
-    trace = []
-    for rows in memory.unbind(0):
-        columns = rows.split(hidden_size, -1)
-        values = [
-            columns[k][..., :out] if narrow else columns[k]
-            for k, narrow in zip(recipe.grad_columns, recipe.narrow, strict=True)
-        ]
-        trace.append({f"d{name}": value for name, value in zip(recipe.keep, values, strict=True)})
-    return memory, trace
+def make_grad_trace(recipe: core.Recipe, x: Tensor, directions: int, hidden_size: int) -> Tensor:
+    """Memory for the gradients of what is kept."""
+    return x.new_zeros(directions, *x.shape[:2], (max(recipe.grad_columns) + 1) * hidden_size)
 
 
 # The operators. What is kept always lies as in training, for a graph may be recorded in one mode and run in another;
@@ -190,42 +184,34 @@ LIBRARY.define(
 )
 
 
-def _arguments(request: Request, train: bool) -> tuple[Any, ...]:
-    """A request as `gated::scan` takes it."""
-    *inputs, keep, chunk, bf16 = request
-    return *inputs, " ".join(keep), train, chunk, bf16
+def _arguments(request: Request, tensors: Sequence[Any], train: bool) -> tuple[Any, ...]:
+    """A request and its tensors as `gated::scan` takes them."""
+    text, n, keep, chunk, bf16 = request
+    lengths, seed, x, *rest = tensors
+    return text, x, rest[:n], rest[n:], lengths, seed, " ".join(keep), train, chunk, bf16
 
 
-def _request(*arguments: Any) -> tuple[Request, bool]:
-    """The request that `gated::scan` was given, and whether it trains."""
-    *inputs, keep, train, chunk, bf16 = arguments
-    return Request._make((*inputs, tuple(keep.split()), chunk, bf16)), train
-
-
-def _backward_arguments(
-    request: Request, results: core.Results, gradients: core.Gradients, needs: Sequence[bool]
-) -> tuple[Any, ...]:
-    """What `gated::scan_backward` takes."""
-    *inputs, keep, chunk, bf16 = request
-    return *inputs, " ".join(keep), chunk, bf16, results.y, results.saved, results.bounds, *gradients, needs
+def _request(*arguments: Any) -> tuple[Request, tuple[Any, ...]]:
+    """The inverse of `_arguments`, without train."""
+    text, x, states, weights, lengths, seed, keep, chunk, bf16 = arguments
+    return Request(text, len(states), tuple(keep.split()), chunk, bf16), (lengths, seed, x, *states, *weights)
 
 
 def _cpu_scan(*arguments: Any) -> list[Tensor]:
-    request, train = _request(*arguments)
+    *inputs, train, chunk, bf16 = arguments
+    request, tensors = _request(*inputs, chunk if train else 0, bf16)
     _check_bf16(request)
-    layer = core.find_layer(request.text, request.keep, train or bool(request.keep), False, request.weights)
-    y, finals, saved, bounds = core.forward(layer, request if train else request._replace(chunk=0))
-    return [y, *finals, *(request.x.new_empty(0) if tensor is None else tensor for tensor in (saved, bounds))]
+    y, finals, saved, bounds = core.forward(core.find_layer(request, train, False, arguments[3]), request, tensors)
+    return [y, *finals, *(y.new_empty(0) if tensor is None else tensor for tensor in (saved, bounds))]
 
 
 def _cpu_scan_backward(*arguments: Any) -> list[Tensor]:
-    *inputs, keep, chunk, bf16, y, saved, bounds, dy, dfinals, dsaved, needs = arguments
-    request = Request._make((*inputs, tuple(keep.split()), chunk, bf16))
+    *inputs, y, saved, bounds, dy, dfinals, dsaved, needs = arguments
+    request, tensors = _request(*inputs)
     _check_bf16(request)
-    layer = core.find_layer(request.text, request.keep, True, False, request.weights)
-    results, gradients = core.Results(y, [], saved, bounds), core.Gradients(dy, dfinals, dsaved)
-    made = core.backward(layer, request, results, gradients, needs)
-    return [request.x.new_empty(0) if gradient is None else gradient for gradient in made]
+    layer = core.find_layer(request, True, False, arguments[3])
+    made = core.backward(layer, request, tensors, (y, saved, bounds), (dy, dfinals, dsaved), needs)
+    return [y.new_empty(0) if gradient is None else gradient for gradient in made]
 
 
 def _check_bf16(request: Request) -> None:
@@ -233,9 +219,9 @@ def _check_bf16(request: Request) -> None:
     want(not request.bf16 or _native.bf16(), "gated::scan bf16", "a processor with products in bfloat16", "one without")
 
 
-def _fake_scan(*arguments: Any) -> list[Tensor]:
-    (text, x, _, weights, _, _, keep, chunk, _), train = _request(*arguments)
-    spec = core.make_plan(text, keep, train or bool(keep), False)[1].spec
+def _fake_scan(text: str, x: Tensor, _: Any, weights: Sequence[Tensor], *rest: Any) -> list[Tensor]:
+    *_, keep, train, chunk, _ = rest
+    spec = core.make_plan(text, tuple(keep.split()), train or bool(keep), False)[1].spec
     D, _ = core.count_directions(spec, len(weights), weights[2].dim() if len(weights) > 2 else 0)
     (T, B, _), P, H = x.shape, weights[1].shape[1], weights[0].shape[0] // len(spec["x_rows"])
     finals = [x.new_empty(D, B, P if k == spec["h"] else H) for k in range(spec["states"])]
@@ -254,10 +240,10 @@ def _fake_scan_backward(
 
 
 def _autograd(*arguments: Any) -> Sequence[Tensor]:
-    request, _ = _request(*arguments)
-    tensors = (request.x, *request.states, *request.weights)
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        return list(_Scan.apply((request.strip(), None, True), request.lengths, request.seed, *tensors))  # type: ignore[arg-type]
+    *inputs, _, chunk, bf16 = arguments
+    request, tensors = _request(*inputs, chunk, bf16)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors[2:]):
+        return list(_Scan.apply(request, None, True, *tensors))  # type: ignore[arg-type]
     with torch._C._AutoDispatchBelowAutograd():
         return torch.ops.gated.scan.default(*arguments)
 
@@ -276,14 +262,13 @@ def _autograd_backward(*arguments: Any) -> Any:
 
 def _autocast(*arguments: Any) -> Sequence[Tensor]:
     """As torch's LSTM: results in the lower precision; inside products in bfloat16, sums and states in float32."""
-    request, train = _request(*arguments)
-    to, low = request.weights[0].dtype, torch.get_autocast_dtype("cpu")
+    text, x, states, weights, *rest, bf16 = arguments
+    to, low = weights[0].dtype, torch.get_autocast_dtype("cpu")
     casts = to == torch.float32
-    bf16 = request.bf16 or (casts and low == torch.bfloat16 and _native.bf16())
+    bf16 = bf16 or (casts and low == torch.bfloat16 and _native.bf16())
     with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)):
-        states = [state.to(to) for state in request.states]
-        request = request._replace(x=request.x.to(to), states=states, bf16=bf16)
-        *outputs, saved, bounds = torch.ops.gated.scan.default(*_arguments(request, train))
+        states = [state.to(to) for state in states]
+        *outputs, saved, bounds = torch.ops.gated.scan.default(text, x.to(to), states, weights, *rest, bf16)
     return [*(value.to(low) if casts else value for value in outputs), saved, bounds]
 
 

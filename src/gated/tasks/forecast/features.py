@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 ALPHAS = np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 0.99])  # rates of exponential smoothing
 CENTRE = 3  # which of them gives the centre of a window
@@ -23,23 +23,14 @@ STEADY = 0.02  # values that vary less than this about their mean need no log
 # ---- a smooth scale
 
 
-@dataclass(frozen=True)
-class Scale:
-    """x = log(max(y, 0) / unit + SMALL) where log, else (y - origin) / unit; [N] each."""
+def scale(
+    Y: Float[np.ndarray, "N T"], m: int
+) -> tuple[Float[np.ndarray, "N T"], Float[np.ndarray, " N"], Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    """Series on their smooth scales, and the unit, the origin, and whether it is a log, of each.
 
-    unit: np.ndarray
-    origin: np.ndarray
-    log: np.ndarray
+        x = log(max(y, 0) / unit + SMALL)  where log, else  (y - origin) / unit
 
-    def forward(self, y: np.ndarray) -> np.ndarray:
-        """[N, T] -> [N, T]"""
-        unit, origin, log = self.unit[:, None], self.origin[:, None], self.log[:, None]
-        return np.where(log, np.log(np.maximum(y, 0) / unit + SMALL), (y - origin) / unit)
-
-
-def scale(Y: Float[np.ndarray, "N T"], m: int) -> Scale:
-    """The scale of each series; its unit and origin follow from its first max(2 m, 8) observations.
-
+    Unit and origin follow from the first max(2 m, 8) observations.
     Log for series without negative values and with at most one zero in twenty that move by more than `STEADY` of their
     mean. The unit is the mean of those first values, or, without log, their mean distance from their mean.
     """
@@ -58,10 +49,21 @@ def scale(Y: Float[np.ndarray, "N T"], m: int) -> Scale:
     later = np.take_along_axis(distance, differs.argmax(1)[:, None], 1)[:, 0]
     later = np.where(differs.any(1), later, np.where(size == 0, 1.0, size))
     spread = np.where(spread > 1e-9 * size, spread, later)
-    return Scale(np.where(log, first, spread), np.where(log, 0.0, first), log)
+    unit, origin = np.where(log, first, spread), np.where(log, 0.0, first)
+    u, X = unit[:, None], Y - origin[:, None]
+    return np.where(log[:, None], np.log(np.maximum(X, 0) / u + SMALL), X / u), unit, origin, log
 
 
 # ---- one pass over time
+
+PARTS = (
+    1 + len(SHOWN),  # levels at the `CENTRE` and `SHOWN` rates
+    len(SHOWN),  # mean one-step errors at the `SHOWN` rates
+    3,  # level, error and rate, weighed by how well each rate did
+    2,  # slope a step: over all history, and over the latest seasons
+    1,  # share of the seasonal index that is no noise
+    1,  # mean change over a season
+)
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,8 @@ class Smooth:
     """What is known after each time; T times, N series."""
 
     fill: Float[np.ndarray, "T N"]  # the value, or in a gap what was expected of it
-    level: Float[np.ndarray, "T N 5"]  # levels at the `CENTRE` and `SHOWN` rates
-    error: Float[np.ndarray, "T N 4"]  # mean one-step errors at the `SHOWN` rates
-    best: Float[np.ndarray, "T N 3"]  # level, error and rate, weighed by how well each rate did
-    drift: Float[np.ndarray, "T N 2"]  # slope a step: over all history, and over the latest seasons
     seasonal: Float[np.ndarray, "T N"]  # index of time t's phase, known m // 2 steps later
-    trust: Float[np.ndarray, "T N"]  # share of the index that is no noise
-    naive: Float[np.ndarray, "T N"]  # mean change over a season
+    state: Float[np.ndarray, "T N 16"]  # all else, in parts of `PARTS`
 
 
 def smooth(X: Float[np.ndarray, "N T"], m: int) -> Smooth:
@@ -96,8 +93,9 @@ def smooth(X: Float[np.ndarray, "N T"], m: int) -> Smooth:
     X, J, half = np.ascontiguousarray(X.T), len(ALPHAS), m // 2
     forget, local = 1 / max(2 * m, 10), 1 - 1 / max(3 * m, 10)
     zero = np.zeros(N)
-    fill, season, trust, naive = (np.zeros((T, N)) for _ in range(4))
-    level, error, best, drift = (np.zeros((T, N, c)) for c in (1 + len(SHOWN), len(SHOWN), 3, 2))
+    fill, season, state = np.zeros((T, N)), np.zeros((T, N)), np.zeros((T, N, sum(PARTS)))
+    level, error, best, drift, trust, naive = np.split(state, np.cumsum(PARTS)[:-1], 2)
+    trust, naive = trust[..., 0], naive[..., 0]
     shown = [CENTRE, *SHOWN]
     cycles = np.zeros((T, N))
     sums = np.zeros((T + 1, N))
@@ -151,4 +149,4 @@ def smooth(X: Float[np.ndarray, "N T"], m: int) -> Smooth:
             noise = noise + rate * ((d - before) ** 2 - noise)
             signal = signal + rate * (season[tau] ** 2 - signal)
             trust[t] = np.clip(1 - noise * gamma / np.maximum(signal, 1e-12), 0, 1) * (judged > 0)
-    return Smooth(fill, level, error, best, drift, season, trust, naive)
+    return Smooth(fill, season, state)

@@ -1,6 +1,6 @@
 """Predictive distributions: heads, losses, quantiles, sample paths, calibration.
 
-Every likelihood is centred on the network's output, on the smooth scale x of a series (`features.Scale`), and gives
+Every likelihood is centred on the network's output, on the smooth scale x of a series (`features.scale`), and gives
 quantiles of the data; paths are drawn through these.
 
     quantiles           q_τ = μ ± error · Σ softplus(r_i), a sum outwards from the centre, so they cannot cross

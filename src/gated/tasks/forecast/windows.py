@@ -55,7 +55,7 @@ class Windows:
         rows = np.arange(len(panel.y)) + np.repeat(start - panel.offsets[:-1], lengths)
         total = len(panel.y) + N * (pad + h)
         flat = lambda *more, value=0.0: np.full((total, *more), value, np.float32)  # noqa: E731
-        fill, seasonal, mask, state = flat(), flat(), flat(), np.zeros((len(panel.y), 16), np.float32)
+        fill, seasonal, mask, state = flat(), flat(), flat(), np.zeros((len(panel.y), sum(features.PARTS)), np.float32)
         mask[rows] = ~np.isnan(panel.y)
         units, origins, logs, scales, first = np.ones(N), np.zeros(N), np.zeros(N, bool), np.ones(N), np.zeros(N)
         size = np.frexp(lengths)[1]
@@ -66,19 +66,15 @@ class Windows:
             row, place = ((begin[n][:, None] + t)[inside] for begin in (panel.offsets[:-1], start))
             Y = np.full(inside.shape, np.nan)
             Y[inside] = panel.y[row]
-            scale = features.scale(Y, m)
-            units[n], origins[n], logs[n] = scale.unit, scale.origin, scale.log
-            scales[n] = _naive(Y, m, scale)
-            X = scale.forward(Y)
+            X, units[n], origins[n], logs[n] = features.scale(Y, m)
+            scales[n] = _naive(Y, m, units[n], logs[n])
             smoothed = features.smooth(X, m)
             start_at = (~np.isnan(X)).argmax(1)
             first[n] = np.nan_to_num(X[np.arange(len(n)), start_at])
             before = t[:, None] < start_at
             fill[place] = np.where(before, first[n], smoothed.fill).T[inside]
             seasonal[place] = smoothed.seasonal.T[inside]
-            single = np.stack([smoothed.trust, smoothed.naive], -1)
-            columns = np.concatenate([smoothed.level, smoothed.error, smoothed.best, smoothed.drift, single], -1)
-            state[row] = columns.transpose(1, 0, 2)[inside]
+            state[row] = smoothed.state.transpose(1, 0, 2)[inside]
         fill[(start[:, None] - np.arange(1, pad + 1)).reshape(-1)] = np.repeat(first, pad)
         y = np.full(total, np.nan)
         y[rows] = panel.y
@@ -146,7 +142,7 @@ class Windows:
         idx = row + torch.arange(1 - S * m, 1)
         x, ok = self.fill[idx], self.mask[idx]
         state = self.state[self.rows[series] + ends - 1]
-        level, error, best, drift, trust, naive = state.split([5, 4, 3, 2, 1, 1], 1)
+        level, error, best, drift, trust, naive = state.split(features.PARTS, 1)
         centre, level, best_level = level[:, :1], level[:, 1:], best[:, :1]
         spread = ((x - centre).abs() * ok).sum(1, keepdim=True) / ok.sum(1, keepdim=True).clamp(min=1) + NEAREST
         z = lambda a: ((a - centre) / spread).clamp(-WIDEST, WIDEST)  # noqa: E731
@@ -188,10 +184,10 @@ class Windows:
         )  # fmt: skip
 
 
-def _naive(Y: Float[np.ndarray, "N T"], m: int, scale: features.Scale) -> Float[np.ndarray, " N"]:
+def _naive(Y: Float[np.ndarray, "N T"], m: int, unit: np.ndarray, log: np.ndarray) -> Float[np.ndarray, " N"]:
     """Mean change over a season in units, or the mean distance from the mean where there is no such pair; never ~0."""
     centre = np.nansum(Y, 1) / np.maximum((~np.isnan(Y)).sum(1), 1)
     change, apart = np.abs(Y[:, m:] - Y[:, :-m]), np.abs(Y - centre[:, None])
     mean = lambda a: np.nansum(a, 1) / np.maximum((~np.isnan(a)).sum(1), 1)  # noqa: E731
-    values = np.where((~np.isnan(change)).any(1), mean(change), mean(apart)) / scale.unit
-    return np.maximum(values, 1e-3 * np.where(scale.log, np.abs(centre) / scale.unit, 1.0))
+    values = np.where((~np.isnan(change)).any(1), mean(change), mean(apart)) / unit
+    return np.maximum(values, 1e-3 * np.where(log, np.abs(centre) / unit, 1.0))

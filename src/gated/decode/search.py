@@ -145,7 +145,8 @@ def search(
             b, k = ends.nonzero(as_tuple=True)
             score, log_prob, from_ = total[b, k] / ((6 + t) / 6) ** alpha, total[b, k], parent[b, k]
             if beta and lengths is not None:
-                score = score + beta * _coverage_penalty(coverage[b, from_], lengths[sentence[b]])
+                real = torch.arange(coverage.shape[-1], device=device) < lengths[sentence[b], None]
+                score = score + beta * (coverage[b, from_].clamp(MIN_COVERAGE, 1).log() * real).sum(-1)
             columns = (x.tolist() for x in (sentence[b], -score, log_prob, tokens[b, from_], rows[b, from_]))
             for s, *hypothesis in zip(*columns, strict=True):
                 insort(finished[s], tuple(hypothesis), key=lambda h: h[0])  # after its equals, which are shorter
@@ -203,12 +204,6 @@ def _select(
     ranked = (total[..., None] + values).flatten(1).sort(dim=1, descending=True, stable=True)
     place = ranked.indices[:, :width]
     return ranked.values[:, :width], place // values.shape[-1], choices.flatten(1).gather(1, place)
-
-
-def _coverage_penalty(coverage: Float[Tensor, "N S"], lengths: Int64[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """Σ_s log min(coverage_s, 1) over the real positions."""
-    real = torch.arange(coverage.shape[-1], device=lengths.device) < lengths[:, None]
-    return (coverage.clamp(MIN_COVERAGE, 1).log() * real).sum(-1)
 
 
 def _compact(alive: Bool[Tensor, "B M"]) -> tuple[Int64[Tensor, "B K"], Bool[Tensor, "B K"]]:

@@ -34,11 +34,6 @@ class Batch:
     where: Bool[Tensor, "T B"]
     lengths: Int64[Tensor, " B"]
 
-    @property
-    def last(self) -> Bool[Tensor, "T B"]:
-        """The last step of each sequence."""
-        return torch.arange(len(self.x))[:, None] == self.lengths - 1
-
 
 @dataclass(frozen=True)
 class Criterion:

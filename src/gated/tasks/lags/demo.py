@@ -42,20 +42,12 @@ def run(out: Path, say: Callable[[str], None], recipe: Recipe = Recipe()) -> tup
             cap = results["lstm"].total if results else paper
             results[kind] = solve(problem, kind, recipe=recipe, seed=SEED, cap=cap, log=follow(show, name))
     write(out / HISTORY, results, recipe.B)
-    result = {
-        "problem": "adding", "T": T, "paper": paper, "constant": constant,
-        **{kind: facts(one, recipe.B) for kind, one in results.items()},
-    }  # fmt: skip
+    result: dict[str, Any] = {"problem": "adding", "T": T, "paper": paper, "constant": constant}
+    for kind, one in results.items():
+        late = one.losses[-LATE // recipe.B :]
+        error = float(np.mean(late)) if late else None
+        result[kind] = {"sequences": one.sequences, "seen": one.total, "error": error, "seconds": one.seconds}
     return result, f"\n{table(result)}\n\nThe errors, update by update, are in {out / HISTORY}."
-
-
-def facts(result: Result, B: int) -> dict[str, Any]:
-    """A network's result as data; its error is the mean square of the last sequences."""
-    late = result.losses[-LATE // B :]
-    return {
-        "sequences": result.sequences, "seen": result.total, "error": float(np.mean(late)) if late else None,
-        "seconds": result.seconds,
-    }  # fmt: skip
 
 
 def table(result: dict[str, Any]) -> str:

@@ -83,7 +83,8 @@ def predict(
 
     def parts() -> Iterator[bytes]:
         """The translations, some lines at a time."""
-        for lines, prefixes in _read_live() if live else _read(run, data, prefix):
+        live_lines = (([line.decode(errors="replace")], None) for line in sys.stdin.buffer)
+        for lines, prefixes in live_lines if live else _read(run, data, prefix):
             translations = run.translate(lines, beside=beside, prefixes=prefixes, **how)
             low = len(rows) + 1
             rows.extend(_row(n, best) for n, best in enumerate(translations, low))
@@ -109,12 +110,6 @@ def _read(run: Run, data: str, prefix: str | None) -> Iterator[tuple[list[str], 
     for low in range(0, len(lines), LINES):
         part = slice(low, low + LINES)
         yield lines[part], None if prefixes is None else prefixes[part]
-
-
-def _read_live() -> Iterator[tuple[list[str], None]]:
-    """The lines of standard input, one at a time."""
-    for line in sys.stdin.buffer:
-        yield [line.decode(errors="replace")], None
 
 
 def score(run: Run, data: Pairs, /, *, with_: Beside, search: Search) -> Output:

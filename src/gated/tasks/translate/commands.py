@@ -83,8 +83,8 @@ def predict(
 
     def parts() -> Iterator[bytes]:
         """The translations, some lines at a time."""
-        live_lines = (([line.decode(errors="replace")], None) for line in sys.stdin.buffer)
-        for lines, prefixes in live_lines if live else _read(run, data, prefix):
+        typed_lines = (([line.decode(errors="replace")], None) for line in sys.stdin.buffer) if live else ()
+        for lines, prefixes in typed_lines or _read(run, data, prefix):
             translations = run.translate(lines, beside=beside, prefixes=prefixes, **how)
             low = len(rows) + 1
             rows.extend(_row(n, best) for n, best in enumerate(translations, low))

@@ -17,8 +17,7 @@ from __future__ import annotations
 from gated.probe.attribution import IntegratedGradients, attribute
 from gated.probe.document import Document
 from gated.probe.half_life import Decomposition, decompose, shares
-from gated.probe.inspect import inspect
-from gated.probe.module import gradient_flow, half_lives, health, traces
+from gated.probe.inspect import gradient_flow, half_lives, health, inspect, traces
 from gated.probe.record import Call, Recording, Trace, record
 from gated.probe.text import rows, table, to_dict, to_text
 

@@ -1,4 +1,9 @@
-"""Inspect a run, or any module, on some data: everything that the page shows."""
+"""Inspect a run, or any module, on some data: everything that the page shows, or one part of it.
+
+`traces`, `half_lives`, `health` and `gradient_flow` take a module and the arguments of its call, such as a layer, x and
+lengths=…, and leave it unchanged; or a run or its folder, and the data of its task. All values are those of evaluation:
+no dropout, zoneout at its expectation.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ from torch import nn
 
 from gated._check import refuse, want, within
 from gated.probe import attribution, gradient
-from gated.probe.document import Attribution, Document, Example, Flow, HalfLives, Layer
+from gated.probe.document import Attribution, Document, Example, Flow, HalfLives, Health, Layer
 from gated.probe.half_life import decompose
 from gated.probe.health import Tally, count, select_units
 from gated.probe.record import Call, Trace, eval_mode, list_traces, record
@@ -65,14 +70,14 @@ def _document(view: View, units: Sequence[int] | None, layer: str, seed: int, at
             outputs = part.outputs if attribute and installed else ()
             layers = tuple(_layers(calls, part, selection))
             examples.append(Example(part.name, part.input, layers, tuple(map(_attribute, outputs))))
-    half_lives = [lives for tally in tallies.values() if (lives := tally.half_lives()) is not None]
-    health = [row for tally in tallies.values() for row in tally.health()]
+    lives = [one for tally in tallies.values() if (one := tally.half_lives()) is not None]
+    gates = [row for tally in tallies.values() for row in tally.health()]
     flows = compute_flows(view, flow_calls, layer, seed)
-    notes = [_describe_longest(half_lives)] if half_lives else []
+    notes = [_describe_longest(lives)] if lives else []
     if attribute and not installed and view.task != "module":
         notes.append("Input attributions are left out: pip install 'gated[probe]'.")
     return Document(
-        view.title, view.task, (*view.summary, *notes), tuple(examples), tuple(half_lives), tuple(flows), tuple(health),
+        view.title, view.task, (*view.summary, *notes), tuple(examples), tuple(lives), tuple(flows), tuple(gates),
         view.history,
     )  # fmt: skip
 
@@ -145,3 +150,50 @@ def _describe_longest(half_lives: Sequence[HalfLives]) -> str:
     if np.isinf(life):
         return f"Longest memory: unit {unit} of {best.name} never forgets on this data."
     return f"Longest memory: unit {unit} of {best.name} has a half-life of {life:.3g} steps on this data."
+
+
+# ---- one part
+
+
+def traces(module: Any, *inputs: Any, **keywords: Any) -> list[Trace]:
+    """Every layer and direction on every sequence: values by the paper's letters, (T, ·) in the order of the input.
+
+    `decompose(trace)` gives keep and write.
+    """
+    return list_traces(_calls(_view(module, inputs, keywords, 1)))
+
+
+def half_lives(module: Any, *inputs: Any, **keywords: Any) -> list[HalfLives]:
+    """The half-lives of all units on these sequences, for each layer and direction with a keep gate."""
+    tallies = count(traces(module, *inputs, **keywords)).values()
+    return [lives for tally in tallies if (lives := tally.half_lives()) is not None]
+
+
+def health(module: Any, *inputs: Any, **keywords: Any) -> list[Health]:
+    """For each gate the shares of units with it always open or always shut, and of unused units, with advice."""
+    return [row for tally in count(traces(module, *inputs, **keywords)).values() for row in tally.health()]
+
+
+def gradient_flow(module: Any, *inputs: Any, seed: int = 0, compare: bool = True, **keywords: Any) -> list[Flow]:
+    """Norms of ∂L_t/∂h_s and of the other states against the lag, for each layer and direction.
+
+    compare: add an RNN, a GRU and an LSTM of the same sizes, with initial weights drawn from the seed, on the same
+    inputs; and of a run the network before training, and the gradient of its real output.
+    """
+    view = _view(module, inputs, keywords, MAX_FLOWS)
+    calls = _calls(replace(view, cases=view.cases[:MAX_FLOWS]))
+    return compute_flows(view, calls, seed=seed) if compare else gradient.flows(view.names[0], calls, seed=seed)
+
+
+def _view(module: Any, inputs: tuple, keywords: dict[str, Any], count: int) -> View:
+    """One call of a module; or the view of a run on its sequences."""
+    if isinstance(module, nn.Module):
+        case = Case(lambda module: module(*inputs, **keywords))
+        return View("", "module", module, None, [case], names=("current weights", "initial weights"))
+    return open_view(module, *inputs, count=count, **keywords)
+
+
+def _calls(view: View) -> list[Call]:
+    """All calls of the network's layers on the view's sequences."""
+    with eval_mode(view.network):
+        return [call for case in view.cases for call in record_calls(view.network, case)]

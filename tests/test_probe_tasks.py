@@ -246,7 +246,7 @@ def test_sound_is_shown_in_seconds_with_what_was_written(desk, found):
     assert {layer.stride for layer in example.layers} == {float(stride)}
     with torch.no_grad(), probe.record(loaded.model.network) as recording:
         right, _ = loaded.model.network(torch.from_numpy(x)[None], torch.tensor([x.shape[1]]))
-        one = of_transcribe.by_frames(loaded.model.network, 3, 1)(torch.from_numpy(x)[None].expand(2, -1, -1))
+        one = of_transcribe.by_frames(loaded.model.network, 3, 1, torch.from_numpy(x)[None].expand(2, -1, -1))
     torch.testing.assert_close(one, right[3, 0, 1].expand(2))
     way = next(recording.calls[0].traces())
     np.testing.assert_allclose(example.layers[0].values["c"], way.values["c"][:, list(example.layers[0].selection)].T)

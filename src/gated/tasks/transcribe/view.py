@@ -6,11 +6,13 @@ starts at frames of zero: for sound the mean of the training data, for print pap
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from gated import train
@@ -67,7 +69,7 @@ def _case(run: Run, network: Network, item: Item, x: np.ndarray, best: Hypothesi
         t = min(first, len(log_p) - 1)
         t += int(log_p[t : max(last, first) + 1, token].argmax())
         name, steps = f"log p of `{text}` at step {t + 1}", int(np.clip(NUMBERS // x.size, 32, 512))
-        return Output(name, by_frames(network, t, token), (frames,), lambda shares: shares[0], max_steps=steps)
+        return Output(name, partial(by_frames, network, t, token), (frames,), lambda shares: shares[0], max_steps=steps)
 
     def losses(log_p: Tensor) -> list[tuple[dict[str, int], Tensor]]:
         forward = points(len(log_p))
@@ -82,10 +84,6 @@ def _case(run: Run, network: Network, item: Item, x: np.ndarray, best: Hypothesi
     return Case(lambda network: network(frames, lengths)[0][:, 0], (part,), losses)
 
 
-def by_frames(network: Network, t: int, token: int) -> Any:
-    """log p of a symbol at step t as a function of the frames (N, R, T)."""
-
-    def function(x: Tensor) -> Tensor:
-        return network(x, torch.full((len(x),), x.shape[2], device=x.device))[0][t, :, token]
-
-    return function
+def by_frames(network: Network, t: int, token: int, x: Float[Tensor, "N R T"]) -> Float[Tensor, " N"]:
+    """log p of a symbol at step t, by the frames."""
+    return network(x, torch.full((len(x),), x.shape[2], device=x.device))[0][t, :, token]

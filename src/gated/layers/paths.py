@@ -15,7 +15,6 @@ from gated import _native
 from gated._check import refuse, want
 from gated.kernels.choose import choose
 from gated.kernels.cpu import core, op
-from gated.kernels.fused import fused
 from gated.kernels.loop import layer
 from gated.kernels.noise import draw
 from gated.kernels.program import Unsupported
@@ -121,21 +120,19 @@ def lack_bfloat16(call: Call) -> str:
 
 
 def by_torch(call: Call, states: States | None) -> tuple[Tensor, States, Trace]:
-    """torch's operator, on as many layers at once as it takes. There is no trace."""
+    """torch's operator, by which cuDNN runs on the GPU, on as many layers at once as it takes. There is no trace."""
     stack, batch, D = call.stack, call.batch, len(call.stack.suffixes)
     y, sizes, order = batch.compact()
     before = states = zero_states(stack, batch) if states is None else states
     if order is not None:
         states = [[state.index_select(1, order) for state in layer] for layer in states]
-    options: dict[str, Any] = dict(
-        bias=stack.bias, bidirectional=stack.bidirectional, training=call.training, sizes=sizes
-    )
-    ends: list[Sequence[Tensor]] = []
+    run, ends = getattr(torch, stack.cell.torch), list[Sequence[Tensor]]()
     for block in stack.blocks:
         flat = [w for k in block for w in call.weights[k]]
-        hx = tuple(map(torch.cat, zip(*(states[k] for k in block), strict=True)))
+        h, *c = map(torch.cat, zip(*(states[k] for k in block), strict=True))
         dropout = stack.dropout if len(block) > 1 else 0.0
-        out, final = fused(stack.cell.torch, flat, y, hx, layers=len(block), dropout=dropout, **options)
+        hx, options = (h, *c) if c else h, (flat, stack.bias, len(block), dropout, call.training, stack.bidirectional)
+        out, *final = run(y, hx, *options, False) if sizes is None else run(y, sizes, hx, *options)
         y = _pass_on(call, block[-1], y, out)
         ends += zip(*(state.split(D) for state in final), strict=True)
     if order is not None:

@@ -26,7 +26,7 @@ import stat
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 import safetensors
@@ -142,7 +142,7 @@ def _artefacts(folder: Path) -> list[str]:
         names = _parse(folder / CONFIG, _read(folder / CONFIG, JSON_LIMIT)).get("artefacts", [])
     except (InputError, OSError):
         return []
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return [name for name in cast(list[Any], names) if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -178,9 +178,9 @@ def _dump(where: str, content: Any) -> bytes:
 
 def _null_where_not_finite(content: Any) -> Any:
     if isinstance(content, Mapping):
-        return {key: _null_where_not_finite(value) for key, value in content.items()}
+        return {key: _null_where_not_finite(value) for key, value in cast(Mapping[Any, Any], content).items()}
     if isinstance(content, list | tuple):
-        return [_null_where_not_finite(value) for value in content]
+        return [_null_where_not_finite(value) for value in cast(Iterable[Any], content)]
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
@@ -272,9 +272,10 @@ def _compare(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
 def _part(folder: Path, name: str, entry: Any) -> bytes:
     """A file that config.json names, from where the save got to: under its name, or still under name.new."""
     one_of(f"{folder / CONFIG}, files", name, PARTS)
-    size, digest = (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
+    own = cast(dict[str, Any], entry) if isinstance(entry, dict) else {}
+    size, digest = own.get("bytes"), own.get("sha256")
     fits = isinstance(size, int) and isinstance(digest, str)
-    want(fits, f"{folder / CONFIG}, files, {name}", "bytes and sha256", repr(entry)[:80])
+    want(fits, f"{folder / CONFIG}, files, {name}", "bytes and sha256", repr(cast(object, entry))[:80])
     limit = JSON_LIMIT if name.endswith(".json") else LIMIT
     got: list[str] = []
     for path in (folder / name, folder / f"{name}.new"):
@@ -356,14 +357,10 @@ def _parse(path: Path, data: bytes) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         refuse(where, "JSON", str(error)[:120], "The file was cut short, damaged, or is not part of a run.")
     want(isinstance(content, dict), where, "a JSON object", type(content).__name__)
-    want(_depth([content]) <= DEPTH_LIMIT, where, f"JSON of at most {DEPTH_LIMIT} levels", "a deeper one")
-    return content
-
-
-def _depth(level: Iterable[Any]) -> int:
-    depth = 0
-    while level := [
-        v for c in level for v in (c.values() if isinstance(c, dict) else c if isinstance(c, list) else ())
-    ]:
+    depth, level = 0, [*content.values()]
+    while level:
         depth += 1
-    return depth
+        maps, lists = ([cast(Any, v) for v in level if isinstance(v, kind)] for kind in (dict, list))
+        level = [part for one in (*(one.values() for one in maps), *lists) for part in one]
+    want(depth <= DEPTH_LIMIT, where, f"JSON of at most {DEPTH_LIMIT} levels", "a deeper one")
+    return content

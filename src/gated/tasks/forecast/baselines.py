@@ -60,9 +60,9 @@ def baselines(
         want(hasattr(models, name), "baselines", "SeasonalNaive or a model of statsforecast", repr(name))
         start = time.perf_counter()
         q = _classical(name, [y[-max(HISTORY, 10 * season) :] for y in filled], horizon, season, levels, jobs)
-        lost = ~np.isfinite(q).all((1, 2))
-        q[lost] = naive[lost]
-        out[name] = Forecast(q, time.perf_counter() - start, int(lost.sum()))
+        failed = ~np.isfinite(q).all((1, 2))
+        q[failed] = naive[failed]
+        out[name] = Forecast(q, time.perf_counter() - start, int(failed.sum()))
     return out
 
 
@@ -154,21 +154,21 @@ def _classical(
     code = "from gated.tasks.forecast import baselines; baselines.work()"
     words = [sys.executable, "-c", code]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    started = [
+    processes = [
         subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True) for _ in range(jobs)
     ]
     out = np.full((len(ys), h, len(levels)), np.nan)
     try:
-        for k, process in enumerate(started):
+        for k, process in enumerate(processes):
             if process.stdin is not None:
                 with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its share counts as failed
                     json.dump([name, [y.tolist() for y in ys[k::jobs]], h, season, list(levels)], pipe)
-        for k, process in enumerate(started):
+        for k, process in enumerate(processes):
             share = process.stdout.read() if process.stdout is not None else ""
             if process.wait() == 0:
                 out[k::jobs] = json.loads(share)
     finally:
-        for process in started:
+        for process in processes:
             process.kill()
             process.wait()
     return out
@@ -184,11 +184,11 @@ def _model(name: str, ys: list[np.ndarray], h: int, season: int, levels: Sequenc
     make = getattr(optional("statsforecast.models", "forecast"), name)
     out = np.full((len(ys), h, len(levels)), np.nan)
     spans = [round(100 * abs(1 - 2 * q), 6) for q in levels]  # the central interval that a level is an edge of
-    asked = sorted({s for s in spans if s > 0})
+    percents = sorted({s for s in spans if s > 0})
     for n, y in enumerate(ys):
         try:
             with np.errstate(all="ignore"):
-                result = make(season_length=season).forecast(y=y.copy(), h=h, level=asked or None)
+                result = make(season_length=season).forecast(y=y.copy(), h=h, level=percents or None)
         except Exception:  # whatever a method trips over on a series is its failure, which the score reports
             continue
         for k, (q, span) in enumerate(zip(levels, spans, strict=True)):

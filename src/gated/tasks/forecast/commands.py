@@ -50,7 +50,7 @@ def score(
     *,
     per: Annotated[tuple[str, ...], "Detail by step or series."] = (),
 ) -> Output:
-    result = run.score(data, per=per or ())
+    result = run.score(data, per=per)
     return Output(result, lambda: table(result))
 
 

@@ -249,7 +249,7 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, tuple
     want(size <= CELLS, "covariates", expected, f"{size:,}", "Leave some out.")
     offsets, place, moments = _grid(codes, rows.times, schema.freq, n, width, lambda mask: name_rows(frame, mask))
     first = np.r_[0, np.flatnonzero(codes[1:] != codes[:-1]) + 1]
-    made = Panel(
+    result = Panel(
         rows.ids, offsets, _scatter(values, place, len(moments)), moments, schema.freq,
         _scatter(encode(frame, schema.past, unknown), place, len(moments)),
         _scatter(encode(frame, schema.known, unknown), place, len(moments)),
@@ -258,8 +258,8 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, tuple
     low, high = np.fmin.reduceat(values, first), np.fmax.reduceat(values, first)
     names = lambda mask: enumerate_some(list(map(str, rows.ids[mask])))  # noqa: E731
     inserted, missing, ends = len(moments) - len(frame), int(np.isnan(values).sum()), span(moments, schema)
-    trailing, empty = np.isnan(made.y[offsets[1:] - 1]) & ~np.isnan(low), np.isnan(low)
-    constant, short = low == high, made.lengths < context
+    trailing, empty = np.isnan(result.y[offsets[1:] - 1]) & ~np.isnan(low), np.isnan(low)
+    constant, short = low == high, result.lengths < context
     sentences = {
         f"{n:,} series, {plural(len(frame), 'row')}, frequency {schema.freq}, {ends[0]} to {ends[1]}.": True,
         f"{plural(rows.unsorted, 'row')} out of order: sorted by time.": rows.unsorted,
@@ -273,7 +273,7 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, tuple
         **{f"Column {name!r} has unknown values, encoded as none of the known: {enumerate_some(strange)}.": True
            for name, strange in unknown.items()},
     }  # fmt: skip
-    return made, tuple(sentence for sentence, holds in sentences.items() if holds)
+    return result, tuple(sentence for sentence, holds in sentences.items() if holds)
 
 
 def _scatter(values: np.ndarray, place: np.ndarray, length: int) -> np.ndarray:

@@ -114,8 +114,8 @@ def quantiles(network: nn.Module, b: Batch) -> Float[Tensor, "B h Q"]:
         law = _counts(centre, rest, b)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            drawn = NegativeBinomial(law.total_count.cpu(), logits=law.logits.cpu()).sample((DRAWS,)).double()
-        return torch.quantile(drawn, torch.tensor(recipe.levels).double(), 0).movedim(0, -1).to(centre.device)
+            counts = NegativeBinomial(law.total_count.cpu(), logits=law.logits.cpu()).sample((DRAWS,)).double()
+        return torch.quantile(counts, torch.tensor(recipe.levels).double(), 0).movedim(0, -1).to(centre.device)
     return units(x, b).double() * unit + origin
 
 

@@ -80,8 +80,8 @@ def _fit_part(
     """One part of the training, in `share` of the time that is left; it stops early on the last `held` steps."""
     members = len(networks)
     series, ends = windows.last(held)
-    chosen = torch.linspace(0, len(series) - 1, min(len(series), CHUNK)).long()
-    valid = windows.at(series[chosen], ends[chosen])
+    rows = torch.linspace(0, len(series) - 1, min(len(series), CHUNK)).long()
+    valid = windows.at(series[rows], ends[rows])
 
     def loss(networks: nn.Module, batches: tuple) -> torch.Tensor:
         return sum(likelihood.loss(n, b) for n, b in zip(networks.children(), batches, strict=True))  # pyright: ignore

@@ -19,7 +19,7 @@ from torch._C import _get_tracing_state, _len_torch_dispatch_stack
 from torch._C._functorch import get_dynamic_layer_stack_depth  # how many of vmap, jvp, grad … are at work
 from torch.compiler import is_compiling
 
-from gated import _native
+from gated import _native, trees
 from gated._check import refuse, want
 from gated.kernels import loop
 from gated.kernels.cpu import core
@@ -249,10 +249,8 @@ def _autograd(*arguments: Any) -> Sequence[Tensor]:
 
 
 def _autograd_backward(*arguments: Any) -> Any:
-    tensors = [
-        t for part in arguments for t in (part if isinstance(part, list | tuple) else [part]) if isinstance(t, Tensor)
-    ]
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+    differentiable = any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in trees.leaves(arguments))
+    if torch.is_grad_enabled() and differentiable:
         refuse(
             "gated::scan_backward", "no gradient of the gradient", "tensors that require one", "Run the layer itself."
         )

@@ -254,7 +254,7 @@ def _png(path: Path, plates: Sequence[Plate], title: str, verdict: str, what: st
     lines = -(-len(plates) // 2)
     height = head + row * lines
     fig = canvas(width, height, "forecast")
-    fig.set_layout_engine("constrained", rect=(0.03, 0, 0.94, 1 - head / height))
+    fig.set_layout_engine("constrained", h_pad=0.15, w_pad=0.1, rect=(0.03, 0, 0.94, 1 - head / height))
     grid = fig.add_gridspec(lines, 2)
     for k, plate in enumerate(plates):
         wide = k == len(plates) - 1 and k % 2 == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 import re
@@ -24,45 +23,53 @@ KINDS = {"values": made.values, "tokens": made.tokens, "sound": made.sound, "pri
 
 
 @pytest.fixture(scope="module")
-def browser():
+def tab():
+    """The one tab of a browser: a browser, or a context, for each test costs more than the tests."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
     with playwright.sync_playwright() as started:
         chromium = started.chromium.launch(executable_path=CHROMIUM, args=ARGS.split())
-        yield chromium
+        yield chromium.new_page()
         chromium.close()
 
 
 @pytest.fixture
-def show(browser, tmp_path):
+def show(tab, tmp_path):
     """Opens documents from the disk; at the end of the test none has asked for anything else or complained."""
-    asked, complaints = [], []
-    with contextlib.ExitStack() as stack:
+    asked, complaints, urls = [], [], []
 
-        def open_(document, width=1200, height=900, scheme="light"):
-            url = write(document, tmp_path / "page.html").as_uri()
-            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-            stack.callback(context.close)
+    def judge(route):
+        if route.request.url.partition("#")[0] in urls:
+            return route.continue_()
+        asked.append(route.request.url)
+        return route.abort()
 
-            def judge(route):
-                if route.request.url.partition("#")[0] == url:
-                    return route.continue_()
-                asked.append(route.request.url)
-                return route.abort()
+    def listen(message):
+        complaints.append(message.text)
 
-            context.route("**/*", judge)
-            page = context.new_page()
-            page.on("console", lambda said: complaints.append(said.text))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.goto(url)
-            page.evaluate("if (stacks.length) draw()")
-            return page
+    def fail(error):
+        complaints.append(str(error))
 
-        open_.complaints = complaints
-        yield open_
-        assert asked == []
-        assert complaints == []
+    def open_(document, width=1200, height=900, scheme="light"):
+        urls.append(write(document, tmp_path / f"page{len(urls)}.html").as_uri())
+        tab.set_viewport_size({"width": width, "height": height})
+        tab.emulate_media(color_scheme=scheme)
+        tab.goto(urls[-1])
+        tab.evaluate("if (stacks.length) draw()")
+        return tab
+
+    open_.complaints = complaints
+    tab.route("**/*", judge)
+    tab.on("console", listen)
+    tab.on("pageerror", fail)
+    yield open_
+    tab.goto("about:blank")
+    tab.unroute("**/*", judge)
+    tab.remove_listener("console", listen)
+    tab.remove_listener("pageerror", fail)
+    assert asked == []
+    assert complaints == []
 
 
 def point(page, row, step, click=False):

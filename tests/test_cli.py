@@ -215,7 +215,7 @@ def test_a_fault_of_ours_is_not_hidden(gated, monkeypatch):
 def whole(desk, tmp_path_factory):
     """The weights of a fit that nothing stopped, as bytes."""
     folder = tmp_path_factory.mktemp("whole")
-    options = dict(time="date", target="qty", id="shop", horizon=7, steps=300, width=16, progress=False)
+    options = dict(time="date", target="qty", id="shop", horizon=7, steps=120, width=16, progress=False)
     forecast.fit(desk / "sales.csv", **options, out=folder)
     return (folder / "model.safetensors").read_bytes()
 
@@ -224,7 +224,7 @@ def whole(desk, tmp_path_factory):
 @pytest.mark.parametrize(("stop", "status"), [("SIGKILL", -9), ("SIGINT", 130)])
 def test_a_stopped_fit_resumes_to_the_same_weights(gated, desk, whole, tmp_path, stop, status):
     """Killed or stopped by Ctrl-C in its second part, `--resume` ends where a fit never stopped does."""
-    words = ["forecast", "fit", "sales.csv", *FIT[:-1], "300", "--width", "16", "--out"]
+    words = ["forecast", "fit", "sales.csv", *FIT[:-1], "120", "--width", "16", "--out"]
     process = shell.start(*words, tmp_path / "run", cwd=desk, text=True)
     sign = tmp_path / "run" / "held" / "training.safetensors"  # the first part is done
     while not sign.exists() and process.poll() is None:

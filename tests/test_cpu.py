@@ -66,9 +66,10 @@ def flat(result):
 
 x, lengths = torch.randn(9, 3, 3), torch.tensor([9, 0, 4])
 for layer, many, how in (
-    (LSTM(3, 4), 1, {}),
+    (LSTM(3, 4), 1, dict(lengths=lengths)),
     (LSTM(3, 4, 2, bidirectional=True, peephole=True, path="native"), 2, dict(lengths=lengths, trace=True)),
-    (GRU(3, 4, reset="before", layer_norm=True, zoneout=0.1, recurrent_dropout=0.2), 1, {}),
+    (GRU(3, 4, reset="before", layer_norm=True, zoneout=0.1, recurrent_dropout=0.2, bidirectional=True), 1,
+     dict(lengths=lengths)),
     (LSTM(3, 4, recompute=True), 1, {}),
 ):
     torch._dynamo.reset()

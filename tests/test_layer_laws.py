@@ -8,7 +8,6 @@ from torch.func import functional_call
 
 from gated.kernels import noise
 from gated.layers import GRU, LSTM, RNN, Recurrent
-from made import fresh
 from made.layers import NOISY, VARIANTS, close, hold
 
 MORE = {
@@ -406,23 +405,6 @@ def test_residual_layers_add_their_input():
             for name, parameter in layer.named_parameters():
                 parameter.mul_(name.endswith("_l0"))
         close(layer(x, lengths=[5, 3])[0], first(x, lengths=[5, 3])[0], 1e-6)
-
-
-COMPILE = """
-import torch
-from gated.layers import GRU, LSTM
-for layer in (LSTM(3, 4), GRU(3, 4, bidirectional=True, reset="before", layer_norm=True)):
-    x, lengths = torch.randn(2, 2, 3), torch.tensor([2, 1])
-    y, _ = torch.compile(layer, fullgraph=True, backend="eager")(x, lengths=lengths)
-    y.sum().backward()
-    torch.testing.assert_close(y, layer(x, lengths=lengths)[0])
-"""
-
-
-def test_torch_compile_takes_a_training_step_in_one_graph():
-    """compile(fullgraph=True) works in training, with lengths, on a plain layer and on a variant."""
-    done = fresh.run(COMPILE)  # free of shape checks
-    assert done.returncode == 0, done.stderr
 
 
 def test_any_whole_number_type_gives_lengths():

@@ -41,7 +41,7 @@ CASES = {  # «what is translated», which stands there in capitals afterwards
     "ftl": ("ftl", "# Hund\n-brand = Marke\na-b = «Hund»\n  «und» { $x }\n  .title = «Titel»\n  .accesskey = T\n"),
     "ftl, a choice": ("ftl", "n = { $n ->\n    [one] «ein Hund»\n   *[other] «Hunde» }\nm =\n    «mehr»\n"),
     "ftl, a term": ("ftl", "-brand =\n    Marke\n\na = «mit» { -brand }\r\n"),
-    "resources": ("xml", '<?xml version="1.0"?>\n<resources>\n<!-- Hund -->\n<string name="a">«Ein» <b>«Hund»</b> &amp; '
+    "resources": ("xml", '<?xml version="1.0"?>\n<resources><!-- Hund -->\n<string name="a">«Ein» <b>«Hund»</b> &amp; '
                          '%1$s</string>\n<string name="b" translatable="false">ja</string><string name="c">@string/a'
                          "</string></resources>"),
     "resources, escapes": ("xml", '<resources><string name="a">«it»\\\'«s»\\n«so»</string>'
@@ -51,7 +51,7 @@ CASES = {  # «what is translated», which stands there in capitals afterwards
                                   '<string-array name="x" translatable="false"><item>ja</item></string-array>'
                                   "</resources>"),
     "html": ("html", "<!DOCTYPE html><html><head><title>«Hund»</title><style>p { }</style><script>if (a < b)"
-                     " 'ja'</script></head>\n<p class='Hund'>«Ein» <b>«Hund»</b> «ü» &amp; <br/>«Kind»\n</p><!-- Hund -->"),
+                     " 'j'</script></head>\n<p class='X'>«Ein» <b>«Hund»</b> «ü» &amp; <br/>«Kind»\n</p><!-- Hund -->"),
     "html, parts of it": ("html", "<p translate='no'>Hund <b>ja</b></p><pre>a\n b</pre><ul><li>«ja»<li>«nein»</ul>"
                                   "<p>«ja»&nbsp;«doch»</p>"),
     "html, code": ("html", "<p>«nimm» <code>print</code>«.»</p><p><code>ls</code></p>"),
@@ -202,7 +202,8 @@ def test_faults_are_one_error(kind, text, words):
 KINDS = [
     ("a.srt", b"", "srt"), ("a.VTT", b"", "vtt"), ("a.xlf", b"", "xml"), ("a.htm", b"", "html"),
     ("a.json", b"{", "json"),     ("-", b"WEBVTT\n\n", "vtt"), ("-", b"\xef\xbb\xbf<?xml version='1.0'?>", "xml"),
-    ("x", b"\n<!DOCTYPE html>", "html"),     ("x.txt", b"1\r\n00:00:01,000 --> 00:00:02,000\r\n", "srt"), ("x.txt", b"1\nEin Hund\n", ""),
+    ("x", b"\n<!DOCTYPE html>", "html"),
+    ("x.txt", b"1\r\n00:00:01,000 --> 00:00:02,000\r\n", "srt"), ("x.txt", b"1\nEin Hund\n", ""),
     ("x.txt", "<?xml version='1.0'?>".encode("utf-16"), "xml"), ("x.de", b"Ein Hund\n", ""), ("-", b"", ""),
     ("a.tsv", b"a\tb", ""), ("a.jsonl", b"{}", ""), ("a", b"<b>Ein Hund</b>", ""), ("a.md", b"# Hund", ""),
 ]  # fmt: skip
@@ -235,7 +236,8 @@ def test_other_files_are_refused_by_name(name, head, words):
 def test_pairs_of_xliff_and_tmx():
     """The finished units of XLIFF; of TMX those that have both languages, the source's first."""
     text = ('<xliff version="1.2"><trans-unit><source>ein &#252; <x id="1"/></source>'
-            '<target>a ü <x id="1"/></target></trans-unit><trans-unit><source>b</source><target state="new">b</target></trans-unit></xliff>')  # fmt: skip
+            '<target>a ü <x id="1"/></target></trans-unit><trans-unit><source>b</source>'
+            '<target state="new">b</target></trans-unit></xliff>')  # fmt: skip
     assert [pair[1:] for pair in markup.xliff_pairs(text)] == [('ein ü <x id="1"/>', 'a ü <x id="1"/>')]
     unit = '<tu><tuv xml:lang="{}"><seg>{}</seg></tuv><tuv xml:lang="{}"><prop>p</prop><seg>{}</seg></tuv></tu>'
     body = unit.format("en-US", "a dog", "de", "ein\n Hund") + unit.format("de", "ja", "en-US", "yes")

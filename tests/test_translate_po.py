@@ -216,7 +216,7 @@ def test_line_ends_of_the_file_are_kept():
 def test_the_encoding_of_the_header_is_used():
     """Latin-1 in, Latin-1 out; what it cannot hold is refused, and so are bytes that are not in it."""
     text = SAMPLE.replace("UTF-8", "ISO-8859-1").replace("menu", "Menü")
-    data = po.translate(po.parse(text.encode("latin-1")), lambda lines: [["é"] for _ in lines]).data
+    data = po.translate(po.parse(text.encode("latin-1")), lambda lines: [["é"] for _ in lines], lossy=True).data
     assert data.decode("latin-1").count("é") == 6
     with pytest.raises(InputError, match=r"ISO-8859-1.*'日'"):
         po.translate(po.parse(text.encode("latin-1")), lambda lines: [["日"] for _ in lines])
@@ -300,7 +300,7 @@ msgstr ""
 
 
 def test_the_first_translation_that_keeps_its_placeholders_is_taken():
-    """Of several the first whole one; where none is whole the best, repaired, and its line among the problems."""
+    """Of several the first whole one; where none is whole none, or with `lossy` the best, repaired."""
     a, b = ph.SENTINELS[:2]
     text = HEADER + 'msgid "From %s to %d"\nmsgstr ""\n'
     line = text.split("\n").index('msgid "From %s to %d"') + 1
@@ -311,8 +311,12 @@ def test_the_first_translation_that_keeps_its_placeholders_is_taken():
         ([f"Von {a} bis {ph.SENTINELS[9]}"], "Von %s bis", ["%d is lost"]),
     ):
         new, found = done(text, lambda lines, answers=answers: [answers for _ in lines])
-        assert f'msgstr "{wanted}"' in new
+        assert (f'msgstr "{wanted}"' in new, new == text) == (not problems, bool(problems))
         assert found.problems == [(line, problem) for problem in problems]
+        assert found.empty == [line] * bool(problems)
+        new, found = done(text, lambda lines, answers=answers: [answers for _ in lines], lossy=True)
+        assert f'msgstr "{wanted}"' in new
+        assert (found.problems, found.empty) == ([(line, problem) for problem in problems], [])
     new, found = done(text, lambda lines: [[" "] for _ in lines])
     assert new == text
     assert found.empty == [line]
@@ -324,6 +328,8 @@ PIECES = [
     "{}", "{0}", "{name!r:>8}", "{x:.2f}", "%{n}", "${HOME}", "$HOME", "{{ user.name }}", "{% trans %}",
     ":ref:`text <target>`", ":py:func:`f`", "``code``", "`link`_", "`a <https://b.c>`__", "|version|", "[1]_",
     '<a href="x y">', "</a>", "<br/>", "<!-- note -->", "&amp;", "&#38;",
+    "<code>ls -l</code>", '<ph id="1">%s</ph>', "<00:00:01.000>", "{\\an8}", "{ $name }", "{ -brand }", "{ DATE($d) }",
+    "{0, number, integer}", "{when,date}",
     "https://a.org/b?c=d#e", "www.a.org", "ada@example.org",
 ]  # fmt: skip
 
@@ -340,7 +346,7 @@ def test_every_kind_of_placeholder_is_found_whole(piece):
     "text",
     ["100% sure", "5 % of it", "a 50%-ige Lösung", "_File", "&File", "a < b and c > d", "**bold** text",
      "`quoted' and `so'",
-     "a | b | c", "$5", "{count, plural, one", "Tom & Jerry; all", "it's 10:30", "[x] done",
+     "a | b | c", "$5", "{count, plural, one", "{a, b}", "{ein Hund}", "{ }", "Tom & Jerry; all", "it's 10:30", "[x] done",
      "e-mail@ home"],
 )  # fmt: skip
 def test_plain_text_is_no_placeholder(text):
@@ -419,6 +425,10 @@ def test_check_names_what_is_wrong(source, target, problems):
         "&a",
         "{",
         "{{",
+        "{ $a",
+        "{a,number,",
+        "<code>",
+        "{\\",
         "|a",
         "[a",
         "http://",

@@ -26,14 +26,14 @@ class Outcome:
     empty: list[int]  # lines of texts that were left as they were
 
 
-class Answer(NamedTuple):
-    """The translation of a text, None where it has none that may be used, and what is wrong with it."""
+class Translation(NamedTuple):
+    """A text's translation, None where there is none that may be used, and what is wrong with it."""
 
     text: str | None
     problems: list[str]
 
 
-def translate(texts: Sequence[str], decode: Decode, lossy: bool = False) -> list[Answer]:
+def translate(texts: Sequence[str], decode: Decode, lossy: bool = False) -> list[Translation]:
     """A translation of every text, line by line, with the white space around each line as it was.
 
     decode: different masked sentences -> for each its translations, best first; sentinels stand for placeholders. Of
@@ -42,36 +42,26 @@ def translate(texts: Sequence[str], decode: Decode, lossy: bool = False) -> list
 
     Lines without a letter are copied. A plural or a choice of ICU's is left to a person.
     """
-    frames = [_lines(text) for text in texts]
-    masked = {line: mask(line) for frame in frames for _, line, _ in frame}
+    masked = {line: mask(line.strip()) for text in texts for line in text.split("\n")}
     wanted = list(dict.fromkeys(text for text, _ in masked.values() if any(c.isalpha() for c in text)))
     answers = decode(wanted) if wanted else []
     want(len(answers) == len(wanted), "decode", f"translations of {len(wanted)} sentences", len(answers))
     answer = dict(zip(wanted, answers, strict=True))
 
-    def one(text: str, frame: list[tuple[str, str, str]]) -> Answer:
+    def replace(line: str) -> str:
+        """The line's translation, between the line's own white space."""
+        inner, (text, originals) = line.strip(), masked[line]
+        return line.replace(inner, settle(inner, answer[text], originals).strip(), 1) if text in answer else line
+
+    def translation(text: str) -> Translation:
         if ICU.search(text):
-            return Answer(None, ["a plural or a choice in it is left to a person"])
-        new = []
-        for before, line, after in frame:
-            sentence, originals = masked[line]
-            new.append(
-                (before, settle(line, answer[sentence], originals).strip() if sentence in answer else line, after)
-            )
-        if any(line and not translation for (_, line, _), (_, translation, _) in zip(frame, new, strict=True)):
-            return Answer(None, [])
-        whole = "\n".join(map("".join, new))
+            return Translation(None, ["a plural or a choice in it is left to a person"])
+        old = text.split("\n")
+        new = list(map(replace, old))
+        if any(a.strip() and not b.strip() for a, b in zip(old, new, strict=True)):
+            return Translation(None, [])
+        whole = "\n".join(new)
         problems = check(text, whole)
-        return Answer(whole if lossy or not problems else None, problems)
+        return Translation(whole if lossy or not problems else None, problems)
 
-    return [one(text, frame) for text, frame in zip(texts, frames, strict=True)]
-
-
-def _lines(text: str) -> list[tuple[str, str, str]]:
-    """Each line of a text as (white space, text, white space)."""
-    parts = []
-    for line in text.split("\n"):
-        inner = line.strip()
-        at = line.index(inner)
-        parts.append((line[:at], inner, line[at + len(inner) :]))
-    return parts
+    return list(map(translation, texts))

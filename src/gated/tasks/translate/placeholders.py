@@ -31,11 +31,16 @@ PLACEHOLDER = re.compile(
     | (?<![\w|])\|[^\s|](?:[^|\n]{0,80}[^\s|])?\|(?![\w|])_?  # a substitution
     | \[[^\]\s]{1,40}\]_                                      # a footnote
     | <!--[^<>]*-->
+    | <(code|kbd|samp|var|ph|bpt|ept|it)(?:\s[^<>]*)?(?<!/)>[^<>]*</\1>  # a tag with its content, which is no text
+    | <\d[\d:.]*>                                             # a time in WebVTT
     | </?[A-Za-z][\w:.-]*(?:\s[^<>]*)?/?>                     # a tag
     | &(?:[A-Za-z][A-Za-z0-9]*|\#[0-9]+|\#[xX][0-9A-Fa-f]+);
     | (?:(?:https?|ftp)://|www\.|mailto:)[^\s<>"'`{}|\\^]*[\w/#=&-]
     | [\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}
     | \{\{[^{}\n]*\}\} | \{%[^{}\n]*%\}
+    | \{\\[^{}\n]*\}                                          # a position or a style in subtitles
+    | \{\ ?(?:[$-][A-Za-z][\w.-]*|[A-Za-z][\w.-]*|[A-Z]+\([^(){}\n]*\)|"[^"{}\n]*")\ ?\}  # Fluent
+    | \{\ ?\w+\ ?,\ ?(?:number|date|time|spellout|ordinal|duration)(?:\ ?,[^{}\n]*)?\}  # ICU
     | [%$]?\{[\w.\[\]!:<>=^+,%$\#*-]*\}
     | %%                                                      # below: no sign of percent after a number
     | (?<!\d)%(?:\([\w.]+\))?(?:\d{1,3}\$)?[-+\#0']{0,5}(?:\d{1,9}|\*)?(?:\.(?:\d{1,9}|\*)?)?

@@ -15,14 +15,15 @@ import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gated._check import refuse, want
-from gated.tasks.translate.placeholders import check, mask, settle
+from gated.tasks.translate import messages
+from gated.tasks.translate.messages import Decode, Outcome
 
-__all__ = ["Catalogue", "Entry", "Gap", "Outcome", "gaps", "load", "pairs", "render", "translate"]
+__all__ = ["Catalogue", "Entry", "Gap", "gaps", "load", "pairs", "render", "translate"]
 
 LIMIT = 64 << 20  # bytes of one catalogue
 FORMS = 100  # plural forms of one entry
@@ -86,16 +87,6 @@ class Gap:
     form: int
     text: str
     line: int
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What `translate` did: the new file, and what a person should look at first."""
-
-    data: bytes
-    filled: int  # texts translated
-    problems: list[tuple[int, str]]  # the line of the entry, and what is wrong with its translation
-    empty: list[int]  # lines of entries for which nothing came back, left as they were
 
 
 # ---- reading
@@ -272,39 +263,19 @@ def _source(catalogue: Catalogue, entry: Entry, form: int) -> str:
 # ---- translating
 
 
-def translate(catalogue: Catalogue, decode: Callable[[list[str]], list[list[str]]], fuzzy: bool = False) -> Outcome:
-    """Fill the gaps with what `decode` returns.
+def translate(catalogue: Catalogue, decode: Decode, fuzzy: bool = False, lossy: bool = False) -> Outcome:
+    """Fill the gaps with what `decode` returns; each filled entry is marked fuzzy.
 
-    decode: different masked sentences -> for each its translations, best first; sentinels stand for placeholders. Of
-    these the first is taken in which every placeholder came through (see `placeholders.settle`); where there is none,
-    the best is repaired and the entry is among the `problems`.
-
-    Lines without a letter are copied. Each filled entry is marked fuzzy.
+    An entry whose placeholders are not preserved stays empty, and is among the `problems`. decode, lossy: as for
+    `messages.translate`.
     """
     missing = gaps(catalogue, fuzzy)
-    masked = {line: mask(line.strip()) for gap in missing for line in gap.text.split("\n")}
-    wanted = list(dict.fromkeys(text for text, _ in masked.values() if any(c.isalpha() for c in text)))
-    answers = decode(wanted) if wanted else []
-    want(len(answers) == len(wanted), "decode", f"translations of {len(wanted)} sentences", len(answers))
-    answer = dict(zip(wanted, answers, strict=True))
-
-    def replace(line: str) -> str:
-        """The line's translation, between the line's own white space."""
-        inner, (text, originals) = line.strip(), masked[line]
-        return line.replace(inner, settle(inner, answer[text], originals).strip(), 1) if text in answer else line
-
-    texts: dict[Gap, str] = {}
-    problems: list[tuple[int, str]] = []
-    empty: list[int] = []
-    for gap in missing:
-        old = gap.text.split("\n")
-        new = list(map(replace, old))
-        if any(a.strip() and not b.strip() for a, b in zip(old, new, strict=True)):
-            empty.append(gap.line)
-            continue
-        texts[gap] = "\n".join(new)
-        problems += [(gap.line, problem) for problem in check(gap.text, texts[gap])]
-    return Outcome(render(catalogue, texts), len(texts), problems, sorted(set(empty)))
+    translations = messages.translate([gap.text for gap in missing], decode, lossy)
+    both = list(zip(missing, translations, strict=True))
+    texts = {gap: one.text for gap, one in both if one.text is not None}
+    problems = [(gap.line, problem) for gap, one in both for problem in one.problems]
+    empty = sorted({gap.line for gap, one in both if one.text is None})
+    return Outcome(render(catalogue, texts), len(texts), problems, empty)
 
 
 # ---- writing

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tracemalloc
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -125,13 +126,98 @@ def test_columns_keep_their_lines(tmp_path):
     assert [row.cells for row in rows(["a", "", "b"], "list")] == [("a",), ("",), ("b",)]
 
 
-def test_any_number_of_columns_may_stand_beside_one(tmp_path):
-    """Of one column others are passed over; of two, a line with three is an error; a header names the columns."""
+def test_columns_are_counted(tmp_path):
+    """Beside one column one other may stand; more need a name, and of two a third is an error."""
     path = put(tmp_path / "a.tsv", "n\ten\tde\n1\tx\ty\n")
-    assert [row.cells for row in rows(path, "tsv")] == [("n",), ("1",)]
+    assert [row.cells for row in rows(put(tmp_path / "b.tsv", "a\tb\nc\n"), "tsv")] == [("a",), ("c",)]
     assert [row.cells for row in rows(path, "tsv", ("de", "en"), width=2)] == [("y", "x")]
-    refused(["a.tsv, line 1", "2 columns", "got 3"], rows, path, "tsv", width=2)
+    refused(["a.tsv, line 1", "one or two columns", "got 3", "columns"], rows, path, "tsv")
+    refused(["a.tsv, line 1", "2 columns", "got 3", "columns"], rows, path, "tsv", width=2)
     refused(["a.tsv, line 1", "'fr'", "'n', 'en', 'de'"], rows, path, "tsv", ("fr",))
+
+
+def test_fields_of_csv_may_be_quoted(tmp_path):
+    """Commas, or semicolons where the first line has more; quotes; lines are numbered by where a row ends."""
+    for comma in ",;":
+        path = put(tmp_path / "a.csv", f'de{comma}en\n"x, y"{comma}"a\nb"\n\nz{comma}c\n')
+        assert list(rows(path, "csv", ("en", "de"), width=2)) == [
+            (3, ("a b", "x, y"), False), (4, ("", ""), False), (5, ("c", "z"), False)
+        ]  # fmt: skip
+    refused(["a.csv, line 2", "CSV"], rows, put(tmp_path / "a.csv", 'a,b\n"c,d\n'), "csv", width=2)
+
+
+# ---- other encodings, archives, pipes
+
+
+WINDOWS = [  # the text of a file in Windows-1252
+    "Grüße\n", "a\nb\nMädchen, „ja“\nc\n", "déjà vu – çà\r\n", "Señor 5 €\n\nend",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", WINDOWS)
+def test_windows_1252_is_read_with_a_note(tmp_path, content):
+    """Where notes are taken; the note names the first such line."""
+    path, notes = put(tmp_path / "x.txt", content.encode("cp1252")), []
+    assert [line for _, line in lines(path, notes=notes)] == content.replace("\r", "").removesuffix("\n").split("\n")
+    n = next(n for n, line in enumerate(content.split("\n"), 1) if not line.isascii())
+    assert notes == [f"{path} is not in UTF-8 (line {n}), and was read as Windows-1252."]
+    refused([f"line {n}", "UTF-8"], lines, path)
+
+
+OTHERS = ["Это проверка".encode("cp1251"), "机器翻译".encode("gbk"), "Καλημέρα".encode("cp1253"),
+          "Grü\n".encode() + b"\xfc", b"Gr\xfc\xdfe\n" + "ü".encode(), b"ab\x81c", b"\xff\xfe\xfa"]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", OTHERS)
+def test_another_encoding_is_no_guess(tmp_path, data):
+    """Other alphabets, and a mixture of encodings, are refused with their line."""
+    with pytest.raises(InputError, match=r"line \d: expected text|UTF-16"):
+        list(lines(put(tmp_path / "x.txt", data), notes=[]))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+@pytest.mark.parametrize("content", ["Grüße\nab\n", "\n\n猫\u0a0a\n", "a" * 100_000 + "\nb"])
+def test_utf_16_is_read_with_a_note(tmp_path, encoding, content):
+    """By its byte order mark, in either order, with lines as in UTF-8."""
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    path, notes = put(tmp_path / "x.txt", (mark + content).encode(encoding)), []
+    wanted = list(lines(put(tmp_path / "y.txt", content)))
+    assert list(lines(path, notes=notes)) == wanted
+    assert notes == [f"{path} was read as UTF-16."]
+
+
+def test_a_zip_archive_of_one_file_is_that_file(tmp_path):
+    """Folders and what macOS adds aside; several files, a document, a password or damage are one error."""
+
+    def pack(name, members):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            for member, content in members.items():
+                archive.writestr(member, content)
+        return tmp_path / name
+
+    assert list(lines(pack("a.zip", {"b/": "", "b/x": "a\nb\n", "__MACOSX/x": "?"}))) == [(1, "a"), (2, "b")]
+    refused(["two.zip", "one file", "2 files: x, y"], lines, pack("two.zip", {"x": "a", "y": "b"}))
+    refused(["a.docx", "a Word document"], lines, pack("a.docx", {"word/document.xml": "a"}))
+    refused(["b.odt", "an OpenDocument file"], lines, pack("b.odt", {"content.xml": "a"}))
+    whole = pack("c.zip", {"x": os.urandom(9000).hex()}).read_bytes()
+    refused(["d.zip", "ZIP"], lines, put(tmp_path / "d.zip", whole[:5000]))
+    refused(["e.zip", "ZIP"], lines, put(tmp_path / "e.zip", whole[:2000] + bytes(50) + whole[2050:]))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such pipes")
+def test_a_pipe_is_read_as_it_comes(tmp_path):
+    """A named pipe is a file that is read once; each line is there when it has come, and `waiting` counts the rest."""
+    os.mkfifo(tmp_path / "pipe")
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)  # both ends, so that nobody waits for the other
+    os.write(writer, b"a\nb\nc")
+    with text.open_stream(tmp_path / "pipe") as stream:
+        reader = stream.lines()
+        assert (next(reader), stream.waiting) == (b"a", True)
+        assert (next(reader), stream.waiting) == (b"b", False)
+        os.write(writer, b"d\n")
+        assert (next(reader), stream.waiting) == (b"cd", False)
+        os.close(writer)
+        assert list(reader) == []
 
 
 def test_records_have_one_form(tmp_path):

@@ -53,10 +53,11 @@ def test_a_line_of_output_for_every_line(lines):
 
 
 def test_sentences_may_come_from_standard_input(monkeypatch):
-    """ "-" is standard input, for sentences; pairs do not come from there."""
+    """ "-" is standard input, for sentences and for pairs."""
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO("Hallo\n\nWelt ü\n".encode())))
     assert read_sentences("-").source == ["Hallo", "", "Welt ü"]
-    refused(["standard input"], read_pairs, "-")
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"Hallo\thello\n")))
+    assert read_pairs("-").sides() == (["Hallo"], ["hello"])
 
 
 def test_two_files_are_paired_and_empty_sides_left_out(tmp_path):
@@ -91,8 +92,8 @@ def test_every_form_of_pairs_reads_the_same(tmp_path):
     ]
     for found in [read_pairs(*way) for way in ways] + [read_pairs(p, columns=c) for p, c in named]:
         assert (found.source, found.target) == (x, y), found.where
-    assert read_sentences(named[0][0], column="de").source == x
-    assert read_sentences(named[1][0], column="translation.de").source == x
+    assert read_sentences(named[0][0], columns=("de", "en")).source == x
+    assert read_sentences(named[1][0], columns=["translation.de"]).source == x
     assert read_sentences(tmp_path / "p.tsv").source == x
     assert read_sentences(tmp_path / "p.jsonl").source == x
 
@@ -128,7 +129,7 @@ def test_faults_name_the_file_and_the_line(tmp_path):
     refused(["n.jsonl, line 1", "JSON"], read_pairs, at("n.jsonl", "[" * 100_000 + "\n"))
     refused(["good.txt", "no tab"], read_pairs, good)
     refused(["o.po, line 2", "catalogue"], read_pairs, at("o.po", 'msgid "a"\nwhat\n'))
-    refused(["catalogue"], read_sentences, at("p.po", 'msgid "a"\nmsgstr ""\n'))
+    refused(["gettext catalogue"], read_sentences, at("p.po", 'msgid "a"\nmsgstr ""\n'))
     refused(["empty side"], read_pairs, ["a"], [""])
     refused(["number 2", "a string"], read_sentences, ["a", 3])
     refused(["number 1", "two strings"], read_pairs, [("a", "b", "c")])

@@ -346,7 +346,8 @@ def test_every_kind_of_placeholder_is_found_whole(piece):
     "text",
     ["100% sure", "5 % of it", "a 50%-ige Lösung", "_File", "&File", "a < b and c > d", "**bold** text",
      "`quoted' and `so'",
-     "a | b | c", "$5", "{count, plural, one", "{a, b}", "{ein Hund}", "{ }", "Tom & Jerry; all", "it's 10:30", "[x] done",
+     "a | b | c", "$5", "{count, plural, one", "{a, b}", "{ein Hund}", "{ }", "Tom & Jerry; all", "it's 10:30",
+     "[x] done",
      "e-mail@ home"],
 )  # fmt: skip
 def test_plain_text_is_no_placeholder(text):

@@ -135,6 +135,11 @@ class Tokens:
         return id
 
     @cached_property
+    def characters(self) -> frozenset[str]:
+        """All that its tokens are made of."""
+        return frozenset("".join(self.pieces[len(SPECIAL) :]))
+
+    @cached_property
     def _ids(self) -> dict[str, int]:
         return {piece: id for id, piece in enumerate(self.pieces)}
 

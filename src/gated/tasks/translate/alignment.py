@@ -19,6 +19,7 @@ from rich.cells import cell_len, set_cell_size
 from gated._check import optional, refuse, want, within
 from gated.report.plots import INK, LINE, PAPER, SOFT, canvas, families, output, save
 from gated.report.tables import cut
+from gated.tasks.translate.placeholders import SENTINELS
 from gated.tasks.translate.run import Run
 from gated.tasks.translate.search import Translation
 
@@ -84,7 +85,9 @@ def by_words(run: Run, translation: Translation) -> tuple[list[str], list[str], 
     """The words of source and target, and the attention between them."""
     source, target = run.model.source.words(translation.source), run.model.target.words(translation.target)
     weights = merge(translation.attention, [at for _, at in source], [at for _, at in target])
-    return [word for word, _ in source], [word for word, _ in target], weights
+    originals = str.maketrans(dict(zip(SENTINELS, translation.placeholders, strict=False)))
+    left, right = ([word.translate(originals) for word, _ in words] for words in (source, target))
+    return left, right, weights
 
 
 def align_words(run: Run, translation: Translation) -> list[tuple[int, int]]:

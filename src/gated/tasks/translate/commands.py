@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 from gated._check import want
 from gated.io import files
+from gated.io.text import Row, open_stream, places, plural
 from gated.runs import FitOptions, Output
-from gated.tasks.translate import alignment, po, scoring
+from gated.tasks.translate import alignment, documents, scoring
 from gated.tasks.translate import run as translator
-from gated.tasks.translate.data import has_columns, is_catalogue, read_sentences
+from gated.tasks.translate.data import holds_pairs, read_sentences, stream_sentences
+from gated.tasks.translate.messages import Outcome
 from gated.tasks.translate.run import Run
 from gated.tasks.translate.search import Search, Translation
 from gated.tasks.translate.task import Config
+from gated.tasks.translate.unknown import Unknown, find_unknown, note_unknown
 
 LINES = 2048  # translated before any of them is written
-PROBLEMS = 20  # of a catalogue, shown
 
 
 def count_sides(names: list[str]) -> int:
     """The number of files of one set of pairs: two, or one that holds pairs."""
-    return 1 if len(names) < 2 or has_columns(names[0]) or is_catalogue(names[0].removesuffix(".gz")) else 2
+    return 1 if len(names) < 2 or holds_pairs(names[0]) else 2
 
 
 Pairs = Annotated[tuple[str, ...], "SOURCE [TARGET]"]
 Beside = Annotated[list[Path], "Another run, to decode together: an ensemble."]
+Columns = Annotated[tuple[str, ...], "Names of the source and target fields in JSON lines or a header."]
 
 
 def fit(
@@ -57,40 +60,56 @@ def predict(
     out: Annotated[str, "File to write; - is standard output."] = "-",
     align: Annotated[str | None, "File for the word alignments, 0-0 1-2 …, a line a sentence."] = None,
     scores: Annotated[bool, "Before each translation the number of its line and its score, tabs between."] = False,
+    columns: Columns = (),
     fuzzy: Annotated[bool, "Of a catalogue, translate fuzzy entries as well."] = False,
+    lossy: Annotated[bool, "Of a file with a structure, take translations that lose placeholders."] = False,
     search: Search,
 ) -> Output:
-    """A line of the source gives a line, an empty one an empty one; a `.po` catalogue gives a catalogue.
+    """A line of the source gives a line, an empty one an empty one; a file with a structure, such as .po, gives one.
 
     With `scores`, and with n_best above 1, a line is the number of the source's line, the score and the translation.
     """
     for path in (out, align):
         files.check(path)
     how = asdict(search)
-    if is_catalogue(data):
-        others = {"--with": with_, "--prefix": prefix, "--align": align, "--scores": scores}
-        given = ", ".join(name for name, value in others.items() if value)
-        want(not given, data, f"for a catalogue no {', '.join(others)}", given, "Leave it out.")
-        return _report(run.fill(po.load(data), fuzzy=fuzzy, **how), out)
     want(data != "-" or prefix != "-", "prefixes", "a file", "standard input, which is the source")
-    beside, scores = [translator.load(other) for other in with_], scores or search.n_best > 1
-    typed = data == "-" and sys.stdin.isatty()
-    if typed:
+    if data == "-" and sys.stdin.isatty():
         sys.stderr.write("Type a sentence a line; Ctrl-D ends.\n")
-    live = typed and out == "-" and align is None and prefix is None  # each line is answered before the next is read
+    stream = open_stream(data)
+    document = documents.read(stream)
+    if document is not None:
+        others = {"--with": with_, "--prefix": prefix, "--align": align, "--scores": scores, "--columns": columns}
+        given = ", ".join(name for name, value in others.items() if value)
+        want(not given, stream.where, f"for a file with a structure no {', '.join(others)}", given, "Leave it out.")
+        return _report(run.fill(document, fuzzy=fuzzy, lossy=lossy, **how), out)
+    beside, scores = [translator.load(other) for other in with_], scores or search.n_best > 1
+    starts = None if prefix is None else read_sentences(prefix).source
     rows: list[dict[str, Any]] = []
     alignments: list[str] = []
+    notes: list[str] = []
+    unknown: dict[int, Unknown] = {}  # of each line
+    whole = stream.own is not None and Path(data).is_file()
 
     def parts() -> Iterator[bytes]:
-        """The translations, some lines at a time."""
-        typed_lines = (([line.decode(errors="replace")], None) for line in sys.stdin.buffer) if live else ()
-        for lines, prefixes in typed_lines or _read(run, data, prefix):
-            translations = run.translate(lines, beside=beside, prefixes=prefixes, **how)
-            low = len(rows) + 1
-            rows.extend(_row(n, best) for n, best in enumerate(translations, low))
-            if align:
-                alignments.extend(alignment.pharaoh(alignment.align_words(run, best[0])) for best in translations)
-            yield "".join(_lines(translations, low, scores)).encode()
+        """The translations, some lines at a time: of a pipe those that have come."""
+        with stream:
+            source = stream_sentences(stream, columns, run.config.columns, notes)
+            if starts is not None:
+                lines = list(source)
+                want(len(starts) == len(lines), str(prefix), f"{len(lines)} lines, as of the source", len(starts))
+                source = iter(lines)
+            for lines in _batch(source, lambda: whole or stream.waiting or starts is not None):
+                low = len(rows)
+                unknown.update(enumerate(find_unknown(run.model.source, lines), low + 1))
+                prefixes = None if starts is None else starts[low : low + len(lines)]
+                translations = run.translate(lines, beside=beside, prefixes=prefixes, first=low, **how)
+                rows.extend(_row(n, best) for n, best in enumerate(translations, low + 1))
+                if align:
+                    best = [one[0] for one in translations]
+                    alignments.extend(alignment.pharaoh(alignment.align_words(run, one)) for one in best)
+                yield "".join(_lines(translations, low + 1, scores)).encode()
+        want(bool(rows), stream.where, "at least one line", "an empty file")
+        notes.extend(note_unknown(unknown))
         if align:
             files.write(align, "".join(f"{line}\n" for line in alignments).encode())
 
@@ -98,23 +117,25 @@ def predict(
         with files.create(out) as file:
             for part in parts():
                 file.write(part)
-    return Output(lambda: {"translations": rows}, data=parts() if out == "-" else ())
+    result = {"translations": rows, "notes": notes}
+    return Output(lambda: result, lambda: "\n".join(notes), parts() if out == "-" else ())
 
 
-def _read(run: Run, data: str, prefix: str | None) -> Iterator[tuple[list[str], list[str] | None]]:
-    """The lines of a file, and the beginnings of their translations, `LINES` at a time."""
-    lines = run.read_lines(data)
-    prefixes = None if prefix is None else read_sentences(prefix).source
-    if prefixes is not None:
-        want(len(prefixes) == len(lines), str(prefix), f"{len(lines)} lines, as of the source", len(prefixes))
-    for low in range(0, len(lines), LINES):
-        part = slice(low, low + LINES)
-        yield lines[part], None if prefixes is None else prefixes[part]
+def _batch(rows: Iterator[Row], ready: Callable[[], bool]) -> Iterator[list[str]]:
+    """The sentences of rows, as many at once as are there without waiting, and at most `LINES`."""
+    lines: list[str] = []
+    for row in rows:
+        lines.append(row.cells[0])
+        if len(lines) == LINES or not ready():
+            yield lines
+            lines = []
+    if lines:
+        yield lines
 
 
-def score(run: Run, data: Pairs, /, *, with_: Beside, search: Search) -> Output:
+def score(run: Run, data: Pairs, /, *, with_: Beside, columns: Columns = (), search: Search) -> Output:
     beside = [translator.load(other) for other in with_]
-    result = run.score(*check_sides(data), beside=beside, **asdict(search))
+    result = run.score(*check_sides(data), columns=columns, beside=beside, **asdict(search))
     return Output(result, lambda: scoring.table(result))
 
 
@@ -146,16 +167,14 @@ def _lines(translations: Sequence[Sequence[Translation]], low: int, scores: bool
             yield f"{n}\t{one.score:.4f}\t{one.text}\n" if scores else f"{one.text}\n"
 
 
-def _report(outcome: po.Outcome, out: str) -> Output:
-    """A filled catalogue, and the entries that a person should look at."""
-    text = [f"{outcome.filled:,} text{'s' * (outcome.filled != 1)} filled and marked fuzzy."]
-    text += [f"line {line}: {problem}" for line, problem in outcome.problems[:PROBLEMS]]
-    more = len(outcome.problems) - PROBLEMS
-    text += [f"and {more:,} more"] if more > 0 else []
+def _report(outcome: Outcome, out: str) -> Output:
+    """A translated file, and the texts that a person should look at."""
+    text = [f"{plural(outcome.filled, 'text')} translated.", *outcome.notes]
+    text += [f"line {line}: {problem}" for line, problem in outcome.problems]
     if outcome.empty:
-        text.append(f"{len(outcome.empty):,} left empty, the first on line {outcome.empty[0]}.")
+        text.append(f"{plural(len(outcome.empty), 'text')} left as before ({places('line', outcome.empty)}).")
     if out != "-":
         files.write(out, outcome.data)
     problems = [{"line": line, "problem": problem} for line, problem in outcome.problems]
-    result = {"filled": outcome.filled, "problems": problems, "empty": list(outcome.empty)}
+    result = {"filled": outcome.filled, "problems": problems, "empty": outcome.empty, "notes": list(outcome.notes)}
     return Output(result, "\n".join(text), () if out != "-" else [outcome.data])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,16 +18,29 @@ from torch import Tensor
 from gated import data
 from gated._check import want
 from gated.features.tokens import BEGIN, END, PAD
-from gated.io.text import Row, clean_row, form, is_path, lines, places, plural, rows, source_name
-from gated.tasks.translate import po
+from gated.io.text import (
+    Row,
+    Stream,
+    clean_row,
+    decode,
+    form,
+    is_path,
+    lines,
+    open_stream,
+    places,
+    plural,
+    rows,
+    source_name,
+)  # fmt: skip
+from gated.tasks.translate import documents, po
 
 __all__ = [
-    "Batch", "Pairs", "bucket", "collate", "has_columns", "is_catalogue", "read_pairs", "read_sentences", "split",
+    "Batch", "Pairs", "bucket", "collate", "holds_pairs", "read_pairs", "read_sentences", "split", "stream_sentences",
 ]  # fmt: skip
 
 JITTER = 2.0  # tokens by which an epoch may misjudge a length, so that batches mix
 Sides = Sequence[Sequence[Sequence[int]]]  # the tokens of sources and of targets
-PAIRS = "two files, lists of strings, or one file of pairs (.tsv, .jsonl, .po)"
+PAIRS = "two files, lists of strings, or one file of pairs (.tsv, .csv, .jsonl, .po, .xliff, .tmx)"
 
 
 @dataclass(frozen=True)
@@ -54,35 +69,39 @@ class Pairs:
 # ---- reading
 
 
-def read_pairs(source: Any, target: Any = None, *, columns: tuple[str, str] | None = None) -> Pairs:
+def read_pairs(source: Any, target: Any = None, *, columns: Sequence[str] = (), known: Sequence[str] = ()) -> Pairs:
     """Read sentences with their translations, for training and scoring.
 
-    source, target   two files of one sentence a line, plain or gzip; or two lists of strings
-    source alone     a file of pairs, or a list of pairs:
-      .tsv           source TAB target. With `columns` the first line is a header that holds these two names
+    source, target   two files of one sentence a line; or two lists of strings
+    source alone     a file of pairs, "-" for standard input, or a list of pairs:
+      .tsv .csv      source and target. With `columns` the first line is a header that holds these two names
       .jsonl         an object a line, with the keys `columns`: "source" and "target" unless given; "translation.de" is
                      the key de of the object at translation
-      .po            msgid and msgstr of the finished entries, see `po.pairs`
+      .po .xliff     the finished entries, see `po.pairs` and `markup.xliff_pairs`
+      .tmx           the units that have both languages, which `columns` names where there are more
 
-    A file of another name holds pairs if its first line has a tab or starts with {. Pairs with an empty side are left
-    out and listed in `notes`.
+    known: columns to read where the file has them. A file of another name holds pairs if its first line has a tab or
+    is an object. Files are read as `io.text`
+    says. Pairs with an empty side are left out and listed in `notes`.
 
-    Errors: no such file, a folder, an empty or binary file; not UTF-8; a line over 1 MB; files of different length; a
-    line with another number of columns; no JSON; nothing left.
+    Errors: no such file, a folder, an empty or binary file; another encoding; a line over 1 MB; files of different
+    length; a line with another number of columns; no JSON; nothing left.
     """
+    notes: list[str] = []
     if target is None:
-        where, table = source_name(source), list(_read_one(source, columns))
+        where, table = source_name(source), list(_read_one(source, columns, known, notes))
     else:
-        want(columns is None, "columns", "one file of pairs where columns are named", "two files")
+        want(not columns, "columns", "one file of pairs where columns are named", "two files")
         where = f"{source_name(source)} and {source_name(target)}"
-        left, right = (list(rows(side, "text" if is_path(side) else "list")) for side in (source, target))
+        left, right = (list(_read_side(side, notes)) for side in (source, target))
         todo = "Line n of one must be the translation of line n of the other."
         got = f"{len(left)} in {source_name(source)} and {len(right)} in {source_name(target)}"
         want(len(left) == len(right), where, "as many lines in both", got, todo)
         table = [Row(n, x + y, a or b) for (n, x, a), (_, y, b) in zip(left, right, strict=True)]
     want(len(table) > 0, where, "at least one pair", "an empty file" if is_path(source) else "none")
     full = [row for row in table if all(row.cells)]
-    empty, notes = [row.line for row in table if not all(row.cells)], _note_controls(table)
+    empty = [row.line for row in table if not all(row.cells)]
+    notes += _note_controls(table)
     if empty:
         notes.append(f"Left out: {plural(len(empty), 'pair')} with an empty side ({places('line', empty)}).")
     want(len(full) > 0, where, "at least one pair of sentences", f"{plural(len(table), 'pair')} with an empty side")
@@ -90,53 +109,99 @@ def read_pairs(source: Any, target: Any = None, *, columns: tuple[str, str] | No
     return Pairs(source, target, where, [row.line for row in full], notes)
 
 
-def read_sentences(source: Any, *, column: str | None = None) -> Pairs:
-    """Read sentences to translate, one from each line; an empty line gives an empty one.
+def read_sentences(source: Any, *, columns: Sequence[str] = (), known: Sequence[str] = ()) -> Pairs:
+    """Read sentences to translate, one from each line; an empty line gives an empty one: see `stream_sentences`.
 
-    source: a file of one sentence a line, plain or gzip; "-" for standard input; a list of strings; a .tsv, of which
-    the first column is read, or the one that its header names `column`; a .jsonl with the key `column` ("source").
+    source: a file; "-" for standard input; a list of strings.
 
     Errors: as those of `read_pairs`.
     """
-    kind, where = _kind(source), source_name(source)
-    want(kind != "po", where, "a file of sentences", "a catalogue", "Its messages are translated in place, see po.")
-    if column is not None:
-        want(kind in ("tsv", "jsonl"), "column", "a .tsv or .jsonl file where a column is named", where)
-    names = (column,) if column is not None else ("source",) if kind == "jsonl" else None
-    table = list(rows(source, kind, names))
-    want(len(table) > 0 or not is_path(source), where, "at least one line", "an empty file")
-    return Pairs([row.cells[0] for row in table], None, where, [row.line for row in table], _note_controls(table))
+    notes: list[str] = []
+    if is_path(source):
+        with open_stream(source) as stream:
+            kind = documents.form(source, stream.head)
+            todo = "Its texts are translated in place, by predict."
+            want(not kind, stream.where, "a file of sentences", documents.NAMES.get(kind, kind), todo)
+            table = list(stream_sentences(stream, columns, known, notes))
+        want(len(table) > 0, stream.where, "at least one line", "an empty file")
+    else:
+        table = list(rows(source, "list"))
+    lines, texts = [row.line for row in table], [row.cells[0] for row in table]
+    return Pairs(texts, None, source_name(source), lines, notes + _note_controls(table))
 
 
-def is_catalogue(source: Any) -> bool:
-    """Whether a path names a gettext catalogue, or a template of one."""
-    return str(source).lower().endswith((".po", ".pot"))
+def stream_sentences(
+    stream: Stream, columns: Sequence[str] = (), known: Sequence[str] = (), notes: list[str] | None = None
+) -> Iterator[Row]:
+    """The sentences of a stream, as its lines come.
+
+    Of a .tsv or .csv file the first column is read, beside which one other may stand; or the one that `columns` names
+    first, or `known` where the header has it. Of .jsonl it is the key that they name first ("source"). A file of
+    another name is a table if there are columns, of JSON lines if its first line is an object.
+    """
+    kind, names, numbered = _read_head(stream, columns[:1], known[:1], notes)
+    names = names or (("source",) if kind == "jsonl" else ())
+    return rows(stream.where, kind, names or None, numbered=numbered)
 
 
-def has_columns(source: Any) -> bool:
-    """Whether a path names a file whose columns have names: TSV or JSON lines."""
-    return is_path(source) and form(source) in ("tsv", "jsonl")
+def _read_head(
+    stream: Stream, columns: Sequence[str], known: Sequence[str], notes: list[str] | None
+) -> tuple[str, Sequence[str], Iterator[tuple[int, str]]]:
+    """What the lines of a file are, by its name or else by the first of them; the columns to read; the lines."""
+    numbered = decode(stream, notes=notes)
+    first = next(numbered, None)
+    text = first[1].strip() if first else ""
+    kind = form(stream.where)
+    cells = {cell.strip(' "') for cell in re.split("[,;\t]" if kind == "csv" else "\t", text)}
+    known = known if set(known) <= cells or kind == "jsonl" else ()
+    if not kind:
+        json = text.startswith("{") and text.endswith("}") and '"' in text
+        kind = "jsonl" if json else "tsv" if columns or known else "text"
+    return kind, columns or known, itertools.chain([first] if first else [], numbered)
 
 
-def _read_one(source: Any, columns: tuple[str, str] | None) -> Iterator[Row]:
-    where = source_name(source)
+def holds_pairs(name: str) -> bool:
+    """Whether a file of this name holds pairs."""
+    suffix = Path(name.lower().removesuffix(".gz")).suffix
+    return bool(form(name)) or documents.SUFFIXES.get(suffix) in ("po", "xml")
+
+
+def _read_side(source: Any, notes: list[str]) -> Iterator[Row]:
+    """The sentences of one of two aligned sources."""
+    return rows(source, "text", numbered=lines(source, notes=notes)) if is_path(source) else rows(source, "list")
+
+
+def _read_one(source: Any, columns: Sequence[str], known: Sequence[str], notes: list[str]) -> Iterator[Row]:
     if not is_path(source):
         want(isinstance(source, list | tuple), "pairs", PAIRS, type(source).__name__)
         return _read_list(source)
-    want(str(source) != "-", "pairs", PAIRS, "standard input", "Sentences to translate may come from there.")
-    kind = _kind(source)
-    if kind == "po":
-        want(columns is None, "columns", "a .tsv or .jsonl file where columns are named", where)
-        return (clean_row(n, x, y) for n, x, y in po.pairs(po.load(source)))
-    numbered = lines(source)
+    with open_stream(source) as stream:
+        document = documents.read(stream)
+        if document is not None:
+            return iter([clean_row(*pair) for pair in _read_document(document, columns, notes)])
+        return iter(list(_read_table(stream, columns, known, notes)))
+
+
+def _read_document(
+    document: po.Catalogue | documents.Document, columns: Sequence[str], notes: list[str]
+) -> list[tuple[int, str, str]]:
+    if isinstance(document, documents.Document):
+        notes += document.notes
+        pairs, units = list(documents.pairs(document, columns)), "units"
+    else:
+        pairs, units = po.pairs(document), plural(len(po.gaps(document, fuzzy=True)), "message")
+    want(bool(pairs), document.where, "a finished translation", f"{units}, none of them translated")
+    return pairs
+
+
+def _read_table(stream: Stream, columns: Sequence[str], known: Sequence[str], notes: list[str]) -> Iterator[Row]:
+    kind, names, numbered = _read_head(stream, columns, known, notes)
     if kind == "text":
-        first = next(numbered, None)
-        numbered = itertools.chain([first] if first else [], numbered)
-        text = first[1] if first else "\t"
-        kind = "tsv" if "\t" in text else "jsonl" if text.lstrip().startswith("{") else "text"
-        want(kind != "text", where, PAIRS, f"one file, no tab in line 1 ({text[:30]!r})")
-    names = ("source", "target") if columns is None and kind == "jsonl" else columns
-    return rows(source, kind, names, width=2, numbered=numbered)
+        first = next(numbered, (1, "\t"))
+        want("\t" in first[1], stream.where, PAIRS, f"one file, no tab in line 1 ({first[1][:30]!r})")
+        kind, numbered = "tsv", itertools.chain([first], numbered)
+    names = names or (("source", "target") if kind == "jsonl" else ())
+    return rows(stream.where, kind, names or None, width=2, numbered=numbered)
 
 
 def _read_list(source: Any) -> Iterator[Row]:
@@ -144,13 +209,6 @@ def _read_list(source: Any) -> Iterator[Row]:
         fits = isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(side, str) for side in pair)
         want(fits, f"pairs, number {n}", "two strings", repr(pair)[:40])
         yield clean_row(n, *pair)
-
-
-def _kind(source: Any) -> str:
-    if not is_path(source):
-        return "list"
-    kind = "po" if is_catalogue(str(source).lower().removesuffix(".gz")) else form(source)
-    return "text" if kind in ("", "csv") else kind
 
 
 def _note_controls(table: list[Row]) -> list[str]:

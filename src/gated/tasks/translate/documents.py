@@ -19,19 +19,19 @@ import json
 import os
 import re
 import textwrap
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from gated._check import refuse, want
-from gated.tasks.translate import markup, messages
+from gated.io.text import Stream, open_stream, read_windows
+from gated.tasks.translate import markup, messages, po
 from gated.tasks.translate.markup import Span, peel
 from gated.tasks.translate.messages import Decode, Outcome
 
-__all__ = ["FORMATS", "Document", "form", "parse", "translate"]
+__all__ = ["FORMATS", "Document", "form", "load", "pairs", "parse", "read", "translate"]
 
 LIMIT = 64 << 20  # bytes of one file
 TIMES = re.compile(r"\s*(?:\d{1,3}:)?\d{1,2}:\d\d[,.]\d{1,3}\s*-->\s*(?:\d{1,3}:)?\d{1,2}:\d\d[,.]\d{1,3}.*")
@@ -204,8 +204,10 @@ FORMATS = {
     "xml": Format("XML", _xml),
     "html": Format("a web page", markup.html_spans),
 }
+NAMES = {name: one.name for name, one in FORMATS.items()} | {"po": "a gettext catalogue"}
 SUFFIXES = {f".{name}": name for name in FORMATS} | {
-    ".xliff": "xml", ".xlf": "xml", ".sdlxliff": "xml", ".tmx": "xml", ".xhtml": "xml", ".htm": "html",
+    ".po": "po", ".pot": "po", ".xliff": "xml", ".xlf": "xml", ".sdlxliff": "xml", ".tmx": "xml", ".xhtml": "xml",
+    ".htm": "html",
 }  # fmt: skip
 FOREIGN = {  # by suffix, what is neither lines of text nor a format above
     ".ass": "Advanced SubStation subtitles", ".ssa": "SubStation subtitles", ".ttml": "TTML subtitles",
@@ -228,24 +230,22 @@ MAGIC = (
     (b"7z\xbc\xaf", "a 7-Zip archive"), (b"(\xb5/\xfd", "a file packed by zstd"), (b"Rar!", "a RAR archive"),
     (b"[Script Info]", "SubStation subtitles"),
 )  # fmt: skip
-INSIDE = (
-    ("word/", "a Word document"), ("xl/", "an Excel workbook"), ("ppt/", "a PowerPoint presentation"),
-    ("META-INF/container.xml", "an e-book (EPUB)"), ("content.xml", "an OpenDocument file"),
-)  # fmt: skip
 BEGINNINGS = (  # of the first line, where the name says nothing
     (re.compile(r"WEBVTT(?:[ \t]|$)"), "vtt"), (re.compile(r"<!doctype html|<html", re.I), "html"),
-    (re.compile(r"<\?xml\s|<xliff|<resources>|<tmx"), "xml"),
+    (re.compile(r"<\?xml\s|<xliff|<resources>|<tmx"), "xml"), (re.compile(r"[\[{]\s*$"), "json"),
 )  # fmt: skip
+CATALOGUE = re.compile(r"(?:#.*\n|\s*\n)*msg(?:id|ctxt) \"")
+LINES = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson")  # tables of sentences, as data.py reads them
 TODO = "Save its text as a file of lines, UTF-8."
 
 
 def form(name: str | os.PathLike[str], head: bytes) -> str:
-    """The format of a file by its name and its first bytes: one of `FORMATS`, or "" for lines of text.
+    """The format of a file by its name and its first bytes: one of `FORMATS`, "po", or "" for lines of text.
 
     Errors: a file of another kind, named for what it is.
     """
     where, suffix = str(name), Path(str(name).lower().removesuffix(".gz")).suffix
-    expected = f"lines of text, or one of {', '.join(['.po', *SUFFIXES])}"
+    expected = f"lines of text, or one of {', '.join(SUFFIXES)}"
     for magic, kind in MAGIC:
         if head.startswith(magic):
             refuse(where, expected, kind, TODO)
@@ -254,46 +254,67 @@ def form(name: str | os.PathLike[str], head: bytes) -> str:
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
     first = _decode(head)[0].lstrip("\ufeff \t\r\n").split("\n")
-    for pattern, kind in BEGINNINGS:
+    for pattern, kind in BEGINNINGS if suffix not in LINES else ():
         if pattern.match(first[0]):
             return kind
+    if CATALOGUE.match("\n".join(first)):
+        return "po"
     return "srt" if len(first) > 1 and first[0].strip().isdigit() and TIMES.fullmatch(first[1].rstrip("\r")) else ""
 
 
-def check_archive(path: str | os.PathLike[str]) -> None:
-    """Refuse an archive that is a document of its own kind."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return
-    for begin, kind in INSIDE:
-        if any(name.startswith(begin) for name in names):
-            refuse(str(path), "lines of text", kind, TODO)
+def read(stream: Stream) -> Document | po.Catalogue | None:
+    """What a stream holds, None where that is lines of text."""
+    kind = form(stream.where, stream.head)
+    if not kind:
+        return None
+    data = stream.read(LIMIT)
+    return po.parse(data, stream.where) if kind == "po" else parse(data, kind, stream.where)
+
+
+def load(source: str | os.PathLike[str]) -> Document | po.Catalogue | None:
+    """What a file, or standard input for "-", holds; None where that is lines of text."""
+    with open_stream(source) as stream:
+        return read(stream)
+
+
+def pairs(document: Document, languages: Sequence[str] = ()) -> Iterator[tuple[int, str, str]]:
+    """(line, text, translation) of each finished unit of XLIFF or TMX; of TMX in these languages."""
+    name, text = markup.root(document.text, document.where), document.text
+    want(name in ("xliff", "tmx"), document.where, "pairs, as XLIFF and TMX have them", f"<{name}>")
+    both = markup.xliff_pairs(text) if name == "xliff" else markup.tmx_pairs(text, document.where, languages)
+    line, counted = 1, 0
+    for at, source, target in both:
+        line, counted = line + text.count("\n", counted, at), at
+        yield line, source, target
 
 
 @dataclass(frozen=True)
 class Document:
-    """A file as text, and its spans in order."""
+    """A file as text."""
 
     where: str
     text: str
     encoding: str
     mark: bytes  # the byte order mark, which the text does not have
-    spans: list[Span]
+    kind: str
+    notes: tuple[str, ...]  # on how it was read
+
+    def spans(self) -> list[Span]:
+        """Its texts, in order."""
+        return list(FORMATS[self.kind].spans(self.text, self.where))
 
 
 def parse(data: bytes, kind: str, where: str = "the document") -> Document:
     """The document in the bytes of a file.
 
-    Errors: too large; neither UTF-8 nor UTF-16 with a byte order mark, nor in the encoding that its XML names; what its
-    format does not allow, with the line.
+    Errors: too large; neither UTF-8 nor UTF-16 with a byte order mark, nor in the encoding that its XML names.
     """
     want(len(data) <= LIMIT, where, f"at most {LIMIT} bytes", "more")
     want(bool(data.strip()), where, "a file of texts", "an empty file")
     text, encoding, mark = _decode(data, where)
     want("\0" not in text, where, "text", "binary data")
-    return Document(where, text, encoding, mark, list(FORMATS[kind].spans(text, where)))
+    notes = (f"{where} is not in UTF-8, and was read as Windows-1252.",) if encoding == "cp1252" else ()
+    return Document(where, text, encoding, mark, kind, notes)
 
 
 def _decode(data: bytes, where: str = "") -> tuple[str, str, bytes]:
@@ -309,6 +330,9 @@ def _decode(data: bytes, where: str = "") -> tuple[str, str, bytes]:
         )
         return data[len(mark) :].decode(encoding, "strict" if where else "replace"), encoding, mark
     except UnicodeDecodeError as error:
+        text, surplus = read_windows(data)
+        if encoding == "utf-8" and not mark and surplus <= 0:
+            return text, "cp1252", mark
         line = data.count(b"\n", 0, error.start) + 1
         todo = "Save the file in UTF-8."
         refuse(
@@ -326,9 +350,9 @@ def translate(document: Document, decode: Decode, lossy: bool = False) -> Outcom
 
     decode, lossy: as for `messages.translate`.
 
-    Errors: a translation that the file's encoding lacks letters for.
+    Errors: what its format does not allow, with the line; a translation that the file's encoding lacks letters for.
     """
-    spans, text = document.spans, document.text
+    spans, text = document.spans(), document.text
     answers = messages.translate([span.text for span in spans], decode, lossy)
     parts, problems, empty, at, filled, line, counted = [], [], [], 0, 0, 1, 0
     for span, answer in zip(spans, answers, strict=True):
@@ -347,4 +371,4 @@ def translate(document: Document, decode: Decode, lossy: bool = False) -> Outcom
     except UnicodeEncodeError as error:
         got = repr(error.object[error.start])
         refuse(document.where, f"text that {document.encoding} can hold", got, "Save the file in UTF-8.")
-    return Outcome(data, filled, problems, sorted(set(empty)))
+    return Outcome(data, filled, problems, sorted(set(empty)), document.notes)

@@ -24,6 +24,7 @@ class Outcome:
     filled: int  # texts translated
     problems: list[tuple[int, str]]  # the line of a text, and what is wrong with its translation
     empty: list[int]  # lines of texts that were left as they were
+    notes: tuple[str, ...] = ()  # on how the file was read
 
 
 class Translation(NamedTuple):

@@ -17,9 +17,9 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gated._check import refuse, want
+from gated.io.text import open_stream
 from gated.tasks.translate import messages
 from gated.tasks.translate.messages import Decode, Outcome
 
@@ -97,19 +97,13 @@ def load(path: str | os.PathLike[str]) -> Catalogue:
 
     Errors, with the line: no such file; a folder; empty; not in its encoding; a line that no catalogue has.
     """
-    where = str(path)
-    path = Path(path)
-    want(path.exists(), where, "a gettext catalogue", "no such file")
-    want(path.is_file(), where, "a gettext catalogue", "a folder")
-    with path.open("rb") as file:
-        data = file.read(LIMIT + 1)
-    want(len(data) <= LIMIT, where, f"at most {LIMIT} bytes", "more")
-    want(bool(data.strip()), where, "a gettext catalogue", "an empty file")
-    return parse(data, where)
+    with open_stream(path) as stream:
+        return parse(stream.read(LIMIT), stream.where)
 
 
 def parse(data: bytes, where: str = "the catalogue") -> Catalogue:
     """The catalogue in the bytes of a .po file."""
+    want(bool(data.strip()), where, "a gettext catalogue", "an empty file")
     encoding, text = _decode(data, where)
     lines = re.findall(r"[^\n]*\n|[^\n]+", text)
     entries = _entries(lines, where)

@@ -14,11 +14,13 @@ import numpy as np
 from gated import options, runs
 from gated._check import want
 from gated.features import tokens
-from gated.tasks.translate import model, po, scoring, training
-from gated.tasks.translate.data import has_columns, is_catalogue, read_pairs, read_sentences
+from gated.tasks.translate import documents, model, po, scoring, training
+from gated.tasks.translate.data import read_pairs, read_sentences
+from gated.tasks.translate.messages import Outcome
 from gated.tasks.translate.model import Translator
 from gated.tasks.translate.search import Search, Translation, translate
 from gated.tasks.translate.task import TASK, Config
+from gated.tasks.translate.unknown import find_unknown, note_unknown
 
 CANDIDATES = 5  # translations of a catalogue's text, at most; the first with all its placeholders is taken
 MAX_PAIRS = 100_000  # training pairs in a run, for the translation memory
@@ -38,59 +40,77 @@ class Run:
     def predict(self, source: Any, **search: Any) -> Any:
         """The best translation: of a string a string; of a list, or a `Path` to a file, a list with one for each line.
 
-        Of a `Path` to a .po catalogue it is a `po.Outcome`, see `fill`. search: as for `translate`.
+        Of a `Path` to a file with a structure, such as .po or .srt, it is an `Outcome`, see `fill`. search: as for
+        `translate`.
         """
-        if isinstance(source, Path) and is_catalogue(source):
-            return self.fill(po.load(source), **search)
+        document = documents.load(source) if isinstance(source, Path) else None
+        if document is not None:
+            return self.fill(document, **search)
         lines = [source] if isinstance(source, str) else self.read_lines(source)
         texts = [best[0].text for best in self.translate(lines, **search)]
         return texts[0] if isinstance(source, str) else texts
 
     def translate(
-        self, lines: Sequence[str], *, beside: Sequence[Run] = (), prefixes: Sequence[str] | None = None, **search: Any
-    ) -> list[list[Translation]]:
+        self, lines: Sequence[str], *, beside: Sequence[Run] = (), prefixes: Sequence[str] | None = None,
+        first: int = 0, **search: Any,
+    ) -> list[list[Translation]]:  # fmt: skip
         """The n_best translations of every sentence, best first, with scores, tokens and attention.
 
         beside: other runs with the same tokens, which form an ensemble with this one. prefixes: the beginning of each
-        translation, or an empty string. search: fields of `Search`.
+        translation, or an empty string. first: the number of the first sentence, of which samples are a function.
+        search: fields of `Search`.
         """
         todo = "Give a list of sentences."
         want(not isinstance(lines, str), "translate", "sentences", "one string", todo)
         want(not isinstance(prefixes, str), "prefixes", "a list, one for each sentence", "one string")
         starts = None if prefixes is None else read_sentences(list(prefixes)).source
         how, texts = options.make(Search, search, where="translate"), read_sentences(list(lines)).source
-        return translate([self.model, *(run.model for run in beside)], texts, how, prefixes=starts)
+        return translate([self.model, *(run.model for run in beside)], texts, how, prefixes=starts, first=first)
 
     def read_lines(self, source: Any) -> list[str]:
-        """The sentences of a file or list; of TSV or JSON lines those of the config's source column."""
-        column = self.config.columns[0] if self.config.columns and has_columns(source) else None
-        return read_sentences(source, column=column).source
+        """The sentences of a file or list; of a table those of the config's source column, where it has that."""
+        return read_sentences(source, known=self.config.columns).source
 
-    def fill(self, catalogue: po.Catalogue, *, fuzzy: bool = False, **search: Any) -> po.Outcome:
-        """Fill the gaps of a catalogue; with `fuzzy` also replace the translations that are marked so.
+    def fill(
+        self, file: po.Catalogue | documents.Document, *, fuzzy: bool = False, lossy: bool = False, **search: Any
+    ) -> Outcome:
+        """Translate the texts of a file; of a catalogue its gaps, and with `fuzzy` also what is marked so.
 
-        Of several translations of a text the best that has all placeholders is taken.
+        Of several translations of a text the best that has all placeholders is taken. Where there is none the text is
+        left as it was, unless `lossy` takes the best translation nevertheless.
         """
         how = options.make(Search, search, where="fill")
         how = how if how.sample else replace(how, n_best=max(how.n_best, min(CANDIDATES, how.width)))
 
+        notes: list[str] = []
+
         def decode(lines: list[str]) -> list[list[str]]:
+            notes.extend(note_unknown(dict(enumerate(find_unknown(self.model.source, lines))), "text"))
             return [[one.text for one in best] for best in translate([self.model], lines, how, masked=True)]
 
-        return po.translate(catalogue, decode, fuzzy)
+        if isinstance(file, po.Catalogue):
+            outcome = po.translate(file, decode, fuzzy, lossy)
+        else:
+            outcome = documents.translate(file, decode, lossy)
+        return replace(outcome, notes=(*outcome.notes, *notes))
 
-    def score(self, source: Any, target: Any = None, *, beside: Sequence[Run] = (), **search: Any) -> dict[str, Any]:
+    def score(
+        self, source: Any, target: Any = None, *, columns: Sequence[str] = (), beside: Sequence[Run] = (), **search: Any
+    ) -> dict[str, Any]:
         """Measure on pairs, beside copying the source and a translation memory: see `scoring.score`.
 
-        source, target: as for `fit`. beside, search: as for `translate`. `seconds` is the time of translation.
+        source, target: as for `fit`. columns: names of the two in a file of pairs, by default those of the fit, where
+        the file has them. beside, search: as for `translate`. `seconds` is the time of translation.
         """
-        pairs = read_pairs(source, target, columns=_columns(self.config, source, target))
+        pairs = read_pairs(source, target, columns=columns, known=self.config.columns)
         start = time.perf_counter()
         texts = [best[0].text for best in self.translate(pairs.source, beside=beside, **search)]
         seconds = time.perf_counter() - start
         memory = scoring.build_memory(*self.memory) if self.memory[0] else None
         result = scoring.score(texts, pairs.sides()[1], source=pairs.source, memory=memory, seconds=seconds)
-        return result | {"sentences_per_second": len(texts) / seconds, "notes": [*pairs.notes, *result["notes"]]}
+        unknown = note_unknown(dict(zip(pairs.lines, find_unknown(self.model.source, pairs.source), strict=True)))
+        notes = [*pairs.notes, *unknown, *result["notes"]]
+        return result | {"sentences_per_second": len(texts) / seconds, "notes": notes}
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
@@ -113,15 +133,15 @@ def fit(
 
         run = fit("train.de", "train.en", valid=("val.de", "val.en"), time_limit=1800, out="runs/de-en")
 
-    source, target: two aligned files, or lists; or one file of pairs (.tsv, .jsonl, .po) or list of pairs as source.
+    source, target: two aligned files, or lists; or a list or one file of pairs as source, see `data.read_pairs`.
     valid: the same, two in a tuple; without it some of the pairs are held out. choices are the fields of `Config`. With
     `resume`, a fit that was stopped in `out` continues.
     """
     config = options.make(Config, choices, config)
     job = runs.start(TASK, out, resume, progress)
-    pairs = read_pairs(source, target, columns=_columns(config, source, target))
+    pairs = read_pairs(source, target, columns=config.columns if target is None else ())
     two = valid if isinstance(valid, tuple) and len(valid) == 2 else (valid, None)
-    held = None if valid is None else read_pairs(*two, columns=_columns(config, *two))
+    held = None if valid is None else read_pairs(*two, columns=config.columns if two[1] is None else ())
     notes = (*pairs.notes, *(held.notes if held is not None else ()))
     translator, metrics, history = training.fit(pairs, held, config, job)
     chosen = np.sort(np.random.default_rng(config.seed).permutation(len(pairs))[:MAX_PAIRS])
@@ -140,12 +160,6 @@ def load(folder: str | os.PathLike[str]) -> Run:
         return Run(config, Translator(source, target, network, config.longest), (left, right), **common)
 
     return runs.load(TASK, folder, restore)
-
-
-def _columns(config: Config, source: Any, target: Any) -> tuple[str, str] | None:
-    """The names that say where in a file of pairs the two sides are."""
-    named = bool(config.columns) and target is None and not is_catalogue(source)
-    return (config.columns[0], config.columns[1]) if named else None
 
 
 def _lines(text: np.ndarray) -> list[str]:

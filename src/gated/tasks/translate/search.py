@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gated import data, decode
 from gated._check import want
-from gated.features.tokens import BEGIN, END, PAD, UNK, Tokens, normal
+from gated.features.tokens import BEGIN, END, PAD, SPECIAL, UNK, Tokens, normal
 from gated.layers.seq2seq import by_sentence, search_step
 from gated.options import check, option
 from gated.tasks.translate.model import Translator
@@ -68,6 +69,7 @@ class Translation(NamedTuple):
     source: list[int]  # tokens
     target: list[int]
     attention: np.ndarray  # [len(target), len(source)] weights of the source tokens at each target token
+    placeholders: tuple[str, ...] = ()  # that the sentinels among the tokens stand for
 
 
 class Part(NamedTuple):
@@ -81,26 +83,28 @@ class Part(NamedTuple):
 
 def translate(
     translators: Sequence[Translator], lines: Sequence[str], search: Search = Search(), *,
-    prefixes: Sequence[str] | None = None, masked: bool = False,
+    prefixes: Sequence[str] | None = None, masked: bool = False, first: int = 0,
 ) -> list[list[Translation]]:  # fmt: skip
     """The n_best translations of every line; an empty line has an empty one.
 
     translators: an ensemble, of equal tokens; their probabilities are averaged. prefixes: the beginning of each line's
     translations, or an empty string; that of an empty line stays empty. masked: the lines hold sentinels in place of
-    placeholders, and so will their translations; else placeholders are masked here and put back.
+    placeholders, and so will their translations; else placeholders are masked here and put back. first: the number of
+    the first line, of which samples are a function.
 
-    A line longer than the training sentences is split, after punctuation if possible, and translated in parts.
+    No placeholder is written more often than its line has it. A line longer than the training sentences is split,
+    after punctuation if possible, and translated in parts.
     """
-    first = translators[0]
+    translator = translators[0]
     for other in translators[1:]:
-        equal = (other.source, other.target) == (first.source, first.target)
+        equal = (other.source, other.target) == (translator.source, translator.target)
         want(equal, "ensemble", "runs with the same tokens", "others", "Fit them on the same text, with other seeds.")
     count = len(lines if prefixes is None else prefixes)
     want(count == len(lines), "prefixes", f"{len(lines)}, one for each sentence", count)
-    masks = [mask(line) if first.source.sentinels and not masked else (line, []) for line in lines]
+    masks = [mask(line) if translator.source.sentinels and not masked else (line, []) for line in lines]
     starts = [""] * len(lines) if prefixes is None else prefixes
     starts = [_mask_prefix(start, originals) for start, (_, originals) in zip(starts, masks, strict=True)]
-    parts = list(_cut(first, [line for line, _ in masks], starts))
+    parts = list(_cut(translator, [line for line, _ in masks], starts, first))
     results: list[list[tuple[Part, list[decode.Hypothesis]]]] = [[] for _ in lines]
     order = sorted(range(len(parts)), key=lambda k: -len(parts[k].source))
     hypotheses: dict[int, list[decode.Hypothesis]] = {}
@@ -111,19 +115,19 @@ def translate(
         results[part.line].append((part, hypotheses[k]))
     return [
         [
-            one._replace(text=repair(one.text, originals)) if originals else one
-            for one in _join(first, line, result, start)
+            one._replace(text=repair(one.text, originals), placeholders=tuple(originals)) if originals else one
+            for one in _join(translator, line, result, start)
         ]
         for (line, originals), result, start in zip(masks, results, starts, strict=True)
     ]
 
 
-def _cut(translator: Translator, lines: list[str], starts: Sequence[str]) -> Iterator[Part]:
+def _cut(translator: Translator, lines: list[str], starts: Sequence[str], first: int) -> Iterator[Part]:
     """The parts of all lines; the first of a line has its prefix."""
     rows = zip(translator.source.encode(lines), translator.target.encode(starts), strict=True)
     for n, (ids, prefix) in enumerate(rows):
         for k, piece in enumerate(split(translator.source, ids, translator.longest)):
-            yield Part(n, n + (k << 32), piece, [] if k else prefix)
+            yield Part(n, first + n + (k << 32), piece, [] if k else prefix)
 
 
 def split(tokens: Tokens, ids: list[int], longest: int) -> Iterator[list[int]]:
@@ -149,6 +153,9 @@ def _search(translators: Sequence[Translator], parts: list[Part], search: Search
     memory, state = zip(*(network.encode(source, lengths.to(device)) for network in networks), strict=True)
     state = tuple(by_sentence(one, len(parts)) for one in state)
     step = decode.ensemble([functools.partial(search_step, network.decode, network.logits) for network in networks])
+    if count := len(translators[0].target.sentinels):
+        ids = torch.arange(len(SPECIAL), len(SPECIAL) + count, device=device)  # on either side
+        step, state = _limit(step, count), ((source[..., None] == ids).sum(0)[:, None], state)
     rules = decode.Rules(
         begin=BEGIN, end=END, forbid=(PAD, BEGIN) if search.replace_unknown else (PAD, BEGIN, UNK),
         no_repeat=search.no_repeat, min_length=1,
@@ -164,6 +171,20 @@ def _search(translators: Sequence[Translator], parts: list[Part], search: Search
         step, state, memory, rules, width=search.width, n_best=search.n_best,
         length_penalty=search.length_penalty, coverage_penalty=search.coverage_penalty, **given,
     )  # fmt: skip
+
+
+def _limit(step: decode.Step, count: int) -> decode.Step:
+    """A step that writes each of `count` sentinels at most as often as its state, (B, K, count) numbers, allows."""
+    low, high = len(SPECIAL), len(SPECIAL) + count
+
+    def limited(tokens: Tensor, state: Any, memory: Any) -> tuple[Tensor, Any, Tensor | None]:
+        left, inner = state
+        left = left - (tokens[..., None] == torch.arange(low, high, device=tokens.device)).long()
+        log_probs, inner, attention = step(tokens, inner, memory)
+        log_probs[..., low:high].masked_fill_(left <= 0, float("-inf"))
+        return log_probs, (left, inner), attention
+
+    return limited
 
 
 def _join(

@@ -16,7 +16,7 @@ from torch import Tensor
 from gated import train, trees
 from gated._check import refuse, want
 from gated.features.tokens import SPECIAL, Tokens
-from gated.tasks.translate.data import Batch, collate, is_catalogue
+from gated.tasks.translate.data import Batch, collate
 from gated.tasks.translate.model import Network
 from gated.tasks.translate.run import Run
 from gated.tasks.translate.search import Translation
@@ -31,8 +31,6 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     """The first sentences of a file, or of a list."""
     if data is None:
         refuse("probe", "sentences: a file or a list", "none", "Name a file with a sentence a line.")
-    if is_catalogue(data):
-        refuse("probe", "a file with a sentence a line", str(data), "translate predict shows a catalogue's texts.")
     lines = [data] if isinstance(data, str) and not Path(data).exists() and " " in data else run.read_lines(data)
     lines = [line for line in lines if line.strip()]
     fits = [line for line in lines if 0 < len(run.model.source.encode([line])[0]) <= run.model.longest]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from statistics import fmean
@@ -24,13 +25,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gated import trees
 from gated.cells import Cell
 from gated.kernels.program import Unsupported
 from gated.kernels.trace import trace
-from gated.layers import Recurrent
+from gated.layers import Recurrent, layout
 
 OPEN, SHUT = 0.95, 0.05
 WEIGHT = re.compile(r"(?P<module>.+\.)?(weight|bias|gain|shift)_\w+?_(?P<layer>l\d+(_reverse)?)(\..+)?")
@@ -107,24 +107,25 @@ def _norms(weights: dict[str, list[nn.Parameter]], norms: Mapping[nn.Parameter, 
 
 def _shares(calls: Sequence[tuple]) -> dict[str, float]:
     """The columns of gates, over all calls of a layer."""
-    counts: dict[str, Any] = {}
+    counts: Any = Counter()
+    sizes = Counter[str]()
     for call in calls:
         for column, count, size in _counts(*call):
-            before = counts.get(column, (0, 0))
-            counts[column] = before[0] + count, before[1] + size
-    return {column: float(count) / size for column, (count, size) in counts.items()}
+            counts[column] += count
+            sizes[column] += size
+    return {column: float(count) / sizes[column] for column, count in counts.items()}
 
 
 def _counts(name: str, layer: Recurrent, args: tuple, kwargs: dict[str, Any]) -> Iterator[tuple[str, Tensor, int]]:
     """(column, how many values, of how many) for one call of a layer."""
-    mask, kinds = _mask(layer, *args, **kwargs), classify_values(layer.cell)
+    mask, kinds = _mask(layer, args[0] if args else kwargs["input"], kwargs.get("lengths")), classify_values(layer.cell)
     kwargs = {key: value for key, value in kwargs.items() if key != "grad_trace"}
     with _evaluation(layer):
         *_, values = layer.forward(*args, **kwargs | {"trace": True})
     for k, directions in enumerate(values):
         for suffix, by_name in zip(("", "_reverse"), directions, strict=False):
             for gate, kind in kinds.items():
-                v = by_name[gate] if mask is None else by_name[gate][mask.to(by_name[gate].device)]
+                v = by_name[gate] if mask is None else by_name[gate][mask]
                 at = f"{name}l{k}{suffix}.{gate}"
                 if kind == "tanh" and v.numel():
                     yield f"saturated:{at}", (v.abs() > OPEN).sum(), v.numel()
@@ -147,17 +148,11 @@ def _evaluation(layer: Recurrent) -> Iterator[None]:
         layer.path = path
 
 
-def _mask(layer: Recurrent, input: Any, *_: Any, lengths: Any = None, **__: Any) -> Tensor | None:
+def _mask(layer: Recurrent, input: Any, lengths: Any) -> Tensor | None:
     """The valid steps, with the axes of the input; None if all are."""
-    first = layer.batch_first
-    if isinstance(input, PackedSequence):
-        steps, lengths = len(input.batch_sizes), pad_packed_sequence(input)[1]
-    elif lengths is None:
-        return None
-    else:
-        steps, lengths = input.shape[int(first)], torch.as_tensor(lengths).cpu()
-    mask = torch.arange(steps) < lengths[:, None]
-    return mask if first else mask.T
+    batch = layout.arrange(layer.stack, layer.weights(0, 0)["weight_ih"].dtype, input, lengths)
+    x, lengths = batch.pad()
+    return None if lengths is None else batch.restore_axes(torch.arange(len(x), device=x.device)[:, None] < lengths)
 
 
 def classify_values(cell: Cell) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from gated._check import one_of, want
+from gated._check import one_of
 from gated.kernels.derive import SMOOTH, Gradients, Step, backward, forward
 from gated.kernels.program import Program, Unsupported
 
@@ -26,36 +26,27 @@ class Saving(NamedTuple):
 
 
 def save(
-    program: Program,
-    *,
-    keep: Sequence[str] = (),
-    train: bool = False,
-    seeds: Sequence[str] = (),
-    grad_trace: Sequence[str] = (),
+    program: Program, keep: Sequence[str] = (), train: bool = False, seeded: bool = False, grad_trace: bool = False
 ) -> Saving:
     """The graph of a program, with gradients if it trains, and what to save.
 
     keep: results that the caller wants of every step.
     train: a backward pass follows.
-    seeds: names in keep that have a gradient of their own.
-    grad_trace: names in keep whose total gradient the caller wants of every step.
+    seeded: what is kept has gradients of its own.
+    grad_trace: the caller wants the total gradient of what is kept, of every step.
     """
     where, results = f"program of {program.name}", dict(program.results)
     for name in keep:
         one_of(f"{where} keep", name, results)
-    for name in (*seeds, *grad_trace):
-        one_of(f"{where} seeds and grad_trace", name, keep)
-    want(train or not (seeds or grad_trace), where, "train=True for seeds and grad_trace", "train=False")
-    for name in grad_trace:
-        if str(results[name]).startswith("s."):
+        if grad_trace and str(results[name]).startswith("s."):
             got = f"{name}, which is {results[name]}, a value of the step before. Ask for path='loop'."
             raise Unsupported(f"{where} grad_trace: expected values of the step itself, got {got}")
-    step = forward(program, separate=grad_trace)
+    step = forward(program, separate=keep if grad_trace else ())
     h = step.new[program.states.index("h")]
-    kept = [node for node in dict.fromkeys(step.at[name] for name in keep) if node != h]
-    gradients = backward(step, program, {step.at[name] for name in seeds} & set(kept)) if train else None
-    traced = {node: k for k, node in enumerate(dict.fromkeys(step.at[name] for name in grad_trace))}
-    columns = {node: column for column, node in enumerate(kept)}
+    wanted = list(dict.fromkeys(step.at[name] for name in keep))
+    columns = {node: column for column, node in enumerate(node for node in wanted if node != h)}
+    gradients = backward(step, program, columns if seeded else ()) if train else None
+    traced = {node: k for k, node in enumerate(wanted)} if grad_trace else {}
     if gradients is None:
         return Saving(step, None, h, columns, {}, {}, traced)
     needed = _needed(step, gradients, traced)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
 import torch
 
@@ -21,8 +21,6 @@ class RNN(Recurrent):
 
     weight_ih_l0 (H, I), weight_hh_l0 (H, H), bias_ih_l0, bias_hh_l0 (H); layer_norm adds gain_h_l0, shift_h_l0 (H).
     """
-
-    _own: ClassVar = dict(nonlinearity="tanh", layer_norm=False)
 
     def __init__(
         self,
@@ -75,8 +73,6 @@ class LSTM(Recurrent):
     i g o without f; weight_hr_l0 (P, H); p as weight_ci_l0, weight_cf_l0, weight_co_l0 (H); gain_k_l0, shift_k_l0 (H).
     """
 
-    _own: ClassVar = dict(forget_gate=True, peephole=False, coupled=False, layer_norm=False)
-
     def __init__(
         self,
         input_size: int,
@@ -121,8 +117,6 @@ class GRU(Recurrent):
     reset="before" weight_hh_l0 and bias_hh_l0 have r z alone, and weight_hn_l0 (H, H) is R_n; layer_norm adds
     gain_k_l0, shift_k_l0 (H).
     """
-
-    _own: ClassVar = dict(reset="after", layer_norm=False)
 
     def __init__(
         self,

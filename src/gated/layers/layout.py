@@ -18,32 +18,19 @@ States = Sequence[Sequence[Tensor]]  # by layer, in the order of the cell's stat
 class Batch(NamedTuple):
     """Sequences inside the layers, and what is needed to give the results the form of the input."""
 
-    x: Tensor  # (T, B, I); the packed rows (N, I) if packed is given
+    x: Tensor  # (T, B, I)
     lengths: Tensor | None
-    packed: PackedSequence | None
+    packed: PackedSequence | None  # the input, if it came so
     batched: bool
     batch_first: bool
 
-    @property
-    def steps(self) -> int:
-        return self.x.shape[0] if self.packed is None else len(self.packed.batch_sizes)
-
-    @property
-    def size(self) -> int:
-        return self.x.shape[1] if self.packed is None else int(self.packed.batch_sizes[0])
-
     def pad(self) -> tuple[Tensor, Tensor | None]:
         """x as (T, B, I) and the lengths, if not all are T."""
-        if self.packed is not None:
-            x, lengths = pad_packed_sequence(self.packed)
-            return x, lengths.to(x.device)
         return self.x, None if self.lengths is None else self.lengths.to(self.x.device)
 
     def compact(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Only the steps that exist, longest sequence first: rows, batch sizes, and which sequence each column is."""
-        if self.packed is not None:
-            return self.packed.data, self.packed.batch_sizes, self.packed.sorted_indices
-        if self.lengths is None or bool((self.lengths == self.steps).all()):
+        if self.lengths is None or bool((self.lengths == len(self.x)).all()):
             return self.x, None, None
         lengths, order = self.lengths.cpu().sort(descending=True, stable=True)
         order = order[: int((lengths > 0).sum())]
@@ -51,22 +38,20 @@ class Batch(NamedTuple):
         return packed.data, packed.batch_sizes, order.to(self.x.device)
 
     def spread(self, y: Tensor, sizes: Tensor | None, order: Tensor | None) -> Tensor:
-        """The inverse of `compact` for outputs: (T, B, ·) with zeros past the ends; packed rows stay packed."""
-        if sizes is None or self.packed is not None:
+        """The inverse of `compact` for outputs: (T, B, ·) with zeros past the ends."""
+        if sizes is None or order is None:
             return y
-        y, _ = pad_packed_sequence(PackedSequence(y, sizes), total_length=self.steps)
-        return y if order is None else y.new_zeros(self.steps, self.size, y.shape[-1]).index_copy(1, order, y)
+        y, _ = pad_packed_sequence(PackedSequence(y, sizes), total_length=len(self.x))
+        return y.new_zeros(*self.x.shape[:2], y.shape[-1]).index_copy(1, order, y)
 
     def restore(self, y: Tensor) -> Any:
-        """An output (T, B, ·), or packed rows, in the form of the input."""
-        if self.packed is None:
+        """An output (T, B, ·) in the form of the input."""
+        if self.packed is None or self.lengths is None:
             return self.restore_axes(y)
-        if y.dim() == 3:
-            order, lengths = self.packed.sorted_indices, pad_packed_sequence(self.packed)[1]
-            if order is not None:
-                y, lengths = y.index_select(1, order), lengths[order.cpu()]
-            y = pack_padded_sequence(y, lengths).data
-        return PackedSequence(y, self.packed.batch_sizes, self.packed.sorted_indices, self.packed.unsorted_indices)
+        order, lengths = self.packed.sorted_indices, self.lengths
+        if order is not None:
+            y, lengths = y.index_select(1, order), lengths[order.cpu()]
+        return self.packed._replace(data=pack_padded_sequence(y, lengths).data)
 
     def restore_axes(self, y: Tensor) -> Tensor:
         """(T, B, ·) as (B, T, ·) for batch_first, as (T, ·) for a single sequence."""
@@ -94,7 +79,7 @@ def arrange(stack: Stack, dtype: torch.dtype, given: Any, lengths: Any = None) -
         both = "lengths or a PackedSequence, which has its own"
         want(lengths is None, stack.name, both, "both", "Leave lengths out.")
         shape(f"{stack.name} packed input", x, "N", stack.input_size)
-        return Batch(x, None, packed, True, stack.batch_first)
+        return Batch(*pad_packed_sequence(packed), packed, True, stack.batch_first)
     if x.dim() == 2:
         shape(f"{stack.name} input", x, "T", stack.input_size)
         alone = "no lengths with a single sequence (T, I)"
@@ -127,7 +112,7 @@ def _check_lengths(where: str, lengths: Any, steps: int, size: int) -> Tensor:
 def zero_states(stack: Stack, batch: Batch) -> States:
     """The states before the first step where none are given."""
     D = len(stack.suffixes)
-    return [[batch.x.new_zeros(D, batch.size, width) for width in widths.values()] for widths in stack.widths]
+    return [[batch.x.new_zeros(D, batch.x.shape[1], width) for width in widths.values()] for widths in stack.widths]
 
 
 def split_states(stack: Stack, given: Any, batch: Batch) -> States:
@@ -143,7 +128,7 @@ def split_states(stack: Stack, given: Any, batch: Batch) -> States:
         got = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
         refuse(f"{stack.name} initial state", wanted, got)
     D, L, x = len(stack.suffixes), len(stack.sizes), batch.x
-    rows = (batch.size,) if batch.batched else ()
+    rows = (x.shape[1],) if batch.batched else ()
     layers: States
     if stack.even:
         for k, (name, width) in enumerate(stack.widths[0].items()):

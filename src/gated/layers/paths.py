@@ -73,7 +73,7 @@ def _against(call: Call, path: str) -> list[str]:
         reasons.append("recurrent dropout acts at every step")
     compiled = torch.compiler.is_compiling()
     none = not compiled and not moved and batch.lengths is not None and not bool(batch.lengths.any())
-    if batch.steps == 0 or batch.size == 0 or none:
+    if 0 in batch.x.shape[:2] or none:
         reasons.append("no sequence has a step to run")
     if compiled:
         reasons.append("torch.compile and torch.export cannot look into torch's operator")
@@ -101,7 +101,7 @@ def explain(call: Call) -> str:
     why = (serves.get(path, "") + why).removeprefix("; ") or "asked for"
     if path == "torch":
         note = " for the whole stack" if len(stack.blocks) == 1 else ", layer by layer"
-        note += ", over the steps that exist" if batch.packed is not None or batch.lengths is not None else ""
+        note += ", over the steps that exist" if batch.lengths is not None else ""
     if stack.recompute and (not native or call.trace or call.gradients):
         note += f"; nothing is recomputed: {'a trace keeps every step' if native else 'only the native path does'}"
     if stack.precision != "float32" and (not native or lacking):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Any, ClassVar, TypedDict
+from inspect import signature
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +68,6 @@ class Recurrent(nn.Module):
     The native core is one operator, `gated::scan`: torch.compile and torch.export take it as one node a layer. A second
     derivative, and vmap, jvp and their like, are computed by the definition.
     """
-
-    _own: ClassVar[dict[str, Any]] = {}  # a subclass's own arguments and their defaults, for repr
 
     def __init__(
         self,
@@ -198,27 +197,18 @@ class Recurrent(nn.Module):
         return *result, [[{k: restore(v) for k, v in way.items()} for way in layer] for layer in values]
 
     def stream(self, batch: int = 1) -> Stream:
-        """The layer for input that comes step by step, `batch` sequences at once: `Stream`.
-
-        stream = layer.stream()
-        h = stream.push(x)              # (I,) to (P,), an array or a tensor, 1 to 2 µs
-        y = stream.push_block(xs)       # (T, 1, I) to (T, 1, P), as T pushes
-        stream.state, stream.reset()    # the layer's hx, to read and write; zeros
-        """
+        """The layer for input that comes step by step, `batch` sequences at once: `Stream` has its methods."""
         return Stream(self.stack, self._weights(), batch, repr(self))
 
     def extra_repr(self) -> str:
         """The arguments that are not the defaults, as torch.nn writes them."""
-        default = dict(
-            proj_size=0, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False, zoneout=0.0,
-            recurrent_dropout=0.0, residual=False, init="torch", forget_bias=None, chrono=None, path="auto",
-            recompute=False, precision="float32",
-        )  # fmt: skip
-        values = {name: getattr(self, name) for name in default}
+        default: dict[str, Any] = {"proj_size": 0}
+        for kind in reversed(type(self).__mro__):
+            if issubclass(kind, Recurrent):
+                default |= {p.name: p.default for p in signature(kind).parameters.values() if p.default is not p.empty}
+        values = {name: getattr(self, name) for name in default if hasattr(self, name)}
         rates = self.stack.rates
         values["zoneout"] = rates[0] if len(set(rates)) == 1 else rates
-        values |= {name: getattr(self, name) for name in self._own}
-        default |= self._own
         changed = [f"{name}={value!r}" for name, value in values.items() if value != default[name]]
         first = [self.cell.name] if type(self) is Recurrent else []
         return ", ".join([*first, str(self.input_size), str(self.hidden_size), *changed])

@@ -65,9 +65,9 @@ def recipe(cell: Cell, zone: tuple[float, ...], drop: float, noise: bool, grad_t
     return Recipe(
         text,
         keep,
-        tuple(_column(low.columns[name].operand) for name in keep),
-        tuple(low.grad_trace[name].operand % 256 for name in keep if grad_trace),
-        tuple(low.columns[name].narrow for name in keep),
+        tuple(_column(operand) for operand in low.columns.values()),
+        tuple(operand % 256 for operand in low.grad_trace.values()),
+        tuple(low.narrow.values()),
         low.spec["saved"],
         low.spec["scalars"],
     )
@@ -126,8 +126,8 @@ def _layer(
     return Layer(
         plan=plan,
         unseeded=unseeded,
-        columns={name: _column(at.operand) for name, at in low.columns.items() if _column(at.operand) >= 0},
-        grad_columns={name: at.operand % 256 for name, at in low.grad_trace.items()},
+        columns={name: _column(operand) for name, operand in low.columns.items() if _column(operand) >= 0},
+        grad_columns={name: operand % 256 for name, operand in low.grad_trace.items()},
         D=D,
         I=I,
         H=H,
@@ -149,8 +149,7 @@ def make_plan(
     text: str, keep: tuple[str, ...], train: bool, grad_trace: bool, seeded: bool = True
 ) -> tuple[_native.Plan, Lowered]:
     """The plan of a program. seeded: what is kept may get gradients of its own; its columns are the same without."""
-    seeds = keep if train and seeded else ()
-    low = lower(parse(text), keep=keep, train=train, seeds=seeds, grad_trace=keep if grad_trace else ())
+    low = lower(parse(text), keep, train, seeded, grad_trace)
     return _native.Plan(low.spec), low
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, NamedTuple
 
 from gated import _native
@@ -230,31 +229,26 @@ def format_instruction(code: tuple[int, ...], names: Mapping[int, str]) -> str:
     return f"{left} {'+=' if name in ('acc', 'accmul') else '='} {right}"
 
 
-class Column(NamedTuple):
-    """Where a value lies, and whether it is as narrow as a projected h."""
-
-    operand: int
-    narrow: bool
-
-
 @dataclass(frozen=True)
 class Lowered:
     """A plan, `_native.Plan(spec)`, and the operands of what the caller wants.
 
     columns: of each name in keep, SAVED j, or Y for what is h itself.
-    grad_trace: of each name in grad_trace, DTRACE j.
+    grad_trace: of each name in keep, DTRACE j, if its gradients are wanted.
+    narrow: of each name in keep, whether it is as narrow as a projected h.
     """
 
     program: Program
     spec: dict[str, Any]
-    columns: dict[str, Column]
-    grad_trace: dict[str, Column]
+    columns: dict[str, int]
+    grad_trace: dict[str, int]
+    narrow: dict[str, bool]
 
     def __str__(self) -> str:
         names = self._names()
         lines = [f"plan of {self.program.name}"]
         for word, columns in (("keep", self.columns), ("grad_trace", self.grad_trace)):
-            where = [f"{name} in {names[column.operand]}" for name, column in columns.items()]
+            where = [f"{name} in {names[operand]}" for name, operand in columns.items()]
             lines += [f"{word} {', '.join(where)}"] if where else []
         lines += ["forward", *(f"    {format_instruction(code, names)}" for code in self.spec["forward"])]
         names |= {Z + k: f"d{name}" for name, k in blocks(self.program).block.items()}
@@ -277,49 +271,28 @@ class Lowered:
 
 
 def lower(
-    program: Program,
-    *,
-    keep: Sequence[str] = (),
-    train: bool = False,
-    seeds: Sequence[str] = (),
-    grad_trace: Sequence[str] = (),
+    program: Program, keep: Sequence[str] = (), train: bool = False, seeded: bool = False, grad_trace: bool = False
 ) -> Lowered:
     """The plan of a program; the arguments are those of `saving.save`."""
-    return _lower(program, tuple(keep), train, tuple(seeds), tuple(grad_trace))
-
-
-@cache
-def _lower(
-    program: Program, keep: tuple[str, ...], train: bool, seeds: tuple[str, ...], grad_trace: tuple[str, ...]
-) -> Lowered:
-    saving = save(program, keep=keep, train=train, seeds=seeds, grad_trace=grad_trace)
-    step, constants = saving.step, dict[float, int]()
-    spec = _shape(program) | _forward(program, saving, constants)
+    saving = save(program, keep, train, seeded, grad_trace)
+    step, constants, z, states = saving.step, dict[float, int](), blocks(program), program.states
+    spec: dict[str, Any] = _forward(program, saving, constants) | dict(
+        x_rows=list(z.x_rows), h_rows=list(z.h_rows), both=z.both, states=len(states), h=states.index("h"),
+        project=bool(program.project), recur=bool(program.recur), vectors=len(program.own),
+    )  # fmt: skip
     if saving.gradients is not None:
         spec |= _backward(program, saving, saving.gradients, constants, spec["slots"][0])
     spec |= dict(saved=len(saving.columns), scalars=len(saving.scalars), constants=list(constants))
-    columns = {name: Y if step.at[name] == saving.h else SAVED + saving.columns[step.at[name]] for name in keep}
-    narrow = {name: step.graph.narrow[step.at[name]] for name in keep}
-    sizes = spec | dict(slots=max(spec["slots"]), constants=len(constants), blocks=len(blocks(program).block))
+    sizes = spec | dict(slots=max(spec["slots"]), constants=len(constants), blocks=len(z.block))
     sizes |= dict(outer=len(spec["outer"]), instructions=max(len(spec["forward"]), len(spec["backward"])))
     for word, limit in LIMITS.items():
         if sizes[word] > limit:
             got = f"{sizes[word]}. Ask for path='loop'."
             raise Unsupported(f"plan of {program.name}: expected at most {limit} {word}, got {got}")
-    return Lowered(
-        program,
-        spec,
-        {name: Column(columns[name], narrow[name]) for name in keep},
-        {name: Column(DTRACE + saving.grad_trace[step.at[name]], narrow[name]) for name in grad_trace},
-    )
-
-
-def _shape(program: Program) -> dict[str, Any]:
-    z, states = blocks(program), program.states
-    return dict(
-        x_rows=list(z.x_rows), h_rows=list(z.h_rows), both=z.both, states=len(states), h=states.index("h"),
-        project=bool(program.project), recur=bool(program.recur), vectors=len(program.own),
-    )  # fmt: skip
+    operands = {node: SAVED + column for node, column in saving.columns.items()} | {saving.h: Y}
+    traced = {name: DTRACE + saving.grad_trace[step.at[name]] for name in keep if grad_trace}
+    narrow = {name: step.graph.narrow[step.at[name]] for name in keep}
+    return Lowered(program, spec, {name: operands[step.at[name]] for name in keep}, traced, narrow)
 
 
 def _forward(program: Program, saving: Saving, constants: dict[float, int]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Clocks and calendars: the steps between two times, those that come next, seasons, and where a time stands in them.
 
 A time t lies on a clock as  t = at(u) + shift,  u = u_0 + step · p,  with p its row in the series: u counts
-nanoseconds, business days or months since 1970, or is the integer itself, and the shift (an hour of the day, a day of
-the month) is the same for all rows.
+nanoseconds, business days, months or open slots of a week since 1970, or is the integer itself, and the shift (an hour
+of the day, a day of the month) is the same for all rows.
 """
 
 from __future__ import annotations
@@ -11,36 +11,48 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from jaxtyping import Float
 
 from gated._check import optional, refuse, want
+from gated.features import grid, week
+from gated.features.week import DAY
 
 pd: Any = optional("pandas", "forecast")
 
-DAY = 86_400_000_000_000  # nanoseconds, as are the next
-TICKS = {"D": DAY, "h": DAY // 24, "min": DAY // 1440, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+TICKS = {"D": DAY, "h": DAY // 24, "min": DAY // 1440, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # nanoseconds
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 RULES = {"S": "first day", "E": "last day", "BE": "last business day", "BS": "first business day"}
-EXAMPLES = "'D', 'B', 'h', '15min', 'W', 'MS', 'ME', 'QS', 'YS', or a whole number for integer times"
+EXAMPLES = "'D', 'B', 'h', '15min', 'W', 'MS', 'ME', 'QS', 'YS', 'D Mon-Sat', or a whole number for integer times"
 
 
 @dataclass(frozen=True)
 class Clock:
     """A unit of time and how many of it make one step."""
 
-    unit: str  # "integer", "ns", "business" or "month"
+    unit: str  # "integer", "ns", "business", "month" or "slots"
     step: int
     rule: str = ""  # months only: a key of RULES, the day from which the shift is counted
+    base: int = 0  # slots only: nanoseconds of a slot, and the slots of a week that occur (see `week`)
+    open: tuple[int, ...] = ()
 
 
 def parse(freq: str, where: str = "freq") -> Clock:
     """The clock of a frequency: pandas' alias (older ones, "H" or "M", as well), or the step of integer times."""
     if freq.strip().isdecimal() and 0 < int(freq) < 2**61:
         return Clock("integer", int(freq))
+    alias, _, words = freq.strip().partition(" ")
+    if words and alias[-1:].isalpha():
+        clock = parse(alias, where)
+        open = week.parse(words, clock.step) if clock.unit == "ns" else None
+        if open is None:
+            refuse(
+                where, "a step and the part of the week, such as 'D Mon-Sat' or '15min Mon-Fri 09:30-15:45'", repr(freq)
+            )
+        return Clock("slots", 1, "", clock.step, open)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
@@ -86,6 +98,9 @@ def name(clock: Clock, time: Any) -> str:
             return count(clock.step // (7 * DAY), "W") + "-" + WEEKDAYS[pd.Timestamp(time).weekday()]
         alias = next(a for a, nanos in TICKS.items() if clock.step % nanos == 0)
         return count(clock.step // TICKS[alias], alias)
+    if clock.unit == "slots":
+        alias = name(Clock("ns", clock.base), time)
+        return week.write(clock.base, alias, clock.open, int(np.datetime64(time, "ns").astype(np.int64) % clock.base))
     month = int(units(np.array([time], "datetime64[ns]"), clock)[0]) % 12
     business, edge = clock.rule[:-1], clock.rule[-1]
     if clock.step % 12 == 0:
@@ -104,6 +119,8 @@ def units(times: np.ndarray, clock: Clock) -> np.ndarray:
         return times.astype(np.int64)
     if clock.unit == "month":
         return times.astype("datetime64[M]").astype(np.int64)
+    if clock.unit == "slots":
+        return week.units(times, clock.base, clock.open)
     return np.busday_count(np.datetime64("1970-01-01"), times.astype("datetime64[D]")).astype(np.int64)
 
 
@@ -113,6 +130,8 @@ def at(u: np.ndarray, clock: Clock) -> np.ndarray:
         return u
     if clock.unit == "ns":
         return u.astype("datetime64[ns]")
+    if clock.unit == "slots":
+        return week.at(u, clock.base, clock.open)
     if clock.unit == "business":
         days = np.busday_offset(np.datetime64("1970-01-01"), u, roll="forward")
     else:
@@ -133,17 +152,20 @@ def ahead(last: np.ndarray, freq: str, horizon: int) -> np.ndarray:
     """The next steps after these times, [N] -> [N, h]. Errors: a time past what 64 bits hold (the year 2262)."""
     clock = parse(freq)
     u = units(last, clock)[:, None] + clock.step * np.arange(1, horizon + 1)
-    limit = {"integer": 2**61, "ns": 2**63 - DAY, "business": 76_000, "month": 292 * 12}[clock.unit]
-    fits = bool((np.abs(u[:, -1:]) < limit).all())
+    limits = {"integer": 2**61, "ns": 2**63 - DAY, "business": 76_000, "month": 292 * 12}
+    fits = bool((np.abs(u[:, -1:]) < limits.get(clock.unit, 15_200 * len(clock.open))).all())
     want(fits, "horizon", "times before 2262", f"{horizon} steps of {freq}")
     return at(u, clock) + shift(last, clock)[:, None]
 
 
-def infer(times: np.ndarray, codes: np.ndarray, ids: np.ndarray, say: Callable[[np.ndarray], str]) -> str:
-    """The frequency that all series share.
+def infer(
+    times: np.ndarray, codes: np.ndarray, ids: np.ndarray, say: Callable[[np.ndarray], str]
+) -> tuple[str, int | None]:
+    """The frequency that all series share, and the phase of the grid that times lie about, None if they lie on it.
 
     Dates at least 28 days apart are tried as months (on the same day, the last day, the first or last business day),
-    dates without a weekend as business days; the rest is a whole number of days or parts of a day.
+    dates without a weekend as business days; then a whole number of days or parts of a day, of which some never occur
+    in a week (see `week`), or about which times jitter (see `grid`).
 
     times: [R] sorted by series and time. codes: [R] which series a row is of. ids: names of the series. say: names rows
     for errors, from a mask over R. Errors: times that do not lie on one clock; series with different steps.
@@ -151,26 +173,68 @@ def infer(times: np.ndarray, codes: np.ndarray, ids: np.ndarray, say: Callable[[
     inside = np.flatnonzero(codes[1:] == codes[:-1]) + 1  # rows that follow another of their series
     expected, todo = "a series of at least two times to infer it from", f"Say it with freq, for example {EXAMPLES}."
     want(len(inside) > 0, "frequency", expected, "one time in each series", todo)
+    date = times.dtype.kind == "M"
     for candidate in _candidates(times, inside):
         gaps = _gaps(units(times, candidate), inside)
-        values, counts = np.unique(gaps, return_counts=True)
-        step, usual = int(np.gcd.reduce(values)), int(np.argmax(counts))
-        # All gaps are multiples of the step; it is itself a gap, and no longer one is more than half of them.
-        if step == values[0] and (usual == 0 or 2 * counts[usual] <= counts.sum()):
-            _same_step(gaps, codes[inside], ids, step, candidate)
-            return name(Clock(candidate.unit, step, candidate.rule), times[0])
+        step = _stride(gaps)
+        if candidate.unit == "ns" and (step is None or (gaps > step).any()):
+            base = int(np.gcd.reduce(gaps))
+            open = week.infer(times, codes, base)
+            if open is not None:
+                return name(Clock("slots", 1, "", base, open), times[0]), None
+        if step is None:
+            continue
+        _same_step(gaps, codes[inside], ids, step, candidate)
+        return name(Clock(candidate.unit, step, candidate.rule), times[0]), None
+    months = _mixed_months(times, codes, inside) if date else None
+    if months is not None:
+        return months, 0
+    points = grid.infer(times, codes) if date else None
+    if points is not None:
+        step, phase = points
+        return name(Clock("ns", step), np.datetime64(phase, "ns")), phase
+    _refuse_odd(times, inside, say)
+
+
+def _mixed_months(times: np.ndarray, codes: np.ndarray, inside: np.ndarray) -> str | None:
+    """The frequency of months that some series stamp on the first day and others on the last."""
+    start = np.array([shift(times, Clock("month", 1, "S")) == 0, shift(times, Clock("month", 1, "E")) == 0])
+    by = np.array([np.bincount(codes, row) / np.bincount(codes) for row in start.astype(float)])
+    if not ((by == 1).any(0).all() and (by[0] == 1).any()):
+        return None
+    step = _stride(_gaps(units(times, Clock("month", 1, "S")), inside))
+    return None if step is None else name(Clock("month", step, "S"), times[0])
+
+
+def snap(times: np.ndarray, freq: str, phase: int) -> np.ndarray:
+    """Times moved to the points of the grid beside them; for months, to the first day."""
+    clock = parse(freq)
+    return at(units(times, clock), clock) if clock.unit == "month" else grid.snap(times, clock.step, phase)
+
+
+def _refuse_odd(times: np.ndarray, inside: np.ndarray, say: Callable[[np.ndarray], str]) -> NoReturn:
+    """Refuse times on no clock: name the rows off the clock of most, or those behind other steps, if they are fewer."""
     gaps = _gaps(times.astype(np.int64), inside)
     values, counts = np.unique(gaps, return_counts=True)
-    step = int(values[np.argmax(counts)])
-    odd = np.zeros(len(times), bool)
-    odd[inside[gaps % step != 0]] = True
-    words = str(step) if times.dtype.kind == "i" else length(step)
-    refuse(
-        "frequency",
-        f"times on one regular clock (the most frequent step is {words})",
-        f"other steps before {say(odd)}",
-        "Correct or resample these times, or say the step with freq if the gaps are meant.",
-    )
+    usual = int(values[np.argmax(counts)])
+    steps = np.zeros(len(times), bool)
+    steps[inside[gaps % usual != 0]] = True
+    masks = {str(usual) if times.dtype.kind == "i" else length(usual): _off(times.astype(np.int64) % usual)}
+    if times.dtype.kind == "M" and np.median(gaps) >= 27 * DAY:
+        months = [Clock("month", 1, rule) for rule in RULES]
+        odd = [_off((times - at(units(times, clock), clock)).astype(np.int64)) for clock in months]
+        masks = {"one month": min(odd, key=np.sum)}
+    words, odd = min(masks.items(), key=lambda item: item[1].sum())
+    usual_words = f"times on one regular clock (the most frequent step is {words})"
+    got = f"others in {say(odd)}" if odd.sum() <= steps.sum() and odd.any() else f"other steps before {say(steps)}"
+    todo = "Correct or resample these times, or say the step with freq if the gaps are meant."
+    refuse("frequency", usual_words, got, todo)
+
+
+def _off(phase: np.ndarray) -> np.ndarray:
+    """The rows whose phase is not that of most."""
+    values, counts = np.unique(phase, return_counts=True)
+    return phase != values[np.argmax(counts)]
 
 
 def _candidates(times: np.ndarray, inside: np.ndarray) -> list[Clock]:
@@ -194,6 +258,13 @@ def _candidates(times: np.ndarray, inside: np.ndarray) -> list[Clock]:
 def _gaps(u: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """u minus the u before it, unsigned: two times may be further apart than 63 bits of nanoseconds."""
     return u[inside].astype(np.uint64) - u[inside - 1].astype(np.uint64)
+
+
+def _stride(gaps: np.ndarray) -> int | None:
+    """The step of which all gaps are multiples, if it is itself a gap and no longer one is more than half of them."""
+    values, counts = np.unique(gaps, return_counts=True)
+    step, usual = int(np.gcd.reduce(values)), int(np.argmax(counts))
+    return step if step == values[0] and (usual == 0 or 2 * counts[usual] <= counts.sum()) else None
 
 
 def _same_step(gaps: np.ndarray, codes: np.ndarray, ids: np.ndarray, step: int, clock: Clock) -> None:
@@ -232,6 +303,8 @@ def seasons(freq: str) -> tuple[int, int]:
     clock = parse(freq)
     if clock.unit == "integer":
         return 1, 0
+    if clock.unit == "slots":
+        return week.season(clock.base, clock.open)
     if clock.unit in ("business", "month"):
         cycle = 5 if clock.unit == "business" else 12
         return (cycle // clock.step, 0) if cycle % clock.step == 0 else (1, 0)
@@ -255,6 +328,6 @@ def encode(times: np.ndarray, freq: str) -> Float[np.ndarray, "L c"]:
         return np.zeros((len(times), 0))
     day = times.astype("datetime64[ns]").astype(np.int64) / DAY
     angles = [2 * np.pi * (np.floor(day) + 3) / 7 * k for k in (1, 2, 3)]
-    if clock.unit == "ns" and clock.step < DAY:
+    if (clock.unit == "ns" and clock.step < DAY) or (clock.unit == "slots" and clock.base < DAY):
         angles.append(2 * np.pi * day)
     return np.stack([f(a) for a in angles for f in (np.sin, np.cos)], -1)

@@ -96,7 +96,7 @@ def test_csv_dialects_are_recognised(text, tmp_path):
     assert actual.y.tolist() == [1.5, 2.5, 1003.5]
     assert actual.known[:, 0].tolist() == [1, 2, 3]
     assert actual.freq == "D"
-    assert len(notes) == 1
+    assert not [note for note in notes if "missing" in note or "order" in note]
 
 
 def test_a_decimal_comma_survives_words_beside_it(tmp_path):

@@ -22,6 +22,7 @@ from gated.features.week import DAY
 
 pd: Any = optional("pandas", "forecast")
 
+HOUR = DAY // 24
 TICKS = {"D": DAY, "h": DAY // 24, "min": DAY // 1440, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # nanoseconds
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
@@ -204,6 +205,14 @@ def _mixed_months(times: np.ndarray, codes: np.ndarray, inside: np.ndarray) -> s
         return None
     step = _stride(_gaps(units(times, Clock("month", 1, "S")), inside))
     return None if step is None else name(Clock("month", step, "S"), times[0])
+
+
+def find_grid(times: np.ndarray, codes: np.ndarray, clock: Clock) -> tuple[str, int] | None:
+    """The name of a clock and the phase of its grid, if times lie beside the grid and not on it."""
+    if clock.unit != "ns" or len(np.unique(times.astype(np.int64) % clock.step)) == 1:
+        return None
+    points = grid.infer(times, codes, clock.step)
+    return None if points is None else (name(clock, np.datetime64(points[1], "ns")), points[1])
 
 
 def snap(times: np.ndarray, freq: str, phase: int) -> np.ndarray:

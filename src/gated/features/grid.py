@@ -12,6 +12,7 @@ from gated.features.week import DAY
 UNITS = (DAY, DAY // 24, DAY // 1440, 10**9, 10**6)  # a step is a whole number of the longest of these that fits
 SMALL = 0.4  # largest |e|, in steps
 ROWS = 8  # fewest rows that show a grid
+REGULAR, ODD = 0.8, 0.15  # where so many gaps are whole steps, others that are so far off are odd rows and no jitter
 DRIFT = 0.1  # most that a rounded step may be off in the whole span, in steps
 
 
@@ -24,39 +25,43 @@ def snap(times: np.ndarray, step: int, phase: int) -> np.ndarray:
 def infer(times: np.ndarray, codes: np.ndarray, step: int | None = None) -> tuple[int, int] | None:
     """The step and the phase of a grid about which all times lie, in nanoseconds, or None if there is none.
 
-    step: of the grid, if it is known. Times most of which lie on a grid already have no jitter, but odd rows: None.
+    step: of the grid, if it is known; none is meant where most gaps are whole steps: the other rows are odd.
     """
     inside = np.flatnonzero(codes[1:] == codes[:-1]) + 1
     t = times.astype(np.int64)
-    gaps = (t[inside] - t[inside - 1]).astype(np.float64)
+    gaps = t[inside] - t[inside - 1]
     if len(t) < ROWS or len(gaps) == 0:
         return None
-    size = float(step or np.median(gaps))
-    if step is None:
-        near = gaps[np.abs(gaps - size) < size / 2]
-        size = float(near.mean()) if len(near) else 0.0
-        if not 1 <= size <= 1.01 * DAY:
-            return None
-        steps = np.zeros(len(t))
-        steps[inside] = np.rint(gaps / size)
-        if (steps > 2**40).any():
-            return None
-        p = np.cumsum(steps)
-        centred = lambda a: a - (np.bincount(codes, a) / np.maximum(np.bincount(codes), 1))[codes]  # noqa: E731
-        y, x = centred((t - t.min()).astype(np.float64)), centred(p)
-        size = float((x @ y) / (x @ x)) if x @ x else size
-        span = float(np.ptp(x)) or 1.0
-        exact = next(
-            (u for u in UNITS if round(size / u) > 0 and abs(round(size / u) * u - size) * span <= DRIFT * size), 1
-        )
-        size = float(round(size / exact) * exact)
-    whole = int(size)
-    turn = np.exp(2j * np.pi * (t % whole) / whole)
-    middle = int(np.angle(turn.mean()) / (2 * np.pi) * whole) % whole
-    grain = 10**9 if whole >= 60 * 10**9 else 1
+    values, counts = np.unique(gaps, return_counts=True)
+    usual = max(1, int(values[np.argmax(counts)]))
+    off = np.abs((gaps + usual // 2) % usual - usual // 2)
+    odd = float((off == 0).mean()) > REGULAR and off.max() > ODD * usual
+    step = _step(t, codes, inside, gaps) if step is None else step
+    if step is None or odd:
+        return None
+    turn = np.exp(2j * np.pi * (t % step) / step).mean()
+    middle = int(np.angle(turn) / (2 * np.pi) * step) % step
+    grain = 10**9 if step >= 60 * 10**9 else 1
     for phase in (0, middle // grain * grain):
-        off = np.abs((t - phase + whole // 2) % whole - whole // 2)
-        if off.max() <= SMALL * whole:
-            _, counts = np.unique(off, return_counts=True)
-            return (whole, phase) if counts.max() <= 0.8 * len(t) or step is not None else None
+        if np.abs((t - phase + step // 2) % step - step // 2).max() <= SMALL * step:
+            return step, phase
     return None
+
+
+def _step(t: np.ndarray, codes: np.ndarray, inside: np.ndarray, gaps: np.ndarray) -> int | None:
+    """The step by least squares, t = start + step · p in each series, rounded as far as the span allows."""
+    size = float(np.median(gaps))
+    near = gaps[np.abs(gaps - size) < size / 2]
+    size = float(near.mean()) if len(near) else 0.0
+    if not 1 <= size <= 1.01 * DAY or gaps.max() > 2**40 * size:
+        return None
+    p = np.zeros(len(t))
+    p[inside] = np.rint(gaps / size)
+    p = np.cumsum(p)
+    centred = lambda a: a - (np.bincount(codes, a) / np.maximum(np.bincount(codes), 1))[codes]  # noqa: E731
+    x, y = centred(p), centred((t - t.min()).astype(np.float64))
+    size = float(x @ y / (x @ x)) if x @ x else size
+    rates = [1e9 / round(1e9 / size)] if 0 < size < 1e9 else []  # so many a second
+    rounded = [round(size / unit) * unit for unit in UNITS] + rates
+    drift = np.ptp(x) or 1.0
+    return max(1, round(next((r for r in rounded if r > 0 and abs(r - size) * drift <= DRIFT * size), size)))

@@ -64,16 +64,12 @@ def elements(pattern: str) -> list[str]:
     return ELEMENT.findall(ELEMENT.sub(lambda part: SHORT.get(part[0], part[0]), pattern))
 
 
-def check(pattern: str) -> None:
+def check(pattern: str, where: str = "--time-format") -> None:
     """Refuse a pattern that cannot be read, or that says no year."""
     regex(pattern)
     codes = {part[-1] for part in elements(pattern) if part[0] == "%"}
-    want(
-        bool(codes & set("YGy")),
-        "--time-format",
-        "a pattern with a year, or s, ms, us, ns, excel, count",
-        repr(pattern),
-    )
+    expected = "a pattern with a year, or s, ms, us, ns, excel, count"
+    want(bool(codes & set("YGy")), where, expected, repr(pattern))
 
 
 @cache

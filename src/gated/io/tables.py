@@ -1,4 +1,4 @@
-"""Files and data frames into columns that can be trusted: numbers, times, text; each error names its rows."""
+"""Files and data frames into columns that can be trusted: numbers, text; each error names its rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import gzip
 import lzma
 import re
 import warnings
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,8 @@ pd: Any = optional("pandas", "forecast")
 
 MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "-", "NaT"]
 THOUSANDS = r"[+-]?\d{1,3}(?:[,'\u00a0\u202f ]\d{3})+(?:\.\d+)?"
-OFFSET = r"(?:Z|[+-]\d\d:?(?:\d\d)?)$"
 DOTS = r"[+-]?\d{1,3}(?:\.\d{3})+"  # 1.234, a thousand and more where the comma is decimal
 COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+"  # 1234,5 and 1.234,5
-DAYS = "%d/%m/%Y %m/%d/%Y %d.%m.%Y %d-%m-%Y %m-%d-%Y %Y/%m/%d %d/%m/%y %m/%d/%y %d.%m.%y %d-%b-%Y %d-%b-%y %b-%Y %b-%y"
-HOURS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-PATTERNS = [
-    d + h for d in [*DAYS.split(), "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%b %Y", "%d %B %Y", "%B %Y"] for h in HOURS
-]
-FIRST, LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # what 64 bits of nanoseconds hold
-ISO = "dates such as 2024-01-31 or 2024-01-31T13:30, years 1678 to 2261"
 
 
 def read(source: Any, *, id: str | None = None) -> Any:
@@ -182,123 +173,3 @@ def text(column: Any) -> Any:
     if column.dtype.kind == "f" and bool((column.dropna() % 1 == 0).all()):
         column = column.astype("Int64")
     return column.astype(object).where(column.notna(), None).map(str, na_action="ignore")
-
-
-def times(frame: Any, name: str, kind: str | None = None) -> tuple[np.ndarray, str, str | None]:
-    """A column of times as datetime64[ns] or int64, with its kind of time and its zone.
-
-    kind: "integer"; "datetime" (no zone); "date" (Python dates); "%Y%m%d" or "%Y%m" (integers such as 20240131);
-    "utc" (with a zone; stored in UTC); "local" (with a zone and every time at midnight; stored as calendar days). A
-    kind that is given is required. Times with a zone are instants: a step of one hour stays one when the clocks change.
-
-    Errors, with their rows: missing; not to be read; outside 1678–2261; dates such as 01/02/2024 that could be the 1st
-    of February and the 2nd of January alike.
-    """
-    column, where = frame[name], f"column {name!r}"
-    missing = column.isna().to_numpy(bool)
-    refuse_rows(frame, missing, where, "a time in every row")
-    if isinstance(column.dtype, pd.PeriodDtype):
-        column = column.dt.to_timestamp()
-    if column.dtype.kind not in "iufM" and not isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = _words(frame, column.astype(object), where)
-    local = zone = None
-    if isinstance(column, tuple):
-        column, local, zone = column
-    if column.dtype.kind in "iuf":
-        moments, got = _integers(frame, column, where, kind)
-    elif isinstance(column.dtype, pd.DatetimeTZDtype):
-        zone = zone or str(column.dt.tz)
-        local = column.dt.tz_localize(None) if local is None else local
-        got = kind if kind in ("utc", "local") else "local" if (local == local.dt.normalize()).all() else "utc"
-        moments = local if got == "local" else column.dt.tz_convert("UTC").dt.tz_localize(None)
-    else:
-        moments, got = column, "date" if column.attrs.get("dates") else "datetime"
-    if kind is not None and got != kind and {got, kind} != {"date", "datetime"}:
-        first = name_rows(frame, np.arange(len(frame)) < 1, frame[name])
-        refuse(where, f"times as they were when fitted ({kind})", f"{got}: {first}")
-    values = moments.to_numpy()
-    if values.dtype.kind == "M":
-        wild = (values < FIRST) | (values >= LAST) | np.isnat(values)
-        refuse_rows(frame, wild, where, "years 1678 to 2261", frame[name].astype(str))
-        values = values.astype("datetime64[ns]")
-    return values, kind or got, None if zone is None or zone == "offset" else zone
-
-
-def _integers(frame: Any, column: Any, where: str, kind: str | None) -> tuple[Any, str]:
-    broken = (column % 1 != 0).to_numpy(bool) | (column.abs() >= 2**53).to_numpy(bool) * (column.dtype.kind == "f")
-    refuse_rows(frame, broken, where, "dates or whole numbers", column)
-    wild = (column >= 2**61).to_numpy(bool) | (column <= -(2**61)).to_numpy(bool)
-    refuse_rows(frame, wild, where, "whole numbers below 2**61", column)
-    column = column.astype("int64")
-    for pattern, low, high in (("%Y%m%d", 18000101, 22001231), ("%Y%m", 180001, 220012)):
-        # Thirteen months in a row cannot be a plain count: it would have passed through month 13.
-        several = pattern == "%Y%m%d" or column.nunique() > 12
-        if kind == pattern or (kind is None and several and column.between(low, high).all()):
-            days = pd.to_datetime(column.astype(str), format=pattern, errors="coerce")
-            bad = days.isna().to_numpy(bool)
-            if not bad.any():
-                return days, pattern
-            want(kind is None, where, f"dates written as {pattern}", name_rows(frame, bad, column))
-    return column, "integer"
-
-
-def _words(frame: Any, column: Any, where: str) -> Any:
-    """Objects and text: integers, dates, or (times, local times, zone)."""
-    first = column.iloc[0]
-    if isinstance(first, date) and not isinstance(first, datetime):
-        days = pd.to_datetime(column, errors="coerce")
-        days.attrs["dates"] = True
-        return days
-    if isinstance(first, int | float | np.integer | np.floating) and not isinstance(first, bool):
-        values, bad = to_numbers(column)
-        refuse_rows(frame, bad, where, "whole numbers", column)
-        return pd.Series(values, column.index)
-    if isinstance(first, datetime | np.datetime64):
-        aware = getattr(first, "tzinfo", None) is not None
-        return pd.to_datetime(column, errors="coerce", utc=aware)
-    words = column.astype(str).str.strip()
-    if words.str.fullmatch(r"[+-]?\d{1,18}").all():
-        return words.astype("int64")
-    if words.str.fullmatch(r"\d{4}-?[Qq][1-4]").all():
-        return pd.Series(pd.PeriodIndex(words.str.replace("-", ""), freq="Q").to_timestamp(), words.index)
-    zoned = words.str.contains(r"\d\d:\d\d.*" + OFFSET)
-    if zoned.any():
-        bare = ~zoned.to_numpy(bool)
-        refuse_rows(frame, bare, where, "a zone in every time or in none")
-        zone = "UTC" if words.str.contains(r"(?:Z|[+-]00:?(?:00)?)$").all() else "offset"
-        return (
-            _dates(frame, words, where, utc=True),
-            _dates(frame, words.str.replace(OFFSET, "", regex=True), where),
-            zone,
-        )
-    return _dates(frame, words, where)
-
-
-def _dates(frame: Any, words: Any, where: str, utc: bool = False) -> Any:
-    parse = lambda words, pattern: pd.to_datetime(words, format=pattern, errors="coerce", utc=utc)  # noqa: E731
-    iso = parse(words, "ISO8601")
-    if iso.notna().all():
-        return iso
-    readings = [parse(words, pattern) for pattern in PATTERNS if parse(words[:1], pattern).notna().all()]
-    whole = [r for r in readings if r.notna().all()]
-    if not all(r.equals(whole[0]) for r in whole):
-        refuse(where, "dates that can be read in one way", f"{words.iloc[0]!r}, day or month first", f"Write {ISO}.")
-    if whole:
-        return whole[0]
-    best = min([iso, *readings], key=lambda r: int(r.isna().sum()))
-    bad = name_rows(frame, best.isna().to_numpy(bool), words)
-    refuse(where, ISO, bad, "Correct these rows, or name another column with time.")
-
-
-def restore(moments: np.ndarray, kind: str, zone: str | None) -> Any:
-    """Times as the data had them: the same zone, Python dates, integers such as 20240131."""
-    flat = pd.Series(moments)
-    if kind.startswith("%"):
-        return flat.dt.strftime(kind).astype("int64")
-    if kind == "date":
-        return flat.dt.date
-    if kind == "utc":
-        return flat.dt.tz_localize("UTC").dt.tz_convert(zone or "UTC")
-    if kind == "local" and zone:
-        return flat.dt.tz_localize(zone, ambiguous=np.ones(len(flat), bool), nonexistent="shift_forward")
-    return flat

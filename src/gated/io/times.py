@@ -36,6 +36,7 @@ SPANS = {  # other numbers: those that a count is not likely to have
     "s": (10**9, 4_102_444_800), "ms": (10**12, 4_102_444_800_000), "us": (10**15, 4_102_444_800_000_000),
     "ns": (10**18, 4_102_444_800_000_000_000), "excel": (32_874, 55_153),
 }  # fmt: skip
+KINDS = ("integer", "datetime", "date", "utc", "wall", "local", *UNITS, "excel")  # and patterns
 MEANING = {
     "%Y%m%d%H%M%S": "years to seconds (YYYYMMDDHHMMSS)", "%Y%m%d%H%M": "years to minutes (YYYYMMDDHHMM)",
     "%Y%m%d%H": "years to hours (YYYYMMDDHH)", "%Y%m": "years and months (YYYYMM)",
@@ -77,10 +78,8 @@ def split(frame: Any, name: str) -> list[str]:
     """The columns of a time: the one of this name, or those that it lists, by commas or spaces between them."""
     if name in frame.columns:
         return [name]
-    for parts in (re.split(r"\s*,\s*", name.strip()), name.split()):
-        if len(parts) > 1 and all(part in frame.columns for part in parts) and len(set(parts)) == len(parts):
-            return parts
-    return [name]
+    parts = list(dict.fromkeys(part for part in re.split(r"\s*,\s*" if "," in name else r"\s+", name.strip()) if part))
+    return parts if any(part in frame.columns for part in parts) else [name]
 
 
 def times(

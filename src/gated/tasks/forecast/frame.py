@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from gated._check import one_of, optional, refuse, want
+from gated._check import InputError, one_of, optional, refuse, want
 from gated.features import calendar as clocks
-from gated.io.tables import name_rows, numbers, refuse_rows, restore, text, times, to_numbers
+from gated.io import patterns, zones
+from gated.io.tables import name_rows, numbers, refuse_rows, text, to_numbers
 from gated.io.text import plural
+from gated.io.times import KINDS, UNITS, restore, split, times
 from gated.tasks.forecast.panel import Panel
 
 pd: Any = optional("pandas", "forecast")
@@ -30,23 +33,35 @@ class Schema:
     target: str
     id: str | None  # None: one series
     freq: str
-    kind: str  # what a time is: see `tables.times`
+    kind: str  # what a time is: see `times.times`
     zone: str | None
     ids: str  # "integer" or "text"
     past: dict[str, list[str] | None] = field(default_factory=dict)  # a column's categories, or None for a number
     known: dict[str, list[str] | None] = field(default_factory=dict)
     static: dict[str, list[str] | None] = field(default_factory=dict)
+    notation: str | None = None  # of the times, the first that new data are read by
+    phase: int | None = None  # nanoseconds: times are moved to a grid, see `calendar.snap`
+    hours: str | None = None  # the zone whose hours and weekdays the network reads
+    notes: list[str] = field(default_factory=list)  # on how the times were read
 
     def __post_init__(self) -> None:  # it may come from a file
         words = all(isinstance(w, str) for w in (self.time, self.target, self.freq))
-        words &= all(w is None or isinstance(w, str) for w in (self.id, self.zone))
+        words &= all(
+            w is None or isinstance(w, str) for w in (self.id, self.zone, self.notation, self.hours, *self.notes)
+        )
+        words &= self.phase is None or (isinstance(self.phase, int) and abs(self.phase) < 2**62)
         parts = all(
             isinstance(part, dict) and all(c is None or (isinstance(c, list) and set(map(type, c)) <= {str})
                                            for c in part.values())
             for part in (self.past, self.known, self.static)
         )  # fmt: skip
         want(words and parts, "schema", "names of columns and lists of categories", "something else")
-        one_of("schema: kind", self.kind, ("integer", "datetime", "date", "%Y%m%d", "%Y%m", "utc", "local"))
+        if "%" in self.kind:
+            patterns.check(self.kind, "schema: kind")
+        else:
+            one_of("schema: kind", self.kind, KINDS)
+        zones.check(self.zone, "schema: zone")
+        zones.check(self.hours, "schema: hours")
         one_of("schema: ids", self.ids, ("integer", "text"))
         clocks.parse(self.freq, "schema: freq")
 
@@ -63,15 +78,16 @@ def enumerate_some(names: Sequence[str], count: int = 5) -> str:
 
 def infer(
     frame: Any, *, time: str | None = None, target: str | None = None, id: str | None = None, past: Sequence[str] = (),
-    known: Sequence[str] = (), static: Sequence[str] = (), freq: str | None = None,
+    known: Sequence[str] = (), static: Sequence[str] = (), freq: str | None = None, time_format: str | None = None,
+    zone: str | None = None,
 ) -> Schema:  # fmt: skip
     """What the columns of a frame (from `tables.read`) are, the frequency inferred from all series.
 
     time, target, id default to `ds`, `y`, `unique_id`; without an id column the frame is one series. past: covariates
     known up to now; known: in the future as well; static: one value a series. A covariate is a number, or a category of
-    at most 256 values when it holds text or has pandas' category type.
+    at most 256 values when it holds text or has pandas' category type. time_format, zone: see `times.times`.
 
-    Errors: an unknown column; one column in two roles; what `tables.times` and `calendar.infer` refuse; too many
+    Errors: an unknown column; one column in two roles; what `times.times` and `calendar.infer` refuse; too many
     categories.
     """
     if id in (None, "unique_id"):
@@ -79,23 +95,65 @@ def infer(
     roles = {"time": time or "ds", "target": target or "y", **({"id": id} if id is not None else {})}
     covariates = (("past", past), ("known", known), ("static", static))
     owner: dict[str, str] = {}
-    for role, name in [*roles.items(), *((role, name) for role, part in covariates for name in part)]:
+    clock = [("time", name) for name in split(frame, roles["time"])]
+    named = [(role, name) for role, name in roles.items() if role != "time"]
+    for role, name in [*clock, *named, *((role, name) for role, part in covariates for name in part)]:
         want_column(frame, name, role)
         own = f"a column of its own, for {name!r} is the {owner.get(name)} column already"
         want(name not in owner, role, own, repr(name))
         owner[name] = role
     ids_kind = "integer" if id is not None and frame[id].dtype.kind in "iu" else "text"
-    rows = _rows(frame, roles["time"], roles["target"], id, ids_kind)
-    if freq is None:
-        freq = clocks.infer(rows.times, rows.codes, rows.ids, lambda mask: name_rows(rows.frame, mask))
-    else:
+    rows = _rows(frame, roles["time"], roles["target"], id, ids_kind, notation=time_format, zone=zone)
+    alias, phase, rows = _clock(rows, freq)
+    notes, unit = list(rows.notes), clocks.parse(alias).unit
+    if freq is None and unit == "slots":
+        notes.append(f"Only these steps of the week occur, and no others are forecast: {alias}.")
+    if phase is not None:
+        moved = clocks.snap(rows.times, alias, phase)
+        _want_once(rows, moved, roles["time"], alias)
+        grid = "the first day of the month" if unit == "month" else f"the beginnings of steps of {alias}"
+        notes.append(f"Times are moved to {grid}: the first is {pd.Timestamp(moved[0])}.")
+    parts = [{name: _categories(frame, name) for name in part} for part in (past, known, static)]
+    hours = rows.zone if rows.kind != "local" else None
+    return Schema(
+        roles["time"], roles["target"], id, alias, rows.kind, rows.zone, ids_kind, *parts, notation=rows.notation,
+        phase=phase, hours=hours, notes=notes,
+    )  # fmt: skip
+
+
+def _clock(rows: _Rows, freq: str | None) -> tuple[str, int | None, _Rows]:
+    """The frequency, the phase of the grid that times are moved to if they lie beside it, and the rows.
+
+    Where times have a zone and lie on a clock by its hours alone, such as sessions or every sixth hour, these are the
+    times of the rows from now on.
+    """
+    say = lambda mask: name_rows(rows.frame, mask)  # noqa: E731
+    if freq is not None:
         clock = clocks.parse(freq)
         integer = rows.times.dtype.kind == "i"
         expected = "a whole number" if integer else "a frequency of dates"
         want((clock.unit == "integer") == integer, "freq", expected, repr(freq))
-        freq = clocks.name(clock, rows.times[0])
-    parts = [{name: _categories(frame, name) for name in part} for part in (past, known, static)]
-    return Schema(roles["time"], roles["target"], id, freq, rows.kind, rows.zone, ids_kind, *parts)
+        points = clocks.find_grid(rows.times, rows.codes, clock)
+        return (clocks.name(clock, rows.times[0]), None, rows) if points is None else (*points, rows)
+    if rows.zone is None or rows.kind == "local" or rows.kind in UNITS:
+        return *clocks.infer(rows.times, rows.codes, rows.ids, say), rows
+    local = replace(
+        rows, times=zones.to_local(rows.times, rows.zone), kind="local" if rows.kind == "utc" else rows.kind
+    )
+    local = replace(
+        local, zone=local.zone if local.kind == "local" else None, kind=local.kind.replace("wall", "datetime")
+    )
+    try:
+        freq, phase = clocks.infer(rows.times, rows.codes, rows.ids, say)
+        if clocks.parse(freq).unit != "slots":
+            return freq, phase, rows
+    except InputError:
+        freq, phase = clocks.infer(local.times, local.codes, local.ids, say)
+        return freq, phase, local
+    try:
+        return *clocks.infer(local.times, local.codes, local.ids, say), local
+    except InputError:
+        return freq, phase, rows
 
 
 def want_column(frame: Any, name: str, role: str) -> None:
@@ -116,7 +174,7 @@ def want_column(frame: Any, name: str, role: str) -> None:
 def want_columns(frame: Any, schema: Schema, *roles: str) -> None:
     """The frame must have the columns of time, id and these roles."""
     for role in ("time", "id", *roles):
-        names = getattr(schema, role)
+        names = split(frame, schema.time) if role == "time" else getattr(schema, role)
         for name in [names] if isinstance(names, str) else names or ():
             want_column(frame, name, role)
 
@@ -144,16 +202,22 @@ class _Rows:
     times: np.ndarray  # [R]
     kind: str
     zone: str | None
+    notation: str | None
+    notes: tuple[str, ...]
     unsorted: int
 
 
 def rows_of(frame: Any, schema: Schema) -> _Rows:
     """The rows of new data, read as the schema says."""
-    return _rows(frame, schema.time, schema.target, schema.id, schema.ids, schema.kind)
+    snap = None if schema.phase is None else (schema.freq, schema.phase)
+    return _rows(frame, schema.time, schema.target, schema.id, schema.ids, kind=schema.kind, notation=schema.notation,
+                 zone=schema.zone, snap=snap)  # fmt: skip
 
 
-def _rows(frame: Any, time: str, target: str, id: str | None, ids_kind: str, kind: str | None = None) -> _Rows:
-    moments, kind, zone = times(frame, time, kind)
+def _rows(
+    frame: Any, time: str, target: str, id: str | None, ids_kind: str, *, kind: str | None = None,
+    notation: str | None = None, zone: str | None = None, snap: tuple[str, int] | None = None,
+) -> _Rows:  # fmt: skip
     if id is None:
         codes, ids = np.zeros(len(frame), np.int64), np.array([target], object)
     else:
@@ -163,6 +227,9 @@ def _rows(frame: Any, time: str, target: str, id: str | None, ids_kind: str, kin
         column = column if ids_kind == "integer" and column.dtype.kind in "iu" else text(column)
         codes, names = pd.factorize(column)
         ids = np.asarray(names, None if column.dtype.kind in "iu" else object)
+    moments, kind, zone, notation, notes = times(frame, time, kind, notation=notation, zone=zone, codes=codes)
+    if snap is not None:
+        moments = clocks.snap(moments, *snap)
     order = np.argsort(codes, kind="stable")
     codes, moments = codes[order], moments[order]
     same = codes[1:] == codes[:-1]
@@ -170,15 +237,40 @@ def _rows(frame: Any, time: str, target: str, id: str | None, ids_kind: str, kin
     if backwards:
         again = np.lexsort((moments, codes))
         order, moments = order[again], moments[again]
-    frame = frame.iloc[order]
+    rows = _Rows(frame.iloc[order], codes, ids, moments, kind, zone, notation, notes, backwards)
+    _want_once(rows, moments, time, None if snap is None else snap[0], None if id else target)
+    return rows
+
+
+def _want_once(rows: _Rows, moments: np.ndarray, time: str, freq: str | None, target: str | None = None) -> None:
+    """Refuse times that come twice in a series. freq: of the grid to which they were moved. target: of one series."""
+    frame, codes = rows.frame, rows.codes
     twice = np.r_[False, (codes[1:] == codes[:-1]) & (moments[1:] == moments[:-1])]
-    if twice.any():
-        k = int(np.flatnonzero(twice)[0])
-        todo = "Name the column that tells series apart with id." if id is None else "Keep one of them."
-        first = f"{frame[time].iloc[k]} in {name_rows(frame, np.isin(np.arange(len(frame)), [k - 1, k]))}"
-        got = f"{plural(int(twice.sum()), 'repeated row')}, the first {first}"
-        refuse(f"column {time!r}", "each time once in a series", got, todo)
-    return _Rows(frame, codes, ids, moments, kind, zone, backwards)
+    if not twice.any():
+        return
+    k = int(np.flatnonzero(twice)[0])
+    words = " ".join(str(frame[column].iloc[k]) for column in split(frame, time))
+    first = f"{words} in {name_rows(frame, np.isin(np.arange(len(frame)), [k - 1, k]))}"
+    got = f"{plural(int(twice.sum()), 'repeated row')}, the first {first}"
+    if freq is not None:
+        todo = "Keep one of them, or say the step with freq."
+        refuse(f"column {time!r}", f"one row on each step of {freq}, to which times are moved", got, todo)
+    todo = "Name the column that tells series apart with id." if target else "Keep one of them."
+    days = np.unique(moments[twice].astype("datetime64[D]")) if moments.dtype.kind == "M" else np.zeros(0)
+    if rows.zone is None and len(days) and len(days) == len(np.unique(days.astype("datetime64[Y]"))):
+        hours = (moments[twice] - moments[twice].astype("datetime64[D]")).astype(np.int64) / clocks.HOUR
+        if (
+            ((hours >= 0) & (hours < 4)).all() and (days.astype(np.int64) % 7 == 3).all() and np.ptp(hours) < 1
+        ):  # Sundays
+            todo = "The clocks seem to be set back then: name the zone with --zone, such as --zone Europe/Berlin."
+    more = [] if target is None else [c for c in frame.columns if c not in (*split(frame, time), target)]
+    for column in more[:20]:
+        with contextlib.suppress(InputError):
+            whole = times(frame, f"{time},{column}").values
+            if len(np.unique(whole)) == len(whole):
+                todo = f"Is the time in two columns? Name both with --time {time},{column}."
+                break
+    refuse(f"column {time!r}", "each time once in a series", got, todo)
 
 
 def _grid(
@@ -253,7 +345,7 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, tuple
         rows.ids, offsets, _scatter(values, place, len(moments)), moments, schema.freq,
         _scatter(encode(frame, schema.past, unknown), place, len(moments)),
         _scatter(encode(frame, schema.known, unknown), place, len(moments)),
-        _static(frame, schema, codes, rows.ids, first, unknown),
+        _static(frame, schema, codes, rows.ids, first, unknown), schema.hours,
     )  # fmt: skip
     low, high = np.fmin.reduceat(values, first), np.fmax.reduceat(values, first)
     names = lambda mask: enumerate_some(list(map(str, rows.ids[mask])))  # noqa: E731
@@ -262,6 +354,7 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, tuple
     constant, short = low == high, result.lengths < context
     sentences = {
         f"{n:,} series, {plural(len(frame), 'row')}, frequency {schema.freq}, {ends[0]} to {ends[1]}.": True,
+        **dict.fromkeys(schema.notes, True),
         f"{plural(rows.unsorted, 'row')} out of order: sorted by time.": rows.unsorted,
         f"{plural(inserted, 'step')} without a row: treated as missing.": inserted,
         f"{plural(missing, 'row')} without a value: treated as missing.": missing,
@@ -325,4 +418,4 @@ def join(panel: Panel, later: Panel) -> Panel:
         return out
 
     y, past, covariates = (merge(name, where, len(grid)) for name in ("y", "past", "known"))
-    return Panel(ids, offsets, y, grid, panel.freq, past, covariates, merge("static", series, len(ids)))
+    return Panel(ids, offsets, y, grid, panel.freq, past, covariates, merge("static", series, len(ids)), panel.zone)

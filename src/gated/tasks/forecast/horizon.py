@@ -9,7 +9,8 @@ import numpy as np
 
 from gated._check import optional, refuse, want
 from gated.features import calendar as clocks
-from gated.io.tables import numbers, restore
+from gated.io.tables import numbers
+from gated.io.times import restore, restore_columns
 from gated.tasks.forecast.frame import Schema, encode, enumerate_some, rows_of, span, want_columns
 from gated.tasks.forecast.panel import Panel
 
@@ -84,5 +85,5 @@ def to_frame(schema: Schema, panel: Panel, columns: Mapping[str, np.ndarray]) ->
     """
     horizon = next(iter(columns.values())).shape[1]
     table: dict[str, Any] = {} if schema.id is None else {schema.id: np.repeat(panel.ids, horizon)}
-    table[schema.time] = restore(future_times(panel, horizon).reshape(-1), schema.kind, schema.zone)
+    table |= restore_columns(future_times(panel, horizon).reshape(-1), schema.time, schema.kind, schema.zone)
     return pd.DataFrame(table | {name: values.reshape(-1) for name, values in columns.items()})

@@ -22,6 +22,7 @@ class Panel:
     past: np.ndarray  # [L, P] float64 covariates known up to now, NaN allowed
     known: np.ndarray  # [L, K] float64 covariates known in the future as well, NaN allowed
     static: np.ndarray  # [N, D] float64 numbers of a series
+    zone: str | None = None  # whose hours and weekdays the network reads; the times themselves are in UTC then
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -141,7 +141,8 @@ class Run:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
-        panel = {f"panel.{f.name}": getattr(self.panel, f.name) for f in fields(Panel) if f.name not in ("ids", "freq")}
+        arrays = [f.name for f in fields(Panel) if f.name not in ("ids", "freq", "zone")]
+        panel = {f"panel.{name}": getattr(self.panel, name) for name in arrays}
         panel["panel.times"] = panel["panel.times"].astype(np.int64)
         model = self.model
         state = {"learnt.widths": model.widths, "learnt.persistence": np.array(model.persistence),
@@ -193,7 +194,7 @@ def fit(
     data = read(source, id=config.id)
     schema = frame.infer(
         data, time=config.time, target=config.target, id=config.id, past=config.past, known=config.known,
-        static=config.static, freq=config.freq,
+        static=config.static, freq=config.freq, time_format=config.time_format, zone=config.zone,
     )  # fmt: skip
     panel, notes = frame.panel(data, schema, context=config.context or 0)
     model, metrics, history = training.fit(panel, config, job)
@@ -217,7 +218,7 @@ def _panel(stored: Any, schema: frame.Schema, where: str) -> Panel:
     times = arrays.pop("times").astype(np.int64)
     ids = np.array(stored.extras["ids"], None if schema.ids == "integer" else object)
     clock = times if schema.freq.isdecimal() else times.view("datetime64[ns]")
-    panel = Panel(ids=ids, times=clock, freq=schema.freq, **arrays)
+    panel = Panel(ids=ids, times=clock, freq=schema.freq, zone=schema.hours, **arrays)
     rows, n = len(panel.y), len(panel.ids)
     fits = (
         panel.offsets.shape == (n + 1,) and panel.offsets[0] == 0 and panel.offsets[-1] == rows

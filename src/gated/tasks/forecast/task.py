@@ -14,7 +14,7 @@ class Config(Training):
     """Everything but the horizon has a default; None means that the value follows from the data (see `recipe`)."""
 
     horizon: int = required("Number of steps to forecast.", low=1, high=100_000)
-    time: str = option("ds", "Time column: dates or integers.")
+    time: str = option("ds", "Time column: dates or integers; or the columns of its parts, as in Date,Time.")
     target: str = option("y", "Target column: the values to forecast.")
     id: str | None = option(
         None, "Series identifier column; by default unique_id if present, otherwise all rows are one series."
@@ -22,7 +22,13 @@ class Config(Training):
     known: tuple[str, ...] = option((), "Covariate columns known in the future (holidays, planned prices).")
     past: tuple[str, ...] = option((), "Covariate columns known only up to the forecast origin.")
     static: tuple[str, ...] = option((), "Columns with one value per series.")
-    freq: str | None = option(None, "Frequency as pandas names it (h, D, MS, …); inferred by default.")
+    time_format: str | None = option(
+        None, "Notation of the times: strptime's codes and %q, or s, ms, us, ns, excel, count; recognised by default."
+    )
+    zone: str | None = option(None, "Time zone of times that name none, such as Europe/Berlin; clock changes follow.")
+    freq: str | None = option(
+        None, "Frequency as pandas names it (h, D, MS, …), or of a part of the week (D Mon-Sat); inferred by default."
+    )
     season: int | None = option(None, "Season length in steps; by default it follows from the frequency.", low=1)
     context: int | None = option(None, "Length of the input window in steps.", low=1)
     width: int | None = option(None, "Hidden units of each LSTM.", low=1)

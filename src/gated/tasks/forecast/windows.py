@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gated.features import calendar as clocks
+from gated.io.zones import to_local
 from gated.tasks.forecast import features
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.recipe import Recipe
@@ -84,13 +85,13 @@ class Windows:
         ahead = (start + lengths)[:, None] + np.arange(h)
         if future is not None and K:
             covariates[ahead, P:] = future
-        days = clocks.encode(panel.times, panel.freq)
+        days = clocks.encode(to_local(panel.times, panel.zone), panel.freq)
         calendar = flat(days.shape[1])
         if days.shape[1]:
             calendar[rows] = days
             last = panel.times[np.maximum(panel.offsets[1:] - 1, 0)]
             coming = clocks.ahead(last, panel.freq, h).reshape(-1)
-            calendar[ahead.reshape(-1)] = clocks.encode(coming, panel.freq)
+            calendar[ahead.reshape(-1)] = clocks.encode(to_local(coming, panel.zone), panel.freq)
 
         tensor = torch.from_numpy
         self.fill, self.seasonal, self.mask, self.state = tensor(fill), tensor(seasonal), tensor(mask), tensor(state)

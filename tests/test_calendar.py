@@ -131,7 +131,7 @@ def test_a_part_of_the_week_may_be_said():
     assert calendar.parse("d mon-sat").open == (0, 1, 2, 3, 4, 5)
     assert calendar.parse("6h Sat 06:00-12:00; Sun").open == (21, 22, 24, 25, 26, 27)
     for freq in ("D Mon-Xyz", "h Mon 25:00", "MS Mon", "W Mon", "3h 1:00-2:00-3:00", "s Mon"):
-        with pytest.raises(InputError, match="D Mon-Sat|a frequency"):
+        with pytest.raises(InputError, match=r"D Mon-Sat|a frequency"):
             calendar.parse(freq)
 
 

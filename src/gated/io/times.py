@@ -7,8 +7,10 @@ A notation is a pattern (see `io.patterns`); or "s", "ms", "us", "ns" (numbers s
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
+import warnings
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -24,7 +26,8 @@ pc: Any = optional("pyarrow.compute", "forecast")
 
 FIRST, LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # what 64 bits of nanoseconds hold
 ISO = "dates such as 2024-01-31 or 2024-01-31T13:30, years 1678 to 2261"
-ZONED = r"\d\d:\d\d.*(?:Z|[+-]\d\d:?(?:\d\d)?)$"
+OFFSET = r"(?:Z|[+-]\d\d:?(?:\d\d)?)$"
+ZONED = r"\d\d:\d\d.*" + OFFSET
 UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # nanoseconds
 DAY = 86_400 * 10**9
 EXCEL = np.datetime64("1899-12-30", "ns")
@@ -195,7 +198,7 @@ def _read(frame: Any, columns: list[str], where: str, notation: str | None, stri
         numbers = pd.to_numeric(words, errors="coerce")
         if numbers.notna().all() and not (notation and "%" in notation and strict):
             return _numbers(frame, numbers, where, notation)
-    return _words(frame, words.str.strip(), where, notation, strict, columns)
+    return _words(frame, words, where, notation, strict, columns)
 
 
 def _dated(column: Any) -> Any:
@@ -303,56 +306,61 @@ def _number(values: np.ndarray, notation: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _words(frame: Any, words: Any, where: str, notation: str | None, strict: bool, columns: list[str]) -> _Reading:
-    array = pa.array(words, pa.string())
-    sample = words.iloc[_sample(len(words))]
+    rows = _sample(len(words))
+    iso = _iso(words, words.iloc[rows]) if len(columns) == 1 and notation is None else None
+    if iso is not None:
+        return iso
+    words = words.str.strip()
+    array, sample = pa.array(words, pa.string()), words.iloc[rows]
     if notation is not None:
         want("%" in notation, where, f"numbers, for --time-format {notation}", repr(words.iloc[0]))
         patterns.check(notation)
         fields = _fields(array, notation)
         if not fields.bad.any():
             return _reading(words, where, notation, fields, columns)
-        if strict:
-            refuse_rows(
-                frame, fields.bad, where, f"times written as {notation}", words, "Correct them, or --time-format."
-            )
-    iso = None
-    if len(columns) == 1 and not sample.str.fullmatch(r"\d{4}[-/.]\d{1,2}").any():
-        iso = pd.to_datetime(sample, format="ISO8601", errors="coerce", utc=True)
-        zoned = pc.any(pc.match_substring_regex(array, ZONED)).as_py()
-        if iso.notna().all() and not zoned:
-            iso = pd.to_datetime(words, format="ISO8601", errors="coerce")
-            if iso.notna().all():
-                return _Reading(iso.to_numpy().astype("datetime64[ns]"), "datetime")
-        if zoned:
-            bare = ~np.asarray(pc.match_substring_regex(array, ZONED))
-            named = np.asarray(pc.match_substring_regex(array, "[A-Za-z]{2}|\\]$")) & bare
-            refuse_rows(frame, bare & ~named, where, "a zone in every time or in none")
-    first = [
-        list(
-            dict.fromkeys(
-                p
-                for word in {sample.iloc[0], sample.iloc[-1], sample.iloc[len(sample) // 2]}
-                for p in _propose(word, sample, columns)
-            )
-        )
-    ]
-    proposals = [p for p in first[0] if set("YGy") & {part[-1] for part in patterns.elements(p) if part[0] == "%"}]
+        todo = "Correct them, or name the notation of all rows with --time-format."
+        refuse_rows(frame, fields.bad & strict, where, f"times written as {notation}", words, todo)
+    zoned = np.asarray(pc.match_substring_regex(array, ZONED))
+    if zoned.any():
+        named = np.asarray(pc.match_substring_regex(array, r"[A-Za-z]{2}|\]$"))
+        refuse_rows(frame, ~zoned & ~named, where, "a zone in every time or in none")
+    chosen = dict.fromkeys(sample.iloc[k] for k in (0, len(sample) // 2, -1))
+    proposals = list(dict.fromkeys(p for word in chosen for p in _propose(word, sample, columns)))
+    proposals = [p for p in proposals if re.search("%-?[YGy]", p)]
     some = pa.array(sample, pa.string())
     readings = {p: _fields(array, p) for p in proposals if not patterns.read(some, p).bad.any()}
-    whole = {p: fields for p, fields in readings.items() if not fields.bad.any()}
-    whole = _plausible(whole)
+    whole = _plausible({p: fields for p, fields in readings.items() if not fields.bad.any()})
     if len({fields.local.tobytes() for fields in whole.values()}) > 1:
         one, other = list(whole)[:2]
-        order = "day or month first" if "%b" not in one else f"{one} or {other}"
         todo = f"Say it with --time-format {one!r} or {other!r}, or write {ISO}."
-        refuse(where, "dates that can be read in one way", f"{words.iloc[0]!r}, {order}", todo)
+        refuse(where, "dates that can be read in one way", f"{words.iloc[0]!r}, day or month first", todo)
     if whole:
         pattern = next(iter(whole))
         return _reading(words, where, pattern, whole[pattern], columns)
-    masks = [patterns.read(array, p).bad for p in proposals]
+    if zoned.all() and len(columns) == 1:  # rows of several shapes, such as with and without fractions of a second
+        bare = words.str.replace(OFFSET, "", regex=True)
+        local, utc = (pd.to_datetime(w, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None).to_numpy()
+                      for w in (bare, words))  # fmt: skip
+        if not (np.isnat(local) | np.isnat(utc)).any():
+            minutes = (local - utc) / np.timedelta64(1, "m")
+            fields = patterns.Fields(local.astype("datetime64[ns]"), np.zeros(len(local), bool), minutes, None)
+            return _reading(words, where, "%Y-%m-%dT%H:%M:%S%z", fields, columns)
+    masks = [_fields(array, p).bad for p in proposals]
     masks += [pd.to_datetime(words, format="ISO8601", errors="coerce", utc=True).isna().to_numpy(bool)]
     bad = name_rows(frame, min(masks, key=np.sum), words)
     refuse(where, ISO, bad, "Correct these rows, say how times are written with --time-format, or name another column.")
+
+
+def _iso(words: Any, sample: Any) -> _Reading | None:
+    """Days and times without a zone after ISO 8601, which is quick and what most files have; or None."""
+    if not sample.str.match(r"\s*\d{4}([-/.])\d{1,2}\1\d|\d{8}T").all():
+        return None
+    with contextlib.suppress(ValueError, TypeError, FutureWarning), warnings.catch_warnings():
+        warnings.simplefilter("error")  # zones in some rows
+        times = pd.to_datetime(words, format="ISO8601")
+        if times.dtype.kind == "M" and not isinstance(times.dtype, pd.DatetimeTZDtype):
+            return _Reading(times.to_numpy().astype("datetime64[ns]"), "datetime")
+    return None
 
 
 def _fields(words: Any, pattern: str) -> patterns.Fields:

@@ -31,11 +31,11 @@ def kaldi(samples, front):
     options = knf.FbankOptions()
     options.frame_opts.dither = 0
     options.frame_opts.samp_freq = front.rate
-    options.frame_opts.frame_length_ms = 1000 * front.window
-    options.frame_opts.frame_shift_ms = 1000 * front.hop
+    options.frame_opts.frame_length_ms = 25
+    options.frame_opts.frame_shift_ms = 10
     options.mel_opts.num_bins = front.bands
-    options.mel_opts.low_freq = front.low
-    options.mel_opts.high_freq = front.high
+    options.mel_opts.low_freq = 20
+    options.mel_opts.high_freq = 0  # half the rate
     machine = knf.OnlineFbank(options)
     machine.accept_waveform(front.rate, samples.tolist())
     machine.input_finished()
@@ -55,13 +55,6 @@ def test_frames_are_kaldis(rate, bands):
         assert x.dtype == np.float32
         assert x.shape == (bands, 1 + (len(t) - front.size) // front.step)
         np.testing.assert_allclose(x, kaldi(samples, front), atol=near, rtol=0)
-
-
-@pytest.mark.parametrize("front", [Front(16000, 30, 0.032, 0.0125, 100, 7000), Front(8000, 20, 0.02, 0.03, 0, 3000)])
-def test_windows_hops_and_corners_are_kaldis(front):
-    """Other windows, hops (also longer than the window) and corner frequencies agree as well."""
-    samples = noise(front.rate)
-    np.testing.assert_allclose(fbank(samples, front), kaldi(samples, front), atol=3e-4, rtol=0)
 
 
 def test_frames_are_the_equations():
@@ -87,10 +80,10 @@ def test_frames_are_the_equations():
 
 
 @settings(max_examples=60, deadline=None)
-@given(rate=RATES, bands=st.sampled_from([1, 23, 40, 61]), hop=st.sampled_from([0.01, 0.0123, 0.04]), cuts=CUTS, n=LONG)
-def test_pieces_of_any_size_are_the_whole_bit_for_bit(rate, bands, hop, cuts, n):
+@given(rate=RATES, bands=st.sampled_from([1, 23, 40, 61]), cuts=CUTS, n=LONG)
+def test_pieces_of_any_size_are_the_whole_bit_for_bit(rate, bands, cuts, n):
     """Frames of a stream, whatever the pieces, are those of the whole sound, bit for bit."""
-    front, samples = Front(rate, bands, hop=hop), noise(n, seed=n)
+    front, samples = Front(rate, bands), noise(n, seed=n)
     stream = Stream(front)
     pieces = [stream.push(piece) for piece in cut(samples, cuts)]
     np.testing.assert_array_equal(np.concatenate(pieces, axis=1), fbank(samples, front))
@@ -128,17 +121,11 @@ def test_the_samples_are_not_touched():
     [
         (Front(8000, 200), ["bands", "200", "fewer"]),
         (Front(8000, 0), ["bands", "0"]),
-        (Front(0), ["rate"]),
-        (Front(8000, window=0.0), ["window"]),
-        (Front(8000, window=float("nan")), ["window"]),
-        (Front(8000, hop=0.0001), ["hop"]),
-        (Front(8000, hop=float("inf")), ["hop"]),
-        (Front(8000, high=4001.0), ["4001"]),
-        (Front(8000, low=3000.0, high=2000.0), ["3000 to 2000"]),
+        (Front(999), ["rate", "1000"]),
     ],
 )
 def test_a_front_without_filters_is_refused(front, words):
-    """A band that no line of the spectrum falls in, and windows, hops and frequencies that are none, are refused."""
+    """A band that no line of the spectrum falls in, no band, and a rate too low for a filter are refused."""
     refused(words, fbank, noise(500), front)
 
 
@@ -153,7 +140,8 @@ def test_whole_is_what_running_comes_to():
     y = fb.normalise_utterance(x, mean, std)
     np.testing.assert_allclose(y[:, -1], fb.Running(mean, std).push(x)[:, -1], rtol=1e-4)
     assert fb.normalise_utterance(x[:, :0], mean, std).shape == (3, 0)
-    np.testing.assert_allclose(fb.normalise_utterance(x, mean, std, prior=1e-6).std(1), 1, rtol=1e-4)  # by itself alone
+    long = rng.normal(3, [[1], [2], [0.5]], (3, 100_000)).astype(np.float32)
+    np.testing.assert_allclose(fb.normalise_utterance(long, mean, std).std(1), 1, rtol=0.02)  # the prior hardly counts
 
 
 def test_by_given_figures():
@@ -165,25 +153,25 @@ def test_by_given_figures():
 
 
 def test_running_is_the_mean_of_frames_and_prior():
-    """Frame t is normalised by the frames to t and 40 of the prior, as if these had been there."""
+    """Frame t is normalised by the frames to t and the prior's 100, as if these had been there."""
     rng = np.random.default_rng(0)
-    before = rng.standard_normal((3, 40)) * [[1], [2], [3]] + [[-9], [4], [0]]
+    before = rng.standard_normal((3, 100)) * [[1], [2], [3]] + [[-9], [4], [0]]
     x = (2 * rng.standard_normal((3, 50)) + 1).astype(np.float32)
-    y = Running(before.mean(1), before.std(1), prior=40).push(x)
+    y = Running(before.mean(1), before.std(1)).push(x)
     for t in range(50):
         seen = np.concatenate([before, x[:, : t + 1]], axis=1)
         np.testing.assert_allclose(y[:, t], (x[:, t] - seen.mean(1)) / seen.std(1), atol=1e-5)
 
 
 @settings(max_examples=60, deadline=None)
-@given(cuts=st.lists(st.integers(0, 40), max_size=30), seed=st.integers(0, 99), prior=st.sampled_from([1, 100, 1e6]))
-def test_running_in_pieces_is_running_over_the_whole(cuts, seed, prior):
+@given(cuts=st.lists(st.integers(0, 40), max_size=30), seed=st.integers(0, 99))
+def test_running_in_pieces_is_running_over_the_whole(cuts, seed):
     """Frames normalised in pieces of any number are those of the whole, bit for bit."""
     x = noise(5 * 300, 10, seed).reshape(5, 300)
     mean, std = np.linspace(-9, 3, 5), np.full(5, 3.0)
-    pieces = Running(mean, std, prior)
+    pieces = Running(mean, std)
     got = np.concatenate([pieces.push(piece) for piece in cut(x, cuts)], axis=1)
-    np.testing.assert_array_equal(got, Running(mean, std, prior).push(x))
+    np.testing.assert_array_equal(got, Running(mean, std).push(x))
 
 
 def test_running_forgets_nothing_in_a_day():

@@ -1,13 +1,13 @@
 """Log-mel filter banks: what a frame of sound holds in each band of hearing, offline or as the sound comes.
 
-    s    = frame t: the samples from t·hop, `window` seconds of them     (no frame reaches past the last sample)
+    s    = frame t: 25 ms of samples from t · 10 ms on                   (no frame reaches past the last sample)
     s   -= mean(s)
     s_i -= 0.97 s_{i-1}                                                  the higher, the weaker: level that out
     P    = |FFT(s · (0.5 - 0.5 cos(2πi/(n-1)))^0.85)|²                   zeros up to a power of two
     x_kt = log max(Σ_f M_kf P_f, 2⁻²³)
 
 M_k is a triangle over mel(f) = 1127 ln(1 + f/700): 1 at its centre, 0 from the neighbours' centres on; the centres lie
-equally far apart in mel between `low` and `high`.
+equally far apart in mel between 20 Hz and half the rate.
 
 Source: Davis & Mermelstein 1980, "Comparison of parametric representations for monosyllabic word recognition", for
 triangles on the mel scale; the HTK Book, "Filterbank analysis", for the formula; and Kaldi's compute-fbank-feats with
@@ -27,42 +27,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int
 
-from gated._check import refuse, want, within
+from gated._check import refuse, within
 
 __all__ = ["Front", "Running", "Stream", "fbank", "normalise", "normalise_utterance"]
 
+WINDOW, HOP = 0.025, 0.010  # seconds of a frame, and from a frame's start to the next one's
+LOW = 20.0  # Hz
 EMPHASIS = 0.97
 FLOOR = 2.0**-23  # of a band's energy
 STILL = 0.1  # of a standard deviation, in nats: white noise has about 0.2, so only a dead band has less
-PRIOR = 100.0  # frames with the training data's statistics that normalisation begins with
+PRIOR = 100.0  # frames with the given statistics that normalisation begins with
 BLOCK = 1 << 14  # points of spectrum computed together: they stay in the cache
 
 
 class Front(NamedTuple):
-    """The parameters of a filter bank.
-
-    rate          samples a second
-    bands         mel bands of a frame
-    window, hop   seconds of a frame, and from a frame's start to the next one's
-    low, high     Hz; `high` 0 is half the rate
-    """
+    """The parameters of a filter bank: samples a second, and mel bands of a frame."""
 
     rate: int
     bands: int = 40
-    window: float = 0.025
-    hop: float = 0.010
-    low: float = 20.0
-    high: float = 0.0
 
     @property
     def size(self) -> int:
         """Samples in a frame."""
-        return int(self.rate * self.window + 1e-6)
+        return int(self.rate * WINDOW + 1e-6)
 
     @property
     def step(self) -> int:
         """Samples from a frame's start to the next one's."""
-        return int(self.rate * self.hop + 1e-6)
+        return int(self.rate * HOP + 1e-6)
 
 
 class Stream:
@@ -76,13 +68,10 @@ class Stream:
         self.front = front
         self.tables = _tables(front)
         self.rest = np.zeros(0, np.float32)  # from the next frame's first sample on
-        self.skip = 0  # samples still to come before that, where hop > window
 
     def push(self, samples: Float32[np.ndarray, " n"]) -> Float32[np.ndarray, "bands t"]:
         """The t >= 0 frames that these samples complete."""
-        skipped = min(self.skip, len(samples))
-        self.skip -= skipped
-        buffer = np.concatenate([self.rest, samples[skipped:]])
+        buffer = np.concatenate([self.rest, samples])
         size, step = self.front.size, self.front.step
         count = max(0, 1 + (len(buffer) - size) // step)
         x = np.empty((self.front.bands, count), np.float32)
@@ -91,7 +80,6 @@ class Stream:
             some = min(block, count - t)
             view = buffer[t * step : (t + some - 1) * step + size]
             x[:, t : t + some] = _log_mel(np.lib.stride_tricks.sliding_window_view(view, size)[::step], self.tables)
-        self.skip += max(0, count * step - len(buffer))
         self.rest = buffer[count * step :].copy()
         return x
 
@@ -101,8 +89,7 @@ def fbank(samples: Float32[np.ndarray, " N"], front: Front) -> Float32[np.ndarra
 
     samples [N] in [-1, 1], at front.rate  ->  [bands, T],  T = 1 + (N - size) // step, and 0 for less than a window
 
-    Errors: a front that has no such filters: a window under two samples, a hop under one, `high` above half the rate or
-    not above `low`, more bands than the spectrum has lines for.
+    Errors: a rate below 1000, or more bands than the spectrum has lines for.
     """
     return Stream(front).push(samples)
 
@@ -111,20 +98,17 @@ def fbank(samples: Float32[np.ndarray, " N"], front: Front) -> Float32[np.ndarra
 
 
 def normalise_utterance(
-    x: Float32[np.ndarray, "bands T"], mean: Float64[np.ndarray, " bands"], std: Float64[np.ndarray, " bands"],
-    prior: float = PRIOR,
-) -> Float32[np.ndarray, "bands T"]:  # fmt: skip
-    """(x_kt - μ_k) / max(σ_k, 0.1), μ and σ over these frames and `prior` frames with the given statistics.
+    x: Float32[np.ndarray, "bands T"], mean: Float64[np.ndarray, " bands"], std: Float64[np.ndarray, " bands"]
+) -> Float32[np.ndarray, "bands T"]:
+    """(x_kt - μ_k) / max(σ_k, 0.1), μ and σ over these frames and PRIOR frames with the given statistics.
 
     They are what `Running` has come to at the last frame. Without the others a short word, which may be one vowel,
     would lose with its mean all that tells it from another.
     """
-    if x.shape[1] == 0:
-        return x
     d, std = x - mean[:, None], np.maximum(std, STILL)
-    n = prior + x.shape[1]
+    n = PRIOR + x.shape[1]
     ahead = d.sum(1) / n
-    return normalise(x, mean + ahead, np.sqrt(np.maximum((prior * std**2 + (d * d).sum(1)) / n - ahead**2, 0)))
+    return normalise(x, mean + ahead, np.sqrt(np.maximum((PRIOR * std**2 + (d * d).sum(1)) / n - ahead**2, 0)))
 
 
 def normalise(
@@ -135,22 +119,19 @@ def normalise(
 
 
 class Running:
-    """Normalisation that looks back only: by the frames so far and `prior` frames with the given statistics.
+    """Normalisation that looks back only: by the frames so far and PRIOR frames with the given statistics.
 
-    n_t = prior + t + 1,  d_s = x_s - mean        band by band, t counted from 0
+    n_t = PRIOR + t + 1,  d_s = x_s - mean        band by band, t counted from 0
     μ_t = mean + Σ_{s<=t} d_s / n_t
-    σ_t² = (prior · std² + Σ_{s<=t} d_s²) / n_t - (Σ_{s<=t} d_s / n_t)²
+    σ_t² = (PRIOR · std² + Σ_{s<=t} d_s²) / n_t - (Σ_{s<=t} d_s / n_t)²
     push(x [bands, t]) -> [bands, t]              (x_t - μ_t) / max(σ_t, 0.1)
 
     These are the mean and variance of both kinds of frames together. The sums run in float64 from frame to frame, so
     that frames in chunks of any number come out bit for bit as they would in one.
     """
 
-    def __init__(
-        self, mean: Float64[np.ndarray, " bands"], std: Float64[np.ndarray, " bands"], prior: float = PRIOR
-    ) -> None:
-        within("prior", prior, 1)
-        self.mean, self.std, self.prior = mean, np.maximum(std, STILL), prior
+    def __init__(self, mean: Float64[np.ndarray, " bands"], std: Float64[np.ndarray, " bands"]) -> None:
+        self.mean, self.std = mean, np.maximum(std, STILL)
         self.frames = 0
         self.sums = np.zeros((2, len(mean), 1))  # of d and of d²
 
@@ -158,9 +139,9 @@ class Running:
         """These frames, normalised by all until each of them."""
         d = x - self.mean[:, None]
         sums = np.concatenate([self.sums, np.stack([d, d * d])], axis=2).cumsum(axis=2)
-        n = self.prior + self.frames + np.arange(1, x.shape[1] + 1)
+        n = PRIOR + self.frames + np.arange(1, x.shape[1] + 1)
         ahead = sums[0, :, 1:] / n
-        variance = (self.prior * self.std[:, None] ** 2 + sums[1, :, 1:]) / n - ahead * ahead
+        variance = (PRIOR * self.std[:, None] ** 2 + sums[1, :, 1:]) / n - ahead * ahead
         self.frames, self.sums = self.frames + x.shape[1], sums[:, :, -1:].copy()
         return ((d - ahead) / np.sqrt(np.maximum(variance, STILL**2))).astype(np.float32)
 
@@ -197,20 +178,12 @@ def _log_mel(frames: Float32[np.ndarray, "t size"], tables: Tables) -> Float32[n
 
 @functools.lru_cache(maxsize=32)
 def _tables(front: Front) -> Tables:
-    within("rate", front.rate, 100, 1_000_000)
+    within("rate", front.rate, 1000, 1_000_000)
     within("bands", front.bands, 1, 1000)
-    high = front.high or front.rate / 2
-    within("window", front.window, 2 / front.rate, 1)
-    within("hop", front.hop, 1 / front.rate, 1)
-    want(
-        0 <= front.low < high <= front.rate / 2, "bands", "0 <= low < high <= rate / 2", f"{front.low:g} to {high:g} Hz"
-    )
     points = 1 << (front.size - 1).bit_length()
     at = _mel(np.arange(points // 2) * (front.rate / points))
-    corners = np.linspace(_mel(front.low), _mel(high), front.bands + 2)
+    corners = np.linspace(_mel(LOW), _mel(front.rate / 2), front.bands + 2)
     inside = np.flatnonzero((at > corners[0]) & (at < corners[-1]))
-    if len(inside) == 0:
-        refuse("bands", "lines of the spectrum", "none between low and high")
     lines = slice(int(inside[0]), int(inside[-1]) + 1)
     stretch = np.searchsorted(corners, at[lines], side="right") - 1  # between corners k and k+1
     share = (at[lines] - corners[stretch]) / np.diff(corners)[stretch]
@@ -219,7 +192,7 @@ def _tables(front: Front) -> Tables:
     empty = np.flatnonzero(counts[:-1] + counts[1:] == 0)
     if len(empty) > 0:
         got = f"{front.bands} bands, of which number {empty[0] + 1} has none"
-        refuse("bands", "a line of the spectrum in every band", got, "Take fewer bands, or a longer window.")
+        refuse("bands", "a line of the spectrum in every band", got, "Take fewer bands.")
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(front.size) / (front.size - 1))
     filled = (counts > 0).astype(np.float64)
     return Tables(points, hann**0.85, lines, share, 1 - share, np.minimum(edges, len(stretch) - 1), filled)

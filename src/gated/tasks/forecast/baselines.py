@@ -8,7 +8,6 @@ They see at most the last `HISTORY` steps, or ten seasons where that is more.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -16,8 +15,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -152,25 +153,20 @@ def _classical(
         return _model(name, ys, h, season, levels)
     # Processes of our own: a fork beside torch's threads may hang, a spawned pool would run the caller's script anew.
     code = "from gated.tasks.forecast import baselines; baselines.work()"
-    words = [sys.executable, "-c", code]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    processes = [
-        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True) for _ in range(jobs)
-    ]
+    options: Any = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True)
+    processes = [subprocess.Popen([sys.executable, "-c", code], **options) for _ in range(jobs)]
+    shares = [json.dumps([name, [y.tolist() for y in ys[k::jobs]], h, season, list(levels)]) for k in range(jobs)]
     out = np.full((len(ys), h, len(levels)), np.nan)
-    try:
-        for k, process in enumerate(processes):
-            if process.stdin is not None:
-                with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # its share counts as failed
-                    json.dump([name, [y.tolist() for y in ys[k::jobs]], h, season, list(levels)], pipe)
-        for k, process in enumerate(processes):
-            share = process.stdout.read() if process.stdout is not None else ""
-            if process.wait() == 0:
-                out[k::jobs] = json.loads(share)
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            answers = pool.map(subprocess.Popen.communicate, processes, shares)
+            for k, (process, (answer, _)) in enumerate(zip(processes, answers, strict=True)):
+                if process.returncode == 0:  # otherwise its share counts as failed
+                    out[k::jobs] = json.loads(answer)
+        finally:
+            for process in processes:
+                process.kill()
     return out
 
 

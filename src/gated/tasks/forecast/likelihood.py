@@ -10,7 +10,6 @@ quantiles of the data; paths are drawn through these.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from statistics import NormalDist
 
@@ -35,11 +34,6 @@ DOUBT = 4  # and that no change at all has, for a few windows say little
 def outputs(recipe: Recipe) -> int:
     """Numbers of the head: the centre's and what the distribution around it needs."""
     return {"quantiles": len(recipe.levels), "student-t": 3, "negative-binomial": 2}[recipe.likelihood]
-
-
-def to(b: Batch, device: torch.device) -> Batch:
-    """The batch on a device."""
-    return Batch(**{f.name: getattr(b, f.name).to(device) for f in dataclasses.fields(b)})
 
 
 def units(x: Float[Tensor, "B ..."], b: Batch) -> Float[Tensor, "B ..."]:

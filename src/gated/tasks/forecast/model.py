@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
+from gated import trees
 from gated.layers import LSTM
 from gated.tasks.forecast import likelihood
 from gated.tasks.forecast.windows import Batch, Windows
@@ -103,7 +104,7 @@ def shrink(network: Network, windows: Windows, held: int) -> float:
     series, ends = windows.last(held)
     total, count = torch.zeros(len(WEIGHTS)), 0.0
     for s, o in zip(series.split(512), ends.split(512), strict=True):
-        b = likelihood.to(windows.at(s, o), network.shrinkage.device)
+        b = trees.map(lambda x: x.to(network.shrinkage.device), windows.at(s, o))
         centre, _ = network(b)
         ok = ~b.y.isnan()
         for i, w in enumerate(WEIGHTS):

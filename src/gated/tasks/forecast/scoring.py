@@ -32,14 +32,8 @@ DETAIL = ("step", "series")
 
 def scales(history: Panel, season: int) -> Float[np.ndarray, " N"]:
     """s of each series: the mean seasonal difference where both values were observed, NaN where there is none."""
-    out = np.full(len(history), np.nan)
-    for n in range(len(history)):
-        y = history.y[history.series(n)]
-        differences = np.abs(y[season:] - y[:-season])
-        observed = ~np.isnan(differences)
-        if observed.any():
-            out[n] = differences[observed].mean()
-    return out
+    ys = [history.y[history.series(n)] for n in range(len(history))]
+    return np.array([mean(np.abs(y[season:] - y[:-season]), 0) for y in ys])
 
 
 def evaluate(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gated import checkpoint, options, runs, train
+from gated import checkpoint, options, runs, train, trees
 from gated._check import shape, want
 from gated.runs import Job
 from gated.tasks.forecast import likelihood, model, roll, scoring
@@ -88,7 +88,7 @@ def _fit_part(
 
     def validate(networks: nn.Module) -> float:
         device = next(networks.parameters()).device
-        return float(loss(networks, (likelihood.to(valid, device),) * members)) / members
+        return float(loss(networks, (trees.map(lambda x: x.to(device), valid),) * members)) / members
 
     return runs.fit(
         networks, loss, lambda n: tuple(windows.batch(n * members + k, held) for k in range(members)), config, job,
@@ -124,7 +124,7 @@ def _predict(networks: nn.ModuleList, windows: Windows, series: torch.Tensor, en
     device = next(networks.parameters()).device
     parts = []
     for s, o in zip(series.split(CHUNK), ends.split(CHUNK), strict=True):
-        batch = likelihood.to(windows.at(s, o), device)
+        batch = trees.map(lambda x: x.to(device), windows.at(s, o))
         parts.append(torch.stack([likelihood.quantiles(n, batch) for n in networks]).mean(0).cpu())
     return torch.cat(parts).numpy()
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gated import train
+from gated import train, trees
 from gated._check import optional, want
 from gated.features import calendar as clocks
 from gated.io import tables
@@ -64,7 +64,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
 
 def _case(run: Run, network: Any, holdout: roll.Cases, cut: Windows, n: int) -> Case:
     rule, panel = run.model.recipe, holdout.history
-    b = likelihood.to(cut.at(torch.tensor([n]), cut.lengths[n : n + 1]), network.shrinkage.device)
+    b = trees.map(lambda x: x.to(network.shrinkage.device), cut.at(torch.tensor([n]), cut.lengths[n : n + 1]))
     h, steps = rule.horizon, rule.context * rule.season
     rows = panel.series(n)
     count = min(steps, rows.stop - rows.start)
@@ -118,13 +118,13 @@ def by_place(
 
     def function(z: Tensor, past: Tensor) -> Tensor:
         N, cut_z = len(z), z.clamp(-windows.WIDEST, windows.WIDEST)
-        wide = {name: getattr(b, name).expand(N, *getattr(b, name).shape[1:]) for name in b.__dataclass_fields__}
-        step = torch.cat([cut_z[:, places], wide["step"][..., len(shifts) :]], -1)
+        wide = trees.map(lambda x: x.expand(N, *x.shape[1:]), b)
+        step = torch.cat([cut_z[:, places], wide.step[..., len(shifts) :]], -1)
         naive = b.centre + b.spread * z[:, places[:, 0]]
-        batch = Batch(**wide | dict(
-            x=cut_z.view(N, S, m) * b.mask, past=past, step=step, bases=torch.stack([naive, wide["bases"][..., 1]], -1),
-            whole=torch.cat([cut_z[:, -1:], wide["whole"][:, 1:]], 1),
-        ))  # fmt: skip
+        batch = replace(
+            wide, x=cut_z.view(N, S, m) * b.mask, past=past, step=step,
+            bases=torch.stack([naive, wide.bases[..., 1]], -1), whole=torch.cat([cut_z[:, -1:], wide.whole[:, 1:]], 1),
+        )  # fmt: skip
         centre, _ = network(batch)
         return (likelihood.units(centre, batch) * batch.unit + batch.origin)[:, k]
 

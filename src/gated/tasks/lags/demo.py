@@ -10,13 +10,14 @@ import csv
 import itertools
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gated.problems import PAPER, Adding
-from gated.tasks.lags.training import Log, Recipe, Result, solve
+from gated.tasks.lags.training import Recipe, Result, solve
 from gated.train import threads
 
 T, SEED = 100, 0
@@ -40,7 +41,7 @@ def run(out: Path, say: Callable[[str], None], recipe: Recipe = Recipe()) -> tup
     with threads(1), bars(paper, constant) if terminal else contextlib.nullcontext(lines(say)) as show:
         for kind, name in NAMES.items():
             cap = results["lstm"].total if results else paper
-            results[kind] = solve(problem, kind, recipe=recipe, seed=SEED, cap=cap, log=follow(show, name))
+            results[kind] = solve(problem, kind, recipe=recipe, seed=SEED, cap=cap, log=partial(show, name))
     write(out / HISTORY, results, recipe.B)
     result: dict[str, Any] = {"problem": "adding", "T": T, "paper": paper, "constant": constant}
     for kind, one in results.items():
@@ -83,27 +84,16 @@ def write(path: Path, results: dict[str, Result], B: int) -> None:
 
 # ---- progress
 
-Show = Callable[[str, int, list[float]], None]  # of a network's name, its sequences so far, the errors of its updates
-
-
-def follow(show: Show, name: str) -> Log:
-    """Show a network's errors after every update."""
-    errors: list[float] = []
-
-    def log(total: int, loss: float, error: float, wrong: float) -> None:
-        errors.append(loss)
-        show(name, total, errors)
-
-    return log
+Show = Callable[[str, Result], None]  # of a network's name and its result so far
 
 
 def lines(say: Callable[[str], None]) -> Show:
     """A line now and then, for a pipe or a file."""
 
-    def show(name: str, total: int, errors: list[float]) -> None:
-        if total % EVERY == 0:
-            mean = np.mean(errors[-max(1, len(errors) * EVERY // total) :])
-            say(f"{name:<10}{total:>8,} sequences   error {mean:.5f}")
+    def show(name: str, result: Result) -> None:
+        if result.total % EVERY == 0:
+            mean = np.mean(result.losses[-max(1, len(result.losses) * EVERY // result.total) :])
+            say(f"{name:<10}{result.total:>8,} sequences   error {mean:.5f}")
 
     return show
 
@@ -118,15 +108,15 @@ def bars(sequences: int, scale: float) -> Iterator[Show]:
         TextColumn("{task.description:<10}"),
         BarColumn(20),
         TextColumn("{task.completed:>7,.0f} of the paper's {task.total:,.0f}"),
-        TextColumn("error {task.fields[error]}  {task.fields[curve]}"),
+        TextColumn("{task.fields[curve]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        tasks = {name: progress.add_task(name, total=sequences, error="", curve="") for name in NAMES.values()}
+        tasks = {name: progress.add_task(name, total=sequences, curve="") for name in NAMES.values()}
 
-        def show(name: str, total: int, errors: list[float]) -> None:
-            if len(errors) % 16 == 0:
-                mean = f"{np.mean(errors[-64:]):.5f}"
-                progress.update(tasks[name], completed=total, error=mean, curve=spark(errors, scale))
+        def show(name: str, result: Result) -> None:
+            if len(result.losses) % 16 == 0:
+                curve = f"error {np.mean(result.losses[-64:]):.5f}  {spark(result.losses, scale)}"
+                progress.update(tasks[name], completed=result.total, curve=curve)
 
         yield show
 

@@ -94,7 +94,7 @@ class Net(nn.Module):
         return y
 
 
-Log = Callable[[int, float, float, float], None]  # sequences, loss, mean error and share wrong, after every update
+Log = Callable[[Result], None]  # called after every update
 
 
 def solve(
@@ -135,7 +135,7 @@ def solve(
         result.total += recipe.B
         result.losses.append(loss)
         if log:
-            log(result.total, loss, float(error.mean()), float(wrong.mean()))
+            log(result)
         if criterion.on == "training":
             wrongs = np.append(wrongs, wrong)[-criterion.n :]
             errors = np.append(errors, error)[-criterion.n :]

@@ -40,13 +40,11 @@ class Forecast:
 
 
 def baselines(
-    panel: Panel, horizon: int, season: int, levels: Sequence[float], names: Sequence[str] = BASELINES,
-    jobs: int | None = None,
-) -> dict[str, Forecast]:  # fmt: skip
+    panel: Panel, horizon: int, season: int, levels: Sequence[float], names: Sequence[str] = BASELINES
+) -> dict[str, Forecast]:
     """Each method's forecast of the steps after the panel.
 
-    names: SeasonalNaive, or any of statsforecast.models that takes `season_length` and gives intervals. jobs: most
-    processes at once, by default the processor's cores up to 8.
+    names: SeasonalNaive, or any of statsforecast.models that takes `season_length` and gives intervals.
     """
     out = {}
     filled = [fill(panel.y[panel.series(n)], season) for n in range(len(panel))]
@@ -60,7 +58,7 @@ def baselines(
         models = optional("statsforecast.models", "forecast")
         want(hasattr(models, name), "baselines", "SeasonalNaive or a model of statsforecast", repr(name))
         start = time.perf_counter()
-        q = _classical(name, [y[-max(HISTORY, 10 * season) :] for y in filled], horizon, season, levels, jobs)
+        q = _classical(name, [y[-max(HISTORY, 10 * season) :] for y in filled], horizon, season, levels)
         failed = ~np.isfinite(q).all((1, 2))
         q[failed] = naive[failed]
         out[name] = Forecast(q, time.perf_counter() - start, int(failed.sum()))
@@ -142,13 +140,11 @@ def seasonal_index(y: np.ndarray, m: int) -> np.ndarray:
     return index / index.mean()
 
 
-def _classical(
-    name: str, ys: list[np.ndarray], h: int, season: int, levels: Sequence[float], jobs: int | None
-) -> np.ndarray:
+def _classical(name: str, ys: list[np.ndarray], h: int, season: int, levels: Sequence[float]) -> np.ndarray:
     """[N, h, Q] a model of statsforecast on each series, NaN where it failed; in several processes where that pays."""
     total = sum(map(len, ys)) // (10 if name.endswith("Theta") else 1)  # ten times as fast as the others
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = max(1, min(jobs or min(cores, 8), len(ys), total // APART + 1))
+    jobs = max(1, min(cores, 8, len(ys), total // APART + 1))
     if jobs == 1:
         return _model(name, ys, h, season, levels)
     # Processes of our own: a fork beside torch's threads may hang, a spawned pool would run the caller's script anew.

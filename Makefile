@@ -29,6 +29,9 @@ check: $(READY)
 # A worker a core. By itself pytest stays in one process, which starts sooner where few tests are named.
 WORKERS := -n auto --dist worksteal
 
+# Without Python's bytecode on the disk each worker and each process that a test starts would compile all files anew.
+test test-avx2: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(READY)
 	$(BIN)/python -m pytest $(WORKERS)
 

@@ -19,7 +19,7 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from statistics import fmean
 from typing import Any
 
@@ -155,6 +155,7 @@ def _mask(layer: Recurrent, input: Any, lengths: Any) -> Tensor | None:
     return None if lengths is None else batch.restore_axes(torch.arange(len(x), device=x.device)[:, None] < lengths)
 
 
+@cache
 def classify_values(cell: Cell) -> dict[str, str]:
     """The values of a cell that are a "sigmoid", or one less a sigmoid, or a "tanh", read off its program.
 

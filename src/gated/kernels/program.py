@@ -116,6 +116,7 @@ class Tape:
     """Values as they are written down, each checked: what `trace` and `parse` share."""
 
     def __init__(self, head: Mapping[str, Any], fail: Callable[[object, object], NoReturn], grad: bool = True) -> None:
+        _check_head(head, fail)
         self.program = Program(**head, main="s.h", values=(), results=())
         self.fail, self.grad = fail, grad
         self.widths = self.program.leaves()
@@ -234,7 +235,6 @@ def parse(text: str) -> Program:
             if not good:
                 fail("one name" if single else f"at most {WORDS} names, each once", " ".join(names)[:80])
             head[word] = names[0] if single else names
-    _head(head, fail)
     tape, gates = Tape(head, fail), 0
     for at in range(at + 1, len(lines) - 1):  # noqa: B020
         if match := GATES.fullmatch(lines[at]):
@@ -262,7 +262,7 @@ def parse(text: str) -> Program:
     return program
 
 
-def _head(head: Mapping[str, Any], fail: Callable[[object, object], NoReturn]) -> None:
+def _check_head(head: Mapping[str, Any], fail: Callable[[object, object], NoReturn]) -> None:
     gates, split, last = head["gates"], head["split"], head["input_only"]
     if not set(split) <= set(gates) or not set(last) < set(gates) or set(split) & set(last):
         fail("gates, split and input_only among them and disjoint", " ".join(gates))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import sys
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from inspect import unwrap
 from numbers import Real
 from typing import Any, NoReturn
@@ -158,29 +158,21 @@ def trace(cell: Cell, *, zone: Mapping[str, float] | None = None, noise: bool = 
         in evaluation, with `noise` a mask of that mean at each step (Krueger et al. 2017, eq. 3).
     drop: rate of the recurrent dropout: one mask a sequence, on what R and the cell's `recur` map see.
 
-    The equations run once for each cell and noise: a Python number that they read is the number it was then. Raises
-    Unsupported, which names the line of the cell, for what a program cannot say.
+    A Python number that the equations read is the number it is now. Raises Unsupported, which names the line of the
+    cell, for what a program cannot say.
     """
     for state, rate in (zone or {}).items():
         one_of(f"cell {cell.name} zoneout", state, cell.states)
         within(f"cell {cell.name} zoneout of {state}", rate, 0, 1)
     within(f"cell {cell.name} recurrent dropout", drop, 0, 1)
-    rates = tuple((state, float(zone[state])) for state in cell.states if zone and zone.get(state))
-    return _trace(cell, rates, noise, float(drop))
-
-
-@cache
-def _trace(cell: Cell, zone: tuple[tuple[str, float], ...], noise: bool, drop: float) -> Program:
+    rates = {state: float(zone[state]) for state in cell.states if zone and zone.get(state)}
     head = {word: getattr(cell, word) for word in HEAD} | {"name": " ".join(cell.name.split())[:200]}
     tape = Tape(head, partial(_unsupported, cell), torch.is_grad_enabled())
     many = max(len(head[word]) for word in HEAD if word not in ("project", "recur"))
     if many > WORDS:
         tape.fail(f"at most {WORDS} gates, states, vectors and norms each", many)
-    both = set(cell.split) & set(cell.input_only)
-    if both:
-        tape.fail("input_only gates that are not split", ", ".join(both))
     symbol = partial(Symbol, tape)
-    mask = symbol(tape.add("drop", drop)) if drop else None
+    mask = symbol(tape.add("drop", float(drop))) if drop else None
     s = {k: symbol(f"s.{k}") for k in cell.states}
     if mask is not None:
         tape.main = (mask * s["h"])._ref
@@ -195,7 +187,7 @@ def _trace(cell: Cell, zone: tuple[tuple[str, float], ...], noise: bool, drop: f
     for name in values:
         if not isinstance(name, str) or not name.isidentifier():
             tape.fail("results by names that are words", repr(name))
-    for state, rate in zone:
+    for state, rate in rates.items():
         k = symbol(tape.add("noise", rate, f"s.{state}")) if noise else rate
         values[state] = k * s[state] + (1 - k) * values[state]
     return tape.finish({name: _atom(tape, value) for name, value in values.items()})

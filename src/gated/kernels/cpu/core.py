@@ -57,7 +57,7 @@ def recipe(cell: Cell, zone: tuple[float, ...], drop: float, noise: bool, grad_t
     zone: a rate for each state. noise: as in training, where zoneout and recurrent dropout draw their masks.
     grad_trace: with the gradients of all values.
     """
-    rates = {name: rate for name, rate in zip(cell.states, zone, strict=True) if rate}
+    rates = dict(zip(cell.states, zone, strict=True))
     program = trace(cell, zone=rates, noise=noise, drop=drop if noise else 0.0)
     text, keep = str(program), tuple(name for name, _ in program.results)
     SOURCES[text] = Source(cell, zone, drop)

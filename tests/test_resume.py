@@ -17,9 +17,9 @@ import pytest
 import torch
 from torch import nn
 
-from gated import InputError, checkpoint, train
+from gated import InputError, checkpoint, data, train
 from made import fresh
-from made.fits import WAVE, Scripted, carried, equal, fit, mse, net, recurrent, rows, streams, timeless, weights
+from made.fits import WAVE, Scripted, carried, equal, fit, mse, net, recurrent, rows, timeless, weights
 
 # ---- the ends of a run
 
@@ -140,7 +140,7 @@ KILLED = """
             return ((y - b.y).square().sum(), b.y.numel()), state
         def validate(m):
             return {"mse": float((m(t.WAVE[:-1, None])[0] - t.WAVE[1:, None]).square().mean())}
-        history = t.fit(model, loss, t.streams(t.WAVE, 2, 5, parts=2), validate, out, resume=True, steps=30,
+        history = t.fit(model, loss, t.data.streams(t.WAVE, 2, 5, parts=2), validate, out, resume=True, steps=30,
             accumulate=2, carry=True, ema=0.9, best_k=3, eval_every=4, log_every=3, checkpoint_every=0.0)
         rows = open(out + "/history.csv").read().count("\\n")
         return [t.timeless(history), history.best, [p.double().tolist() for p in model.parameters()], rows]
@@ -237,14 +237,14 @@ def test_a_new_run_in_an_old_folder_starts_afresh(tmp_path):
 
 def test_a_damaged_training_file_is_refused(tmp_path):
     """Cut short at any place, or with notes that no save wrote, the file for resuming is one error and no traceback."""
-    fit(recurrent(), carried, streams(WAVE, 2, 8), carry=True, out=tmp_path, ema=0.5, validate=Scripted(1.0))
+    fit(recurrent(), carried, data.streams(WAVE, 2, 8), carry=True, out=tmp_path, ema=0.5, validate=Scripted(1.0))
     path = tmp_path / "training.safetensors"
     whole = path.read_bytes()
     state, note = checkpoint.unpack(path)
 
     def again():
         with pytest.raises(InputError) as caught:
-            fit(recurrent(), carried, streams(WAVE, 2, 8), None, tmp_path, True, carry=True, ema=0.5)
+            fit(recurrent(), carried, data.streams(WAVE, 2, 8), None, tmp_path, True, carry=True, ema=0.5)
         assert "training.safetensors" in str(caught.value) or "weights" in str(caught.value)
 
     for size in range(0, len(whole), 97):
@@ -263,7 +263,7 @@ def test_a_damaged_training_file_is_refused(tmp_path):
         path.write_bytes(checkpoint.pack({key: value for key, value in state.items() if key != name}, note))
         again()
     path.write_bytes(whole)
-    fit(recurrent(), carried, streams(WAVE, 2, 8), None, tmp_path, True, carry=True, ema=0.5)
+    fit(recurrent(), carried, data.streams(WAVE, 2, 8), None, tmp_path, True, carry=True, ema=0.5)
 
 
 # ---- what it leaves alone
@@ -423,7 +423,7 @@ TWO = """
 
     def curve(name, dropout=0.0, rows=8, carry=False, stop=None, resume=False, **options):
         model = t.recurrent() if carry else t.net(dropout)
-        batches = t.streams(t.WAVE, 2, 5, parts=2) if carry else t.rows(rows)
+        batches = t.data.streams(t.WAVE, 2, 5, parts=2) if carry else t.rows(rows)
         def given(n):
             if n == stop:
                 os.kill(os.getpid(), signal.SIGINT)  # one process hears it, both stop
@@ -459,7 +459,7 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path):
         flat = torch.cat([p.detach().reshape(-1) for p in model.parameters()]).tolist()
         return flat, [row["loss"] for row in history.rows]
 
-    pieces = streams(WAVE, 2, 5, parts=2)
+    pieces = data.streams(WAVE, 2, 5, parts=2)
     expected = {
         "plain": alone(net(), batches=rows(16)),
         "dropout": alone(net(0.3), batches=rows(8), accumulate=2),

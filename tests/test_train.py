@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from gated import InputError
-from made import fits
+from gated import InputError, data
 from made.fits import WAVE, Scripted, X, Y, carried, close, equal, fit, mse, net, recurrent, rows, weights
 
 # ---- a step
@@ -111,7 +110,7 @@ def test_accumulating_is_a_larger_batch():
 
 def test_a_loss_of_sum_and_count_is_exact_over_unequal_micro_batches():
     """With (sum, count) a step over 3 and 13 rows is the step over their 16; the mean of their means is another."""
-    indices = fits.shuffled(len(X), 16)
+    indices = data.shuffled(len(X), 16)
 
     def uneven(n):
         mine = indices(n // 2)[:3] if n % 2 == 0 else indices(n // 2)[3:]
@@ -165,7 +164,7 @@ def test_truncated_bptt_with_k_of_t_or_more_is_bptt():
     """One piece that holds the whole sequence trains as the plain loss over it does, whatever k past T."""
     models = [recurrent() for _ in range(3)]
     for model, k in zip(models, (32, 1000), strict=False):
-        fit(model, carried, fits.streams(WAVE[:33], 1, k), carry=True)
+        fit(model, carried, data.streams(WAVE[:33], 1, k), carry=True)
     x, y = WAVE[:32, None], WAVE[1:33, None]
     fit(models[2], lambda m, b: (m(x)[0] - y).square().mean())
     assert equal(models[0], models[2])
@@ -175,7 +174,7 @@ def test_truncated_bptt_with_k_of_t_or_more_is_bptt():
 def test_the_carried_state_is_that_of_an_unbroken_run():
     """With weights that stand still, the losses of the pieces are those of one forward over the whole sequence."""
     model = recurrent()
-    history = fit(model, carried, fits.streams(WAVE, 2, 8), carry=True, lr=0.0, steps=8)
+    history = fit(model, carried, data.streams(WAVE, 2, 8), carry=True, lr=0.0, steps=8)
     rows_ = WAVE[:64].unflatten(0, (2, 32)).transpose(0, 1)
     y, _ = model(rows_[:-1])
     whole = (y - rows_[1:]).square().mean((1, 2)).detach()
@@ -186,7 +185,7 @@ def test_the_carried_state_is_that_of_an_unbroken_run():
 def test_the_gradient_ends_where_a_piece_begins():
     """Training with a carried state equals a plain loop that detaches it, bit for bit, not one that zeroes it."""
     mine, plain, zeroed = recurrent(), recurrent(), recurrent()
-    chunk = fits.streams(WAVE, 2, 8)
+    chunk = data.streams(WAVE, 2, 8)
     options = {"schedule": "constant", "warmup": 0.0, "clip_norm": None, "weight_decay": 0.0}
     fit(mine, carried, chunk, carry=True, **options)
     optimizer, state = torch.optim.AdamW(plain.parameters(), 1e-2, weight_decay=0, fused=True), None
@@ -204,8 +203,8 @@ def test_the_gradient_ends_where_a_piece_begins():
 def test_each_micro_batch_of_a_step_carries_its_own_state():
     """Accumulating over two halves of the streams trains as the streams together do."""
     whole, halves = recurrent(), recurrent()
-    fit(whole, carried, fits.streams(WAVE, 4, 5), carry=True)
-    fit(halves, carried, fits.streams(WAVE, 2, 5, parts=2), carry=True, accumulate=2)
+    fit(whole, carried, data.streams(WAVE, 4, 5), carry=True)
+    fit(halves, carried, data.streams(WAVE, 2, 5, parts=2), carry=True, accumulate=2)
     assert close(whole, halves)
 
 

@@ -1,18 +1,84 @@
-"""Which examples make batch n: a function of n, so that the only state of a stream of data is a number."""
+"""Which examples make batch n: a function of n, so that the only state of a stream of data is a number.
+
+Batch n of b rows and the two batches 2n and 2n + 1 of b / 2 rows of `shuffled` and `streams` hold the same rows in the
+same order: accumulating gradients, more processes and larger batches see the same data.
+"""
 
 from __future__ import annotations
 
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
-__all__ = ["bucketed", "grouped", "hold_out", "pad", "split"]
+from gated._check import want, within
+
+__all__ = ["Chunk", "bucketed", "grouped", "hold_out", "pad", "shuffled", "split", "streams"]
+
+
+def shuffled(count: int, batch: int, seed: int = 0) -> Callable[[int], Int64[Tensor, " B"]]:
+    """Endless epochs of `count` examples, each in a new order, cut into batches: n -> the B indices of batch n.
+
+    Every example comes once an epoch; a batch may span the end of one epoch and the start of the next. The order is a
+    function of `seed` and the epoch alone.
+    """
+    within("shuffled count", count, 1)
+    within("shuffled batch", batch, 1)
+
+    @functools.lru_cache(maxsize=2)
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng((seed, epoch)).permutation(count)
+
+    def indices(n: int) -> Int64[Tensor, " B"]:
+        first, last = n * batch, (n + 1) * batch
+        parts = [
+            order(epoch)[max(first - epoch * count, 0) : last - epoch * count]
+            for epoch in range(first // count, (last - 1) // count + 1)
+        ]
+        return torch.from_numpy(np.concatenate(parts))
+
+    return indices
+
+
+class Chunk(NamedTuple):
+    """A chunk of B parallel streams: `x`, and `y`, which is `x` one step later; `first` where the streams begin."""
+
+    x: Shaped[Tensor, "k B ..."]
+    y: Shaped[Tensor, "k B ..."]
+    first: bool
+
+
+def streams(sequence: Shaped[Tensor, "N ..."], batch: int, k: int, parts: int = 1) -> Callable[[int], Chunk]:
+    """One long sequence as B parallel streams in chunks of k steps, for truncated BPTT: n -> chunk n.
+
+    The sequence is cut into B · parts rows of equal length (the few steps left over at the end are not used), which are
+    read side by side, k steps at a time; the last chunk of an epoch may be shorter, and after it the rows begin anew.
+    `parts` is the number of micro-batches a step (accumulate × processes): micro-batch n is chunk n // parts of part
+    n mod parts, so each part carries a state of its own.
+    """
+    rows = batch * parts
+    length = len(sequence) // rows
+    within("streams k", k, 1)
+    todo = "Use fewer rows or more data."
+    want(length >= 2, "streams", f"at least {2 * rows} steps for {rows} rows", len(sequence), todo)
+    table = sequence[: rows * length].unflatten(0, (rows, length)).transpose(0, 1)
+    chunks = -(-(length - 1) // k)
+
+    def chunk(n: int) -> Chunk:
+        row, part = n // parts % chunks, n % parts
+        low, high = row * k, min((row + 1) * k, length - 1)
+        mine = slice(part * batch, (part + 1) * batch)
+        return Chunk(table[low:high, mine], table[low + 1 : high + 1, mine], row == 0)
+
+    return chunk
+
+
+# ---- batches of like length
 
 
 def bucketed(
@@ -75,6 +141,9 @@ def _cuts(lengths: np.ndarray, budget: int) -> list[int]:
             ends.append(row)
             first = row
     return [*ends, len(lengths)] if len(lengths) else ends
+
+
+# ---- examples
 
 
 def hold_out(count: int, size: int) -> tuple[list[int], list[int]]:

@@ -1,12 +1,9 @@
 """Small models, batches and fits for the tests of training."""
 
-from types import SimpleNamespace
-
-import numpy as np
 import torch
 from torch import nn
 
-from gated import train
+from gated import data, train
 
 X = torch.randn(64, 3, generator=torch.Generator().manual_seed(7))
 Y = torch.tanh(X @ torch.randn(3, 2, generator=torch.Generator().manual_seed(8)))
@@ -21,17 +18,8 @@ def mse(model, batch):
     return (model(batch[0]) - batch[1]).square().mean()
 
 
-def shuffled(count, batch, seed=0):
-    """Endless epochs of `count` examples, each in a new order, cut into batches: n -> the indices of batch n."""
-
-    def index(place):
-        return np.random.default_rng((seed, place // count)).permutation(count)[place % count]
-
-    return lambda n: torch.tensor([index(place) for place in range(n * batch, (n + 1) * batch)])
-
-
 def rows(batch, seed=0):
-    indices = shuffled(len(X), batch, seed)
+    indices = data.shuffled(len(X), batch, seed)
     return lambda n: (X[indices(n)], Y[indices(n)])
 
 
@@ -95,23 +83,6 @@ def recurrent():
 def carried(model, chunk, state):
     y, state = model(chunk.x, None if chunk.first else state)
     return (y - chunk.y).square().mean(), state
-
-
-def streams(sequence, batch, k, parts=1):
-    """One sequence as B parallel streams in chunks of k steps: n -> chunk n // parts of part n mod parts.
-
-    A chunk has x (k, B, ...), y, which is x one step later, and whether its streams begin in it.
-    """
-    length = len(sequence) // (batch * parts)
-    table = sequence[: batch * parts * length].unflatten(0, (batch * parts, length)).transpose(0, 1)
-
-    def chunk(n):
-        row, part = n // parts % -(-(length - 1) // k), n % parts
-        low, high = row * k, min((row + 1) * k, length - 1)
-        mine = slice(part * batch, (part + 1) * batch)
-        return SimpleNamespace(x=table[low:high, mine], y=table[low + 1 : high + 1, mine], first=row == 0)
-
-    return chunk
 
 
 WAVE = torch.sin(torch.arange(65.0) * 0.7)[:, None]

@@ -4,12 +4,11 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from gated.tasks.counts.task import TASK, Config
 from torch import nn
 
-from gated import runs
+from gated import data, runs
 from gated._check import InputError, want
 from gated.options import make
 
@@ -63,10 +62,10 @@ def fit(source, config=None, *, out=None, resume=False, progress=True, **words):
     known = ("<unk>", *sorted({word for line in lines for word in line}))
     index = {word: k for k, word in enumerate(known)}
     network = Unigrams(len(known))
+    draw = data.shuffled(len(lines), config.batch, config.seed)
 
     def batch(n):
-        draw = np.random.default_rng((config.seed, n)).integers(len(lines), size=config.batch)
-        return torch.tensor([index[word] for k in draw for word in lines[k]])
+        return torch.tensor([index[word] for k in draw(n).tolist() for word in lines[k]])
 
     def loss(network, target):
         logits = network.logits + config.spread * torch.randn(len(known))

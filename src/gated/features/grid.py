@@ -42,7 +42,7 @@ def infer(times: np.ndarray, codes: np.ndarray, step: int | None = None) -> tupl
     turn = np.exp(2j * np.pi * (t % step) / step).mean()
     middle = int(np.angle(turn) / (2 * np.pi) * step) % step
     grain = 10**9 if step >= 60 * 10**9 else 1
-    for phase in (0, middle // grain * grain):
+    for phase in (*([0] if step % 10**9 == 0 else []), middle // grain * grain):
         if np.abs((t - phase + step // 2) % step - step // 2).max() <= SMALL * step:
             return step, phase
     return None

@@ -27,7 +27,7 @@ WORDS = {
     "z": r"(?:UTC|GMT)?(?:Z|[+-]\d{1,2}(?::?\d\d)?)", "Z": r"[A-Za-z][A-Za-z_]*(?:/[A-Za-z0-9_+-]+)*",
 }  # fmt: skip
 SHORT = {"%B": "%b", "%h": "%b", "%A": "%a", "%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%D": "%m/%d/%y"}
-ELEMENT = re.compile(r"%-?[A-Za-z]|%%|[^%]+|%")
+ELEMENT = re.compile(r"%[-^]?[A-Za-z]|%%|[^%]+|%")
 DAYS = set("djuwaWU")  # codes of which a day is said
 MONTHS = [line.split() for line in (
     "january february march april may june july august september october november december",
@@ -39,6 +39,15 @@ MONTHS = [line.split() for line in (
     "janeiro fevereiro marco abril maio junho julho agosto setembro outubro novembro dezembro",
     "januari februari maart april mei juni juli augustus september oktober november december",
 )]  # fmt: skip
+WEEKDAYS = [word for line in (
+    "monday tuesday wednesday thursday friday saturday sunday",
+    "montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag",
+    "lundi mardi mercredi jeudi vendredi samedi dimanche",
+    "lunes martes miercoles jueves viernes sabado domingo",
+    "lunedi martedi mercoledi giovedi venerdi sabato domenica",
+    "segunda terca quarta quinta sexta sabado domingo",
+    "maandag dinsdag woensdag donderdag vrijdag zaterdag zondag",
+) for word in line.split()]  # fmt: skip
 
 
 class Fields(NamedTuple):
@@ -50,13 +59,23 @@ class Fields(NamedTuple):
     names: np.ndarray | None  # [R] of zones
 
 
+def _fold(word: str) -> str:
+    return unicodedata.normalize("NFKD", word.lower()).encode("ascii", "ignore").decode().strip(".")
+
+
 @cache
 def month(word: str) -> int:
     """The number of a month's name, or of three letters of it and more; 0 if it is none."""
-    plain = unicodedata.normalize("NFKD", word.lower()).encode("ascii", "ignore").decode().strip(".")
+    plain = _fold(word)
     numbers = {k for names in MONTHS for k, name in enumerate(names, 1) if len(plain) > 2 and name.startswith(plain)}
     numbers = {9} if plain == "sept" else numbers
     return numbers.pop() if len(numbers) == 1 else 0
+
+
+def weekday(word: str) -> bool:
+    """Whether a word is a weekday's name, or two letters of it and more."""
+    plain = _fold(word)
+    return len(plain) > 1 and any(name.startswith(plain) for name in WEEKDAYS)
 
 
 def elements(pattern: str) -> list[str]:
@@ -173,17 +192,22 @@ def assemble(part: dict[str, np.ndarray], rows: int) -> tuple[np.ndarray, np.nda
 # ---- from a word to the patterns that it may have
 
 TIME = re.compile(
-    r"(?P<gap>[T_]|,?\s+(?:at\s+)?|^)(?P<H>\d{1,2})(?:(?P<c>[:.h])(?P<M>\d\d)(?:(?P<c2>[:.m])(?P<S>\d\d)(?P<f>[.,]\d{1,9})?)?"
-    r"(?P<half>\s*[AaPp]\.?[Mm]\.?(?![A-Za-z]))?|(?P<only>\s*[AaPp]\.?[Mm]\.?(?![A-Za-z])))(?P<unit>\s*(?:Uhr|h|hrs))?"
-    r"(?P<offset>\s*(?:UTC|GMT)?(?:Z|[+-]\d{1,2}(?::?\d\d)?))?(?:(?P<open>\s*[\[(]?)(?P<Z>[A-Za-z][A-Za-z_]*(?:/[A-Za-z0-9_+-]+)*)(?P<close>[\])]?))?$"
+    r"(?P<gap>[T_]|(?<=\d{4}):|,?\s+(?:(?:at|um)\s+)?|^)(?P<H>\d{1,2})"
+    r"(?:(?P<c>[:.h])(?P<M>\d\d)(?:(?P<c2>[:.m])(?P<S>\d\d)(?P<f>[.,]\d{1,9})?)?(?P<half>\s*[AaPp]\.?[Mm]\.?(?![A-Za-z]))?"
+    r"|(?P<only>\s*[AaPp]\.?[Mm]\.?(?![A-Za-z]))|(?=\s*(?:Uhr|hrs|h)\b))(?P<unit>\s*(?:Uhr|hrs|h)\b)?"
+    r"(?P<offset>\s*(?:UTC|GMT)?(?:Z|[+-]\d{1,2}(?::?\d\d)?))?"
+    r"(?:(?P<open>\s*[\[(]?)(?P<Z>[A-Za-z][A-Za-z_]*(?:/[A-Za-z0-9_+-]+)*)(?P<close>[\])]?))?$"
 )  # fmt: skip
+LEADING = re.compile(r"(\d{1,2}:\d\d)(:\d\d)?(,?\s+)(?=\S)")  # a time before its date
 CTIME = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:\d\d( [A-Z]{3,4})? \d{4}$")  # of date and of C
-PLAIN = {  # digits and words of a date, n a number of one or two digits: the fields they may be
+TOKEN = re.compile(r"(\d+|[^\W\d_年月日년월일]+\.?)")
+PLAIN = {  # tokens of a date, n a number of one or two digits, w a month's name: the fields they may be
     "4 n n": ["Y m d"], "n n 4": ["d m Y", "m d Y"], "n n 2": ["d m y", "m d y", "y m d"], "n w 4": ["d b Y"],
-    "n w 2": ["d b y"], "4 w n": ["Y b d"], "w n 4": ["b d Y"], "w n 2": ["b d y"], "4 n": ["Y m"], "n 4": ["m Y"],
-    "4 3": ["Y j"], "w 4": ["b Y"], "4 w": ["Y b"], "w 2": ["b y"], "8": ["Ymd"], "7": ["Yj"],
+    "n w 2": ["d b y"], "4 w n": ["Y b d"], "w n 4": ["b d Y"], "w n 2": ["b d y"], "4 1": ["Y m", "Y q"],
+    "4 2": ["Y m"], "1 4": ["m Y", "q Y"], "2 4": ["m Y"], "4 3": ["Y j"], "w 4": ["b Y"], "4 w": ["Y b"],
+    "w 2": ["b y"], "8": ["Ymd"],
 }  # fmt: skip
-MARKED = {  # where a word is one of MARKS
+MARKED = {  # where a token is one of MARKS
     "4 q n": ["Y q"], "q n 4": ["q Y"], "n q 4": ["q Y"], "q n 2": ["q y"], "n q 2": ["q y"], "2 q n": ["y q"],
     "4 v n": ["G V"], "v n 4": ["V G"], "4 v n n": ["G V u"], "4 m n": ["Y m"], "m n 4": ["m Y"], "n v 4": ["V G"],
 }  # fmt: skip
@@ -196,11 +220,13 @@ def propose(word: str) -> list[str]:
         return []
     if CTIME.match(word):
         return ["%a %b %d %H:%M:%S" + " %Z" * (len(word.split()) == 6) + " %Y"]
-    out: list[str] = []
-    for time in [None, *TIME.finditer(word)]:
-        day, tail = (word, "") if time is None else (word[: time.start()], _clock(time))
-        dates = _dates(day) or _dates(re.sub(r"^\s*[^\W\d]+[.,]*\s*|\s*\(?[^\W\d]+[.,]*\)?$", "", day, count=1), day)
-        out += [date + tail for date in (dates if day else [""])]
+    out = _dates(word)
+    for time in TIME.finditer(word):
+        out += [date + _clock(time) for date in (_dates(word[: time.start()]) if time.start() else [""])]
+    lead = LEADING.match(word)
+    if lead:
+        clock = "%H:%M" + ":%S" * bool(lead[2]) + lead[3]
+        out += [clock + date for date in _dates(word[lead.end() :])]
     return out
 
 
@@ -217,32 +243,28 @@ def _clock(time: re.Match[str]) -> str:
     return out + (f"{time['open']}%Z{time['close']}" if time["Z"] else "")
 
 
-def _dates(day: str, whole: str | None = None) -> list[str]:
-    """The patterns of a date; in `whole`, before or behind it, stands the name of a weekday."""
-    tokens = re.findall(r"\d+|[^\W\d_]+\.?(?=[\s\d,-]|$)|[^\W\d_]+", day)
-    gaps = re.split(r"\d+|[^\W\d_]+\.?(?=[\s\d,-]|$)|[^\W\d_]+", day)
-    marks = [MARKS.get(token.lower().strip(".")) for token in tokens]
-    marked = any(marks) and not any(map(month, tokens))
-    out: list[str] = []
-    for shape, orders in (MARKED if marked else PLAIN).items():
-        kinds = shape.split()
-        if len(kinds) == len(tokens) and all(map(_is, tokens, kinds, marks)):
-            for order in orders[: 1 if "." in gaps[1] else None]:  # with dots nobody writes the month first
-                codes = iter(order if " " not in order else order.split())
-                filled = [
-                    token
-                    if marks[k] and marked
-                    else "".join(f"%{c}" for c in codes)
-                    if " " not in order
-                    else f"%{next(codes)}"
-                    for k, token in enumerate(tokens)
-                ]
+def _dates(day: str) -> list[str]:
+    """The patterns of a date, in which names of weekdays may stand."""
+    pieces = TOKEN.split(day)
+    tokens, gaps = pieces[1::2], pieces[::2]
+    if any(":" in gap for gap in gaps):
+        return []
+    for named in (set(), {k for k, token in enumerate(tokens) if weekday(token)}):
+        rest = [token for k, token in enumerate(tokens) if k not in named]
+        marks = [MARKS.get(token.lower().strip(".")) for token in rest]
+        marked = any(marks) and not any(map(month, rest))
+        for shape, orders in (MARKED if marked else PLAIN).items():
+            kinds = shape.split()
+            if len(kinds) != len(rest) or not all(map(_is, rest, kinds, marks)):
+                continue
+            out = []
+            for order in orders[: 1 if re.search(r"\d\.\d", day) else None]:  # with dots nobody writes the month first
+                codes = iter("%" + "%".join(part) for part in order.split())
+                words = iter(token if marked and mark else next(codes) for token, mark in zip(rest, marks, strict=True))
+                filled = ["%a" if k in named else next(words) for k in range(len(tokens))]
                 out.append("".join(map("".join, zip(gaps, [*filled, ""], strict=True))))
-    if whole is not None and out:
-        before, behind = whole.index(day) if day else 0, whole[whole.index(day) + len(day) :] if day else ""
-        name = lambda text: re.sub(r"[^\W\d_]+\.?", "%a", text)  # noqa: E731
-        out = [name(whole[:before]) + date + name(behind) for date in out]
-    return out
+            return out
+    return []
 
 
 def _is(token: str, kind: str, mark: str | None) -> bool:
@@ -258,11 +280,12 @@ def _is(token: str, kind: str, mark: str | None) -> bool:
 
 
 def write(times: Any, pattern: str) -> Any:
-    """A pandas series of times as the pattern writes them; %-m is a month without its zero."""
+    """A pandas series of times as the pattern writes them; %-m is a month without its zero, %^b in capitals."""
     out = ""
     parts = {
         "%q": lambda: times.dt.quarter, "%-m": lambda: times.dt.month, "%-d": lambda: times.dt.day,
         "%-V": lambda: times.dt.isocalendar().week, "%-H": lambda: times.dt.hour,
+        "%^b": lambda: times.dt.strftime("%b").str.upper(), "%^B": lambda: times.dt.strftime("%B").str.upper(),
     }  # fmt: skip
     for plain, run in itertools.groupby(ELEMENT.findall(pattern), lambda part: part not in parts):
         for piece in ["".join(run)] if plain else run:

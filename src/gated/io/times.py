@@ -27,7 +27,7 @@ pc: Any = optional("pyarrow.compute", "forecast")
 FIRST, LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # what 64 bits of nanoseconds hold
 ISO = "dates such as 2024-01-31 or 2024-01-31T13:30, years 1678 to 2261"
 OFFSET = r"(?:Z|[+-]\d\d:?(?:\d\d)?)$"
-ZONED = r"\d\d:\d\d.*" + OFFSET
+ZONED = r"(?:\d\d:\d\d|T\d{4}).*" + OFFSET
 UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # nanoseconds
 DAY = 86_400 * 10**9
 EXCEL = np.datetime64("1899-12-30", "ns")
@@ -245,7 +245,8 @@ def _numbers(frame: Any, column: Any, where: str, notation: str | None) -> _Read
                 fits.append(name)
             elif share <= FEW and not fits:
                 bad = _number(values, name)[1]
-                todo = "Correct them; or say --time-format count if these are no dates."
+                todo = "Correct them; or say --time-format count if these are no dates"
+                todo += ", %Y%W or %Y%U if the weeks are not ISO's." if name == "%G%V" else "."
                 refuse_rows(frame, bad, where, f"dates written as {name}", column, todo)
     fits += [name for name, (first, last) in SPANS.items() if first <= low and high <= last and not fits]
     if not fits and values.dtype.kind == "f" and (values % 1 != 0).any() and low >= 18_264 and high <= 73_050:
@@ -332,8 +333,9 @@ def _words(frame: Any, words: Any, where: str, notation: str | None, strict: boo
     whole = _plausible({p: fields for p, fields in readings.items() if not fields.bad.any()})
     if len({fields.local.tobytes() for fields in whole.values()}) > 1:
         one, other = list(whole)[:2]
+        what = "month or quarter" if "%q" in one + other else "day or month first"
         todo = f"Say it with --time-format {one!r} or {other!r}, or write {ISO}."
-        refuse(where, "dates that can be read in one way", f"{words.iloc[0]!r}, day or month first", todo)
+        refuse(where, "dates that can be read in one way", f"{words.iloc[0]!r}, {what}", todo)
     if whole:
         pattern = next(iter(whole))
         return _reading(words, where, pattern, whole[pattern], columns)
@@ -438,7 +440,8 @@ def _reading(words: Any, where: str, pattern: str, fields: patterns.Fields, colu
     kind = "utc" if instants is not None else pattern if len(columns) > 1 else "datetime"
     if kind == "datetime" and not codes & (patterns.DAYS | set("HIz")):
         rows = _sample(len(words))
-        for form in (pattern, pattern.replace("%b", "%B"), pattern.replace("%m", "%-m"), pattern.replace("%V", "%-V")):
+        for old, new in (("", ""), ("%b", "%B"), ("%b", "%^b"), ("%b", "%^B"), ("%m", "%-m"), ("%V", "%-V")):
+            form = pattern.replace(old, new) if old else pattern
             if (patterns.write(pd.Series(local[rows]), form).to_numpy() == words.iloc[rows].to_numpy()).all():
                 kind = form
                 break
@@ -459,7 +462,8 @@ def restore(moments: np.ndarray, kind: str, zone: str | None) -> Any:
         start = EXCEL if kind == "excel" else np.datetime64(0, "ns")
         size = UNITS.get(kind, DAY)
         since = (moments - start).astype(np.int64)
-        return pd.Series(since // size if (since % size == 0).all() else since / size)
+        whole = kind in ("ms", "us", "ns") or bool((since % size == 0).all())
+        return pd.Series((since + size // 2) // size if whole else since / size)
     if kind == "utc":
         return flat.dt.tz_localize("UTC").dt.tz_convert(zone or "UTC")
     if kind == "local":

@@ -111,7 +111,7 @@ def infer(
     if phase is not None:
         moved = clocks.snap(rows.times, alias, phase)
         _want_once(rows, moved, roles["time"], alias)
-        grid = "the first day of the month" if unit == "month" else f"the beginnings of steps of {alias}"
+        grid = "the first day of the month" if unit == "month" else f"regular steps of {alias}"
         notes.append(f"Times are moved to {grid}: the first is {pd.Timestamp(moved[0])}.")
     parts = [{name: _categories(frame, name) for name in part} for part in (past, known, static)]
     hours = rows.zone if rows.kind != "local" else None

@@ -81,13 +81,10 @@ class Program:
             names = getattr(self, word)
             head += [f"{word} {names if isinstance(names, str) else ' '.join(names)}"] if names else []
         body = [str(value) for value in self.values]
-        body.insert([value.name for value in self.values].index(self.main) + 1 if self.main != "s.h" else 0, self._z)
+        at = [value.name for value in self.values].index(self.main) + 1 if self.main != "s.h" else 0
+        body.insert(at, f"z.* = W x + b + R {self.main} + b'")
         back = [name if name == arg else f"{name}={_text(arg)}" for name, arg in self.results]
         return "\n".join([*head, *body, f"return {', '.join(back)}", ""])
-
-    @property
-    def _z(self) -> str:
-        return f"z.* = W x + b + R {self.main} + b'"
 
     @property
     def narrow(self) -> str:
@@ -180,7 +177,7 @@ class Tape:
         needed = {arg for arg in (*results.values(), self.main) if isinstance(arg, str)}
         for value in reversed(self.values):
             needed |= {arg for arg in value.args if value.name in needed and isinstance(arg, str)}
-        names: dict[str, str] = {}
+        names: dict[str | float, str] = {}
         for result, arg in results.items():
             if isinstance(arg, str) and "." not in arg:
                 names.setdefault(arg, result)
@@ -190,15 +187,10 @@ class Tape:
             if value.name in needed:
                 name = names.setdefault(value.name, "") or next(free)
                 names[value.name] = name
-                values.append(Value(name, value.op, tuple(self._named(names, arg) for arg in value.args)))
-        named = tuple((result, self._named(names, arg)) for result, arg in results.items())
+                values.append(Value(name, value.op, tuple(names.get(arg, arg) for arg in value.args)))
+        named = tuple((result, names.get(arg, arg)) for result, arg in results.items())
         head = {word: getattr(self.program, word) for word in ("name", *HEAD)}
-        main = str(self._named(names, self.main))
-        return Program(**head, main=main, values=tuple(values), results=named)
-
-    @staticmethod
-    def _named(names: Mapping[str, str], arg: str | float) -> str | float:
-        return names.get(arg, arg) if isinstance(arg, str) else arg
+        return Program(**head, main=names.get(self.main, self.main), values=tuple(values), results=named)
 
 
 WORD = r"[^\s\d.,=()*/+-][^\s.,=()*/+-]*"  # c̃ and σ are names too

@@ -27,15 +27,8 @@ SERIAL = 3_000_000  # products and sums that one thread does sooner than two
 Gradients = tuple[Tensor | None, Sequence[Tensor | None], Tensor | None]
 
 
-class Source(NamedTuple):
-    """What a program's text was traced from."""
-
-    cell: Cell
-    zone: tuple[float, ...]
-    drop: float
-
-
-SOURCES: dict[str, Source] = {}
+# By a program's text what it was traced from: the cell, zoneout's rates by state, the rate of recurrent dropout.
+SOURCES: dict[str, tuple[Cell, tuple[float, ...], float]] = {}
 
 
 class Recipe(NamedTuple):
@@ -60,7 +53,7 @@ def recipe(cell: Cell, zone: tuple[float, ...], drop: float, noise: bool, grad_t
     rates = dict(zip(cell.states, zone, strict=True))
     program = trace(cell, zone=rates, noise=noise, drop=drop if noise else 0.0)
     text, keep = str(program), tuple(name for name, _ in program.results)
-    SOURCES[text] = Source(cell, zone, drop)
+    SOURCES[text] = cell, zone, drop
     _, low = make_plan(text, keep, True, grad_trace)
     return Recipe(
         text,

@@ -108,17 +108,17 @@ def _differentiate_loop(
     if text not in core.SOURCES:
         todo = "Differentiate the layer it was exported from."
         refuse("second derivatives", "a program traced from a cell here", "the text of one", todo)
-    source = core.SOURCES[text]
+    cell, zone, drop = core.SOURCES[text]
     # A view of each, for the same tensor may have come in two places, and each place has its gradient.
     inputs = [tensor.view_as(tensor) for tensor in inputs]
     x, states, weights = inputs[0], inputs[1 : 1 + n], inputs[1 + n :]
     states = states or [x.new_zeros(layer.D, x.shape[1], width) for width in layer.widths]
     each = len(weights) // layer.D
-    names = source.cell.shapes(layer.I, layer.H, layer.P, layer.bias)
+    names = cell.shapes(layer.I, layer.H, layer.P, layer.bias)
     ways = [dict(zip(names, weights[k : k + each], strict=True)) for k in range(0, len(weights), each)]
     values, ends = loop.layer(
-        source.cell, ways, x, dict(zip(source.cell.states, states, strict=True)), lengths=lengths, zone=source.zone,
-        drop=source.drop, seed=seed, keep=tuple({"h": 0} | dict.fromkeys(keep)), gradients=grad_trace is not None,
+        cell, ways, x, dict(zip(cell.states, states, strict=True)), lengths=lengths, zone=zone,
+        drop=drop, seed=seed, keep=tuple({"h": 0} | dict.fromkeys(keep)), gradients=grad_trace is not None,
     )  # fmt: skip
     dy, dfinals, dsaved = gradients
     pairs = [(torch.cat([value["h"] for value in values], -1), dy), *zip(ends.values(), dfinals, strict=True)]

@@ -254,7 +254,7 @@ def test_ctrl_c_ends_a_fit_at_once_and_not_just_its_first_part(gated, monkeypatc
     monkeypatch.setattr(training.train, "fit", fit)
     status, out, err = gated("forecast", "fit", "sales.csv", *FIT, "--out", tmp_path / "run")
     assert (status, out, parts) == (130, "", [1])
-    assert err == "Stopped. A fit that has a folder goes on with --resume.\n"
+    assert err == "Stopped at step 3. Go on with --resume.\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such pipes")

@@ -94,7 +94,7 @@ def test_stopped_and_resumed_is_never_stopped(fit, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(train, "fit", pressed)
         told = fit("--out", tmp_path / "run")
-    assert told == (130, "", "Stopped. A fit that has a folder goes on with --resume.\n")
+    assert told == (130, "", "Stopped at step 4. Go on with --resume.\n")
     assert not (tmp_path / "run" / "config.json").exists()
     status, out, err = fit("--lr", "0.123", "--out", tmp_path / "run", "--resume")
     assert (status, out) == (2, "")
@@ -109,7 +109,7 @@ def test_a_fit_tells_people_on_standard_error(fit, tmp_path):
     assert (status, out) == (0, "")
     assert err
     assert {"config.json", "model.safetensors", "history.csv"} <= {path.name for path in (tmp_path / "run").iterdir()}
-    status, out, err = fit("--out", tmp_path / "run", "--json")
+    status, out, err = fit("--out", tmp_path / "run", "--json", "--overwrite")
     assert (status, err, out.count("\n")) == (0, "", 1)
     assert json.loads(out)["run"] == str(tmp_path / "run")
     assert json.loads(out)["fit_seconds"] > 0

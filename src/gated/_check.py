@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)  # of terminals, and of direction
+
+
+def escape(text: str, keep: str = "") -> str:
+    """The text with control characters as Python writes them, but for those in `keep`."""
+    return CONTROLS.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
+
 
 class InputError(ValueError):
-    """A mistake in what was given, not in the library: the command line ends with status 2 on it."""
+    """A mistake in what was given, not in the library: the command line ends with status 2 on it.
+
+    Its message is one line, with control characters escaped, for names and values in it may come from a file.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(escape(message))
 
 
 def refuse(where: str, expected: str, got: object, todo: str = "") -> NoReturn:

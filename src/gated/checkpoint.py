@@ -17,12 +17,15 @@ is checked against what lies on the disk, and against a limit, before memory is 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import math
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -38,7 +41,7 @@ from torch.overrides import TorchFunctionMode
 from gated._check import InputError, one_of, refuse, want
 from gated.io import files
 
-__all__ = ["FORMAT", "Run", "build", "claim", "fill", "load", "save", "tensors"]
+__all__ = ["FORMAT", "Run", "build", "claim", "fill", "fingerprint", "load", "save", "stopped", "tensors"]
 
 FORMAT = 1
 CONFIG, MODEL, METRICS, EXTRAS, ARRAYS = (
@@ -54,6 +57,8 @@ JSON_LIMIT = 16 << 20  # bytes of one JSON file
 HEADER_LIMIT = 16 << 20  # bytes of one safetensors header
 DEPTH_LIMIT = 64  # JSON inside JSON
 LIMIT = 16 << 30  # bytes of one file of tensors
+CUT = "The file was cut short or damaged."
+PLAIN = {str, int, float, bool, type(None)}
 DRAWS = {name for name in vars(nn.init) if name[0] != "_" and name.endswith("_")}  # functions that set initial values
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -88,8 +93,8 @@ def save(
 ) -> None:
     """Write a run, over an older one if the folder holds one. artefacts: names of what may lie beside it later.
 
-    Killed at any moment it leaves the older run or this one, whole. `config`, `metrics` and `extras` are JSON; a metric
-    that is NaN or infinite is written as null. Weights that are tied are written once.
+    Killed at any moment, or without room on the disk, it leaves the older run or this one, whole. `config`, `metrics`
+    and `extras` are JSON; a metric that is NaN or infinite is written as null. Weights that are tied are written once.
 
     Raises `InputError` where the folder holds files that are no part of a run, or where something is not JSON.
     """
@@ -106,20 +111,38 @@ def save(
         "task": task,
         "config": dict(config),
         "artefacts": list(artefacts),
-        "files": {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in parts.items()
-        },
+        "files": {name: {"bytes": len(data), "sha256": _digest(data)} for name, data in parts.items()},
     }
     data = _dump(CONFIG, head)
-    for name, part in parts.items():
-        files.put(folder / f"{name}.new", part)
-    files.replace(folder / CONFIG, data)  # from here on the folder holds this run: `load` also reads name.new
+    _settle(folder)
+    try:
+        for name, part in parts.items():
+            files.put(folder / f"{name}.new", part)
+        files.replace(folder / CONFIG, data)  # from here on the folder holds this run: `load` also reads name.new
+    except OSError:
+        for name in parts:
+            (folder / f"{name}.new").unlink(missing_ok=True)
+        raise
     for name in parts:
         os.replace(folder / f"{name}.new", folder / name)
     for name in set(PARTS) - set(parts):
         for stale in (name, f"{name}.new"):
             (folder / stale).unlink(missing_ok=True)
     files.flush(folder)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _settle(folder: Path) -> None:
+    """Give the files of a save that was killed their names, lest the next one write over them."""
+    for name in PARTS:
+        new = folder / f"{name}.new"
+        with contextlib.suppress(InputError, OSError, KeyError, TypeError):  # a damaged folder has no run to lose
+            head = _parse(folder / CONFIG, _read(folder / CONFIG, JSON_LIMIT)) if os.path.lexists(new) else {}
+            if head["files"][name]["sha256"] == _digest(_read(new, LIMIT)):
+                os.replace(new, folder / name)
 
 
 def claim(folder: str | os.PathLike[str], artefacts: Iterable[str] = ()) -> Path:
@@ -143,6 +166,48 @@ def _artefacts(folder: Path) -> list[str]:
     except (InputError, OSError):
         return []
     return [name for name in cast(list[Any], names) if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def stopped(folder: Path) -> str:
+    """The state of training that a folder holds, in words; empty where it holds none."""
+    parts = (path for path in sorted(folder.glob(f"*/{TRAINING}")) if not path.with_name(CONFIG).exists())
+    for path in (folder / TRAINING, *parts):
+        if os.path.lexists(path):
+            try:
+                size = _size(path, LIMIT)
+                with path.open("rb") as file:
+                    note = _note(path, file, size)
+            except (InputError, OSError):
+                return "a fit that was stopped"
+            step = note.get("step")
+            return "a fit that was stopped" + (f" at step {step:,}" if isinstance(step, int) else "")
+    return ""
+
+
+def fingerprint(*parts: Any) -> str:
+    """SHA-256 of the content of arrays, tensors and plain values in lists, tuples, dicts and dataclasses."""
+    digest = hashlib.sha256()
+
+    def add(part: Any) -> None:
+        content: Any = part.detach().cpu().numpy() if isinstance(part, Tensor) else part
+        kind = cast(Any, type(content))
+        if kind is np.ndarray and content.dtype != object:
+            digest.update(f"{content.dtype.str} {content.shape}".encode())
+            digest.update(np.ascontiguousarray(content).reshape(-1).view(np.uint8).data)
+        elif dataclasses.is_dataclass(kind):
+            add([getattr(content, field.name) for field in dataclasses.fields(kind)])
+        elif kind is dict:
+            add([*content.items()])
+        elif kind in (list, tuple, np.ndarray):
+            plain = set(map(type, content)) <= PLAIN  # of these there may be millions
+            digest.update((repr([*content]) if plain else f"[{len(content)}").encode("utf-8", "replace"))
+            for item in () if plain else content:
+                add(item)
+        else:
+            digest.update(repr(content).encode("utf-8", "replace"))
+
+    add(parts)
+    return digest.hexdigest()
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -194,11 +259,14 @@ def load(folder: str | os.PathLike[str]) -> Run:
     """
     folder = Path(folder)
     want(folder.is_dir(), f"run folder {folder}", "a folder", "a file" if folder.exists() else "nothing there")
+    if not os.path.lexists(folder / CONFIG) and (got := stopped(folder)):
+        refuse(f"run folder {folder}", "a run", got, "Its own command ends it with --resume (fit with resume=True).")
     head = _parse(folder / CONFIG, _read(folder / CONFIG, JSON_LIMIT))
     where = str(folder / CONFIG)
     writer, form = head.get("gated"), head.get("format", "")
     want(type(form) is int and "files" in head, where, "a run's config", "another JSON file")
-    want(form <= FORMAT, where, f"format {FORMAT} or older", f"format {form} from gated {writer}", "Upgrade gated.")
+    got = f"format {form} from gated {str(writer)[:40]}"
+    want(form <= FORMAT, where, f"format {FORMAT} or older", got, "Upgrade gated.")
     want(form == FORMAT, where, f"format {FORMAT}", f"format {form}")
     kinds = {"gated": str, "task": str, "config": dict, "files": dict}
     for name, kind in kinds.items():
@@ -213,9 +281,16 @@ def load(folder: str | os.PathLike[str]) -> Run:
         state=state,
         metrics=_parse(folder / METRICS, parts[METRICS]),
         extras=_parse(folder / EXTRAS, parts[EXTRAS]) if EXTRAS in parts else {},
-        arrays={name: array.numpy() for name, array in arrays.items()},
+        arrays={name: _to_numpy(f"{folder / ARRAYS}, {name!r}", array) for name, array in arrays.items()},
         gated=head["gated"],
     )
+
+
+def _to_numpy(where: str, array: Tensor) -> np.ndarray:
+    try:
+        return array.numpy()
+    except TypeError:  # bfloat16 and floats of 8 bits
+        refuse(where, "numbers of a type that NumPy has", array.dtype)
 
 
 def build(make: Callable[[], Module], state: Mapping[str, Tensor]) -> Module:
@@ -261,8 +336,9 @@ def _compare(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
     """Refuse weights with other names, shapes or dtypes than a model's own."""
     missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     todo = "Is the config the run's own?"
-    want(not missing, "weights", f"{len(own)} tensors", f"none for {', '.join(missing[:3])}", todo)
-    want(not extra, "weights", f"{len(own)} tensors", f"also {', '.join(extra[:3])}", todo)
+    got = ", ".join(name[:80] for name in (missing or extra)[:3])
+    want(not missing, "weights", f"{len(own)} tensors", f"none for {got}", todo)
+    want(not extra, "weights", f"{len(own)} tensors", f"also {got}", todo)
     for name, mine in own.items():
         theirs = state[name]
         want(mine.shape == theirs.shape, f"weights {name}", f"shape {tuple(mine.shape)}", tuple(theirs.shape))
@@ -283,7 +359,7 @@ def _part(folder: Path, name: str, entry: Any) -> bytes:
             continue
         if _size(path, limit) == size:
             data = _read(path, limit)
-            if hashlib.sha256(data).hexdigest() == digest:
+            if _digest(data) == digest:
                 return data
             got.append(f"other content in {path.name}")
         else:
@@ -313,17 +389,22 @@ def _read(path: Path, limit: int) -> bytes:
 def unpack(path: Path, data: bytes | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the note of a safetensors file."""
     data = _read(path, LIMIT) if data is None else data
-    length = int.from_bytes(data[:8], "little")
-    todo = "The file was cut short or damaged."
-    fits = len(data) >= 8 and 2 <= length <= min(len(data) - 8, HEADER_LIMIT)
-    want(fits, str(path), f"a header of 2 to {max(2, min(len(data) - 8, HEADER_LIMIT))} bytes", length, todo)
-    header = _parse(path, data[8 : 8 + length])
+    note = _note(path, io.BytesIO(data), len(data))
     try:
-        state = safetensors.torch.load(data)
+        return safetensors.torch.load(data), note
     except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        refuse(str(path), "a safetensors file", str(error), todo)
-    metadata = header.get("__metadata__", {})
-    return state, _parse(path, metadata["note"].encode()) if "note" in metadata else {}
+        refuse(str(path), "a safetensors file", str(error), CUT)
+
+
+def _note(path: Path, file: Any, size: int) -> dict[str, Any]:
+    """The note of a safetensors file, of which no more than the header is read."""
+    length = int.from_bytes(file.read(8), "little")
+    high = min(size - 8, HEADER_LIMIT)
+    want(2 <= length <= high, str(path), f"a header of 2 to {max(2, high)} bytes", length, CUT)
+    metadata: object = _parse(path, file.read(length)).get("__metadata__") or {}
+    note = cast(dict[str, Any], metadata).get("note", "{}") if isinstance(metadata, dict) else None
+    want(isinstance(note, str), str(path), "a safetensors file with a note", "another", CUT)
+    return _parse(path, str(note).encode("utf-8", "replace"))
 
 
 def _parse(path: Path, data: bytes) -> dict[str, Any]:
@@ -331,10 +412,11 @@ def _parse(path: Path, data: bytes) -> dict[str, Any]:
     where = str(path)
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
-        want(twice is None, where, "every name once", f"{twice!r} twice")
-        return dict(pairs)
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+            refuse(where, "every name once", f"{twice[:80]!r} twice")
+        return content
 
     def whole(text: str) -> int:
         fits = len(text) <= 20 and -(2**63) <= int(text) < 2**63

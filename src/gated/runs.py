@@ -2,19 +2,21 @@
 
 A run is a frozen record with `config`, `metrics`, `history`, `notes`, and what the task needs beside them.
 
-    def fit(source, config=None, *, out=None, resume=False, progress=True, **options):
+    def fit(source, config=None, *, out=None, resume=False, overwrite=False, progress=True, **options):
         config = make(Config, options, config)
-        job = runs.start(TASK, out, resume, progress)
-        ...                                             # runs.fit(network, loss, batches, config, job, steps=…)
-        return job.finish(Run(...))
+        with runs.start(TASK, out, resume, overwrite, progress) as job:
+            ...                                         # runs.fit(network, loss, batches, config, job, data=…, steps=…)
+            return job.finish(Run(...))
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,27 +45,52 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitOptions:
-    """The options of every `fit` command beside its Config."""
+class OutOptions:
+    """The options of every command that trains a run, beside its Config; `words` are `fit`'s names for them."""
 
     out: Path = required("Run folder to write.")
-    resume: bool = option(False, "Resume a stopped fit.", flag=True)
+    overwrite: bool = option(False, "Replace the run in the folder, once the new one is trained.", flag=True)
     quiet: bool = option(False, "Print no progress and no summary.", flag=True)
+
+    def words(self) -> dict[str, Any]:
+        return {"out": self.out, "overwrite": self.overwrite, "progress": not self.quiet}
 
     def output(self, run: Any, text: Callable[[], str] | None = None, **more: Any) -> Output:
         """The fitted run's metrics, and its summary."""
         return Output({"run": str(self.out), **run.metrics, **more}, "" if self.quiet else text or run.summary)
 
 
-@dataclass(frozen=True)
-class Job:
-    """One fit: the folder of its run, whether a stopped fit is resumed, whether progress is shown, when it began."""
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(OutOptions):
+    """The options of every `fit` command beside its Config."""
 
+    resume: bool = option(False, "Resume a stopped fit.", flag=True)
+
+    def words(self) -> dict[str, Any]:
+        return super().words() | {"resume": self.resume}
+
+
+@dataclass
+class Job:
+    """One fit: the folder of its run, whether a stopped fit is resumed, whether progress is shown, when it began.
+
+    As a context it holds the folder, so that no other fit writes there.
+    """
+
+    task: str
     out: Path | None
     resume: bool
     progress: bool
     began: float
     artefacts: tuple[str, ...] = ()
+    updates: int = 0  # of the weights, so far
+    hold: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __enter__(self) -> Job:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.hold.close()
 
     def left(self, config: options.Training, share: float = 1.0) -> float | None:
         """Seconds that are left of the time limit, or a share of them; None without a limit."""
@@ -73,17 +100,43 @@ class Job:
     def finish(self, run: Any) -> Any:
         """The run, with the seconds it took among its metrics, saved to its folder."""
         run.metrics["fit_seconds"] = time.monotonic() - self.began
+        if self.resume and not self.updates and self.progress:
+            sys.stderr.write("This fit had finished: nothing was left to train.\n")
         if self.out is not None:
             run.save(self.out)
         return run
 
 
-def start(task: Any, out: Any, resume: bool = False, progress: bool = True) -> Job:
-    """A fit of a `Task`; a folder that holds anything but a run is refused now, not after the work."""
+def start(
+    task: Any, out: Any, resume: bool | None = None, overwrite: bool = False, progress: bool = True
+) -> Job:  # fmt: skip
+    """A fit of a `Task`, which holds its folder; what cannot be written after the work is refused before it.
+
+    That is a folder that holds anything but a run, one that another fit writes, and, unless resume or overwrite say
+    otherwise, one that holds a run or a stopped fit. resume: None where a command cannot.
+    """
     want(out is not None or not resume, "fit", "the folder out of the fit to resume", "none")
-    if out is not None and os.path.exists(out):
-        checkpoint.claim(out, task.artefacts)
-    return Job(None if out is None else Path(out), resume, progress, time.monotonic(), task.artefacts)
+    job = Job(task.name, None if out is None else Path(out), bool(resume), progress, time.monotonic(), task.artefacts)
+    if job.out is not None:
+        with contextlib.ExitStack() as hold:
+            if job.out.exists():
+                checkpoint.claim(job.out, task.artefacts)
+            hold.enter_context(files.lock(job.out))
+            vacant(job.out, resume, overwrite)
+            job.hold = hold.pop_all()
+    return job
+
+
+def vacant(folder: Path, resume: bool | None = None, overwrite: bool = False) -> None:
+    """Refuse to replace a run, or a stopped fit, unawares."""
+    run, stopped = (folder / checkpoint.CONFIG).exists(), checkpoint.stopped(folder)
+    where, ways = f"run folder {folder}", "another folder, or --overwrite (overwrite=True) to replace it"
+    if resume:
+        todo = f"Take {ways}." if not overwrite else "Leave resume out."
+        want(bool(stopped) or not run, where, "a fit to resume", "a run without the state of its training", todo)
+    elif not overwrite:
+        ways = ways if resume is None else f"--resume (resume=True) to continue its fit, {ways}"
+        want(not run and not stopped, where, "a folder without a run", "a run" if run else stopped, f"Take {ways}.")
 
 
 def fit(
@@ -93,6 +146,7 @@ def fit(
     config: options.Training,
     job: Job,
     *,
+    data: Any = (),
     validate: Callable[[nn.Module], Any] | None = None,
     out: Path | None = None,
     share: float = 1.0,
@@ -100,6 +154,7 @@ def fit(
 ) -> train.History:
     """`train.fit` with a task's options, in `share` of the time that is left; `more` are fields of `train.Config`.
 
+    data: what is trained and evaluated on, as arrays and plain values; a fit of other data or options is not resumed.
     Ctrl-C ends in KeyboardInterrupt once the state is saved in the folder, if there is one.
     """
     bf16 = config.precision == "bf16" or (config.precision == "auto" and _native.bf16())  # where the processor has it
@@ -108,12 +163,16 @@ def fit(
         time_limit=job.left(config, share), seed=config.seed, device=config.device, watch=config.watch,
         precision="bf16-mixed" if bf16 else "32",
     )  # fmt: skip
+    out = job.out if out is None else out
+    origin = None if out is None else {"data": checkpoint.fingerprint(data), "options": asdict(config)}
     history = train.fit(
         network, loss, batches, config=train.Config(**fields | more), validate=validate, observers=[observe.layers],
-        out=job.out if out is None else out, artefacts=job.artefacts, resume=job.resume, progress=job.progress,
+        out=out, artefacts=job.artefacts, origin=origin, resume=job.resume, progress=job.progress,
     )  # fmt: skip
+    job.updates += history.steps - history.first
     if history.stopped == "interrupted":
-        raise KeyboardInterrupt
+        todo = "" if out is None else " Go on with --resume."
+        raise KeyboardInterrupt(f"Stopped at step {history.steps:,}.{todo}")
     return history
 
 

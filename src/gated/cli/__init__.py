@@ -7,18 +7,25 @@ Status 0 on success, 2 on a user's mistake (one line, no traceback), 130 on Ctrl
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import signal
 import sys
 import typing
 from pathlib import Path
 
 import click
 
-from gated._check import InputError
+from gated._check import InputError, escape
 from gated.cli import grammar
-from gated.cli.grammar import JSON, Lazy, say, show
+from gated.cli.grammar import JSON, STDOUT, Lazy, say, show
+from gated.io import files
 from gated.tasks import TASKS, VERBS, demos
+
+FULL = dict.fromkeys(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), " What was there before is as it was; make room, or name another place."
+)
 
 
 def info(as_json: bool) -> None:
@@ -46,16 +53,18 @@ def info(as_json: bool) -> None:
 
 def demo(task: str) -> click.Command:
     module = importlib.import_module(f"gated.tasks.{task}.demo")
-    to = click.Option(["--out"], type=click.Path(path_type=Path), default=Path("demo"), help="Folder of the run.")
+    to = click.Option(["--out"], type=click.Path(path_type=Path), default=DEMO, help="Folder of the run.")
 
     def run(out: Path, as_json: bool) -> None:
-        from gated.runs import Output
+        from gated.runs import Output, vacant
 
+        vacant(out, overwrite=out == DEMO)  # where a demo's own run is replaced
         show(Output(*module.run(out, say=say)), as_json)
 
     return click.Command(task, params=[to, JSON], callback=run, help=module.__doc__)
 
 
+DEMO = Path("demo")
 OTHERS = {
     "demo": "Train on built-in data in a minute or two.",
     "info": "Show versions, kernels, instruction set, threads and devices.",
@@ -93,11 +102,15 @@ def root() -> click.Group:
 
 def main(words: list[str] | None = None) -> None:
     """Run one command and exit with its status."""
-    gated = root()
+    gated, stop = root(), lambda number, frame: sys.exit(128 + number)
+    for name in ("SIGTERM", "SIGHUP"):  # so that what was half written is taken away
+        if getattr(signal, name, None) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+            signal.signal(getattr(signal, name), stop)
     try:
         with gated.make_context("gated", sys.argv[1:] if words is None else list(words)) as ctx:
             gated.invoke(ctx)
-        sys.stdout.flush()  # here, so that a reader who left is noticed while it can be handled
+        with files.named(STDOUT):
+            sys.stdout.flush()  # here, so that a reader who left is noticed while it can be handled
     except click.exceptions.Exit as done:  # --help and --version
         sys.exit(done.exit_code)
     except click.exceptions.NoArgsIsHelpError as help:
@@ -108,18 +121,20 @@ def main(words: list[str] | None = None) -> None:
         fail(f"{' '.join(error.format_message().split())} See {where} --help.")
     except InputError as error:
         fail(str(error))
-    except (KeyboardInterrupt, click.Abort):
-        say("Stopped. A fit that has a folder goes on with --resume.")
+    except (KeyboardInterrupt, click.Abort) as stopped:
+        say(str(stopped) or "Stopped.")
         sys.exit(130)
     except BrokenPipeError:  # a reader such as head has read enough: no mistake of anyone's
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
+        grammar.discard(sys.stdout)
     except OSError as error:  # a file of the user's that cannot be read or written; any other is a fault of ours
         if error.filename is None:
             raise
-        fail(f"{error.filename}: {error.strerror}.")
+        if error.filename == STDOUT:
+            grammar.discard(sys.stdout)
+        fail(f"{error.filename}: {error.strerror}.{FULL.get(error.errno or 0, '')}")
 
 
 def fail(text: str) -> typing.NoReturn:
     """One line, and the status of a user's mistake."""
-    say(f"Error: {text}")
+    say(f"Error: {escape(text)}")
     sys.exit(2)

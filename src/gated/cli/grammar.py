@@ -27,6 +27,7 @@ import dataclasses
 import inspect
 import itertools
 import json
+import os
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -37,7 +38,10 @@ from typing import Any, Literal
 import click
 
 from gated import options
+from gated._check import escape
+from gated.io import files
 
+STDOUT = "standard output"
 EXISTING = click.Path(exists=True, path_type=Path)
 
 
@@ -210,19 +214,32 @@ def time(ctx: click.Context, param: click.Parameter, text: str | None) -> float 
 
 
 def say(text: str) -> None:
-    """A table or a note for people."""
-    click.echo(text, err=True)
+    """A table or a note for people, in which names from files write no control characters of their own.
+
+    Work does not fail where nobody can be told of it.
+    """
+    try:
+        click.echo(escape(text, keep="\n\t"), err=True)
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: Any) -> None:
+    """Let go what is left to flush of a standard stream, which cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def show(output: Any, as_json: bool) -> None:
     """An `Output`: its data and its text, or its result as one JSON object; the data are made in either case."""
     for part in output.data:
         if output.stream or not as_json:
-            sys.stdout.buffer.write(part)
-            sys.stdout.flush()
+            with files.named(STDOUT):
+                sys.stdout.buffer.write(part)
+                sys.stdout.flush()
     if as_json:
         result = output.result() if callable(output.result) else output.result
-        click.echo(json.dumps(result, allow_nan=False))
+        with files.named(STDOUT):
+            click.echo(json.dumps(result, allow_nan=False))
     else:
         text = output.text if isinstance(output.text, str) else output.text()
         if text:

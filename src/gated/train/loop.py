@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ def fit(
     observers: Iterable[Observer] = (),
     out: str | os.PathLike[str] | None = None,
     artefacts: Sequence[str] = (),
+    origin: Mapping[str, Any] | None = None,
     resume: bool = False,
     progress: bool = True,
 ) -> History:
@@ -61,7 +62,8 @@ def fit(
     - `out` is a run folder (`gated.checkpoint`) for history.csv and resuming; `artefacts` may lie in it as well. With
       `resume` a run stopped or killed there continues; where there is none it starts. A run with a time limit depends
       on the clock and is not repeated exactly.
-    - `progress` goes to standard error if that is a terminal.
+    - `origin` says what is trained on, in JSON: `data`, a fingerprint, and `options`; a run of another is not resumed.
+    - `progress` goes to standard error: a bar on a terminal, elsewhere a line now and then.
 
     torch's global generators are as before when it returns. Ctrl-C ends the run after the step; pressed twice, at once.
     Under `torchrun` it runs in several processes.
@@ -72,12 +74,16 @@ def fit(
     observers = [*observers] if config.watch else []
     want(bool(observers) or not config.watch, "train.fit", "observers= for Config(watch=True)", "none")
     run = start(model, config, out)
+    run.origin = dict(origin or {})
     state = resume and out is not None and (Path(out) / checkpoint.TRAINING).exists()
     if out is not None and (state if run.fabric.world_size == 1 else run.fabric.broadcast(state)):
         restore(run, Path(out) / checkpoint.TRAINING)
     elif run.folder is not None:
-        for stale in (checkpoint.TRAINING, checkpoint.HISTORY):
-            (checkpoint.claim(run.folder, artefacts) / stale).unlink(missing_ok=True)
+        folder = checkpoint.claim(run.folder, artefacts)
+        (folder / checkpoint.TRAINING).unlink(missing_ok=True)
+        if run.keeps_history:
+            (folder / checkpoint.HISTORY).unlink(missing_ok=True)
+    first = run.step
     run.began, saved, stopped = time.monotonic() - run.clock, run.clock, _stop_reason(run)
     with seeded(config.seed), interrupt(run), show(run, progress) as log, _observe(run, observers) as observe:
         while not stopped:
@@ -94,7 +100,7 @@ def fit(
     if run.interrupts and run.fabric.world_size == 1:  # it came while the last step was evaluated or saved
         stopped = "interrupted"
     load_best(run)
-    return make_history(run, stopped)
+    return make_history(run, stopped, first)
 
 
 def _losses(run: Run, loss: Callable[..., Any], batches: Callable[[int], Any]) -> Iterator[Any]:

@@ -22,6 +22,8 @@ COUNTS = {
     "step": "step", "clock": "clock", "pace": "step_seconds", "evaluating": "eval_seconds", "waited": "stale",
     "evaluated": "eval_step",
 }  # fmt: skip
+FREE = {"time_limit", "checkpoint_every", "tensorboard", "watch"}  # options that do not change what a step does
+OTHER = "Give what the fit was begun with, or start another fit: in another folder, or there with overwrite."
 SUMS = ("loss", "grad_norm", "clipped")  # columns that every row has, and whose means begin again with each
 
 
@@ -41,9 +43,10 @@ def save(run: Run) -> None:
     note |= {"sums": [sums["loss"][0], *(total for _, total in sums.values())]}
     note |= {"watched": {name: pair for name, pair in run.sums.items() if name not in SUMS}}
     note |= {"config": dataclasses.asdict(run.config), "carry": outline, "columns": columns}
-    note |= {"best": [[best.value, best.step] for best in run.best]}
+    note |= {"best": [[best.value, best.step] for best in run.best], "origin": run.origin}
     if run.folder is not None:
-        files.replace(run.folder / checkpoint.HISTORY, to_csv(run.rows))
+        if run.keeps_history:
+            files.replace(run.folder / checkpoint.HISTORY, to_csv(run.rows))
         files.replace(run.folder / checkpoint.TRAINING, checkpoint.pack(state, note))
     if run.fabric.world_size > 1:
         run.fabric.barrier()  # none goes on to read what the first is still writing
@@ -53,6 +56,7 @@ def restore(run: Run, path: Path) -> None:
     """Bring the run back to the step that was saved; nothing in the file is trusted."""
     state, note = checkpoint.unpack(path)
     where, names = str(path), {name: p for name, p in run.model.named_parameters() if p.requires_grad}
+    _same_origin(path, note.get("origin", {}), json.loads(json.dumps(run.origin)))
     _same_config(where, note.get("config"), json.loads(json.dumps(dataclasses.asdict(run.config))))
 
     def take(name: str, like: Tensor) -> Tensor:
@@ -99,12 +103,27 @@ def restore(run: Run, path: Path) -> None:
     want(not state, where, "the tensors of a training", f"also {', '.join(sorted(state)[:3])}")
 
 
+def _same_origin(path: Path, theirs: Any, ours: dict[str, Any]) -> None:
+    """Refuse other options and other data than the stopped fit's; older versions stored neither."""
+    fits = isinstance(theirs, dict) and isinstance(theirs.get("data"), str) and isinstance(theirs.get("options"), dict)
+    want(fits or theirs == {}, f"{path}, origin", "data and options", repr(theirs)[:80])
+    if not theirs or not ours:
+        return
+    options, mine, where = theirs["options"], ours["options"], f"resume in {path.parent}"
+    _same(where, options, {name: mine[name] for name in mine if name in options})
+    got = "other data than it was begun with"
+    want(theirs["data"] == ours["data"], where, "the data of the stopped fit", got, OTHER)
+
+
 def _same_config(where: str, theirs: Any, ours: dict[str, Any]) -> None:
     want(isinstance(theirs, dict), where, "a training's config", repr(theirs)[:80])
-    free = {"time_limit", "checkpoint_every", "tensorboard", "watch"}  # these do not change what a step does
-    differ = [name for name in ours if name not in free and theirs.get(name) != ours[name]]
+    _same(f"resume from {where}", theirs, ours)
+
+
+def _same(where: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    differ = [name for name in ours if name not in FREE and theirs.get(name) != ours[name]]
     expected, got = (", ".join(f"{name} {c.get(name)!r}" for name in differ) for c in (theirs, ours))
-    want(not differ, f"resume from {where}", expected, got, "Resume with the run's own config, or start another run.")
+    want(not differ, where, expected, got, OTHER)
 
 
 def _numbers(where: str, name: str, values: Any, count: int) -> list[int | float]:

@@ -74,6 +74,7 @@ class History:
     stopped: str = ""  # "steps", "patience", "time" or "interrupted"
     best: float | None = None  # the lowest monitored value
     best_step: int | None = None
+    first: int = 0  # the step from which a resumed fit continued
 
 
 class Diverged(InputError):
@@ -112,11 +113,17 @@ class Run:
     eval_step: int = 0  # step of the last evaluation
     sums: dict[str, list[int | float]] = dataclasses.field(default_factory=dict)  # steps and sum, by column of a row
     rows: list[dict[str, int | float]] = dataclasses.field(default_factory=list)
+    origin: dict[str, Any] = dataclasses.field(default_factory=dict)  # what is trained on
     # not saved
     began: float = dataclasses.field(default_factory=time.monotonic)  # when `clock` was 0
     batch: int = -1  # number of the current micro-batch
     interrupts: int = 0  # how often Ctrl-C was pressed in this process
     interrupted: bool = False  # whether it was in any, as all processes know after an update
+
+    @property
+    def keeps_history(self) -> bool:
+        """Whether history.csv is this fit's to write: that of an older run stays until another run is saved."""
+        return self.folder is not None and not (self.folder / checkpoint.CONFIG).exists()
 
     @property
     def elapsed(self) -> float:
@@ -262,6 +269,6 @@ def to_csv(rows: list[dict[str, int | float]]) -> bytes:
     return text.getvalue().encode()
 
 
-def make_history(run: Run, stopped: str) -> History:
+def make_history(run: Run, stopped: str, first: int = 0) -> History:
     best = run.best[0] if run.best else None
-    return History(run.rows, run.step, run.clock, stopped, best and best.value, best and best.step)
+    return History(run.rows, run.step, run.clock, stopped, best and best.value, best and best.step, first)

@@ -135,7 +135,7 @@ def _clip(params: list[nn.Parameter], count: float, config: Config) -> tuple[dic
 
 def _diverge(run: Run, loss: float, norm: float) -> NoReturn:
     load_best(run)
-    if run.folder is not None:
+    if run.folder is not None and run.keeps_history:
         files.replace(run.folder / checkpoint.HISTORY, to_csv(run.rows))
     step = run.best[0].step if run.best else run.step
     todo = f"The model holds the weights of step {step}. Lower lr, clip harder, or look at the data."

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 from gated.io import files
-from gated.runs import FitOptions, Output
+from gated.runs import FitOptions, OutOptions, Output
 from gated.tasks.forecast import run as forecaster
 from gated.tasks.forecast.run import Run
 from gated.tasks.forecast.scoring import table
@@ -15,7 +14,7 @@ from gated.tasks.forecast.task import Config
 
 
 def fit(data: str, /, *, options: FitOptions, config: Config) -> Output:
-    run = forecaster.fit(data, config, out=options.out, resume=options.resume, progress=not options.quiet)
+    run = forecaster.fit(data, config, **options.words())
     held = run.report(options.out)
 
     def text() -> str:
@@ -72,9 +71,7 @@ def update(
     data: str,
     /,
     *,
-    out: Annotated[Path, "Run folder to write."],
+    options: OutOptions,
     steps: Annotated[int | None, "Number of weight updates."] = None,
-    quiet: Annotated[bool, "Print no progress and no summary."] = False,
 ) -> Output:
-    new = run.update(data, steps=steps, out=out, progress=not quiet)
-    return Output({"run": str(out), **new.metrics}, "" if quiet else new.summary)
+    return options.output(run.update(data, steps=steps, **options.words()))

@@ -18,7 +18,7 @@ def run(out: Path, say: Callable[[str], None]) -> tuple[dict[str, Any], str]:
     """Fit, score on the last year, draw; the score and the table that shows it."""
     weeks = read(DATA)
     say("Weekly carbon dioxide at Mauna Loa, 1958 to 2001, with its 59 missing weeks. The last year is held out.")
-    fitted = fit(weeks[:-WEEKS], time="week", target="ppm", horizon=WEEKS, out=out)
+    fitted = fit(weeks[:-WEEKS], time="week", target="ppm", horizon=WEEKS, out=out, overwrite=True)
     say(fitted.summary())
     result = fitted.score(weeks[-WEEKS:], report=out)
     return result, f"{table(result)}\n\nThe forecast is drawn in {out / 'report.html'} and {out / 'report.png'}."

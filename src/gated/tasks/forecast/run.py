@@ -113,17 +113,19 @@ class Run:
             metrics["windows"] = scoring.plain([scoring.mean(scaled[cases.window == w], 0) for w in range(windows)])
         return scoring.prune(result, per)
 
-    def update(self, source: Any, *, steps: int | None = None, out: Any = None, progress: bool = True) -> Run:
+    def update(
+        self, source: Any, *, steps: int | None = None, out: Any = None, overwrite: bool = False, progress: bool = True
+    ) -> Run:
         """A new run: these weights trained further on the history and the new rows, which it then continues.
 
         steps: updates of the weights, by default a fifth of those of the fit.
         """
         within("steps", 1 if steps is None else steps, 1)
-        job = runs.start(TASK, out, progress=progress)
-        new, notes = frame.panel(read(source, id=self.schema.id), self.schema)
-        panel = frame.join(self.panel, new)
-        model, _, history = training.fit(panel, self.config, job, start=copy.deepcopy(self.model), steps=steps)
-        return job.finish(Run(self.config, self.schema, model, panel, {"updated": True}, history, notes))
+        with runs.start(TASK, out, overwrite=overwrite, progress=progress) as job:
+            new, notes = frame.panel(read(source, id=self.schema.id), self.schema)
+            panel = frame.join(self.panel, new)
+            model, _, history = training.fit(panel, self.config, job, start=copy.deepcopy(self.model), steps=steps)
+            return job.finish(Run(self.config, self.schema, model, panel, {"updated": True}, history, notes))
 
     def report(self, folder: str | os.PathLike[str]) -> dict[str, Any] | None:
         """Draw report.png and report.html of the horizon held out in the fit; its score, or None if there was none.
@@ -178,27 +180,28 @@ class Run:
 
 
 def fit(
-    source: Any, config: Config | None = None, *, out: Any = None, resume: bool = False, progress: bool = True,
-    **choices: Any,
+    source: Any, config: Config | None = None, *, out: Any = None, resume: bool = False, overwrite: bool = False,
+    progress: bool = True, **choices: Any,
 ) -> Run:  # fmt: skip
     """Train a forecaster of every series of a file or frame, and write the run to the folder `out`.
 
         run = fit("sales.csv", time="date", target="qty", id="shop", horizon=28, out="runs/sales")
 
-    choices are the fields of `Config`. With `resume`, a fit that was stopped in `out` continues.
+    choices are the fields of `Config`. With `resume`, a fit that was stopped in `out` continues; a run in it is
+    replaced only with `overwrite`, once the new one is trained.
     """
     if config is None and "horizon" not in choices:
         refuse("fit", "a horizon", "none", "Say how many steps to forecast: horizon=28.")
     config = options.make(Config, choices, config)
-    job = runs.start(TASK, out, resume, progress)
-    data = read(source, id=config.id)
-    schema = frame.infer(
-        data, time=config.time, target=config.target, id=config.id, past=config.past, known=config.known,
-        static=config.static, freq=config.freq, time_format=config.time_format, zone=config.zone,
-    )  # fmt: skip
-    panel, notes = frame.panel(data, schema, context=config.context or 0)
-    model, metrics, history = training.fit(panel, config, job)
-    return job.finish(Run(config, schema, model, panel, metrics, history, notes))
+    with runs.start(TASK, out, resume, overwrite, progress) as job:
+        data = read(source, id=config.id)
+        schema = frame.infer(
+            data, time=config.time, target=config.target, id=config.id, past=config.past, known=config.known,
+            static=config.static, freq=config.freq, time_format=config.time_format, zone=config.zone,
+        )  # fmt: skip
+        panel, notes = frame.panel(data, schema, context=config.context or 0)
+        model, metrics, history = training.fit(panel, config, job)
+        return job.finish(Run(config, schema, model, panel, metrics, history, notes))
 
 
 def load(folder: str | os.PathLike[str]) -> Run:

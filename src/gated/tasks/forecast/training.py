@@ -50,7 +50,7 @@ def fit(
     """
     if start is not None:
         rule = replace(start.recipe, second=steps or max(1, (start.recipe.first + start.recipe.second) // 5))
-        rows = _fit_part(start.networks, Windows(panel, rule), config, rule.second, rule.lr / 3, job).rows
+        rows = _fit_part(start.networks, Windows(panel, rule), config, rule.second, rule.lr / 3, job, panel).rows
         held = np.full((len(panel), *start.held.shape[1:]), np.nan, np.float32)  # these networks have read all of it
         return replace(start, held=held), {}, rows
     rule = derive(panel, config)
@@ -63,19 +63,18 @@ def fit(
     forecaster = Forecaster(rule, networks, np.ones(size[1:]), 0.5, np.full(size, np.nan, np.float32))
     rows, metrics, updates = [], {}, rule.first + rule.second
     if len(windows.last(rule.held)[0]):
-        first = None if job.out is None else replace(job, out=job.out / FIRST)
-        rows = _fit_part(networks, windows, config, rule.first, rule.lr, first or job, rule.held, share=0.6).rows
+        rows = _fit_part(networks, windows, config, rule.first, rule.lr, job, panel, rule.held, share=0.6).rows
         forecaster, metrics = _calibrate(forecaster, windows, panel, config.calibrate)
         updates = rule.second
-    more = _fit_part(networks, windows, config, updates, rule.lr, job).rows
+    more = _fit_part(networks, windows, config, updates, rule.lr, job, panel).rows
     past = rows[-1] if rows else {"step": 0, "seconds": 0.0}
     rows += [{**row, **{key: row[key] + past[key] for key in ("step", "seconds")}} for row in more]
     return forecaster, metrics, rows
 
 
 def _fit_part(
-    networks: nn.ModuleList, windows: Windows, config: Config, steps: int, lr: float, job: Job, held: int = 0,
-    share: float = 1.0,
+    networks: nn.ModuleList, windows: Windows, config: Config, steps: int, lr: float, job: Job, panel: Panel,
+    held: int = 0, share: float = 1.0,
 ) -> train.History:  # fmt: skip
     """One part of the training, in `share` of the time that is left; it stops early on the last `held` steps."""
     members = len(networks)
@@ -92,7 +91,8 @@ def _fit_part(
 
     return runs.fit(
         networks, loss, lambda n: tuple(windows.batch(n * members + k, held) for k in range(members)), config, job,
-        validate=validate if held and len(series) else None, share=share, steps=steps, lr=lr,
+        data=panel, validate=validate if held and len(series) else None,
+        out=job.out / FIRST if held and job.out is not None else None, share=share, steps=steps, lr=lr,
         schedule="onecycle", clip_norm=config.clip * members**0.5, eval_every=max(1, steps // EVALUATIONS),
     )  # fmt: skip
 

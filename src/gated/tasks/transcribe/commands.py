@@ -33,7 +33,7 @@ def fit(
     options: FitOptions,
     config: Config,
 ) -> Output:
-    run = transcriber.fit(data, config, valid=valid, out=options.out, resume=options.resume, progress=not options.quiet)
+    run = transcriber.fit(data, config, valid=valid, **options.words())
     return options.output(run)
 
 
@@ -124,9 +124,7 @@ def language(
     options: FitOptions,
     config: languages.Config,
 ) -> Output:
-    model = languages.fit(
-        text, run.model.alphabet, config, out=options.out, resume=options.resume, progress=not options.quiet
-    )
+    model = languages.fit(text, run.model.alphabet, config, **options.words())
     return options.output(model)
 
 

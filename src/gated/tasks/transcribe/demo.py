@@ -37,7 +37,7 @@ def run(
     with train.threads(1), tempfile.TemporaryDirectory() as folder:
         parts = {"train": images[: counts[0]], "held": images[counts[0] : -counts[2]], "unseen": images[-counts[2] :]}
         known, held, unseen = (typeset.save(Path(folder) / name, part) for name, part in parts.items())
-        fitted = fit(known, valid=held, out=out, progress=progress, **RECIPE | options)
+        fitted = fit(known, valid=held, out=out, overwrite=True, progress=progress, **RECIPE | options)
         say(fitted.summary())
         result = fitted.score(unseen)
         result["worst"] = [row | {"name": Path(row["name"]).name} for row in result["worst"]]  # the folder goes

@@ -163,7 +163,7 @@ class Run:
 @train.threads(1)  # as for a forecaster: its operators are small
 def fit(
     source: Any, alphabet: Alphabet, config: Config | None = None, *, out: Any = None, resume: bool = False,
-    progress: bool = True, **choices: Any,
+    overwrite: bool = False, progress: bool = True, **choices: Any,
 ) -> Run:  # fmt: skip
     """Train a language model on text, in the symbols of an alphabet, and write the run to the folder `out`.
 
@@ -172,37 +172,37 @@ def fit(
     left out of the text, and counted in `notes`.
     """
     config = options.make(Config, choices, config, where="language")
-    job = runs.start(TASK, out, resume, progress)
-    texts = [line for _, line in lines(source)] if is_path(source) else source
-    rows, notes = _encode(texts, alphabet)
-    used, held = data.hold_out(len(rows), min(MAX_HELD, len(rows) // SHARE))
-    chunks, others = ([chunk for n in part for chunk in cut(rows[n], config.longest)] for part in (used, held))
-    symbols = sum(len(chunk.targets) for chunk in chunks)
-    steps = config.steps or int(min(max(MIN_STEPS, EPOCHS * symbols / config.batch), MAX_STEPS))
-    shape = Shape(len(alphabet), config.layers, config.units, config.embedding)
-    with train.seeded(config.seed):
-        network = Network(shape, config.dropout)
-    batch, epoch = bucket(chunks, config.batch, config.seed)
-    indices = data.split([len(chunk.targets) for chunk in others], 4 * config.batch)
-    batches = [collate([others[k] for k in some]) for some in indices]
+    with runs.start(TASK, out, resume, overwrite, progress) as job:
+        texts = [line for _, line in lines(source)] if is_path(source) else source
+        rows, notes = _encode(texts, alphabet)
+        used, held = data.hold_out(len(rows), min(MAX_HELD, len(rows) // SHARE))
+        chunks, others = ([chunk for n in part for chunk in cut(rows[n], config.longest)] for part in (used, held))
+        symbols = sum(len(chunk.targets) for chunk in chunks)
+        steps = config.steps or int(min(max(MIN_STEPS, EPOCHS * symbols / config.batch), MAX_STEPS))
+        shape = Shape(len(alphabet), config.layers, config.units, config.embedding)
+        with train.seeded(config.seed):
+            network = Network(shape, config.dropout)
+        batch, epoch = bucket(chunks, config.batch, config.seed)
+        indices = data.split([len(chunk.targets) for chunk in others], 4 * config.batch)
+        batches = [collate([others[k] for k in some]) for some in indices]
 
-    def validate(network: Any) -> float:
-        device = next(network.parameters()).device
-        sums = [loss(network, Batch(*(part.to(device) for part in one))) for one in batches]
-        return sum(float(total) for total, _ in sums) / sum(count for _, count in sums)
+        def validate(network: Any) -> float:
+            device = next(network.parameters()).device
+            sums = [loss(network, Batch(*(part.to(device) for part in one))) for one in batches]
+            return sum(float(total) for total, _ in sums) / sum(count for _, count in sums)
 
-    history = runs.fit(
-        network, loss, batch, config, job, validate=validate, steps=steps, warmup=0.05,
-        eval_every=max(1, steps // EVALUATIONS),
-    )  # fmt: skip
-    network.eval()
-    with torch.no_grad():
-        bits = validate(network) / math.log(2)
-    metrics = {
-        "lines": len(used), "symbols": symbols, "held_out": len(held), "bits": bits, "steps": history.steps,
-        "passes": history.steps / epoch, "best_step": history.best_step, "stopped": history.stopped,
-    }  # fmt: skip
-    return job.finish(Run(config, alphabet, network, metrics, history.rows, tuple(notes)))
+        history = runs.fit(
+            network, loss, batch, config, job, data=rows, validate=validate, steps=steps, warmup=0.05,
+            eval_every=max(1, steps // EVALUATIONS),
+        )  # fmt: skip
+        network.eval()
+        with torch.no_grad():
+            bits = validate(network) / math.log(2)
+        metrics = {
+            "lines": len(used), "symbols": symbols, "held_out": len(held), "bits": bits, "steps": history.steps,
+            "passes": history.steps / epoch, "best_step": history.best_step, "stopped": history.stopped,
+        }  # fmt: skip
+        return job.finish(Run(config, alphabet, network, metrics, history.rows, tuple(notes)))
 
 
 def loss(network: Network, batch: Batch) -> tuple[Tensor, int]:

@@ -144,7 +144,7 @@ class Run:
 
 def fit(
     source: Any, config: Config | None = None, *, valid: Any = None, out: Any = None, resume: bool = False,
-    progress: bool = True, **choices: Any,
+    overwrite: bool = False, progress: bool = True, **choices: Any,
 ) -> Run:  # fmt: skip
     """Train a transcriber on files with their texts, and write the run to the folder `out`.
 
@@ -152,15 +152,16 @@ def fit(
 
     source, valid: a manifest (.csv, .tsv, .jsonl) of path, text and, optionally, start, end, speaker; a folder of
     X.wav + X.txt, or of X.png + X.gt.txt; or a list of (path, text). Without `valid` some examples are held out.
-    choices are the fields of `Config`. `resume` continues a fit that was stopped in `out`.
+    choices are the fields of `Config`. `resume` continues a fit that was stopped in `out`; a run in it is
+    replaced only with `overwrite`.
     """
     config = options.make(Config, choices, config)
-    job = runs.start(TASK, out, resume, progress)
-    dataset = read_items(source)
-    held = None if valid is None else read_items(valid)
-    transcriber, metrics, history, notes = training.fit(dataset, held, config, job)
-    constant = scoring.constant([transcriber.alphabet.plain(item.text or "") for item in dataset.items])
-    return job.finish(Run(config, transcriber, constant, metrics, history, tuple(notes)))
+    with runs.start(TASK, out, resume, overwrite, progress) as job:
+        dataset = read_items(source)
+        held = None if valid is None else read_items(valid)
+        transcriber, metrics, history, notes = training.fit(dataset, held, config, job)
+        constant = scoring.constant([transcriber.alphabet.plain(item.text or "") for item in dataset.items])
+        return job.finish(Run(config, transcriber, constant, metrics, history, tuple(notes)))
 
 
 def load(folder: str | os.PathLike[str]) -> Run:

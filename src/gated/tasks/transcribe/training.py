@@ -92,8 +92,9 @@ def fit(
         cer, wer = scoring.rates(decode_greedily(transcriber, held_xs), truth)
         return {"cer": 100 * cer, "wer": 100 * wer}
 
+    read = [[(one.text, one.speaker) for one in (*items, *held_items)], *xs, *held_xs]
     history = runs.fit(
-        network, loss, batch, config, job, validate=validate if held_items else None,
+        network, loss, batch, config, job, data=read, validate=validate if held_items else None,
         steps=steps if config.time_limit is None or config.steps else 10**9, schedule="linear", warmup=0.05,
         eval_every=max(epoch, evaluate),
     )  # fmt: skip

@@ -44,9 +44,7 @@ def fit(
 ) -> Output:
     held = check_sides(tuple(valid)) if len(valid) > 1 else valid[0] if valid else None
     source, *target = check_sides(data)
-    run = translator.fit(
-        source, *target, config=config, valid=held, out=options.out, resume=options.resume, progress=not options.quiet
-    )
+    run = translator.fit(source, *target, config=config, valid=held, **options.words())
     return options.output(run)
 
 

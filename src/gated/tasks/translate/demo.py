@@ -36,7 +36,7 @@ def run(
     pairs = dates.pairs(sum(counts), seed=0)
     unseen = pairs[-last:]
     say(f"Dates in words to year-month-day, letter by letter. {last:,} are held out; no two are written alike.")
-    made = fit(pairs[:train], valid=pairs[train : train + held], out=out, **RECIPE | options)
+    made = fit(pairs[:train], valid=pairs[train : train + held], out=out, overwrite=True, **RECIPE | options)
     say(made.summary())
     result = made.score([text for text, _ in unseen], [iso for _, iso in unseen])
     best = [one for one, *_ in made.translate([text for text, _ in unseen])]

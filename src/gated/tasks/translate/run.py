@@ -127,7 +127,7 @@ class Run:
 
 def fit(
     source: Any, target: Any = None, config: Config | None = None, *, valid: Any = None, out: Any = None,
-    resume: bool = False, progress: bool = True, **choices: Any,
+    resume: bool = False, overwrite: bool = False, progress: bool = True, **choices: Any,
 ) -> Run:  # fmt: skip
     """Train a translator on pairs, and write the run to the folder `out`.
 
@@ -135,17 +135,17 @@ def fit(
 
     source, target: two aligned files, or lists; or a list or one file of pairs as source, see `data.read_pairs`.
     valid: the same, two in a tuple; without it some of the pairs are held out. choices are the fields of `Config`. With
-    `resume`, a fit that was stopped in `out` continues.
+    `resume`, a fit that was stopped in `out` continues; a run in it is replaced only with `overwrite`.
     """
     config = options.make(Config, choices, config)
-    job = runs.start(TASK, out, resume, progress)
-    pairs = read_pairs(source, target, columns=config.columns if target is None else ())
-    two = valid if isinstance(valid, tuple) and len(valid) == 2 else (valid, None)
-    held = None if valid is None else read_pairs(*two, columns=config.columns if two[1] is None else ())
-    notes = (*pairs.notes, *(held.notes if held is not None else ()))
-    translator, metrics, history = training.fit(pairs, held, config, job)
-    chosen = np.sort(np.random.default_rng(config.seed).permutation(len(pairs))[:MAX_PAIRS])
-    return job.finish(Run(config, translator, pairs.take(chosen.tolist()).sides(), metrics, history, notes))
+    with runs.start(TASK, out, resume, overwrite, progress) as job:
+        pairs = read_pairs(source, target, columns=config.columns if target is None else ())
+        two = valid if isinstance(valid, tuple) and len(valid) == 2 else (valid, None)
+        held = None if valid is None else read_pairs(*two, columns=config.columns if two[1] is None else ())
+        notes = (*pairs.notes, *(held.notes if held is not None else ()))
+        translator, metrics, history = training.fit(pairs, held, config, job)
+        chosen = np.sort(np.random.default_rng(config.seed).permutation(len(pairs))[:MAX_PAIRS])
+        return job.finish(Run(config, translator, pairs.take(chosen.tolist()).sides(), metrics, history, notes))
 
 
 def load(folder: str | os.PathLike[str]) -> Run:

@@ -65,8 +65,9 @@ def fit(
         bleu = _held_out_bleu(translator, held, width=1)
         return {"errors": 100 - bleu if bleu else 100 + nll, "loss": nll}  # lone words have no BLEU: the loss decides
 
+    read = [side for part in (pairs, held) for side in part.sides()]
     history = runs.fit(
-        network, loss, batch, config, job, validate=validate, steps=steps, warmup=0.05, betas=(0.9, 0.98),
+        network, loss, batch, config, job, data=read, validate=validate, steps=steps, warmup=0.05, betas=(0.9, 0.98),
         eval_every=max(epoch, steps // EVALUATIONS),
     )  # fmt: skip
     network.eval()

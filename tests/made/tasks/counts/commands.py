@@ -9,7 +9,7 @@ from gated.runs import FitOptions, Output
 
 
 def fit(data: str, /, *, options: FitOptions, config: Config) -> Output:
-    return options.output(counter.fit(data, config, out=options.out, resume=options.resume, progress=not options.quiet))
+    return options.output(counter.fit(data, config, **options.words()))
 
 
 def predict(run: Run, data: str, /) -> Output:

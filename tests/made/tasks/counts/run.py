@@ -55,25 +55,25 @@ def read(path):
     return lines
 
 
-def fit(source, config=None, *, out=None, resume=False, progress=True, **words):
+def fit(source, config=None, *, out=None, resume=False, overwrite=False, progress=True, **words):
     config = make(Config, words, config)
-    job = runs.start(TASK, out, resume, progress)
-    lines = [line.split() for line in read(source)]
-    known = ("<unk>", *sorted({word for line in lines for word in line}))
-    index = {word: k for k, word in enumerate(known)}
-    network = Unigrams(len(known))
-    draw = data.shuffled(len(lines), config.batch, config.seed)
+    with runs.start(TASK, out, resume, overwrite, progress) as job:
+        lines = [line.split() for line in read(source)]
+        known = ("<unk>", *sorted({word for line in lines for word in line}))
+        index = {word: k for k, word in enumerate(known)}
+        network = Unigrams(len(known))
+        draw = data.shuffled(len(lines), config.batch, config.seed)
 
-    def batch(n):
-        return torch.tensor([index[word] for k in draw(n).tolist() for word in lines[k]])
+        def batch(n):
+            return torch.tensor([index[word] for k in draw(n).tolist() for word in lines[k]])
 
-    def loss(network, target):
-        logits = network.logits + config.spread * torch.randn(len(known))
-        return nn.functional.cross_entropy(logits.expand(len(target), -1), target)
+        def loss(network, target):
+            logits = network.logits + config.spread * torch.randn(len(known))
+            return nn.functional.cross_entropy(logits.expand(len(target), -1), target)
 
-    told = runs.fit(network, loss, batch, config, job, steps=config.steps or 20)
-    metrics = {"words": len(known) - 1, "lines": len(lines), "steps": told.steps}
-    return job.finish(Run(config, known, network, metrics, told.rows))
+        told = runs.fit(network, loss, batch, config, job, data=lines, steps=config.steps or 20)
+        metrics = {"words": len(known) - 1, "lines": len(lines), "steps": told.steps}
+        return job.finish(Run(config, known, network, metrics, told.rows))
 
 
 def load(folder):

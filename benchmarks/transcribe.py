@@ -53,7 +53,9 @@ REFERENCES = {
 def fitted(name: str, train: Path, options: dict[str, Any], minutes: float | None, seed: int = 0) -> transcribe.Run:
     """A run, learnt now."""
     limit = {} if minutes is None else dict(time_limit=60 * minutes)
-    return transcribe.fit(train, out=sets.HOME / "runs" / name, seed=seed, progress=False, **options | limit)
+    return transcribe.fit(
+        train, out=sets.HOME / "runs" / name, overwrite=True, seed=seed, progress=False, **options | limit
+    )
 
 
 def facts(run: transcribe.Run, **scores: dict[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def direction(name: str, minutes: float, seed: int, again: bool) -> dict[str, An
         run = translate.load(folder)
     else:
         data = dict(valid=both("val", source, target), out=folder)
-        run = translate.fit(*both("train", source, target), **data, time_limit=60 * minutes, seed=seed)
+        run = translate.fit(*both("train", source, target), **data, overwrite=True, time_limit=60 * minutes, seed=seed)
     limit = run.config.time_limit or 0.0
     found: dict[str, Any] = {"minutes": limit / 60, "seed": seed, "threads": torch.get_num_threads(), **run.metrics}
     found["weights"] = sum(p.numel() for p in run.model.network.parameters())

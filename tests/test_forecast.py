@@ -340,7 +340,7 @@ def test_a_second_fit_owes_nothing_to_an_older_one_in_its_folder(tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(training.train, "fit", stop_second)
         with pytest.raises(KeyboardInterrupt):
-            forecast.fit(other, **SHOP, out=tmp_path)
+            forecast.fit(other, **SHOP, out=tmp_path, overwrite=True)
     resumed = forecast.fit(other, **SHOP, out=tmp_path, resume=True)
     assert same(resumed, forecast.fit(other, **SHOP))
     assert same(resumed, forecast.load(tmp_path))

@@ -68,7 +68,8 @@ def test_options_reach_the_config(gated, monkeypatch):
     config = transcribe.Config(
         time_limit=120.0, lower=True, dewarp=False, streaming=True, tokens="word", longest=3.5, bad="skip", hold=0
     )
-    assert taken == dict(data=("a.csv", config), valid="b.csv", out=Path("x"), resume=True, progress=False)
+    words = dict(out=Path("x"), resume=True, overwrite=False, progress=False)
+    assert taken == dict(data=("a.csv", config), valid="b.csv", **words)
 
 
 def test_fit_tells_people_on_standard_error(gated, tmp_path):
@@ -78,7 +79,7 @@ def test_fit_tells_people_on_standard_error(gated, tmp_path):
     assert (status, out) == (0, "")
     assert "Trained on 40 examples" in err
     assert "5 held out: " in err
-    told = json.loads(gated(*words, "--json", "--quiet")[1])
+    told = json.loads(gated(*words, "--json", "--quiet", "--overwrite")[1])
     assert (told["examples"], told["held_out"]["examples"]) == (40, 5)
 
 
@@ -195,7 +196,7 @@ def test_a_language_is_learnt_for_the_search(gated, tmp_path):
     status, out, err = gated("language", "run", "text.txt", *words)
     assert (status, out) == (0, "")
     assert err
-    status, out, err = gated("language", "run", "text.txt", *words, "--quiet", "--json")
+    status, out, err = gated("language", "run", "text.txt", *words, "--quiet", "--json", "--overwrite")
     assert (status, err, out.count("\n")) == (0, "", 1)
     assert json.loads(out)["run"] == str(tmp_path / "lm")
     status, out, err = gated("predict", "run", "dev", "--lm", tmp_path / "lm", "--alpha", "0.1", "--width", "4")

@@ -117,7 +117,7 @@ def test_fit_tells_people_on_standard_error(gated, tmp_path):
     assert (status, out) == (0, "")
     assert "Trained on 50 pairs" in err
     assert "7 held-out pairs: BLEU" in err
-    status, out, err = gated("fit", "plain.tsv", *FIT, "--out", tmp_path / "run", "--json")
+    status, out, err = gated("fit", "plain.tsv", *FIT, "--out", tmp_path / "run", "--json", "--overwrite")
     assert (status, err, out.count("\n")) == (0, "", 1)
     assert json.loads(out)["held_out"]["pairs"] == 3
 

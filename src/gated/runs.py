@@ -127,10 +127,11 @@ def start(
     return job
 
 
-def vacant(folder: Path, resume: bool | None = None, overwrite: bool = False) -> None:
-    """Refuse to replace a run, or a stopped fit, unawares."""
+def vacant(folder: Path, resume: bool | None = None, overwrite: bool | None = None) -> None:
+    """Refuse to replace a run, or a stopped fit, unawares; None is an option that a command has not."""
     run, stopped = (folder / checkpoint.CONFIG).exists(), checkpoint.stopped(folder)
-    where, ways = f"run folder {folder}", "another folder, or --overwrite (overwrite=True) to replace it"
+    where, ways = f"run folder {folder}", "another folder"
+    ways += "" if overwrite is None else ", or --overwrite (overwrite=True) to replace it"
     if resume:
         todo = f"Take {ways}." if not overwrite else "Leave resume out."
         want(bool(stopped) or not run, where, "a fit to resume", "a run without the state of its training", todo)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import sys
+import textwrap
 from typing import Any
 
-__all__ = ["cut", "draw", "grid", "number"]
+__all__ = ["cut", "draw", "grid", "number", "terminal_width"]
 
 
 def grid(*heads: str, tight: bool = True) -> Any:
@@ -22,13 +26,37 @@ def grid(*heads: str, tight: bool = True) -> Any:
     return table
 
 
-def draw(table: Any, width: int = 100, **options: Any) -> str:
-    """A rich table as text of at most `width` columns, without colours; options are those of rich's Console."""
+def terminal_width(default: int = 100) -> int:
+    """Columns of the terminal that standard error is, or of COLUMNS; the default where there is neither."""
+    with contextlib.suppress(OSError, ValueError):
+        return max(20, int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns))
+    return default
+
+
+def draw(table: Any, width: int | None = None, **options: Any) -> str:
+    """A rich table as text of at most `width` columns, without colours; options are those of rich's Console.
+
+    width: the terminal's by default, at most 100. The last columns are left out until it fits, and named below it; a
+    table whose cells fold keeps them all.
+    """
     from rich.console import Console
 
+    width = min(100, terminal_width()) if width is None else width
     file = io.StringIO()
-    Console(file=file, width=width, color_system=None, **options).print(table)
-    return file.getvalue()
+    console = Console(file=file, width=width, color_system=None, **options)
+    left_out: list[str] = []
+    while len(table.columns) > 2 and table.columns[0].overflow != "fold" and measure(table) > width:
+        left_out.insert(0, str(table.columns.pop().header))
+    console.print(table)
+    more = textwrap.fill(f"Wider than this: {', '.join(left_out)}.", width) + "\n" if left_out else ""
+    return file.getvalue() + more
+
+
+def measure(table: Any) -> int:
+    """The columns that a rich table takes where no cell is on two lines."""
+    from rich.console import Console
+
+    return Console(file=io.StringIO(), width=10_000).measure(table).maximum
 
 
 def number(value: float | None, digits: int) -> str:

@@ -12,7 +12,9 @@ import torch
 from gated import checkpoint, translate
 from gated._check import InputError
 from gated.tasks.translate import po
+from gated.tasks.translate.placeholders import SENTINELS
 from gated.tasks.translate.search import split
+from gated.tasks.translate.unknown import find_unknown, note_unknown
 
 ENGLISH = dict(
     eins="one", zwei="two", drei="three", vier="four", fünf="five", sechs="six", sieben="seven", acht="eight"
@@ -108,6 +110,60 @@ def test_attention_is_on_the_word_that_is_translated(run):
     assert found.attention.shape == (4, 4)
     np.testing.assert_allclose(found.attention.sum(1), 1, rtol=1e-5)
     assert found.attention.argmax(1).tolist() == [0, 1, 2, 3]
+
+
+# ---- internal marks
+
+
+def test_no_sentinel_is_written_that_the_source_lacks(run, poor):
+    """However poor the network and whatever the search: a placeholder's sentinel is no candidate once it is spent."""
+    lines = ["eins zwei drei", "vier %s", "%s fünf %s", ""]
+    for search in (dict(width=9, n_best=9), dict(sample=True, n_best=9, temperature=100.0), dict(width=1)):
+        for translations in (poor.translate(lines, **search), run.translate(lines, beside=[], **search)):
+            for line, best in zip(lines, translations, strict=True):
+                for one in best:
+                    assert not set(SENTINELS) & set(one.text)
+                    assert one.text.count("%s") <= line.count("%s")
+                    left = [t for t in one.target if run.model.target.piece(t).strip() in SENTINELS]
+                    assert len(left) == len(set(left)) <= line.count("%s")
+
+
+def test_attention_shows_placeholders_as_they_are(run):
+    """The words of `attend` are those of the sentence."""
+    result, table = translate.attend(run, "eins %s drei")
+    assert result["source"] == ["eins", "%s", "drei"]
+    assert not set(SENTINELS) & set(table + json.dumps(result, ensure_ascii=False))
+
+
+# ---- more pairs
+
+
+def test_an_update_trains_on_new_pairs_alone(run, tmp_path):
+    """The vocabulary stays, the old run too; what it cannot spell is noted; the new run is saved like any other."""
+    swapped = [(source, target.replace("one", "two")) for source, target in TRAIN if "eins" in source][:60]
+    before = [x.clone() for x in weights(run)]
+    new = run.update([*swapped, ("eins 猫", "two 猫")], steps=60, lr=0.02, out=tmp_path / "new", progress=False)
+    assert all(torch.equal(x, y) for x, y in zip(before, weights(run), strict=True))
+    assert new.predict("drei eins vier") == "three two four"
+    assert run.predict("drei eins vier") == "three one four"
+    assert (new.model.source, new.model.target) == (run.model.source, run.model.target)
+    assert ["猫" in note for note in new.notes] == [True, True]
+    assert new.memory[0][:61] == [*(source for source, _ in swapped), "eins 猫"]
+    assert "Updated on 58 pairs" in new.summary()
+    assert same(new, translate.load(tmp_path / "new"))
+    few = run.update(["eins"], ["one"], steps=1, progress=False)
+    assert "1 of these pairs: BLEU" in few.summary()
+
+
+def test_unknown_letters_are_noted(run):
+    """Lines with letters that the run never saw are counted, those with no others apart; placeholders do not count."""
+    unknown = find_unknown(run.model.source, ["eins Ω", "我喜欢 1!", "eins", "%s Жук", "", "–", "eins {жук}"])
+    assert note_unknown(dict(enumerate(unknown, 1))) == [
+        "2 lines hold only characters that the run has never seen (lines 2, 4): 我 喜 欢 1 Ж у к",
+        "1 line holds characters that the run has never seen (line 1): Ω",
+    ]
+    result = run.score([("eins Ω", "one Ω")])
+    assert "1 line holds characters that the run has never seen (line 1): Ω" in result["notes"]
 
 
 VARIANTS = [

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,11 @@ def desk(tmp_path_factory):
     (folder / "letter.de").write_text("eins zwei\n\nvier drei\n")
     (folder / "empty.de").touch()
     (folder / "de.po").write_text(CATALOGUE)
+    (folder / "todo.po").write_text(CATALOGUE + '\n#, fuzzy\nmsgid "zwei"\nmsgstr "two"\n')
+    (folder / "doc.docx").write_bytes(b"PK")
+    with zipfile.ZipFile(folder / "pack.zip", "w") as archive:
+        for name in "ab":
+            archive.writestr(name, "eins")
     words = ["translate", "fit", "train.de", "train.en", "--valid", "val.de", "val.en", *FIT, "--out", "run", "--quiet"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -136,6 +142,7 @@ def test_score_is_a_table_or_one_object(gated, monkeypatch):
         status, out, err = gated("score", "run", "test.de", "test.en")
         assert (status, out) == (0, "")
         assert "◂ best" in err
+        assert max(map(len, err.splitlines())) <= int(columns)
 
 
 def test_predict_gives_a_line_for_a_line(gated, monkeypatch, tmp_path):
@@ -174,8 +181,9 @@ def test_prefixes_come_from_a_file(gated, tmp_path):
                                                                 tmp_path / "begin")[2]  # fmt: skip
 
 
-def test_a_terminal_is_answered_line_by_line(gated, monkeypatch):
-    """Each line typed is answered before the next is read."""
+@pytest.mark.parametrize("typed", [True, False], ids=["terminal", "pipe"])
+def test_an_open_pipe_is_answered_line_by_line(gated, monkeypatch, typed):
+    """Each line that comes is answered before the next is read; the translations are those of the whole."""
     answered = []
 
     class Terminal(io.BytesIO):
@@ -184,11 +192,92 @@ def test_a_terminal_is_answered_line_by_line(gated, monkeypatch):
             return self.readline()
 
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Terminal(b"eins zwei\n\ndrei vier\n")))
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: typed, raising=False)
     status, out, err = gated("predict", "run", "--scores")
-    assert (status, err) == (0, "Type a sentence a line; Ctrl-D ends.\n")
+    assert (status, err) == (0, "Type a sentence a line; Ctrl-D ends.\n" * typed)
+    whole = gated("predict", "run", "--scores", stdin=b"eins zwei\n\ndrei vier\n")
+    assert [line.split("\t")[2] for line in whole[1].splitlines()] == [line.split("\t")[2] for line in out.splitlines()]
     assert answered == [0, 1, 2, 3]
     assert [line.split("\t")[0] for line in out.splitlines()] == ["1", "2", "3"]
+
+
+def test_samples_do_not_depend_on_how_lines_come(gated, monkeypatch):
+    """A sample is a function of the seed and the line's number, in whatever parts a file is read."""
+    words = ["predict", "run", "letter.de", "--sample", "--temperature", "9"]
+    status, out, _ = gated(*words)
+    monkeypatch.setattr(commands, "LINES", 1)
+    assert (status, out) == (0, gated(*words)[1])
+
+
+THREE = "id\tde\ten\n" + "".join(f"{n}\t{x}\t{y}\n" for n, (x, y) in enumerate(PAIRS[50:]))
+
+
+def test_columns_are_named_or_known(gated, tmp_path):
+    """--columns in predict and score; a run fitted by columns knows them in a table, a pipe, JSON lines."""
+    (tmp_path / "three.tsv").write_text(THREE)
+    path = tmp_path / "three.tsv"
+    wanted = gated("predict", "run", stdin="".join(f"{x}\n" for x, _ in PAIRS[50:]).encode())[1]
+    for words, stdin in (([path, "--columns", "de,en"], None), ([path, "--columns", "de"], None),
+                         (["--columns", "de"], THREE.encode()),
+                         ([path.with_suffix(".csv"), "--columns", "de"], None)):  # fmt: skip
+        path.with_suffix(".csv").write_text(THREE.replace("\t", ","))
+        assert gated("predict", "run", *words, stdin=stdin) == (0, wanted, "")
+    score = json.loads(gated("score", "run", path, "--columns", "de,en", "--json")[1])
+    assert score["bleu"] == json.loads(gated("score", "run", "t.tsv", "--columns", "de,en", "--json")[1])["bleu"]
+    for verb in ("predict", "score"):
+        status, _, err = gated(verb, "run", path)
+        assert (status, "got 3. Name" in err, "columns" in err) == (2, True, True)
+    assert gated("fit", path, "--columns", "de,en", *FIT, "--valid", path, "--out", tmp_path / "new", "--quiet")[0] == 0
+    known = gated("predict", tmp_path / "new", path)
+    assert known[1].count("\n") == len(PAIRS[50:])
+    assert gated("predict", tmp_path / "new", stdin=THREE.encode()) == known
+    lines = "".join(json.dumps({"de": x, "en": y}) + "\n" for x, y in PAIRS[50:])
+    assert gated("predict", tmp_path / "new", stdin=lines.encode()) == known
+    assert json.loads(gated("score", tmp_path / "new", path, "--json")[1])["sentences"] == len(PAIRS[50:])
+
+
+FILM = "1\n00:00:01,000 --> 00:00:02,000\n{}\n\n2\n00:00:03,000 --> 00:00:04,000\n{}\n"
+STRUCTURED = [("film.srt", FILM), ("app.json", '{{"greet": "{}", "n": ["{}", 1]}}'),
+              ("Localizable.strings", '/* a */\n"a" = "{}";\n"b" = "{}";\n'),
+              ("page.html", "<p>{}</p>\n<p>{}</p>")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text"), STRUCTURED, ids=[name for name, _ in STRUCTURED])
+def test_a_file_with_a_structure_keeps_it(gated, tmp_path, name, text):
+    """Only its texts are translated, as lines would be; from standard input where its content says what it is."""
+    new = gated("predict", "run", stdin=b"eins zwei\ndrei vier\n")[1].splitlines()
+    (tmp_path / name).write_text(text.format("eins zwei", "drei vier"))
+    status, out, err = gated("predict", "run", tmp_path / name)
+    assert (status, out, err) == (0, text.format(*new), "2 texts translated.\n")
+    assert gated("predict", "run", tmp_path / name, "--out", tmp_path / "new", "--json")[0] == 0
+    assert (tmp_path / "new").read_text() == out
+    if name.endswith("srt"):
+        assert gated("predict", "run", stdin=text.format("eins zwei", "drei vier").encode()) == (0, out, err)
+
+
+def test_predict_notes_what_it_never_saw(gated):
+    """Lines in another script are counted on standard error, and in the object of --json."""
+    status, out, err = gated("predict", "run", stdin="我喜欢\neins\nДобрый eins\n".encode())
+    assert (status, out.count("\n")) == (0, 3)
+    assert err.splitlines() == [
+        "1 line holds only characters that the run has never seen (line 1): 我 喜 欢",
+        "1 line holds characters that the run has never seen (line 3): Д о б р ы й",
+    ]
+    result = json.loads(gated("predict", "run", "--json", stdin="我喜欢\n".encode())[1])
+    assert len(result["notes"]) == 1
+
+
+def test_an_update_is_a_new_run(gated, tmp_path):
+    """`update` trains a run on more pairs, in a file or on standard input, and leaves it as it was."""
+    before = {path.name: path.read_bytes() for path in Path("run").iterdir()}
+    status, out, err = gated("update", "run", "plain.tsv", "--steps", "2", "--out", tmp_path / "new")
+    assert (status, out) == (0, "")
+    assert "Updated on 61 pairs" in err
+    assert gated("predict", tmp_path / "new", "letter.de")[0] == 0
+    assert {path.name: path.read_bytes() for path in Path("run").iterdir()} == before
+    words = ["update", "run", "-", "--steps", "1", "--lr", "0.01", "--json", "--out", tmp_path / "json"]
+    result = json.loads(gated(*words, stdin=b"eins\tone\n")[1])
+    assert (result["updated"], result["pairs"]) == (True, 1)
 
 
 def test_a_catalogue_gives_a_catalogue(gated, tmp_path):
@@ -267,6 +356,9 @@ def test_attention_is_a_table_a_picture_or_an_object(gated, monkeypatch, tmp_pat
         ("predict run letter.de --n-best 9", "Raise width to 9."),
         ("predict run letter.de --sample --temperature 0", "temperature"),
         ("predict run de.po --scores", "got --scores. Leave it out."),
+        ("predict run doc.docx", "lines of text, or one of .srt"),
+        ("predict run pack.zip", "one file, got 2 files: a, b"),
+        ("fit todo.po --out x", "a finished translation, got 2 messages, none of them translated"),
         ("score run test.de", "no tab in line 1"),
         ("score run test.de val.de test.en", "got 3"),
         ("score run letter.de test.en", "as many lines in both"),

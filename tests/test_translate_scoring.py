@@ -156,6 +156,42 @@ def test_what_cannot_be_compared_is_refused(hypotheses, truth, message):
         scoring.check_references(hypotheses, truth)  # what `measure`, `score` and `bleu` begin with
 
 
+SCRIPTS = [
+    ("zh", "他画苹果。", "她喜欢书。"), ("zh", "我用 Python 写程序", "ABC 公司的报告很长"), 
+    ("char", "彼は林檎を描く。", "彼女は本が好きだ"),
+    ("char", "ฉันรักภาษาไทยมาก", "สวัสดี"), ("char", "ខ្ញុំស្រលាញ់", "ភាសា"), ("13a", "나는 책을 좋아한다", "안녕"),
+    ("13a", "a dog", "Ω"),    ("13a", "Ein Hund 猫", "zwei"), ("13a", "123", "!"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tokenize", "first", "second"), SCRIPTS)
+def test_the_tokenizer_follows_the_script(tokenize, first, second, monkeypatch):
+    """Chinese has sacrebleu's, other scripts without spaces have characters, and the signature names it."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert scoring.choose_tokenizer([first, second]) == tokenize
+    result = score([first, second], [first, second], trials=0)
+    assert f"tok:{tokenize}|" in result["signature"]
+
+
+def test_chinese_has_a_score():
+    """Sentences without spaces that are nearly right have a BLEU, in validation too."""
+    truth = ["学生看苹果。", "学生画猫。", "老师喜欢书。", "学生看猫。"]
+    guess = [*truth[:3], "学生画猫。"]
+    assert 60 < scoring.bleu(guess, truth) < 100
+    assert score(guess, truth, trials=0)["bleu"] == pytest.approx(scoring.bleu(guess, truth))
+    assert scoring.chrf(guess, truth) > 60
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 80, 100])
+def test_a_narrow_table_has_fewer_metrics(width):
+    """No line is wider than the terminal; the name, BLEU and chrF stay."""
+    truth = ["a dog sees a cat .", "the cat runs away from it", "one more sentence here"]
+    text = table(score(truth, truth, source=truth, memory=build_memory(truth, truth), trials=9, seconds=1.0), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert all(word in text for word in ("BLEU", "chrF", "translation memory", "LSTM"))
+    assert ("seconds" in text) == (width == 100)
+
+
 def test_a_tokenizer_that_would_be_downloaded_is_refused():
     """Only tokenizers that sacrebleu holds itself are offered."""
     with pytest.raises(InputError, match=r"tokenize: expected one of '13a'.*got 'flores200'"):
@@ -260,9 +296,8 @@ def test_the_table_notes_what_the_numbers_hide():
     hypotheses = table(score(["", *truth[1:]], truth))
     assert "1 of 20 translations are empty." in hypotheses
     assert "do not compare with those of plain text" in hypotheses
-    assert "tokenize='char'" in table(
-        score(["男の子が公園で犬と一緒に走っている。"], ["男の子が犬と一緒に公園を走っています。"])
-    )
+    bare = ["男の子が公園で犬と一緒に走っている。"], ["男の子が犬と一緒に公園を走っています。"]
+    assert "tokenize='char'" in table(score(*bare, tokenize="13a"), 1000)
 
 
 @pytest.mark.parametrize("extra", [{"ter": False}, {"trials": 0}, {}])

@@ -31,6 +31,7 @@ def count_sides(names: list[str]) -> int:
 
 Pairs = Annotated[tuple[str, ...], "SOURCE [TARGET]"]
 Beside = Annotated[list[Path], "Another run, to decode together: an ensemble."]
+Valid = Annotated[list[str], "Pairs to validate on: SOURCE [TARGET].", count_sides]
 Columns = Annotated[tuple[str, ...], "Names of the source and target fields in JSON lines or a header."]
 
 
@@ -38,7 +39,7 @@ def fit(
     data: Pairs,
     /,
     *,
-    valid: Annotated[list[str], "Pairs to validate on: SOURCE [TARGET].", count_sides],
+    valid: Valid,
     options: FitOptions,
     config: Config,
 ) -> Output:
@@ -135,6 +136,24 @@ def score(run: Run, data: Pairs, /, *, with_: Beside, columns: Columns = (), sea
     beside = [translator.load(other) for other in with_]
     result = run.score(*check_sides(data), columns=columns, beside=beside, **asdict(search))
     return Output(result, lambda: scoring.table(result))
+
+
+def update(
+    run: Run,
+    data: Pairs,
+    /,
+    *,
+    valid: Valid,
+    out: Annotated[Path, "Run folder to write."],
+    columns: Columns = (),
+    steps: Annotated[int | None, "Number of weight updates."] = None,
+    lr: Annotated[float | None, "Peak learning rate, by default a quarter of the fit's."] = None,
+    quiet: Annotated[bool, "Print no progress and no summary."] = False,
+) -> Output:
+    source, *target = check_sides(data)
+    held = check_sides(tuple(valid)) if len(valid) > 1 else valid[0] if valid else None
+    new = run.update(source, *target, valid=held, columns=columns, steps=steps, lr=lr, out=out, progress=not quiet)
+    return Output({"run": str(out), **new.metrics, "notes": list(new.notes)}, "" if quiet else new.summary)
 
 
 def attend(

@@ -152,11 +152,11 @@ def _read_head(
     first = next(numbered, None)
     text = first[1].strip() if first else ""
     kind = form(stream.where)
+    if not kind and text.startswith("{") and text.endswith("}") and '"' in text:
+        kind = "jsonl"
     cells = {cell.strip(' "') for cell in re.split("[,;\t]" if kind == "csv" else "\t", text)}
     known = known if set(known) <= cells or kind == "jsonl" else ()
-    if not kind:
-        json = text.startswith("{") and text.endswith("}") and '"' in text
-        kind = "jsonl" if json else "tsv" if columns or known else "text"
+    kind = kind or ("tsv" if columns or known else "text")
     return kind, columns or known, itertools.chain([first] if first else [], numbered)
 
 

@@ -24,6 +24,7 @@ from gated.tasks.translate.unknown import find_unknown, note_unknown
 
 CANDIDATES = 5  # translations of a catalogue's text, at most; the first with all its placeholders is taken
 MAX_PAIRS = 100_000  # training pairs in a run, for the translation memory
+UPDATE_EPOCHS, MIN_UPDATES = 5, 100  # of an update
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,34 @@ class Run:
         unknown = note_unknown(dict(zip(pairs.lines, find_unknown(self.model.source, pairs.source), strict=True)))
         notes = [*pairs.notes, *unknown, *result["notes"]]
         return result | {"sentences_per_second": len(texts) / seconds, "notes": notes}
+
+    def update(
+        self, source: Any, target: Any = None, *, valid: Any = None, columns: Sequence[str] = (),
+        steps: int | None = None, lr: float | None = None, out: Any = None, progress: bool = True,
+    ) -> Run:  # fmt: skip
+        """A new run: these weights trained further on new pairs, and on these alone.
+
+        Its vocabulary stays: new words are spelt by the tokens that the run has, and characters that it does not have
+        are noted. source, target, valid: as for `fit`; of fewer than 20 pairs none is held out, and the figures are of
+        the pairs themselves. columns: as for `score`. steps: updates of the weights, by default 5 epochs, at least 100.
+        lr: the learning rate, by default a quarter of the fit's.
+        """
+        job = runs.start(TASK, out, progress=progress)
+        pairs = read_pairs(source, target, columns=columns, known=self.config.columns)
+        two = valid if isinstance(valid, tuple) and len(valid) == 2 else (valid, None)
+        held = None if valid is None else read_pairs(*two, columns=columns, known=self.config.columns)
+        unknown = [
+            note
+            for tokens, side in zip((self.model.source, self.model.target), pairs.sides(), strict=True)
+            for note in note_unknown(dict(zip(pairs.lines, find_unknown(tokens, side), strict=True)))
+        ]
+        words = sum(map(len, self.model.target.encode(pairs.sides()[1]))) + len(pairs)
+        steps = steps or max(MIN_UPDATES, int(UPDATE_EPOCHS * words / self.config.batch))
+        config = replace(self.config, steps=steps, lr=self.config.lr / 4 if lr is None else lr, time_limit=None)
+        translator, metrics, history = training.fit(pairs, held, config, job, self.model)
+        memory = tuple([*new, *old][:MAX_PAIRS] for new, old in zip(pairs.sides(), self.memory, strict=True))
+        notes, metrics = (*pairs.notes, *unknown), {"updated": True, **metrics}
+        return job.finish(Run(self.config, translator, (memory[0], memory[1]), metrics, history, notes))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""

@@ -12,6 +12,10 @@ the sentences: Koehn 2004.
 
 from __future__ import annotations
 
+import importlib.util
+import re
+import shutil
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -26,13 +30,37 @@ from gated.report import tables
 from gated.report.bootstrap import better, close, resample
 
 TOKENIZE = ("13a", "char", "intl", "none", "zh")  # of sacrebleu's, those that need no download
+HAN, KANA = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff", "\u3040-\u30ff"
+BARE = "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Tibetan, Burmese, Khmer
 NAMES = {"copy": "copy of the source", "memory": "translation memory"}
 ORDERS = (2, 6)  # of a translation memory's n-grams; 2 is for scripts that part no words
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]]) -> float:
-    """BLEU alone, for validation: cased, 13a. A thousand sentences take less than a tenth of a second."""
-    return float(_bleu().corpus_score(list(hypotheses), check_references(hypotheses, references)).score)
+    """BLEU alone, for validation: cased. A thousand sentences take less than a tenth of a second."""
+    sets = check_references(hypotheses, references)
+    return float(_bleu(False, choose_tokenizer(sets[0])).corpus_score(list(hypotheses), sets).score)
+
+
+def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """chrF alone."""
+    metric = optional("sacrebleu.metrics", "translate").CHRF()
+    return float(metric.corpus_score(list(hypotheses), check_references(hypotheses, references)).score)
+
+
+def choose_tokenizer(references: Sequence[str]) -> str:
+    """sacrebleu's tokenizer for the script that most letters of the references have.
+
+    "zh" for Chinese; "ja-mecab" for Japanese if MeCab is installed, else "char"; "char" for other scripts that part no
+    words; "13a" for all others.
+    """
+    text = "".join(references)
+    letters = sum(c.isalpha() for c in text)
+    han, kana, bare = (len(re.findall(f"[{script}]", text)) for script in (HAN, KANA, BARE))
+    if 2 * (han + kana) > letters:
+        mecab = all(importlib.util.find_spec(name) for name in ("MeCab", "ipadic"))
+        return "zh" if 20 * kana < han else "ja-mecab" if mecab else "char"
+    return "char" if 2 * bare > letters else "13a"
 
 
 def _bleu(lowercase: bool = False, tokenize: str = "13a", alone: bool = False) -> Any:
@@ -41,7 +69,7 @@ def _bleu(lowercase: bool = False, tokenize: str = "13a", alone: bool = False) -
     It would log that a text looks tokenised, unless forced, and that sentences' BLEU needs the effective order. Neither
     changes a count. It downloads only test sets and the tokenizers "spm" and "flores", which are not used.
     """
-    one_of("tokenize", tokenize, TOKENIZE)
+    one_of("tokenize", tokenize, (*TOKENIZE, "ja-mecab"))
     metrics = optional("sacrebleu.metrics", "translate")
     return metrics.BLEU(lowercase=lowercase, tokenize=tokenize, force=True, effective_order=alone)
 
@@ -181,7 +209,7 @@ def _grams(sentences: Sequence[str]) -> tuple[Int[np.ndarray, " P"], Shaped[np.n
 def score(
     hypotheses: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]], *,
     source: Sequence[str] | None = None, memory: TranslationMemory | None = None, name: str = "LSTM",
-    seconds: float | None = None, tokenize: str = "13a", ter: bool = True, trials: int = 1000, seed: int = 12345,
+    seconds: float | None = None, tokenize: str | None = None, ter: bool = True, trials: int = 1000, seed: int = 12345,
 ) -> dict[str, Any]:  # fmt: skip
     """The metrics of translations, of copying the source, of a translation memory, and the name of the best.
 
@@ -194,12 +222,13 @@ def score(
 
     references: a sentence for each translation, or several such lists, each a whole set of references.
     source: the translated sentences, for the baselines. seconds: the time of `name`, for the table.
-    tokenize: BLEU's tokenizer, one of `TOKENIZE`; "char" or "zh" for a target without spaces.
+    tokenize: BLEU's tokenizer, one of `TOKENIZE`; by default that of the references' script.
     ter: whether to compute TER, which takes time: 0.4 s for 1,000 sentences of 13 words, 3 s of 26 words, 40 s of 52.
     trials, seed: of the bootstrap; 0 trials leave the interval None. 12345 is sacrebleu's own seed.
     """
     sets = check_references(hypotheses, references)
     want(memory is None or source is not None, "score", "the source beside a translation memory", "none")
+    tokenize = choose_tokenizer(sets[0]) if tokenize is None else tokenize
     ours, drawn = _measure(hypotheses, sets, tokenize, ter, trials, seed)
     others: dict[str, Any] = {}
     if source is not None:
@@ -263,26 +292,39 @@ def verdict(result: Mapping[str, Any]) -> str:
     return f"{figures}: {name} wins{often}."
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """A result as text, best first, with the verdict below."""
-    grid = tables.grid("", "BLEU", "95 %", "lower", "chrF", "TER", "exact", "length", "seconds")
+def table(result: Mapping[str, Any], width: int | None = None) -> str:
+    """A result as text, best first, with the verdict below; a narrow terminal leaves the last metrics out.
+
+    width: by default the terminal's, at most 100.
+    """
+    width = min(100, shutil.get_terminal_size((100, 24)).columns) if width is None else width
     rows = {NAMES[kind]: r for kind, r in result["baselines"].items()} | {result["model"]: result}
     best = NAMES.get(result["best"], result["best"])
-    for name in sorted(rows, key=lambda k: (-rows[k][result["by"]], k == result["model"])):
-        r = rows[name]
-        grid.add_row(
-            name + (" ◂ best" if name == best and len(rows) > 1 else ""),
-            f"{r['bleu']:.1f}",
-            "–"
-            if r["interval"] is None or result["by"] == "chrf"
-            else f"{r['interval'][0]:.1f}–{r['interval'][1]:.1f}",
-            f"{r['bleu_lower']:.1f}",
-            f"{r['chrf']:.1f}",
-            tables.number(r["ter"], 1),
-            f"{100 * r['exact']:.0f} %",
-            f"{r['ratio']:.2f}",
-            tables.number(r["seconds"], 1),
-        )
-    head = f"{plural(result['sentences'], 'sentence')}; higher is better, but for TER"
+    order = sorted(rows, key=lambda k: (-rows[k][result["by"]], k == result["model"]))
+    names = [name + (" ◂ best" if name == best and len(rows) > 1 else "") for name in order]
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "BLEU": lambda r: f"{r['bleu']:.1f}",
+        "95 %": lambda r: (
+            "–" if r["interval"] is None or result["by"] == "chrf" else "–".join(f"{x:.1f}" for x in r["interval"])
+        ),
+        "lower": lambda r: f"{r['bleu_lower']:.1f}",
+        "chrF": lambda r: f"{r['chrf']:.1f}",
+        "TER": lambda r: tables.number(r["ter"], 1),
+        "exact": lambda r: f"{100 * r['exact']:.0f} %",
+        "length": lambda r: f"{r['ratio']:.2f}",
+        "seconds": lambda r: tables.number(r["seconds"], 1),
+    }
+    text = ""
+    for left_out in ((), ("seconds",), ("length",), ("lower",), ("TER",), ("95 %",), ("exact",)):
+        columns = {head: cell for head, cell in columns.items() if head not in left_out}
+        grid = tables.grid("", *columns)
+        for name, row in zip(names, order, strict=True):
+            grid.add_row(name, *(cell(rows[row]) for cell in columns.values()))
+        text = tables.draw(grid, 1000)
+        text = "\n".join(map(str.rstrip, text.splitlines())) + "\n"
+        if max(map(len, text.splitlines())) <= width:
+            break
+    head = f"{plural(result['sentences'], 'sentence')}; higher is better{', but for TER' * ('TER' in columns)}"
     notes = [verdict(result), *result["notes"], f"BLEU {result['signature']}"]
-    return head + "\n" + tables.draw(grid) + "\n".join(notes)
+    head, *notes = ["\n".join(textwrap.wrap(line, width)) for line in (head, *notes)]
+    return head + "\n" + text + "\n".join(notes)

@@ -76,5 +76,8 @@ TASK = Task(
     metric="bleu",
     lower=False,
     artefacts=("attention.png",),
-    verbs={"attend": "Show the attention of a run while it translates a sentence."},
+    verbs={
+        "update": "Train a run further on new pairs, as a new run.",
+        "attend": "Show the attention of a run while it translates a sentence.",
+    },
 )

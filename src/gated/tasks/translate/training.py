@@ -26,20 +26,22 @@ EPOCHS, MIN_STEPS = 30, 1000
 
 
 def fit(
-    pairs: Pairs, held: Pairs | None, config: Config, job: Job
+    pairs: Pairs, held: Pairs | None, config: Config, job: Job, start: Translator | None = None
 ) -> tuple[Translator, dict[str, Any], list[dict[str, int | float]]]:
     """Train on the pairs, validate on the held-out ones: the translator, its metrics, the history of the training.
 
-    Without held-out pairs some of the others are held out.
+    Without held-out pairs some of the others are held out. start: a translator whose tokens and weights are the first.
     """
     if held is None:
-        held, pairs = _hold_out(pairs)
-    kinds, text, rows = prepare(pairs, config)
+        held, pairs = _hold_out(pairs) if start is None or len(pairs) >= SHARE else (pairs, pairs)
+    kinds, text, rows = prepare(pairs, config, start)
     source, target = kinds
     count, words = len(rows[0]), sum(len(row) + 1 for row in rows[1])
     shape, noise, steps = choose_sizes(config, count, kinds, words)
     with train.seeded(config.seed):
-        network = Network(shape, noise)
+        network = Network(shape if start is None else start.network.shape, noise)
+    if start is not None:
+        network.load_state_dict(start.network.state_dict())
 
     def redraw(epoch: int) -> list[list[list[int]]]:
         """The rows of an epoch under BPE-dropout."""
@@ -62,7 +64,7 @@ def fit(
         nll = sum(float(total) for total, _ in sums) / sum(count for _, count in sums)
         if config.monitor == "loss":
             return {"loss": nll}
-        bleu = _held_out_bleu(translator, held, width=1)
+        bleu = scoring.bleu(_translate_held_out(translator, held, width=1), held.sides()[1])
         return {"errors": 100 - bleu if bleu else 100 + nll, "loss": nll}  # lone words have no BLEU: the loss decides
 
     read = [side for part in (pairs, held) for side in part.sides()]
@@ -74,7 +76,7 @@ def fit(
     metrics = {
         "pairs": count, "too_long": len(pairs) - count, "tokens": words,
         "steps": history.steps, "passes": history.steps / epoch, "best_step": history.best_step,
-        "stopped": history.stopped, "held_out": {"bleu": _held_out_bleu(translator, held), "pairs": len(held)},
+        "stopped": history.stopped, "held_out": _score_held_out(translator, held) | {"seen": held is pairs},
     }  # fmt: skip
     return translator, metrics, history.rows
 
@@ -87,8 +89,11 @@ class Prepared(NamedTuple):
     rows: list[list[list[int]]]
 
 
-def prepare(pairs: Pairs, config: Config) -> Prepared:
-    """Fit the tokens, encode the pairs, and leave out those that are too long."""
+def prepare(pairs: Pairs, config: Config, start: Translator | None = None) -> Prepared:
+    """Fit the tokens, or take those of `start`; encode the pairs, and leave out those that are too long."""
+    if start is not None:
+        kinds = [start.source, start.target]
+        return Prepared(kinds, *_encode(_mask(pairs, start.source.sentinels), kinds, pairs.where, config))
     masked = any(mask_pair(*pair)[2] for pair in zip(*pairs.sides(), strict=True))
     sentinels = SENTINELS if masked else ()
     text = _mask(pairs, sentinels)
@@ -125,9 +130,15 @@ def _hold_out(pairs: Pairs) -> tuple[Pairs, Pairs]:
     return pairs.take(held), pairs.take(rest)
 
 
-def _held_out_bleu(translator: Translator, held: Pairs, **search: Any) -> float:
-    source, target = held.sides()
-    return scoring.bleu([best[0].text for best in translate([translator], source, Search(**search))], target)
+def _translate_held_out(translator: Translator, held: Pairs, **search: Any) -> list[str]:
+    return [best[0].text for best in translate([translator], held.source, Search(**search))]
+
+
+def _score_held_out(translator: Translator, held: Pairs) -> dict[str, Any]:
+    texts, target = _translate_held_out(translator, held), held.sides()[1]
+    tokenize = scoring.choose_tokenizer(target)
+    return {"bleu": scoring.bleu(texts, target), "chrf": scoring.chrf(texts, target), "tokenize": tokenize,
+            "pairs": len(held)}  # fmt: skip
 
 
 def describe(translator: Translator, metrics: dict[str, Any]) -> list[str]:
@@ -139,9 +150,14 @@ def describe(translator: Translator, metrics: dict[str, Any]) -> list[str]:
     if "pairs" in metrics:
         m, longest = metrics, translator.longest
         long = f" ({m['too_long']:,} longer than {longest} tokens left out)" if m["too_long"] else ""
-        lines.append(f"Trained on {m['pairs']:,} pairs{long} for {m['passes']:.1f} epochs.")
+        verb = "Updated" if m.get("updated") else "Trained"
+        lines.append(f"{verb} on {m['pairs']:,} pairs{long} for {m['passes']:.1f} epochs.")
     if metrics.get("held_out"):
-        lines.append(f"{metrics['held_out']['pairs']:,} held-out pairs: BLEU {metrics['held_out']['bleu']:.1f}.")
+        held = metrics["held_out"]
+        bare = held.get("tokenize", "13a") != "13a"  # a script that parts no words
+        chrf = f" (tok:{held['tokenize']}), chrF {held['chrf']:.1f}" if bare else ""
+        kind = "of these" if held.get("seen") else "held-out"
+        lines.append(f"{held['pairs']:,} {kind} pairs: BLEU {held['bleu']:.1f}{chrf}.")
     if "fit_seconds" in metrics:
         lines.append(f"Fit in {metrics['fit_seconds']:.1f} s.")
     return lines

@@ -7,6 +7,7 @@ the source's tokens; the path starts at embeddings of zero.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,11 @@ def _case(run: Run, network: Network, line: str, translation: Translation) -> Ca
     batch = collate([translation.source], [translation.target])
     b = trees.map(lambda x: x.to(network.bias.device), batch)
     after = b.after[:, 0].tolist()
-    source = [_show(run.model.source, i) for i in translation.source]
-    reads, writes = ([_show(run.model.target, i) for i in side[:, 0].tolist()] for side in (b.before, b.after))
+    source = [_show(run.model.source, i, translation.placeholders) for i in translation.source]
+    reads, writes = (
+        [_show(run.model.target, i, translation.placeholders) for i in side[:, 0].tolist()]
+        for side in (b.before, b.after)
+    )
     marks = tuple(Mark(t, t, word) for t, word in enumerate(writes))
     places = spread(max(1, len(after) - 1), ATTRIBUTED)  # without END, if there is another token
 
@@ -100,13 +104,14 @@ def by_embeddings(network: Network, b: Batch, t: int, token: int) -> Any:
     return function
 
 
-def _show(tokens: Tokens, id: int) -> str:
-    """A token for display, with a hyphen in front if it continues a word."""
+def _show(tokens: Tokens, id: int, placeholders: Sequence[str] = ()) -> str:
+    """A token for display, with a hyphen in front if it continues a word; a sentinel as its placeholder."""
     if id < len(SPECIAL):
         return SPECIAL[id]
     piece = tokens.piece(id)
     if piece in tokens.sentinels:
-        return PLACEHOLDER
+        k = tokens.sentinels.index(piece)
+        return placeholders[k] if k < len(placeholders) else PLACEHOLDER
     if not piece.strip():
         return "␣"
     begins = piece.startswith(" ") or tokens.kind != "bpe"

@@ -125,7 +125,7 @@ EXAMPLES = {
         score="test.de test.en",
         predict="test.de",
         alone=lines_alone,
-        verbs={"attend": "eins"},
+        verbs={"attend": "eins", "update": "train.de train.en --steps 2 --out updated"},
     ),
 }
 assert set(EXAMPLES) == set(TASKS), f"a tiny example of every task: {sorted(TASKS)}, got {sorted(EXAMPLES)}"

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from gated._check import want
 from gated.io import files
 from gated.io.text import Row, open_stream, places, plural
-from gated.runs import FitOptions, Output
+from gated.runs import FitOptions, OutOptions, Output
 from gated.tasks.translate import alignment, documents, scoring
 from gated.tasks.translate import run as translator
 from gated.tasks.translate.data import holds_pairs, read_sentences, stream_sentences
@@ -144,16 +144,15 @@ def update(
     /,
     *,
     valid: Valid,
-    out: Annotated[Path, "Run folder to write."],
+    options: OutOptions,
     columns: Columns = (),
     steps: Annotated[int | None, "Number of weight updates."] = None,
     lr: Annotated[float | None, "Peak learning rate, by default a quarter of the fit's."] = None,
-    quiet: Annotated[bool, "Print no progress and no summary."] = False,
 ) -> Output:
     source, *target = check_sides(data)
     held = check_sides(tuple(valid)) if len(valid) > 1 else valid[0] if valid else None
-    new = run.update(source, *target, valid=held, columns=columns, steps=steps, lr=lr, out=out, progress=not quiet)
-    return Output({"run": str(out), **new.metrics, "notes": list(new.notes)}, "" if quiet else new.summary)
+    new = run.update(source, *target, valid=held, columns=columns, steps=steps, lr=lr, **options.words())
+    return options.output(new, notes=list(new.notes))
 
 
 def attend(

@@ -115,7 +115,8 @@ class Run:
 
     def update(
         self, source: Any, target: Any = None, *, valid: Any = None, columns: Sequence[str] = (),
-        steps: int | None = None, lr: float | None = None, out: Any = None, progress: bool = True,
+        steps: int | None = None, lr: float | None = None, out: Any = None, overwrite: bool = False,
+        progress: bool = True,
     ) -> Run:  # fmt: skip
         """A new run: these weights trained further on new pairs, and on these alone.
 
@@ -124,22 +125,20 @@ class Run:
         the pairs themselves. columns: as for `score`. steps: updates of the weights, by default 5 epochs, at least 100.
         lr: the learning rate, by default a quarter of the fit's.
         """
-        job = runs.start(TASK, out, progress=progress)
-        pairs = read_pairs(source, target, columns=columns, known=self.config.columns)
-        two = valid if isinstance(valid, tuple) and len(valid) == 2 else (valid, None)
-        held = None if valid is None else read_pairs(*two, columns=columns, known=self.config.columns)
-        unknown = [
-            note
-            for tokens, side in zip((self.model.source, self.model.target), pairs.sides(), strict=True)
-            for note in note_unknown(dict(zip(pairs.lines, find_unknown(tokens, side), strict=True)))
-        ]
-        words = sum(map(len, self.model.target.encode(pairs.sides()[1]))) + len(pairs)
-        steps = steps or max(MIN_UPDATES, int(UPDATE_EPOCHS * words / self.config.batch))
-        config = replace(self.config, steps=steps, lr=self.config.lr / 4 if lr is None else lr, time_limit=None)
-        translator, metrics, history = training.fit(pairs, held, config, job, self.model)
-        memory = tuple([*new, *old][:MAX_PAIRS] for new, old in zip(pairs.sides(), self.memory, strict=True))
-        notes, metrics = (*pairs.notes, *unknown), {"updated": True, **metrics}
-        return job.finish(Run(self.config, translator, (memory[0], memory[1]), metrics, history, notes))
+        with runs.start(TASK, out, overwrite=overwrite, progress=progress) as job:
+            two = valid if isinstance(valid, tuple) and len(valid) == 2 else (valid, None)
+            pairs = read_pairs(source, target, columns=columns, known=self.config.columns)
+            held = None if valid is None else read_pairs(*two, columns=columns, known=self.config.columns)
+            kinds = (self.model.source, self.model.target)
+            unknown = [find_unknown(kind, side) for kind, side in zip(kinds, pairs.sides(), strict=True)]
+            notes = [note for side in unknown for note in note_unknown(dict(zip(pairs.lines, side, strict=True)))]
+            words = sum(map(len, kinds[1].encode(pairs.sides()[1]))) + len(pairs)
+            steps = steps or max(MIN_UPDATES, int(UPDATE_EPOCHS * words / self.config.batch))
+            config = replace(self.config, steps=steps, lr=lr or self.config.lr / 4, time_limit=None)
+            translator, metrics, history = training.fit(pairs, held, config, job, self.model)
+            left, right = ([*new, *old][:MAX_PAIRS] for new, old in zip(pairs.sides(), self.memory, strict=True))
+            metrics, notes = {"updated": True, **metrics}, (*pairs.notes, *notes)
+            return job.finish(Run(self.config, translator, (left, right), metrics, history, notes))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""

@@ -307,7 +307,8 @@ def length(nanos: int) -> str:
 def seasons(freq: str) -> tuple[int, int]:
     """Steps in the shortest season m of a frequency, and in the next longer one (0: none).
 
-    A day for what is finer than a day, and then a week; else a week, or a year. Integer times have no season (m = 1).
+    A day for what is finer than a day, and then a week; else a week, or a year. Integer times and steps below a second
+    have no season (m = 1).
     """
     clock = parse(freq)
     if clock.unit == "integer":
@@ -317,6 +318,8 @@ def seasons(freq: str) -> tuple[int, int]:
     if clock.unit in ("business", "month"):
         cycle = 5 if clock.unit == "business" else 12
         return (cycle // clock.step, 0) if cycle % clock.step == 0 else (1, 0)
+    if clock.step < 10**9:
+        return 1, 0
     if clock.step < DAY:
         per = DAY // clock.step
         hour = per // 24  # where a day is too many steps, the hour comes first

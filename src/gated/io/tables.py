@@ -170,6 +170,6 @@ def numbers(frame: Any, name: str) -> np.ndarray:
 
 def text(column: Any) -> Any:
     """A column as text, None where it is missing; 1.0 (an integer in a column with gaps) is "1"."""
-    if column.dtype.kind == "f" and bool((column.dropna() % 1 == 0).all()):
+    if column.dtype.kind == "f" and bool(((column.dropna() % 1 == 0) & (column.dropna().abs() < 2**53)).all()):
         column = column.astype("Int64")
     return column.astype(object).where(column.notna(), None).map(str, na_action="ignore")

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gated._check import optional, refuse, want
-from gated.io import patterns, zones
+from gated.io import epochs, patterns, zones
+from gated.io.epochs import MEANING, SPANS, UNITS
 from gated.io.tables import name_rows, refuse_rows, text, to_numbers
 
 pd: Any = optional("pandas", "forecast")
@@ -28,26 +29,7 @@ FIRST, LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # what 6
 ISO = "dates such as 2024-01-31 or 2024-01-31T13:30, years 1678 to 2261"
 OFFSET = r"(?:Z|[+-]\d\d:?(?:\d\d)?)$"
 ZONED = r"(?:\d\d:\d\d|T\d{4}).*" + OFFSET
-UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}  # nanoseconds
-DAY = 86_400 * 10**9
-EXCEL = np.datetime64("1899-12-30", "ns")
-COMPACT = {  # whole numbers that are dates: digits, first and last year
-    "%Y%m%d%H%M%S": (14, 1900, 2100), "%Y%m%d%H%M": (12, 1900, 2100), "%Y%m%d%H": (10, 1900, 2100),
-    "%Y%m%d": (8, 1800, 2200), "%Y%m": (6, 1800, 2200), "%G%V": (6, 1900, 2100),
-}  # fmt: skip
-SPANS = {  # other numbers: those that a count is not likely to have
-    "s": (10**9, 4_102_444_800), "ms": (10**12, 4_102_444_800_000), "us": (10**15, 4_102_444_800_000_000),
-    "ns": (10**18, 4_102_444_800_000_000_000), "excel": (32_874, 55_153),
-}  # fmt: skip
 KINDS = ("integer", "datetime", "date", "utc", "wall", "local", *UNITS, "excel")  # and patterns
-MEANING = {
-    "%Y%m%d%H%M%S": "years to seconds (YYYYMMDDHHMMSS)", "%Y%m%d%H%M": "years to minutes (YYYYMMDDHHMM)",
-    "%Y%m%d%H": "years to hours (YYYYMMDDHH)", "%Y%m": "years and months (YYYYMM)",
-    "%G%V": "ISO years and weeks (YYYYWW)",
-    "s": "seconds since 1970 in UTC", "ms": "milliseconds since 1970 in UTC", "us": "microseconds since 1970 in UTC",
-    "ns": "nanoseconds since 1970 in UTC", "excel": "Excel's days since 1899-12-30",
-}  # fmt: skip
-FEW = 0.05  # share of rows up to which those that do not fit a notation are mistakes
 ROLES = {  # names of columns that hold a part of a time
     "%Y": "y|yr|yrs|years?|yyyy|jahr|ann[eé]e|a[nñ]o|ano|anno", "%m": "mm?|mon|months?|mth|monat|mois|mes|mese",
     "%d": "dd?|days?|tag|jour|d[ií]a|giorno|day_?of_?month", "%H": "hh?|hrs?|hours?|stunde|heure|hora|ora|he",
@@ -107,7 +89,12 @@ def times(
     zones.check(zone)
     for column in columns:
         refuse_rows(frame, frame[column].isna().to_numpy(bool), f"column {column!r}", "a time in every row")
-    notation = notation if notation or kind is None else _formerly(kind)
+    if kind is not None:
+        notation = notation or _formerly(kind)
+    elif notation is not None and notation not in (*SPANS, "count"):
+        parts = notation.split()
+        notation = "|".join(parts) if len(columns) > 1 and len(parts) == len(columns) else notation
+        patterns.check(notation)
     reading = _read(frame, columns, where, notation, kind is None)
     if reading.local.dtype.kind == "M":
         moments = reading.local if reading.instants is None else reading.instants
@@ -141,7 +128,7 @@ def _place(
         return local, got, None
     if reading.notation in UNITS:
         return local, got, zone
-    days = len(np.unique(local - local.astype("datetime64[D]"))) == 1  # no clock change lies between such times
+    days = _whole_days(local)
     named = reading.zone or (None if kind is None and days else zone)
     if instants is None and named is not None:
         instants, skipped = zones.to_instants(local, named, codes)
@@ -154,9 +141,15 @@ def _place(
         return local, got, None
     if zone is not None and kind != "local":
         local = zones.to_local(instants, zone)
-        days = len(np.unique(local - local.astype("datetime64[D]"))) == 1
+        days = _whole_days(local)
     days = kind == "local" if kind in ("utc", "local") else days
     return (local if days else instants), "local" if days else "utc", zone or reading.zone
+
+
+def _whole_days(local: np.ndarray) -> bool:
+    """Whether all times have one time of day: between these a change of the clocks does not matter."""
+    hours = local - local.astype("datetime64[D]")
+    return bool((hours == hours[0]).all())
 
 
 # ---- one column, or several
@@ -164,7 +157,7 @@ def _place(
 
 def _read(frame: Any, columns: list[str], where: str, notation: str | None, strict: bool) -> _Reading:
     if len(columns) > 1:
-        words = [text(_dated(frame[c])).str.strip() for c in columns]
+        words = [text(_dated(frame[c])).str.replace("|", "¦", regex=False).str.strip() for c in columns]
         joined = words[0].str.cat(words[1:], sep="|")
         return _words(frame, joined, where, notation, strict, columns)
     column = frame[columns[0]]
@@ -184,12 +177,15 @@ def _read(frame: Any, columns: list[str], where: str, notation: str | None, stri
         local = column.dt.tz_localize(None)
         utc = column.dt.tz_convert("UTC").dt.tz_localize(None)
         stamps = [_nanoseconds(frame, part, column, where) for part in (local, utc)]
-        return _Reading(stamps[0], "utc", None, stamps[1], str(column.dt.tz))
+        zone = str(column.dt.tz)
+        if not zones.known(zone):  # an offset that a library names in its own way
+            zone = zones.find(stamps[0], (stamps[0] - stamps[1]) / np.timedelta64(1, "m"))
+        return _Reading(stamps[0], "utc", None, stamps[1], zone)
     if column.dtype.kind == "M":
         return _Reading(_nanoseconds(frame, column, column, where), "datetime")
     if column.dtype.kind in "iuf":
         return _numbers(frame, column, where, notation)
-    words = column.astype(str)
+    words = column if pd.api.types.infer_dtype(column, skipna=False) == "string" else column.astype(str)
     if pc.all(
         pc.match_substring_regex(
             pa.array(words.iloc[_sample(len(words))], pa.string()), r"^\s*[+-]?\d{1,19}(\.\d+)?\s*$"
@@ -227,80 +223,35 @@ def _sample(rows: int) -> np.ndarray:
 
 
 def _numbers(frame: Any, column: Any, where: str, notation: str | None) -> _Reading:
-    """Whole numbers and serial days after the notation, or after the first that fits all rows."""
+    """Numbers after the notation, or after the first that fits all rows."""
     values = column.to_numpy()
+    refuse_rows(frame, ~np.isfinite(values), where, "dates or whole numbers", column)
     if notation is not None and "|" not in notation:
-        local, bad = _number(values, notation)
-        expected = f"times written as {notation}"
-        refuse_rows(frame, bad, where, expected, column, "Correct them, or name the notation with --time-format.")
-        kind = "integer" if notation == "count" else notation
-        return _Reading(local, kind, notation)
-    low, high = values.min(), values.max()
-    fits: list[str] = []
-    for name, (digits, first, last) in COMPACT.items():
-        scale = 10 ** (digits - 4)
-        if first * scale <= low and high < (last + 1) * scale:
-            share = _number(values, name)[1].mean()
-            if share == 0:
-                fits.append(name)
-            elif share <= FEW and not fits:
-                bad = _number(values, name)[1]
-                todo = "Correct them; or say --time-format count if these are no dates"
-                todo += ", %Y%W or %Y%U if the weeks are not ISO's." if name == "%G%V" else "."
-                refuse_rows(frame, bad, where, f"dates written as {name}", column, todo)
-    fits += [name for name, (first, last) in SPANS.items() if first <= low and high <= last and not fits]
-    if not fits and values.dtype.kind == "f" and (values % 1 != 0).any() and low >= 18_264 and high <= 73_050:
-        fits.append("excel")
+        local, bad = epochs.read(values, notation)
+        todo = "Correct them, or name the notation with --time-format."
+        refuse_rows(frame, bad, where, f"times written as {notation}", column, todo)
+        return _Reading(local, "integer" if notation == "count" else notation, notation)
+    fits, nearly = epochs.fit(values)
+    if nearly:
+        todo = "Correct them; or say --time-format count if these are no dates"
+        todo += ", %Y%W or %Y%U if the weeks are not ISO's." if nearly[0] == "%G%V" else "."
+        refuse_rows(frame, epochs.read(values, nearly[0])[1], where, f"dates written as {nearly[0]}", column, todo)
     if not fits:
-        local, bad = _number(values, "count")
+        local, bad = epochs.read(values, "count")
         whole = (values % 1 == 0) & (np.abs(values) < 2**53) if values.dtype.kind == "f" else np.ones(len(values), bool)
         refuse_rows(frame, ~whole, where, "dates or whole numbers", column)
         refuse_rows(frame, bad, where, "whole numbers below 2**61", column)
         return _Reading(local, "integer", "count")
-    local, _ = _number(values, fits[0])
-    note = ()
-    if fits[0] in MEANING:
-        other = (
-            f"{MEANING[fits[1]]} fit as well: --time-format {fits[1]}"
-            if len(fits) > 1
-            else "--time-format count reads them as they are"
+    (name, *others), notes = fits, ()
+    local, _ = epochs.read(values, name)
+    if name in MEANING:
+        more = "--time-format count reads them as they are"
+        if others:
+            more = f"{MEANING[others[0]]} fit as well: --time-format {others[0]}"
+        notes = (
+            f"{where.capitalize()}: {column.iloc[0]} is read as {_short(local[0])}, from {MEANING[name]}; {more}.",
         )
-        note = (
-            f"{where.capitalize()}: {column.iloc[0]} is read as {_short(local[0])}, from {MEANING[fits[0]]}; {other}.",
-        )
-    return _Reading(local, fits[0], fits[0], None, None, note)
-
-
-def _number(values: np.ndarray, notation: str) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers after a notation, and a mask of those that it does not fit."""
-    whole = values % 1 == 0 if values.dtype.kind == "f" else np.ones(len(values), bool)
-    if notation == "count":
-        bad = ~whole | (np.abs(values.astype(np.float64)) >= 2**61)
-        return np.where(bad, 0, values).astype(np.int64), bad
-    if notation in SPANS:
-        size = UNITS.get(notation, DAY)
-        days = (
-            np.floor(np.where(np.isfinite(values), values, 0) * (size / DAY))
-            if values.dtype.kind == "f"
-            else values // (DAY // size)
-        )
-        bad = ~np.isfinite(values) | (np.abs(days) > (106_000 if notation != "excel" else 130_000))
-        rest = np.where(bad, 0, values - days * (DAY // size))
-        # Serial days and floats are rounded to what a float of their size holds.
-        grain = 10**6 if notation == "excel" else 10**3 if values.dtype.kind == "f" else 1
-        nanos = (
-            np.rint(rest * (size / grain)).astype(np.int64) * grain
-            if values.dtype.kind == "f"
-            else rest.astype(np.int64) * size
-        )
-        start = EXCEL if notation == "excel" else np.datetime64(0, "ns")
-        return start + (np.where(bad, 0, days).astype(np.int64) * DAY + nanos).astype("timedelta64[ns]"), bad
-    width = sum(patterns.WIDTHS.get(part[-1], 0) for part in patterns.elements(notation) if part[0] == "%")
-    numbers = pa.array(np.where(whole & (np.abs(values) < 2**62), values, -1).astype(np.int64))
-    words = numbers.cast(pa.string())
-    words = pc.utf8_lpad(words, width, "0") if re.fullmatch(r"(%[A-Za-z])+", notation) else words
-    fields = patterns.read(words, notation)
-    return fields.local, fields.bad | ~whole
+    return _Reading(local, name, name, None, None, notes)
 
 
 # ---- words
@@ -458,12 +409,8 @@ def _short(time: np.datetime64) -> str:
 def restore(moments: np.ndarray, kind: str, zone: str | None) -> Any:
     """Times as the data had them, as a pandas series: the same zone, Python dates, numbers such as 20240131."""
     flat = pd.Series(moments)
-    if kind in UNITS or kind == "excel":
-        start = EXCEL if kind == "excel" else np.datetime64(0, "ns")
-        size = UNITS.get(kind, DAY)
-        since = (moments - start).astype(np.int64)
-        whole = kind in ("ms", "us", "ns") or bool((since % size == 0).all())
-        return pd.Series((since + size // 2) // size if whole else since / size)
+    if kind in SPANS:
+        return pd.Series(epochs.write(moments, kind))
     if kind == "utc":
         return flat.dt.tz_localize("UTC").dt.tz_convert(zone or "UTC")
     if kind == "local":

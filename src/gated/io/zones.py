@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zoneinfo
 from collections.abc import Iterable
 from typing import Any
@@ -36,10 +37,13 @@ EDGES = 200  # most changes of offset that a zone is sought for
 def check(zone: str | None, where: str = "--zone") -> None:
     """Refuse what is neither a zone of the IANA database nor an offset."""
     if zone is not None:
-        want(_known(zone), where, "a zone such as Europe/Berlin, America/New_York or UTC", repr(zone))
+        want(known(zone), where, "a zone such as Europe/Berlin, America/New_York or UTC", repr(zone))
 
 
-def _known(zone: str) -> bool:
+def known(zone: str) -> bool:
+    """Whether a name is a zone of the IANA database or an offset; others that pandas takes could read any file."""
+    if not re.fullmatch(r"(?!dateutil)[A-Za-z][\w+/-]{0,60}|(?:UTC)?[+-]\d\d:\d\d", zone):
+        return False
     try:
         pd.Timestamp(0, tz=zone)
     except (KeyError, ValueError, TypeError, AttributeError, OSError):  # by what a name may trip zoneinfo and pytz

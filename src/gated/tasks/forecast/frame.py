@@ -13,9 +13,10 @@ import numpy as np
 from gated._check import InputError, one_of, optional, refuse, want
 from gated.features import calendar as clocks
 from gated.io import patterns, zones
+from gated.io.epochs import UNITS
 from gated.io.tables import name_rows, numbers, refuse_rows, text, to_numbers
 from gated.io.text import plural
-from gated.io.times import KINDS, UNITS, restore, split, times
+from gated.io.times import KINDS, restore, split, times
 from gated.tasks.forecast.panel import Panel
 
 pd: Any = optional("pandas", "forecast")
@@ -110,7 +111,7 @@ def infer(
         notes.append(f"Only these steps of the week occur, and no others are forecast: {alias}.")
     if phase is not None:
         moved = clocks.snap(rows.times, alias, phase)
-        _want_once(rows, moved, roles["time"], alias)
+        _want_once(rows, moved, roles["time"], roles["target"], id, alias)
         grid = "the first day of the month" if unit == "month" else f"regular steps of {alias}"
         notes.append(f"Times are moved to {grid}: the first is {pd.Timestamp(moved[0])}.")
     parts = [{name: _categories(frame, name) for name in part} for part in (past, known, static)]
@@ -145,15 +146,16 @@ def _clock(rows: _Rows, freq: str | None) -> tuple[str, int | None, _Rows]:
     )
     try:
         freq, phase = clocks.infer(rows.times, rows.codes, rows.ids, say)
-        if clocks.parse(freq).unit != "slots":
-            return freq, phase, rows
     except InputError:
-        freq, phase = clocks.infer(local.times, local.codes, local.ids, say)
-        return freq, phase, local
-    try:
         return *clocks.infer(local.times, local.codes, local.ids, say), local
-    except InputError:
+    u = clocks.units(rows.times, clock := clocks.parse(freq))
+    if phase is None and clock.unit == "ns" and (np.diff(u)[np.diff(rows.codes) == 0] == clock.step).all():
         return freq, phase, rows
+    with contextlib.suppress(InputError):
+        own, moved = clocks.infer(local.times, local.codes, local.ids, say)
+        if clocks.parse(own).unit == "slots":
+            return own, moved, local
+    return freq, phase, rows
 
 
 def want_column(frame: Any, name: str, role: str) -> None:
@@ -238,12 +240,12 @@ def _rows(
         again = np.lexsort((moments, codes))
         order, moments = order[again], moments[again]
     rows = _Rows(frame.iloc[order], codes, ids, moments, kind, zone, notation, notes, backwards)
-    _want_once(rows, moments, time, None if snap is None else snap[0], None if id else target)
+    _want_once(rows, moments, time, target, id, None if snap is None else snap[0])
     return rows
 
 
-def _want_once(rows: _Rows, moments: np.ndarray, time: str, freq: str | None, target: str | None = None) -> None:
-    """Refuse times that come twice in a series. freq: of the grid to which they were moved. target: of one series."""
+def _want_once(rows: _Rows, moments: np.ndarray, time: str, target: str, id: str | None, freq: str | None) -> None:
+    """Refuse times that come twice in a series. freq: of the grid to which they were moved."""
     frame, codes = rows.frame, rows.codes
     twice = np.r_[False, (codes[1:] == codes[:-1]) & (moments[1:] == moments[:-1])]
     if not twice.any():
@@ -255,7 +257,7 @@ def _want_once(rows: _Rows, moments: np.ndarray, time: str, freq: str | None, ta
     if freq is not None:
         todo = "Keep one of them, or say the step with freq."
         refuse(f"column {time!r}", f"one row on each step of {freq}, to which times are moved", got, todo)
-    todo = "Name the column that tells series apart with id." if target else "Keep one of them."
+    todo = "Keep one of them." if id else "Name the column that tells series apart with id."
     days = np.unique(moments[twice].astype("datetime64[D]")) if moments.dtype.kind == "M" else np.zeros(0)
     if rows.zone is None and len(days) and len(days) == len(np.unique(days.astype("datetime64[Y]"))):
         hours = (moments[twice] - moments[twice].astype("datetime64[D]")).astype(np.int64) / clocks.HOUR
@@ -263,11 +265,10 @@ def _want_once(rows: _Rows, moments: np.ndarray, time: str, freq: str | None, ta
             ((hours >= 0) & (hours < 4)).all() and (days.astype(np.int64) % 7 == 3).all() and np.ptp(hours) < 1
         ):  # Sundays
             todo = "The clocks seem to be set back then: name the zone with --zone, such as --zone Europe/Berlin."
-    more = [] if target is None else [c for c in frame.columns if c not in (*split(frame, time), target)]
-    for column in more[:20]:
+    for column in [c for c in frame.columns if c not in (*split(frame, time), target, id)][:20]:
         with contextlib.suppress(InputError):
             whole = times(frame, f"{time},{column}").values
-            if len(np.unique(whole)) == len(whole):
+            if not pd.DataFrame({"series": codes, "time": whole}).duplicated().any():
                 todo = f"Is the time in two columns? Name both with --time {time},{column}."
                 break
     refuse(f"column {time!r}", "each time once in a series", got, todo)
@@ -288,7 +289,8 @@ def _grid(
     off = (shift != shift[0]) | (u % clock.step != (start % clock.step)[codes]) | (p < 0)
     if off.any():
         expected = f"times on one clock of frequency {freq}"
-        refuse("times", expected, f"others in {name(off)}", "Correct or resample them.")
+        todo = "Leave them out, or fit anew with them." if clock.unit == "slots" else "Correct or resample them."
+        refuse("times", expected, f"others in {name(off)}", todo)
     lengths, count = np.maximum.reduceat(p, first) + 1, np.bincount(codes, minlength=n)
     sparse = (lengths > LONGEST) & (count < FULL * lengths)
     if sparse.any() or sum(map(int, lengths)) * (2 + width) > CELLS:

@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from gated import observe
 from gated._check import optional
+from gated.io.zones import to_local
 from gated.report.plots import INK, LINE, PAPER, SOFT, canvas, save
 from gated.tasks.forecast.horizon import future_times
 from gated.tasks.forecast.panel import Panel
@@ -102,7 +103,7 @@ def _forecast(
     rows = history.series(n)
     start = max(rows.start, rows.stop - max(2 * h, 24))
     past, y = history.times[start : rows.stop], history.y[start : rows.stop]
-    ahead = future_times(history, h)[n]
+    past, ahead = (to_local(times, history.zone) for times in (past, future_times(history, h)[n]))
     bands = spans(levels)
     bands = [*bands[:1], *sorted(bands[1:], key=lambda span: abs(span[0] - 50))[:1]]
 

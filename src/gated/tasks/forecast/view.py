@@ -20,6 +20,7 @@ from gated import train, trees
 from gated._check import optional, want
 from gated.features import calendar as clocks
 from gated.io import tables
+from gated.io.zones import to_local
 from gated.tasks.forecast import likelihood, model, roll, windows
 from gated.tasks.forecast.run import Run
 from gated.tasks.forecast.windows import Batch, Windows
@@ -78,7 +79,7 @@ def _case(run: Run, network: Any, holdout: roll.Cases, cut: Windows, n: int) -> 
         median = likelihood.quantiles(network, b)[0, :, rule.levels.index(0.5)].cpu().numpy()
     ahead = clocks.ahead(panel.times[rows.stop - 1 : rows.stop], panel.freq, h).reshape(-1)
     output = f"{h} {unit}s ahead: {median[0]:.4g} to {median[-1]:.4g}"
-    before = ("before the data",) * gap + _dates(panel.times[past])
+    before = ("before the data",) * gap + _dates(to_local(panel.times[past], panel.zone))
     title = f"series {who}" if run.schema.id else target
 
     def attribute(k: int) -> Output:
@@ -90,7 +91,7 @@ def _case(run: Run, network: Any, holdout: roll.Cases, cut: Windows, n: int) -> 
     parts = (
         Part(f"{title}, history", Input("values", steps, unit, before, values=values, output=output),
              {"encoder": float(rule.season)}, tuple(map(attribute, sorted({0, h - 1})))),
-        Part(f"{title}, horizon", Input("values", h, unit, _dates(ahead),
+        Part(f"{title}, horizon", Input("values", h, unit, _dates(to_local(ahead, panel.zone)),
              values={"median": median, f"{target}, observed": holdout.truth[n]}, output=output), {"decoder": 1.0}),
     )  # fmt: skip
 

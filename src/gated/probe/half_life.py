@@ -143,6 +143,13 @@ def shares(keep: Any, write: Any, t: int, initial: Any = None, reverse: bool = F
     return out
 
 
+def half_life(mean: Float[Tensor, " H"]) -> Float[np.ndarray, " H"]:
+    """ln ½ / mean_t ln keep_t of each unit, in steps; inf where the mean is 0."""
+    logs = mean.cpu().numpy()
+    with np.errstate(divide="ignore"):
+        return np.where(logs < 0, math.log(0.5) / np.minimum(logs, 0), math.inf)
+
+
 def describe(half_lives: Float[np.ndarray, " H"], steps: int) -> str:
     """The half-lives of a layer in a sentence; steps: of the longest sequence in the data."""
     low, middle, high = float(half_lives.min()), float(np.median(half_lives)), float(half_lives.max())

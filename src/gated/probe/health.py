@@ -1,4 +1,4 @@
-"""Saturated gates and unused units, counted over all steps of all sequences.
+"""Saturated gates, unused units and the mean of ln keep, over all steps of all sequences.
 
 A unit's gate is always open if it is above 0.95 on at least 95 % of the steps, always shut if it is below 0.05 on as
 many. A unit is unused if the standard deviation of its h is below 0.001. In a layer without gates, a plain RNN, h is
@@ -7,7 +7,6 @@ counted instead: open where |h| > 0.95, where tanh lets no gradient through.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from jaxtyping import Float
 from gated._check import want
 from gated.cells import Cell
 from gated.probe.document import HalfLives, Health
-from gated.probe.half_life import compute_keep, describe, find_gates, verify_keep
+from gated.probe.half_life import compute_keep, describe, find_gates, half_life, verify_keep
 from gated.probe.record import Trace
 from gated.views import spread
 
@@ -76,9 +75,7 @@ class Tally:
         """ln ½ / mean ln keep of each unit, in steps; None if the cell has no keep gate."""
         if self.log_keep is None:
             return None
-        mean = (self.log_keep / self.steps).cpu().numpy()
-        with np.errstate(divide="ignore"):
-            lives = np.where(mean < 0, math.log(0.5) / np.minimum(mean, 0), math.inf)
+        lives = half_life(self.log_keep / self.steps)
         return HalfLives(self.name, lives, describe(lives, self.max_steps))
 
     def health(self) -> list[Health]:

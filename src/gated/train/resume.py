@@ -1,4 +1,7 @@
-"""Saving and restoring the state of a run: one file, always of one step."""
+"""Saving and restoring the state of a run: one file, always of one step.
+
+No generator is saved: `loop` seeds from the seed and the number of the batch, and `data` orders examples by them.
+"""
 
 from __future__ import annotations
 

@@ -86,6 +86,7 @@ WEEKS = {
     "opening hours": (np.sort(np.concatenate(SHOP)), "h Mon-Fri 08:00-17:00; Sat 09:00-13:00", (55, 0)),
     "no nights": (stamps("h", "2024-01-01", 24 * 21, f"{WORK} Sat Sun", ("06:00", "21:00")),
                   "h 06:00-21:00", (16, 112)),
+    "no weekends": (stamps("h", "2024-01-01", 24 * 40, WORK), "h Mon-Fri", (24, 120)),
     "at half past": (stamps("h", "2024-01-01 00:30", 24 * 21, f"{WORK} Sat Sun", ("06:30", "21:30")),
                      "h 06:30-21:30", (16, 112)),
     "some holidays": (np.delete(stamps("D", "2023-01-01", 365, f"{WORK} {SAT}"), [3, 50, 51, 200]),
@@ -147,6 +148,9 @@ def test_jitter_is_moved_to_its_grid():
     freq, phase = infer(late)
     assert freq == "min"
     assert abs(phase - 30 * 10**9) < 3 * 10**9
+    evenings = stamps("D", "2024-01-01 20:00", 60) + rng.integers(-50, 50, 60) * np.timedelta64(1, "m")
+    assert infer(evenings) == ("D", 20 * calendar.HOUR)
+    assert (calendar.snap(evenings, "D", 20 * calendar.HOUR) == stamps("D", "2024-01-01 20:00", 60)).all()
     frames = np.datetime64("2024-01-01", "ns") + (np.rint(np.arange(900) * 1000 / 30)).astype(int) * np.timedelta64(
         1, "ms"
     )

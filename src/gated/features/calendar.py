@@ -225,19 +225,20 @@ def _refuse_odd(times: np.ndarray, inside: np.ndarray, say: Callable[[np.ndarray
     """Refuse times on no clock: name the rows off the clock of most, or those behind other steps, if they are fewer."""
     gaps = _gaps(times.astype(np.int64), inside)
     values, counts = np.unique(gaps, return_counts=True)
+    where, clock = "frequency", "times on one regular clock"
+    if counts.max() == 1 and len(gaps) > 20:
+        refuse(where, clock, "no two equal steps", "Resample them to regular steps.")
     usual = int(values[np.argmax(counts)])
     steps = np.zeros(len(times), bool)
     steps[inside[gaps % usual != 0]] = True
-    masks = {str(usual) if times.dtype.kind == "i" else length(usual): _off(times.astype(np.int64) % usual)}
+    words, odd = str(usual) if times.dtype.kind == "i" else length(usual), _off(times.astype(np.int64) % usual)
     if times.dtype.kind == "M" and np.median(gaps) >= 27 * DAY:
         months = [Clock("month", 1, rule) for rule in RULES]
-        odd = [_off((times - at(units(times, clock), clock)).astype(np.int64)) for clock in months]
-        masks = {"one month": min(odd, key=np.sum)}
-    words, odd = min(masks.items(), key=lambda item: item[1].sum())
-    usual_words = f"times on one regular clock (the most frequent step is {words})"
+        phases = [(times - at(units(times, month), month)).astype(np.int64) for month in months]
+        words, odd = "one month", min(map(_off, phases), key=np.sum)
     got = f"others in {say(odd)}" if odd.sum() <= steps.sum() and odd.any() else f"other steps before {say(steps)}"
     todo = "Correct or resample these times, or say the step with freq if the gaps are meant."
-    refuse("frequency", usual_words, got, todo)
+    refuse(where, f"{clock} (the most frequent step is {words})", got, todo)
 
 
 def _off(phase: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from gated.features.week import DAY
 
 UNITS = (DAY, DAY // 24, DAY // 1440, 10**9, 10**6)  # a step is a whole number of the longest of these that fits
-SMALL = 0.4  # largest |e|, in steps
+SMALL, EARLY = 0.4, 0.1  # largest |e|, in steps; and the largest before a full minute, hour or day
 ROWS = 8  # fewest rows that show a grid
 REGULAR, ODD = 0.8, 0.15  # where so many gaps are whole steps, others that are so far off are odd rows and no jitter
 DRIFT = 0.1  # most that a rounded step may be off in the whole span, in steps
@@ -41,11 +41,13 @@ def infer(times: np.ndarray, codes: np.ndarray, step: int | None = None) -> tupl
         return None
     turn = np.exp(2j * np.pi * (t % step) / step).mean()
     middle = int(np.angle(turn) / (2 * np.pi) * step) % step
-    grain = 10**9 if step >= 60 * 10**9 else 1
-    for phase in (*([0] if step % 10**9 == 0 else []), middle // grain * grain):
-        if np.abs((t - phase + step // 2) % step - step // 2).max() <= SMALL * step:
-            return step, phase
-    return None
+    away = lambda phase: (t - phase + step // 2) % step - step // 2  # noqa: E731
+    if step % 10**9 == 0 and away(0).min() >= -EARLY * step and away(0).max() <= SMALL * step:
+        return step, 0
+    units = (DAY // 24, DAY // 96, DAY // 1440, 10**9) if step >= DAY // 1440 else ()
+    near = [round(middle / unit) * unit for unit in (*units, 1)]
+    phase = next(phase for phase in near if abs(phase - middle) <= EARLY * step) % step
+    return (step, phase) if np.abs(away(phase)).max() <= SMALL * step else None
 
 
 def _step(t: np.ndarray, codes: np.ndarray, inside: np.ndarray, gaps: np.ndarray) -> int | None:

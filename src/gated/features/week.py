@@ -75,7 +75,8 @@ def write(base: int, alias: str, open: tuple[int, ...], shift: int = 0) -> str:
         names = [day for day in range(7) if days[day] == spans]
         runs = [[d for _, d in run] for _, run in itertools.groupby(enumerate(names), lambda pair: pair[1] - pair[0])]
         words = [",".join(NAMES[r[0]] + f"-{NAMES[r[-1]]}" * (len(r) > 1) for r in runs)] if len(names) < 7 else []
-        for _, run in itertools.groupby(enumerate(spans), lambda pair: pair[1] - pair[0]):
+        whole = len(spans) == per and len(names) < 7
+        for _, run in itertools.groupby(enumerate(() if whole else spans), lambda pair: pair[1] - pair[0]):
             steps = [step for _, step in run]
             clock = [
                 f"{m // 60:02d}:{m % 60:02d}" for m in ((s * base + shift) // MINUTE for s in (steps[0], steps[-1]))

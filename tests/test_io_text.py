@@ -196,7 +196,7 @@ def test_a_zip_archive_of_one_file_is_that_file(tmp_path):
         return tmp_path / name
 
     assert list(lines(pack("a.zip", {"b/": "", "b/x": "a\nb\n", "__MACOSX/x": "?"}))) == [(1, "a"), (2, "b")]
-    refused(["two.zip", "one file", "2 files: x, y"], lines, pack("two.zip", {"x": "a", "y": "b"}))
+    refused(["two.zip", "one file", "2 files: 'x', 'y'"], lines, pack("two.zip", {"x": "a", "y": "b"}))
     refused(["a.docx", "a Word document"], lines, pack("a.docx", {"word/document.xml": "a"}))
     refused(["b.odt", "an OpenDocument file"], lines, pack("b.odt", {"content.xml": "a"}))
     whole = pack("c.zip", {"x": os.urandom(9000).hex()}).read_bytes()

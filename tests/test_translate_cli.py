@@ -357,7 +357,7 @@ def test_attention_is_a_table_a_picture_or_an_object(gated, monkeypatch, tmp_pat
         ("predict run letter.de --sample --temperature 0", "temperature"),
         ("predict run de.po --scores", "got --scores. Leave it out."),
         ("predict run doc.docx", "lines of text, or one of .srt"),
-        ("predict run pack.zip", "one file, got 2 files: a, b"),
+        ("predict run pack.zip", "one file, got 2 files: 'a', 'b'"),
         ("fit todo.po --out x", "a finished translation, got 2 messages, none of them translated"),
         ("score run test.de", "no tab in line 1"),
         ("score run test.de val.de test.en", "got 3"),

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import sys
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 pytest.importorskip("tokenizers")
 
 from gated._check import InputError
+from gated.tasks.translate import documents
 from gated.tasks.translate.data import read_pairs, read_sentences
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -96,6 +98,45 @@ def test_every_form_of_pairs_reads_the_same(tmp_path):
     assert read_sentences(named[1][0], columns=["translation.de"]).source == x
     assert read_sentences(tmp_path / "p.tsv").source == x
     assert read_sentences(tmp_path / "p.jsonl").source == x
+
+
+HEADERS = [("a.tsv", "de\ten"), ("a.csv", "source,target"), ("a.csv", '"src";"tgt"'), ("a.txt", "de-AT\ten_US"),
+           ("-", "Source\tTranslation")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "header"), HEADERS)
+def test_a_header_that_nobody_named_is_noted(tmp_path, monkeypatch, name, header):
+    """It is read as a pair, and a note says how to have it read as a header; other first lines have none."""
+    comma = next(c for c in ",;\t" if c in header)
+    for first, noted in ((header, True), (f"ein Hund{comma}a dog", False), (f"ja{comma}yes", False)):
+        text = f"{first}\nx y{comma}z\n"
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+        found = read_pairs(name if name == "-" else put(tmp_path / name, text))
+        assert len(found) == 2
+        assert [note.startswith("Line 1 was read as a pair") for note in found.notes] == [True] * noted
+
+
+def test_pairs_of_other_files(tmp_path):
+    """Windows-1252 and UTF-16 with a note, a ZIP archive, TMX and XLIFF; what has no pair says so."""
+    text = "Grüße\tgreetings\nja, gut\tyes\n"
+    wanted = (["Grüße", "ja, gut"], ["greetings", "yes"])
+    for encoding, note in (("cp1252", "Windows-1252"), ("utf-16", "UTF-16")):
+        found = read_pairs(put(tmp_path / "a.tsv", text.encode(encoding)))
+        assert (found.sides(), len(found.notes), note in found.notes[0]) == (wanted, 1, True)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.tsv", text)
+    assert read_pairs(tmp_path / "a.zip").sides() == wanted
+    side = '<tuv xml:lang="{}"><seg>{}</seg></tuv>'
+    units = "".join(f"\n<tu>{side.format('en', y)}{side.format('de', x)}</tu>" for x, y in zip(*wanted, strict=True))
+    tmx = put(tmp_path / "a.tmx", f'<tmx version="1.4"><header srclang="de"/><body>{units}</body></tmx>')
+    assert (read_pairs(tmx).sides(), read_pairs(tmx).lines) == (wanted, [2, 3])
+    assert read_pairs(tmx, columns=("en", "de")).sides() == wanted[::-1]
+    units = "".join(f"<unit><segment><source>{x}</source><target>{y}</target></segment></unit>"
+                    for x, y in zip(*wanted, strict=True))  # fmt: skip
+    assert read_pairs(put(tmp_path / "a.xlf", f'<xliff version="2.0">{units}</xliff>')).sides() == wanted
+    refused(["none of them translated"], read_pairs, put(tmp_path / "b.xlf", "<xliff/>"))
+    refused(["pairs, as XLIFF and TMX", "<resources>"], read_pairs, put(tmp_path / "a.xml", "<resources/>"))
+    refused(["XLIFF", "<tmx>", "fit and score"], lambda: documents.load(tmx).spans())
 
 
 def test_blank_lines_of_tables_keep_their_place(tmp_path):

@@ -154,7 +154,7 @@ def _unpack(file: Any, where: str) -> Any:
         names = [one.filename for one in archive.infolist() if not one.is_dir() and "__MACOSX/" not in one.filename]
         kind = next((kind for begin, kind in OFFICE for name in names if name.startswith(begin)), None)
         want(kind is None, where, "text", kind, "Save its text as a file of lines, UTF-8.")
-        got = f"{plural(len(names), 'file')}: {', '.join(names[:5])}"
+        got = f"{plural(len(names), 'file')}: {', '.join(map(repr, names[:5]))}"
         want(len(names) == 1, where, "an archive of one file", got, "Unpack it, and name the files.")
         return archive.open(names[0])
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:  # damaged, or with a password

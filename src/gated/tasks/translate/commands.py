@@ -186,7 +186,7 @@ def _lines(translations: Sequence[Sequence[Translation]], low: int, scores: bool
 def _report(outcome: Outcome, out: str) -> Output:
     """A translated file, and the texts that a person should look at."""
     text = [f"{plural(outcome.filled, 'text')} translated.", *outcome.notes]
-    text += [f"line {line}: {problem}" for line, problem in outcome.problems]
+    text += [f"line {line}: {''.join(c if c.isprintable() else '·' for c in s)}" for line, s in outcome.problems]
     if outcome.empty:
         text.append(f"{plural(len(outcome.empty), 'text')} left as before ({places('line', outcome.empty)}).")
     if out != "-":

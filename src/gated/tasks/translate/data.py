@@ -40,6 +40,7 @@ __all__ = [
 
 JITTER = 2.0  # tokens by which an epoch may misjudge a length, so that batches mix
 Sides = Sequence[Sequence[Sequence[int]]]  # the tokens of sources and of targets
+HEAD = re.compile(r"source|target|src|tgt|trg|sentence|translation|(?!ja|no|so)[a-z]{2}([-_][A-Za-z]{2,4})?", re.I)
 PAIRS = "two files, lists of strings, or one file of pairs (.tsv, .csv, .jsonl, .po, .xliff, .tmx)"
 
 
@@ -154,10 +155,14 @@ def _read_head(
     kind = form(stream.where)
     if not kind and text.startswith("{") and text.endswith("}") and '"' in text:
         kind = "jsonl"
-    cells = {cell.strip(' "') for cell in re.split("[,;\t]" if kind == "csv" else "\t", text)}
-    known = known if set(known) <= cells or kind == "jsonl" else ()
+    known = known if set(known) <= set(_split(kind, text)) or kind == "jsonl" else ()
     kind = kind or ("tsv" if columns or known else "text")
     return kind, columns or known, itertools.chain([first] if first else [], numbered)
+
+
+def _split(kind: str, line: str) -> list[str]:
+    """The cells of a header."""
+    return [cell.strip(' "') for cell in re.split("[,;\t]" if kind == "csv" else "\t", line)]
 
 
 def holds_pairs(name: str) -> bool:
@@ -201,6 +206,12 @@ def _read_table(stream: Stream, columns: Sequence[str], known: Sequence[str], no
         want("\t" in first[1], stream.where, PAIRS, f"one file, no tab in line 1 ({first[1][:30]!r})")
         kind, numbered = "tsv", itertools.chain([first], numbered)
     names = names or (("source", "target") if kind == "jsonl" else ())
+    if not names:
+        first = next(numbered, None)
+        cells = _split(kind, first[1] if first else "")
+        if len(cells) > 1 and all(map(HEAD.fullmatch, cells)):
+            notes.append(f"Line 1 was read as a pair ({', '.join(cells)}); if it is a header, name its columns.")
+        numbered = itertools.chain([first] if first else [], numbered)
     return rows(stream.where, kind, names or None, width=2, numbered=numbered)
 
 

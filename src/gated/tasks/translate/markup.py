@@ -14,6 +14,7 @@ from typing import NamedTuple
 from xml.parsers import expat
 
 from gated._check import refuse, want
+from gated.tasks.translate.placeholders import nested
 
 __all__ = ["Span", "html_spans", "peel", "resource_spans", "root", "tmx_pairs", "xliff_pairs", "xliff_spans"]
 
@@ -119,9 +120,11 @@ def unescape(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """A text as markup, in which tags and references stay."""
-    parts, at = [], 0
+    """A text as markup, in which references stay, and tags where each closes the one that was opened last."""
+    parts, at, keep = [], 0, nested(text)
     for match in INSIDE.finditer(text):
+        if "\ufffd" in html.unescape(match[0]) or (match[0][0] == "<" and not keep):
+            continue
         parts += [html.escape(text[at : match.start()], quote=False), match[0]]
         at = match.end()
     return "".join([*parts, html.escape(text[at:], quote=False)])

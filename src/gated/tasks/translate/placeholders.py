@@ -19,7 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-__all__ = ["SENTINELS", "check", "find", "mask", "mask_pair", "repair", "settle", "unmask"]
+__all__ = ["SENTINELS", "check", "find", "mask", "mask_pair", "nested", "repair", "settle", "unmask"]
 
 SENTINELS = tuple(map(chr, range(0xFDD0, 0xFDE0)))
 ANY = re.compile(f"[{SENTINELS[0]}-{SENTINELS[-1]}]")
@@ -147,13 +147,13 @@ def check(source: str, target: str) -> list[str]:
     if before == after:
         left, right = ([t for t in find(text) if POSITIONAL.match(t)] for text in (source, target))
         problems += [f"{' '.join(right)} in another order than {' '.join(left)}"] if left != right else []
-        problems += ["tags that do not close"] if _nested(source) and not _nested(target) else []
+        problems += ["tags that do not close"] if nested(source) and not nested(target) else []
     for name, at in (("first", str.startswith), ("last", str.endswith)):
         problems += [f"a newline comes {name} on one side only"] if at(source, "\n") != at(target, "\n") else []
     return problems
 
 
-def _nested(text: str) -> bool:
+def nested(text: str) -> bool:
     """Whether every closing tag closes the one that was opened last."""
     opened: list[str] = []
     for close, name, alone in TAG.findall(text):

@@ -207,7 +207,9 @@ def load(task: Any, folder: str | os.PathLike[str], restore: Callable[..., Any],
     try:
         config = options.restore(task.Config, stored.config)
         notes, history = tuple(map(str, stored.extras["notes"])), list(stored.extras["history"])
-        return restore(stored, config=config, metrics=stored.metrics, history=history, notes=notes)
+        run = restore(stored, config=config, metrics=stored.metrics, history=history, notes=notes)
+        run.summary()  # so that metrics of which nothing can be said are found here
+        return run
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:  # a stranger's file

@@ -74,7 +74,7 @@ def test_faults_name_the_file_and_the_line(tmp_path):
         return put(tmp_path / name, content)
 
     at("good.txt", "a\nb\n")
-    refused(["none.txt", "no such file", "In that folder are: good.txt."], lines, tmp_path / "none.txt")
+    refused(["none.txt", "no such file", "Did you mean 'good.txt'?"], lines, tmp_path / "none.txt")
     refused(["a folder"], lines, tmp_path)
     refused(["bad.txt, line 2", "UTF-8", "0xfc at byte 3"], lines, at("bad.txt", b"ok\nab\xfcr\n"))
     refused(["bad.gz, line 1", "0xff at byte 1 "], lines, at("bad.gz", b"\xff\n"))
@@ -260,6 +260,6 @@ def test_siblings_are_named_where_nothing_is(tmp_path):
     """Files of the same ending, five of them; none where the file is there, or the folder is not."""
     for k in range(7):
         put(tmp_path / f"{k}.csv", "")
-    assert text.siblings(tmp_path / "x.csv") == "In that folder are: 0.csv, 1.csv, 2.csv, 3.csv, 4.csv."
-    assert text.siblings(tmp_path / "0.csv") == text.siblings(tmp_path / "x.tsv") == ""
+    assert text.siblings(tmp_path / "3.cvs") == "Did you mean '3.csv'?"
+    assert text.siblings(tmp_path / "0.csv") == text.siblings(tmp_path / "letter.tsv") == ""
     assert text.siblings(tmp_path / "none" / "x.csv") == text.siblings(tmp_path / "x") == ""

@@ -330,7 +330,7 @@ def test_attention_is_a_table_a_picture_or_an_object(gated, monkeypatch, tmp_pat
         ("fit train.de test.en --out x", "50 in train.de and 7 in test.en"),
         ("fit bad.de bad.de --out x", "bad.de, line 2: expected text in UTF-8, got the byte 0x81 at byte 3"),
         ("fit empty.de empty.de --out x", "an empty file"),
-        ("fit none.de none.en --out x", "In that folder are:"),
+        ("fit none.de none.en --out x", "no such file"),
         ("fit run run --out x", "a folder"),
         ("fit test.de test.en --out x", "at least 20 pairs, got 7"),
         ("fit t.tsv --columns de,fr --out x", "a header with 'fr' once"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import re
 from collections.abc import Iterable
@@ -15,6 +16,13 @@ CONTROLS = re.compile(
 def escape(text: str, keep: str = "") -> str:
     """The text with control characters as Python writes them, but for those in `keep`."""
     return CONTROLS.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
+
+
+def near(word: str, names: Iterable[str]) -> str:
+    """The name that a word may have meant, as a question; empty where none is near."""
+    alike = {name.lower(): name for name in names}
+    found = difflib.get_close_matches(word.lower(), alike, 1)
+    return f"Did you mean {alike[found[0]]!r}?" if found else ""
 
 
 class InputError(ValueError):

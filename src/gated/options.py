@@ -12,7 +12,6 @@ A field's type, bounds and choices are checked when a Config is made; None passe
 
 from __future__ import annotations
 
-import difflib
 import functools
 import operator
 import typing
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import UnionType
 from typing import Any
 
-from gated._check import one_of, want, within
+from gated._check import near, one_of, want, within
 
 INFINITE = float("inf")
 T = typing.TypeVar("T")
@@ -88,9 +87,8 @@ def make(kind: type[T], words: Mapping[str, Any], config: T | None = None, where
     """A Config with these options, or the given one changed by them; an unknown name is answered with the nearest."""
     names = [one.name for one in fields(typing.cast(Any, kind))]
     unknown: Sequence[str] = sorted(set(words) - set(names))
-    near = [match for name in unknown for match in difflib.get_close_matches(name, names, 1)]
-    todo = f"Did you mean {', '.join(near)}?" if near else ""
-    want(not unknown, where, f"options of {kind.__name__}: {', '.join(names)}", ", ".join(unknown), todo)
+    todo = next(filter(None, (near(name, names) for name in unknown)), f"Its fields are those of {kind.__name__}.")
+    want(not unknown, where, f"options of {kind.__name__}", ", ".join(map(repr, unknown)), todo)
     return kind(**words) if config is None else replace(typing.cast(Any, config), **words)
 
 

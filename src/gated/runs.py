@@ -212,7 +212,7 @@ def load(task: Any, folder: str | os.PathLike[str], restore: Callable[..., Any],
         return run
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:  # a stranger's file
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:  # a stranger's
         expected = f"a run of {task.name} as this version writes it"
         refuse(where, expected, " ".join(f"{type(error).__name__}: {error}".split()))
 

@@ -23,9 +23,8 @@ from gated.cli.grammar import JSON, STDOUT, Lazy, say, show
 from gated.io import files
 from gated.tasks import TASKS, VERBS, demos
 
-FULL = dict.fromkeys(
-    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), " What was there before is as it was; make room, or name another place."
-)
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+ROOM = " What was there before is as it was. Make room, or name another place."
 
 
 def info(as_json: bool) -> None:
@@ -128,11 +127,12 @@ def main(words: list[str] | None = None) -> None:
     except BrokenPipeError:  # a reader such as head has read enough: no mistake of anyone's
         grammar.discard(sys.stdout)
     except OSError as error:  # a file of the user's that cannot be read or written; any other is a fault of ours
-        if error.filename is None:
+        if error.filename is None and error.errno not in FULL:
             raise
-        if error.filename == STDOUT:
+        name = error.filename or STDOUT  # to which help is written
+        if name == STDOUT:
             grammar.discard(sys.stdout)
-        fail(f"{error.filename}: {error.strerror}.{FULL.get(error.errno or 0, '')}")
+        fail(f"{os.fspath(name)}: {error.strerror}.{ROOM if error.errno in FULL and name != STDOUT else ''}")
 
 
 def fail(text: str) -> typing.NoReturn:

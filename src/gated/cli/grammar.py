@@ -38,11 +38,11 @@ from typing import Any, Literal
 import click
 
 from gated import options
-from gated._check import escape
+from gated._check import escape, near, want
 from gated.io import files
+from gated.io.text import siblings
 
 STDOUT = "standard output"
-EXISTING = click.Path(exists=True, path_type=Path)
 
 
 class Lazy(click.Group):
@@ -57,6 +57,13 @@ class Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return self.make(cmd_name) if cmd_name in self.known else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.known and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}. {near(args[0], self.known)}".rstrip())
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -104,7 +111,9 @@ def command(verb: str, help: str, function: Callable[..., Any], load: Callable[[
 
     def call(as_json: bool, **words: Any) -> None:
         if "run" in words:
-            words["run"] = load(words["run"])
+            folder = words["run"]
+            want(folder.exists(), f"run folder {folder}", "a folder", "nothing there", siblings(folder))
+            words["run"] = load(folder)
         for name, kind in records.items():
             mine = [one.name for one in dataclasses.fields(kind)]
             values = {key: words.pop(key) for key in mine if key in words}
@@ -125,7 +134,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> click.Parameter:
     kind, (help, *_) = (typing.get_args(hint)[0], hint.__metadata__) if hasattr(hint, "__metadata__") else (hint, [""])
     default, needed = parameter.default, parameter.default is parameter.empty
     if parameter.name == "run":
-        return click.Argument(["run"], type=EXISTING)
+        return click.Argument(["run"], type=click.Path(path_type=Path))
     if parameter.kind is parameter.POSITIONAL_ONLY:
         many = typing.get_origin(kind) is tuple
         more: dict[str, Any] = {"nargs": -1} if many else {} if needed else {"default": default}

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gated._check import refuse, want
+from gated._check import near, refuse, want
 from gated.unicode import CONTROL, clean
 
 __all__ = [
@@ -417,11 +417,10 @@ def source_name(source: Any) -> str:
 
 
 def siblings(path: Path) -> str:
-    """What lies where nothing has the path's name, in a sentence: files of the same ending."""
-    if path.exists() or not path.suffix or not path.parent.is_dir():
+    """The file that a path may have meant, as a question, where nothing has its name."""
+    if path.exists() or not path.parent.is_dir():
         return ""
-    near = sorted(p.name for p in path.parent.glob("*") if p.suffix == path.suffix)
-    return f"In that folder are: {', '.join(near[:5])}." if near else ""
+    return near(path.name, sorted(os.listdir(path.parent)))
 
 
 def plural(n: int, one: str, many: str = "") -> str:

@@ -13,6 +13,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -179,7 +180,8 @@ def _model(name: str, ys: list[np.ndarray], h: int, season: int, levels: Sequenc
     percents = sorted({s for s in spans if s > 0})
     for n, y in enumerate(ys):
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of few residuals, and the like
                 result = make(season_length=season).forecast(y=y.copy(), h=h, level=percents or None)
         except Exception:  # whatever a method trips over on a series is its failure, which the score reports
             continue

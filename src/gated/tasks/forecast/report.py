@@ -121,7 +121,7 @@ def _forecast(
         ax.margins(x=0.01)
         if history.times.dtype.kind == "M":
             dates = optional("matplotlib.dates", "forecast")
-            locator = dates.AutoDateLocator(minticks=3, maxticks=6)
+            locator = dates.AutoDateLocator(minticks=3, maxticks=7)  # with 6 it warns at 36 months
             ax.xaxis.set_major_locator(locator)
             ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
             ax.xaxis.get_offset_text().set(color=SOFT, fontsize=9)

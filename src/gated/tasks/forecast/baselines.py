@@ -13,8 +13,8 @@ import math
 import os
 import subprocess
 import sys
-import warnings
 import time
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

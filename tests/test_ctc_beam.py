@@ -307,3 +307,64 @@ def test_a_long_stream_takes_no_more_memory_than_its_texts():
     assert len(prefixes[0]) > 1000
     beam.feed(np.log(np.tile([[0.9, *[0.1 / 7] * 7]], (3000, 1))))
     assert max(len(value) for value in vars(beam).values() if hasattr(value, "__len__")) <= 8
+
+
+# ---- hot words where there are no spaces, and where nothing of them is in the frames
+
+DIGITS = ["", *"0123456789"]
+
+
+def emit(text, seen=(), steps=4):
+    """Frames of a network that is sure: each symbol in a frame of .97 and one of .3, blanks between.
+
+    seen: places of the text with other symbols and their probability in the frame of .97
+    """
+    x = np.full((steps * len(text) + 2, len(DIGITS)), 2e-3)
+    x[:, 0] = 1.0
+    for k, c in enumerate(text):
+        v, t = DIGITS.index(c), 1 + steps * k
+        x[t], x[t + 1] = 2e-3, 5e-3
+        x[t, v], x[t + 1, v], x[t + 1, 0] = 0.97, 0.3, 0.7
+        for at, other, p in seen:
+            if at == k:
+                x[t, DIGITS.index(other)] = p
+    return np.log(x / x.sum(1, keepdims=True))
+
+
+def read_digits(x, hot, **options):
+    scored = scorer.HotWords(hot, DIGITS, None, anywhere=True, **options)
+    (best,) = ctc.beam(x, hot=scored, floor=0.05)
+    return "".join(DIGITS[v] for v in best.tokens)
+
+
+@pytest.mark.parametrize(("text", "hot"), [
+    ("397527", ["3"]), ("397527", ["75"]), ("111", ["1", "11"]), ("2468", ["13579"]), ("0", ["00"]), ("9", ["4", "7"]),
+])  # fmt: skip
+def test_hot_words_put_in_nothing_that_is_not_there(text, hot):
+    """Where the frames have no trace of it, neither the boost puts a hot word in nor a repeat of what is there."""
+    x = emit(text)
+    assert read_digits(x, hot) == text
+    assert read_digits(x, hot, boost=8.0) == text
+
+
+@pytest.mark.parametrize(("text", "seen", "hot", "expected"), [
+    ("397527", [(1, "4", 0.2)], ["347"], "347527"),
+    ("397527", [(5, "1", 0.3)], ["521"], "397521"),
+    ("222", [(0, "3", 0.3), (1, "3", 0.3)], ["332"], "332"),
+])  # fmt: skip
+def test_hot_words_win_where_the_frames_have_them(text, seen, hot, expected):
+    """A phrase of characters anywhere in a line replaces what is only a little more probable, with no space around."""
+    x = emit(text, seen)
+    assert "".join(DIGITS[v] for v in ctc.greedy(x).tokens) == text
+    assert read_digits(x, hot) == expected
+
+
+def test_anywhere_ignores_the_spaces_of_phrase_and_text():
+    """With a separator among the symbols a phrase may still begin inside a word."""
+    hot = scorer.HotWords(["b a"], SYMBOLS, SPACE, boost=2.0, anywhere=True)
+    state, total = hot.start(), 0.0
+    state, row = state
+    for symbol in (SYMBOLS.index("a"), SYMBOLS.index("b"), SPACE, SYMBOLS.index("a")):
+        total += float(row[symbol])
+        (state,), (row,) = hot.step([state], [symbol])
+    assert total + float(row[0]) == pytest.approx(2.0)

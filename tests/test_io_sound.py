@@ -57,6 +57,14 @@ FORMS = [
     ("au", "PCM_16"),
     ("caf", "PCM_16"),
     ("w64", "PCM_16"),
+    ("wav", "PCM_24"),
+    ("wav", "PCM_32"),
+    ("wav", "PCM_U8"),
+    ("wav", "DOUBLE"),
+    ("wav", "ULAW"),
+    ("wav", "ALAW"),
+    ("au", "ULAW"),
+    ("aiff", "FLOAT"),
 ]
 
 
@@ -73,7 +81,9 @@ def test_any_format_gives_the_samples(tmp_path, form, coding, channels):
     got = sound.samples(path, 16000)
     assert got.dtype == np.float32
     assert got.shape == (16000,)
-    near = {"FLOAT": 1e-7, "PCM_16": 4e-5}.get(coding, 0.1)
+    near = {"FLOAT": 1e-7, "DOUBLE": 1e-7, "PCM_16": 4e-5, "PCM_24": 1e-6, "PCM_32": 1e-6, "PCM_U8": 9e-3}.get(
+        coding, 0.1
+    )
     np.testing.assert_allclose(got, x.mean(1), atol=near)
 
 
@@ -118,7 +128,6 @@ HOSTILE = {
     "a header alone": (wav()[:44], ["at least one sample"]),
     "cut": (wav()[:9000], ["1.00 s", "0.56 s", "cut short"]),
     "a size beyond the end": (wav(size=99999), ["6.25 s", "1.00 s", "cut short"]),
-    "a size of nothing": (wav(size=0), ["counts all samples"]),
     "a size too small": (wav(size=100), ["counts all samples"]),
     "no channels": (wav(channels=0), ["Channel"]),
     "65535 channels": (wav(channels=65535), ["channels"]),
@@ -173,11 +182,101 @@ def test_bytes_changed_anywhere_are_sound_or_an_error(tmp_path_factory, data):
     assert f"x.{form}" in told
 
 
-@pytest.mark.parametrize("size", [2**32 - 1, 0x7FFFF000])
-def test_a_header_written_to_a_pipe_is_read_to_the_end(tmp_path, size):
-    """A size that says "unknown", as programs put it that write to a pipe, is no lie: all that is there is read."""
-    (tmp_path / "x.wav").write_bytes(wav(size=size))
-    assert len(sound.samples(tmp_path / "x.wav", 8000)) == 8000
+STREAMS = {  # headers of programs that write to a pipe
+    "all ones": wav(size=2**32 - 1),
+    "sox": wav(size=0x7FFFF000),
+    "zero": wav(size=0),
+    "both zero": wav(size=0)[:4] + bytes(4) + wav(size=0)[8:],
+    "a list before": wav(size=0)[:12] + b"LIST\4\0\0\0INFO" + wav(size=0)[12:],
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_header_written_to_a_pipe_is_read_to_the_end(tmp_path, name):
+    """A size that says "unknown" or nothing is no lie: all that is there is read."""
+    path = tmp_path / "x.wav"
+    path.write_bytes(STREAMS[name])
+    (tmp_path / "y.wav").write_bytes(wav())
+    whole = sound.samples(tmp_path / "y.wav", 8000)
+    np.testing.assert_array_equal(sound.samples(path, 8000), whole)
+    np.testing.assert_array_equal(sound.samples(path, 8000, 0.25, 0.5), whole[2000:4000])
+    np.testing.assert_array_equal(np.concatenate([*sound.chunks(path, 8000)]), whole)
+
+
+def test_a_size_of_nothing_may_be_true(tmp_path):
+    """Where other chunks follow samples of size 0 to the end of the file, there are none."""
+    (tmp_path / "x.wav").write_bytes(wav(0) + b"LIST\4\0\0\0INFO")
+    refused(["x.wav", "at least one sample"], sound.samples, tmp_path / "x.wav", 8000)
+
+
+CHANNELS = {  # what of a sound, noise of a quarter of full scale, stands in each channel; what is read; whether noted
+    "opposite": ((1, -1), 1.0, True),
+    "opposite, one softer by a hair": ((1, -0.999), 1.0, True),
+    "three of four opposite": ((1, -1, 1, -1), 1.0, True),
+    "alike": ((1, 1), 1.0, False),
+    "one silent": ((1, 0), 0.5, False),
+    "opposite, one half as loud": ((1, -0.5), 0.25, False),
+}
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+@pytest.mark.parametrize("form", ["wav", "flac"])
+def test_channels_that_cancel_are_read_by_the_first(tmp_path, name, form):
+    """The mean of channels in opposite phase is nothing, so the first one is read, whole and in chunks, with a note."""
+    shares, share, remarkable = CHANNELS[name]
+    x, notes = noise(80_000) / 4, []
+    path = tmp_path / f"x.{form}"
+    soundfile.write(path, np.stack([x * share for share in shares], 1), 8000, subtype="PCM_24")
+    got = sound.samples(path, 8000, notes=notes)
+    np.testing.assert_allclose(got, share * x, atol=3e-4)
+    np.testing.assert_array_equal(np.concatenate([*sound.chunks(path, 8000)]), got)
+    assert [note.startswith("its channels have opposite phases") for note in notes] == [True] * remarkable
+
+
+@pytest.mark.parametrize(("change", "rate", "word"), [
+    (lambda x: np.clip(20 * x, -1, 1), 8000, "clipped"),
+    (lambda x: np.clip(20 * x, -0.3, 1), 8000, "clipped"),
+    (lambda x: x, 16000, "8,000 samples a second, below the 16,000"),
+    (lambda x: x, 11025, "8,000 samples a second"),
+    (lambda x: x / 2, 8000, None),
+    (lambda x: x / 2, 4000, None),
+])  # fmt: skip
+def test_remarkable_sounds_are_noted(tmp_path, change, rate, word):
+    """Clipping, and fewer samples a second than are read."""
+    soundfile.write(tmp_path / "x.wav", change(noise(8000)), 8000, subtype="FLOAT")
+    notes = []
+    sound.samples(tmp_path / "x.wav", rate, notes=notes)
+    assert [word in note for note in notes] == [True] * (word is not None)
+
+
+FFMPEG = """#!/bin/sh
+for word; do case $word in file:*) source=${word#file:};; esac; last=$word; done
+case $(head -c 4 "$source") in
+    mute) echo "Stream map '0:a:0' matches no streams." >&2; exit 1;;
+    RIFF) exec cp "$source.w64" "$last";;
+    *) echo "moov atom not found" >&2; exit 1;;
+esac
+"""
+
+
+@pytest.mark.parametrize("ending", [".m4a", ".mp4", ".MOV", ".mkv", ".webm", ".3gp", ".wma", ".amr", ".avi"])
+def test_films_are_read_by_ffmpeg(tmp_path, monkeypatch, ending):
+    """What libsndfile does not read ffmpeg decodes, if it is there; without it, and of what it refuses, one error."""
+    path = tmp_path / f"x{ending}"
+    path.write_bytes(wav())
+    soundfile.write(f"{path}.w64", noise(8000), 8000, subtype="PCM_16")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    refused([path.name, "ffmpeg", "no such program"], sound.samples, path, 8000)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/ffmpeg").write_text(FFMPEG)
+    (tmp_path / "bin/ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
+    whole = sound.samples(path, 8000)
+    np.testing.assert_allclose(whole, noise(8000), atol=4e-5)
+    np.testing.assert_array_equal(sound.samples(path, 8000, 0.25, 0.5), whole[2000:4000])
+    for content, word in ((b"mute", "without a sound track"), (b"....", "moov atom not found")):
+        (tmp_path / f"y{ending}").write_bytes(content)
+        refused([f"y{ending}", word], sound.samples, tmp_path / f"y{ending}", 8000)
 
 
 @pytest.mark.parametrize(

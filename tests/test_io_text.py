@@ -13,7 +13,7 @@ import pytest
 
 from gated._check import InputError
 from gated.io import text
-from gated.io.text import lines, records, rows
+from gated.io.text import lines, rows
 
 
 def put(path, content):
@@ -218,31 +218,6 @@ def test_a_pipe_is_read_as_it_comes(tmp_path):
         assert (next(reader), stream.waiting) == (b"cd", False)
         os.close(writer)
         assert list(reader) == []
-
-
-def test_records_have_one_form(tmp_path):
-    """CSV, TSV and JSON lines, plain or gzipped, give the same dicts with the places they stand at."""
-    rows_ = [("a, b", '"q"'), ("", "2")]
-    forms = {
-        "x.csv": 'Path,Text\n"a, b","""q"""\n\n,2\n',
-        "x.csv.gz": '\ufeffPath, Text\r\n"a, b","""q"""\r\n\r\n,2\r\n',
-        "x.tsv": 'Path\tText\na, b\t"q"\n\n\t2\n',
-        "x.ndjson": "".join(json.dumps({"Path": a, "TEXT": b}) + "\n\n" for a, b in rows_),
-    }
-    for name, content in forms.items():
-        found = list(records(put(tmp_path / name, content), ("path", "text")))
-        assert [tuple(row.values()) for _, row in found] == rows_, name
-        assert [set(row) for _, row in found] == [{"path", "text"}] * 2
-        assert [where.rsplit(" ", 1)[1] for where, _ in found] == (["1", "3"] if "json" in name else ["2", "4"])
-
-
-def test_a_header_has_its_columns_once(tmp_path):
-    """A column that is missing, or that is there twice, is named with the line."""
-    refused(["x.csv, line 1", "column path", "'a'"], records, put(tmp_path / "x.csv", "a,b\n1,2\n"), ("path",))
-    refused(["Put commas"], records, put(tmp_path / "x.csv", "path;b\n1;2\n"), ("path",))
-    twice = put(tmp_path / "x.csv", "path,end,End\n1,2,3\n")
-    refused(["the column end once", "2 times"], records, twice, ("path",), ("end",))
-    assert len(list(records(twice, ("path",)))) == 1
 
 
 # ---- words for messages

@@ -73,6 +73,8 @@ class Beam:
     beta       bonus for each symbol of y; if `separator` is given, for each word that a separator or the end ends
     separator  the symbol between words, such as that of the space
     hot        hot words, see `gated.decode.scorer.HotWords`
+    floor      share of a frame's highest probability that a symbol needs where a hot word adds to it, so that a bonus
+               puts in nothing of which the frames have no trace; 0 asks for none
 
     The beam stores prefixes as a tree of parents, and no past frames. Streaming output equals offline output to the
     bit, whatever the chunks.
@@ -90,8 +92,10 @@ class Beam:
         beta: float = 0.0,
         separator: int | None = None,
         hot: Scorer | None = None,
+        floor: float = 0.0,
     ) -> None:
         within("Beam width", width, 1)
+        within("Beam floor", floor, 0, 1)
         within("Beam prune", prune, 0, 1)
         within("Beam alpha", alpha, 0)
         want(math.isfinite(beta), "Beam beta", "a finite number", beta)
@@ -100,6 +104,7 @@ class Beam:
         self.min_log_p = math.log(prune) if prune else NEG_INF
         pairs = [(alpha, lm if alpha else None), (1.0, hot)]
         self.scorers = [(weight, scorer) for weight, scorer in pairs if scorer is not None]
+        self.min_hot = math.log(floor) if floor and hot is not None else None
         self.frames = 0  # so far
         self.V: int | None = None
 
@@ -108,9 +113,11 @@ class Beam:
         self.states = [[state] for state, _ in starts]  # by scorer, a state for each prefix
         self.bonus = np.zeros(1)  # (K,) scores besides log p so far
         self.next_bonus: np.ndarray | None = None  # (K, V) what each symbol adds to them; at 0 what the end adds
+        self.boosted = np.zeros((1, 1), bool)  # (K, V) the symbols to which hot words add
         if starts:
             self.V = len(starts[0][1])
-            self.next_bonus = self._weigh([np.asarray(row)[None] for _, row in starts], np.zeros(1, dtype=np.int64))
+            rows = [np.asarray(row)[None] for _, row in starts]
+            self.next_bonus, self.boosted = self._weigh(rows, np.zeros(1, dtype=np.int64)), rows[-1] > 0
         self.blank, self.symbol, self.total = np.zeros(1), np.full(1, NEG_INF), np.zeros(1)  # (K,) log p of paths
         self._link()
 
@@ -164,6 +171,8 @@ class Beam:
             column = np.searchsorted(symbols, self.last[self.child]).clip(max=S - 1)
             match = symbols[column] == self.last[self.child]
             extension[self.parent[match], column[match]] = NEG_INF
+        if self.min_hot is not None:  # a hot word's bonus alone puts in no symbol that the frame does not have
+            extension[self.boosted[:, symbols] & (p[symbols] < p.max() + self.min_hot)] = NEG_INF
         bonus = self.bonus[:, None] + (0.0 if self.next_bonus is None else self.next_bonus[:, symbols])
         score, candidate = total + self.bonus, (extension + bonus).ravel()
         threshold = score.min() if self.width == K else NEG_INF
@@ -201,6 +210,12 @@ class Beam:
         if tokens:
             bonus[fresh] = self._weigh(rows, token)
         self.next_bonus = bonus
+        if self.min_hot is not None:
+            boosted = np.empty(bonus.shape, bool)
+            boosted[~fresh] = self.boosted[keep[~fresh]]
+            if tokens:
+                boosted[fresh] = np.asarray(rows[-1]) > 0
+            self.boosted = boosted
 
     def _weigh(self, rows: list[np.ndarray], last: np.ndarray) -> np.ndarray:
         """The scorers' rows, weighted and summed, and beta, for prefixes with these last symbols."""

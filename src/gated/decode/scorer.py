@@ -174,6 +174,7 @@ class HotWords:
 
     words  phrases and their boosts in nats, or phrases alone, which all get `boost`. Where symbols spell words a phrase
            is spelled by symbols of one character, its white space by the separator; else its words are the symbols
+    anywhere  phrases are spelled by characters and occur inside words too, as in a script without spaces
 
     Errors: a phrase without a symbol; one that the symbols cannot spell; a boost that is not above 0.
     """
@@ -185,22 +186,23 @@ class HotWords:
         separator: int | None = None,
         *,
         boost: float = 5.0,
+        anywhere: bool = False,
     ) -> None:
         phrases = dict(words) if isinstance(words, Mapping) else dict.fromkeys(words, boost)
         ids = {text: token for token, text in reversed(list(enumerate(symbols))) if token}
-        self.V, self.separator = len(symbols), separator
+        self.V, self.separator = len(symbols), None if anywhere else separator
         self.children: dict[Context, dict[int, Context]] = {}  # of each beginning of a phrase, by the next symbol
         self.full: dict[Context, float] = {}  # the boost of each phrase
         self.partial: dict[Context, float] = {}  # the largest partial boost of a phrase that begins so
         for phrase, weight in phrases.items():
             want(0 < weight < np.inf, f"hot word {phrase!r}", "a boost above 0", weight)
-            tokens = _spell(phrase, ids, separator)
+            tokens = _spell(phrase, ids, separator, anywhere)
             want(tokens not in self.full, f"hot word {phrase!r}", "each once", "the same again")
             self.full[tokens] = weight
             for depth, token in enumerate(tokens, 1):
                 start = tokens[:depth]
                 self.children.setdefault(start[:-1], {})[token] = start
-                if separator is not None or depth < len(tokens):  # without a separator a complete phrase has ended
+                if self.separator is not None or depth < len(tokens):  # without a separator a complete phrase has ended
                     self.partial[start] = max(self.partial.get(start, 0.0), weight * depth / len(tokens))
         self.expand = functools.lru_cache(max(16, CACHE // self.V))(self._expand)
 
@@ -246,13 +248,13 @@ def _name_symbol(model: NGram, symbols: Sequence[str], text: str) -> str:
     return next((name for name in (SPACE, "▁", "|") if name in model.ids and name not in symbols), SPACE)
 
 
-def _spell(phrase: str, ids: dict[str, int], separator: int | None) -> Context:
+def _spell(phrase: str, ids: dict[str, int], separator: int | None, anywhere: bool) -> Context:
     """The symbols of a phrase."""
     words = phrase.split()
     want(len(words) > 0, f"hot word {phrase!r}", "at least one character", "none")
-    for part in words if separator is None else "".join(words):
+    for part in words if separator is None and not anywhere else "".join(words):
         if part not in ids:
             refuse(f"hot word {phrase!r}", "symbols for all of it", f"none for {part!r}", "Is its case the symbols'?")
     if separator is None:
-        return tuple(ids[word] for word in words)
+        return tuple(ids[part] for part in ("".join(words) if anywhere else words))
     return tuple(token for word in words for token in (separator, *(ids[character] for character in word)))[1:]

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from gated._check import one_of, want
-from gated.unicode import squeeze
+from gated.unicode import CONTROL, squeeze
 
 BLANK = 0
 LARGEST = 20_000  # symbols
@@ -74,6 +74,7 @@ def restore(words: dict[str, Any]) -> Alphabet:
     """The alphabet of a run folder."""
     symbols = words["symbols"]
     fits = isinstance(symbols, list) and all(isinstance(s, str) and len(s) < 1000 for s in symbols)
+    fits = fits and all(s.splitlines() == [s] and not CONTROL.search(s) for s in symbols[1:])
     want(fits and 2 <= len(symbols) <= LARGEST, "run folder symbols", f"2 to {LARGEST:,} texts", "something else")
     want(symbols[0] == "" and "" not in symbols[1:], "run folder symbols", "a blank, then texts", "something else")
     want(len(set(symbols)) == len(symbols), "run folder symbols", "every symbol once", "one twice")

@@ -1,17 +1,24 @@
 """Sound from files and from a live stream: one channel, float32, at the rate asked for.
 
 Full scale is ±1; samples of float files, and those between two full ones after resampling, may lie a little beyond.
-Channels are averaged. Another rate is reached by soxr's "HQ" (a steep low-pass, 20 bits), as a stream for whole files
-too: its samples are bit for bit the same for chunks of any size.
+Channels are averaged, but for channels in opposite phase, of which the first is read. Another rate is reached by soxr's
+"HQ" (a steep low-pass, 20 bits), as a stream for whole files too: its samples are bit for bit the same for chunks of
+any size.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
+import mmap
 import os
 import re
+import shutil
+import struct
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -19,6 +26,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from gated._check import optional, refuse, want, within
+from gated.unicode import clean
 
 __all__ = ["chunks", "rate_of", "samples"]
 
@@ -27,6 +35,14 @@ SILENT = 1e-4  # -80 dB of full scale: three steps of 16 bits
 LOUD = 8.0  # floats beyond this are no samples in [-1, 1]
 SLACK = 0.01  # seconds by which an end may lie past the sound's: times in manifests are rounded
 UNKNOWN = 0x7FFF0000  # a header's size from here on means "until the end": programs that write to a pipe put it
+FILMS = {  # read by ffmpeg, each as the format of its ending and no other: a playlist could name any file
+    **dict.fromkeys((".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp"), "mov"), ".mkv": "matroska", ".webm": "matroska",
+    ".aac": "aac", ".wma": "asf", ".amr": "amr", ".avi": "avi", ".mpg": "mpeg",
+}  # fmt: skip
+HOURS = 12  # of a film, at most
+SCAN = 1 << 20  # samples of all channels by which opposite phases are known
+CANCEL = 1e-3  # the mean's energy, of the loudest channel's, below which channels cancel each other
+FULL, CLIPPED = 0.9999, 0.01  # full scale; the fraction of samples there from which a note is made
 MARKS = {b"RIFF": "WAV", b"RF64": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"FORM": "AIFF", b"caff": "CAF"}
 # libsndfile goes on with less than a header promises, and tells so in its log alone.
 CUT = re.compile(r"^ ?(?:data|SSND|riff|  Data Size|  Riff size)\s*: (\d+) \(should be (\d+)\)", re.M)
@@ -40,11 +56,13 @@ def samples(
     end: float | None = None,
     *,
     limit: float = 3600.0,
+    notes: list[str] | None = None,
 ) -> Float32[np.ndarray, " N"]:
     """The sound of a file, or of its span from `start` to `end` seconds; only that span is read.
 
     rate    samples a second of the result
     limit   seconds; more are refused by the file's header, before memory is taken for them
+    notes   takes what is remarkable of the sound: channels in opposite phase, clipping, a lower rate
 
     Errors, each with the file's name: not there, a folder, empty, no sound; fewer samples than its header promises;
     NaN or infinite samples, or some beyond ±8; a span that is none or lies outside; silence: the highest and the lowest
@@ -55,12 +73,21 @@ def samples(
     with _open(where) as sound:
         first, count = _span(sound, where, start, end, limit)
         span: list[float] = []  # extremes before resampling, which rings where a constant level begins
-        blocks = _resample(_track_extremes(_blocks(sound, where, first, count), span), sound.samplerate, rate)
+        full: list[int] = []
+        own, cancel = sound.samplerate, _cancel(sound, first, count)
+        blocks = _resample(_track_extremes(_blocks(sound, where, first, count, cancel), span, full), own, rate)
         got = np.concatenate([np.zeros(0, np.float32), *blocks])
     peak = (max(span) - min(span)) / 2
     loud = f"{20 * math.log10(peak):.0f} dB of full scale at its loudest" if peak > 0 else "all samples equal"
     want(peak >= SILENT, where, "sound", f"silence, {loud}")
-    want(len(got) > 0, where, "at least one sample", f"{count} at {sound.samplerate} a second")
+    want(len(got) > 0, where, "at least one sample", f"{count} at {own} a second")
+    if notes is not None:
+        if cancel:
+            notes.append("its channels have opposite phases and cancel each other: the first one was read")
+        if sum(full) > CLIPPED * count:
+            notes.append("it is clipped: more than 1 % of its samples are at full scale")
+        if own < 0.9 * rate:
+            notes.append(f"it has {own:,} samples a second, below the {rate:,} that are read: high bands are empty")
     return got
 
 
@@ -97,7 +124,8 @@ def _file_chunks(where: str, rate: int, size: int) -> Iterator[Float32[np.ndarra
     rest = np.zeros(0, np.float32)
     with _open(where) as sound:
         first, count = _span(sound, where, None, None, math.inf)
-        for block in _resample(_blocks(sound, where, first, count), sound.samplerate, rate):
+        blocks = _blocks(sound, where, first, count, _cancel(sound, first, count))
+        for block in _resample(blocks, sound.samplerate, rate):
             rest = np.concatenate([rest, block])
             whole = len(rest) // size * size
             yield from (rest[k : k + size] for k in range(0, whole, size))
@@ -129,20 +157,33 @@ def _open(where: str) -> Iterator[Any]:
     raw = where.lower().endswith(".raw")
     want(not raw, where, "a file with a header", "raw samples", "They may come on standard input.")
     want(os.path.getsize(where) > 0, where, "a file of sound", "an empty file")
-    try:
-        with soundfile.SoundFile(where) as sound:
-            _header(sound, where)
+    film = FILMS.get(os.path.splitext(where)[1].lower())
+    with contextlib.ExitStack() as stack:
+        source: Any = where
+        if film:
+            status = os.stat(where)
+            source = _decode(where, film, status.st_mtime_ns, status.st_size).name
+        elif (patch := _find_size(where)) is not None:
+            source = stack.enter_context(_patch(where, *patch))
+        with _name_faults(where, soundfile):
+            sound = stack.enter_context(soundfile.SoundFile(source))
+            _header(sound, where, os.path.getsize(source if film else where))
             yield sound
+
+
+@contextlib.contextmanager
+def _name_faults(where: str, soundfile: Any) -> Iterator[None]:
+    try:
+        yield
     except soundfile.SoundFileError as error:
         got = str(getattr(error, "error_string", error)).removeprefix("Error : ").strip(" .")
         got = got if got and "does not exist" not in got else "one that cannot be read"
         refuse(where, "a whole file of sound", got, "Is it damaged, or cut short?" if "lost" in got else "")
 
 
-def _header(sound: Any, where: str) -> None:
-    """Refuse a header that is not true."""
+def _header(sound: Any, where: str, size: int) -> None:
+    """Refuse a header that is not true; `size` is that of the file in bytes."""
     within(f"{where}: samples a second", sound.samplerate, 1000, 1_000_000)
-    size = os.path.getsize(where)
     # Written to a pipe, FLAC has no length; libsndfile then reads nothing.
     want(sound.frames < 1 << 62, where, "a header that tells the length", "none", "Write the file anew, not to a pipe.")
     cut = CUT.search(sound.extra_info)
@@ -180,8 +221,21 @@ def _span(sound: Any, where: str, start: float | None, end: float | None, limit:
     return first, last - first
 
 
-def _blocks(sound: Any, where: str, first: int, count: int) -> Iterator[Float32[np.ndarray, " _"]]:
-    """The mean of the channels, a block at a time."""
+def _cancel(sound: Any, first: int, count: int) -> bool:
+    """Whether the channels cancel each other, so that their mean is next to nothing."""
+    if sound.channels < 2:
+        return False
+    sound.seek(first)
+    block = sound.read(min(count, SCAN // sound.channels), dtype="float32", always_2d=True)
+    energy, mean = np.square(block).sum(0).max(initial=0), np.square(block.mean(1)).sum()
+    sound.seek(0)
+    return bool(mean < CANCEL * energy)
+
+
+def _blocks(
+    sound: Any, where: str, first: int, count: int, cancel: bool = False
+) -> Iterator[Float32[np.ndarray, " _"]]:
+    """The mean of the channels, or the first of channels that cancel each other, a block at a time."""
     if first > 0:
         sound.seek(first)
     done = 0
@@ -196,17 +250,92 @@ def _blocks(sound: Any, where: str, first: int, count: int) -> Iterator[Float32[
         peak = float(np.abs(block).max())
         want(peak <= LOUD, where, "samples in [-1, 1]", f"{peak:g}", "Divide them by full scale.")
         done += len(block)
-        yield block[:, 0].copy() if sound.channels == 1 else block.mean(axis=1)
+        yield block[:, 0].copy() if sound.channels == 1 or cancel else block.mean(axis=1)
     slack = 2 * 1152 if sound.format == "MP3" else 0  # its coder's padding is counted in some headers
     _check_length(sound, where, first + count, first + done, slack)
 
 
 def _track_extremes(
-    blocks: Iterable[Float32[np.ndarray, " _"]], span: list[float]
+    blocks: Iterable[Float32[np.ndarray, " _"]], span: list[float], full: list[int]
 ) -> Iterator[Float32[np.ndarray, " _"]]:
+    """The blocks; their extremes go into `span`, and how many samples are at full scale into `full`."""
     for block in blocks:
         span += [float(block.min()), float(block.max())]
+        if max(-span[-2], span[-1]) >= FULL:
+            full.append(int((np.abs(block) >= FULL).sum()))
         yield block
+
+
+# ---- headers without a size, and other containers
+
+
+def _find_size(where: str) -> tuple[int, int] | None:
+    """Where a WAV file has the size of its samples, and the size, if its header says 0 and samples follow.
+
+    Programs that write to a pipe leave it so. What follows are samples unless chunks fill the file to its end.
+    """
+    size = os.path.getsize(where)
+    with open(where, "rb") as file:
+        start = file.read(12)
+        if start[:4] != b"RIFF" or start[8:] != b"WAVE":
+            return None
+        while len(head := file.read(8)) == 8:
+            name, length = head[:4], int.from_bytes(head[4:], "little")
+            if name == b"data":
+                here = file.tell()
+                return (here - 4, size - here) if length == 0 < size - here and not _end_in_chunks(file, size) else None
+            file.seek(length + length % 2, os.SEEK_CUR)
+    return None
+
+
+def _end_in_chunks(file: Any, size: int) -> bool:
+    while len(head := file.read(8)) == 8:
+        file.seek(int.from_bytes(head[4:], "little"), os.SEEK_CUR)
+    return file.tell() == size
+
+
+def _patch(where: str, at: int, length: int) -> mmap.mmap:
+    """The file in memory, a page at a time, with a size in its header."""
+    with open(where, "rb") as file:
+        copy = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    limit = 2**32 - 1
+    copy[at : at + 4] = struct.pack("<I", min(length, limit))
+    copy[4:8] = struct.pack("<I", min(len(copy) - 8, limit))
+    return copy
+
+
+@functools.lru_cache(maxsize=1)  # the spans of a manifest come one after the other
+def _decode(where: str, film: str, *_: int) -> Any:
+    """The first sound track, decoded by ffmpeg into a temporary file; it lasts as long as the result."""
+    program = shutil.which("ffmpeg")
+    todo = "Install ffmpeg, or save the sound as WAV or FLAC."
+    want(program is not None, where, "ffmpeg, which reads such files", "no such program", todo)
+    file: Any = tempfile.NamedTemporaryFile(suffix=".w64")  # noqa: SIM115
+    words = [
+        str(program),
+        "-v",
+        "error",
+        "-nostdin",
+        "-y",
+        "-protocol_whitelist",
+        "file",
+        "-f",
+        film,
+        "-i",
+        f"file:{where}",
+    ]
+    words += ["-map", "0:a:0", "-t", str(HOURS * 3600), "-c:a", "pcm_s16le", "-f", "w64", file.name]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    message = " ".join(clean(done.stderr.decode(errors="replace")).split())[-200:]
+    silent = "matches no streams" in message
+    want(not silent, where, "a file with sound", "one without a sound track")
+    want(
+        done.returncode == 0,
+        where,
+        "a whole file of sound",
+        message.rstrip(".") or f"status {done.returncode} of ffmpeg",
+    )
+    return file
 
 
 # ---- live

@@ -26,8 +26,8 @@ from gated._check import near, refuse, want
 from gated.unicode import CONTROL, clean
 
 __all__ = [
-    "Row", "Stream", "clean_row", "decode", "form", "is_path", "lines", "open_stream", "places", "plural",
-    "read_windows", "records", "rows", "siblings", "source_name",
+    "Row", "Stream", "clean_row", "decode", "find", "form", "is_path", "lines", "open_stream", "places", "plural",
+    "read_windows", "rows", "siblings", "source_name",
 ]  # fmt: skip
 
 LINE = 1 << 20  # bytes of one line
@@ -313,7 +313,7 @@ def _keyed(source: Any, columns: Sequence[str], numbered: Iterable[tuple[int, st
         if content is None:
             yield clean_row(n, *[""] * len(columns))
             continue
-        cells = [_value(content, name) for name in columns]
+        cells = [find(content, name) for name in columns]
         for name, cell in zip(columns, cells, strict=True):
             got = f"keys {', '.join(map(repr, list(content)[:8]))}" if cell is None else repr(cell)[:40]
             todo = "Name the keys with columns."
@@ -336,68 +336,14 @@ def _objects(where: str, numbered: Iterable[tuple[int, str]]) -> Iterator[tuple[
         yield n, content
 
 
-def _value(content: Any, name: str) -> Any:
+def find(content: Any, name: str) -> Any:
     """The value under a key; under a.b, where there is no such key, the value at b of the object at a."""
     if not isinstance(content, dict):
         return None
     if name in content or "." not in name:
         return content.get(name)
     first, rest = name.split(".", 1)
-    return _value(content.get(first), rest)
-
-
-# ---- tables with a header
-
-
-def records(
-    source: Any, required: Sequence[str], known: Sequence[str] = (), *, max_bytes: int = TOTAL
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows of a table as (where, dict): .csv or .tsv with a header, or .jsonl, by the source's name.
-
-    Names of columns are in lower case. The header must have the `required` columns, and of the `known` ones none twice;
-    an object of .jsonl may have any keys. In .csv fields may be quoted, in .tsv a quote is a character like another.
-    """
-    where, kind = source_name(source), form(source)
-    numbered = lines(source, max_bytes=max_bytes)
-    if kind == "jsonl":
-        for n, content in _objects(where, numbered):
-            if content is not None:
-                yield f"{where}, line {n}", {name.casefold(): value for name, value in content.items()}
-        return
-    text = (f"{line}\n" for _, line in numbered)
-    if kind == "tsv":
-        reader = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
-    else:
-        reader = csv.reader(text, strict=True, skipinitialspace=True)
-    names: list[str] = []
-    before = 0
-    try:
-        for row in reader:
-            here, before = f"{where}, line {before + 1}", reader.line_num
-            if not any(map(str.strip, row)):
-                continue
-            if not names:
-                names = _header(row, here, required, known)
-                continue
-            todo = "Put text that has commas in it between quotes." if kind == "csv" and len(row) > len(names) else ""
-            want(len(row) == len(names), here, f"{len(names)} fields, as in the header", f"{len(row)}", todo)
-            yield here, dict(zip(names, row, strict=True))
-    except csv.Error as error:
-        here, expected = f"{where}, line {before + 1}", f"fields of {kind.upper()}"
-        if "new-line" in str(error):
-            refuse(here, expected, r"a \r in a line", r"End lines with \n or \r\n.")
-        refuse(here, expected, str(error), "Is a quote not closed?")
-
-
-def _header(row: list[str], where: str, required: Sequence[str], known: Sequence[str]) -> list[str]:
-    names = [name.strip().casefold() for name in row]
-    expected = f"a header with the column{'s' * (len(required) > 1)} {' and '.join(required)}"
-    todo = "Put commas between the columns." if len(row) == 1 and ";" in row[0] else ""
-    for name in required:
-        want(name in names, where, expected, ", ".join(map(repr, row[:8])), todo)
-    for name in {*required, *known}:
-        want(names.count(name) < 2, where, f"the column {name} once", f"{names.count(name)} times")
-    return names
+    return find(content.get(first), rest)
 
 
 # ---- sources, and words for messages

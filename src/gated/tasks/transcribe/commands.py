@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -10,19 +11,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from gated._check import want, within
-from gated.io import files
+from gated.io import files, text
 from gated.runs import FitOptions, Output
+from gated.tasks.transcribe import formats
 from gated.tasks.transcribe import language as languages
 from gated.tasks.transcribe import run as transcriber
-from gated.tasks.transcribe.data import Item, read_items
+from gated.tasks.transcribe.frames import Frames
 from gated.tasks.transcribe.listen import Latency
+from gated.tasks.transcribe.manifests import Item
 from gated.tasks.transcribe.run import Run
 from gated.tasks.transcribe.scoring import table
 from gated.tasks.transcribe.search import Hypothesis, Search
 from gated.tasks.transcribe.task import Config
 
+CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")  # of a file's name
 TAIL = 76  # characters of a partial text on a terminal, at most
 Bad = Annotated[Literal["refuse", "skip"], "Unreadable files: refuse them or skip them."]
+Columns = Annotated[tuple[str, ...] | None, "Columns of a manifest: PATH,TEXT and speaker=, start=, end=, duration=."]
 
 
 def fit(
@@ -42,30 +47,58 @@ def predict(
     data: Annotated[tuple[str, ...], "FILE…"],
     /,
     *,
-    words: Annotated[bool, "One line a word, with its times and confidence."] = False,
+    words: Annotated[bool, "One line a word, with its times and confidence; of an image with its box."] = False,
+    format: Annotated[
+        Literal["text", "words", "jsonl", "srt", "vtt", "hocr", "alto"] | None,
+        "Form of the output; by the ending of --out, or text.",
+    ] = None,
+    names: Annotated[
+        Literal["auto", "always", "never"], "File names before the texts; auto writes them for several files."
+    ] = "auto",
     out: Annotated[str, "File to write; - is standard output."] = "-",
+    columns: Columns = None,
     bad: Bad = "refuse",
     search: Search,
 ) -> Output:
     """A line a text; with several files path, text; with n_best above 1 the score before the text. Tabs between.
 
-    words: path, start, end, confidence, word. A file whose name ends in .jsonl has an object a line.
+    words: path, start, end, confidence, word, and of an image left, top, right, bottom. FILE - is a name a line on
+    standard input, each answered as it comes.
     """
     files.check(out)
-    dataset = read_items(data[0] if len(data) == 1 else list(data), text=False)
-    hypotheses, left_out, _ = run.decode(dataset, bad=bad, **asdict(search))
-    several = [item.path for item in dataset.items] != [data[0]]
-    pairs = [(item, best) for item, best in zip(dataset.items, hypotheses, strict=True) if best]
-    rows = [_row(item, best) for item, best in pairs]
-    if out.endswith((".jsonl", ".ndjson")):
-        lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
-    else:
-        lines = [line for item, best in pairs for line in _lines(item, best, several, words)]
-    text = "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
+    form = format or ("words" if words else formats.ENDINGS.get(Path(out).suffix.lower(), "text"))
+    frames, live = run.model.frames, data == ("-",)
+    sources: Any = ([line.strip()] for _, line in text.lines("-") if line.strip()) if live else [_source(data)]
+    pairs: list[tuple[Item, list[Hypothesis]]] = []
+    notes: list[str] = []
+    left_out: list[str] = []
+    several = live
+
+    def parts() -> Iterator[bytes]:
+        nonlocal several
+        for source in sources:
+            dataset = run.items(source, columns=columns, bad=bad)
+            hypotheses, faults, _ = run.decode(dataset, bad=bad, **asdict(search))
+            several = several or [item.path for item in dataset.items] != [data[0]]
+            named = several if names == "auto" else names == "always"
+            new = [(item, best) for item, best in zip(dataset.items, hypotheses, strict=True) if best]
+            for lines in (_lines(item, best, form, named, frames) for item, best in new):
+                yield "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
+            pairs.extend(new)
+            notes.extend(dataset.notes)
+            left_out.extend(faults)
+        if form in formats.FORMS:
+            yield formats.render(form, [(item, best[0]) for item, best in pairs], frames).encode(errors="replace")
+
+    def result() -> dict[str, Any]:
+        rows = [formats.write_row(item, best, frames) for item, best in pairs]
+        return {"files": rows, "left_out": left_out} if several or not rows else rows[0]
+
+    made = parts()
     if out != "-":
-        files.write(out, text)
-    result = {"files": rows, "left_out": left_out} if several else rows[0]
-    return Output(result, "\n".join(left_out), [text] if out == "-" else [])
+        content = b"".join(made)
+        files.write(out, content)
+    return Output(result, lambda: "\n".join([*notes, *left_out]), made if out == "-" else [])
 
 
 def score(
@@ -75,11 +108,31 @@ def score(
     *,
     lower: Annotated[bool, "Ignore case."] = False,
     marks: Annotated[bool, "Count punctuation."] = True,
+    columns: Columns = None,
     bad: Bad = "refuse",
     search: Search,
 ) -> Output:
-    result = run.score(data, lower=lower, punctuation=marks, bad=bad, **asdict(search))
+    result = run.score(data, lower=lower, punctuation=marks, columns=columns, bad=bad, **asdict(search))
     return Output(result, lambda: table(result))
+
+
+def update(
+    run: Run,
+    data: str,
+    /,
+    *,
+    out: Annotated[Path, "Run folder to write."],
+    valid: Annotated[str | None, "Manifest or folder to validate on."] = None,
+    steps: Annotated[int | None, "Number of weight updates; by default a fifth of the fit's."] = None,
+    lr: Annotated[float | None, "Peak learning rate; by default a third of the fit's."] = None,
+    columns: Columns = None,
+    bad: Bad = "refuse",
+    quiet: Annotated[bool, "Print no progress and no summary."] = False,
+) -> Output:
+    new = run.update(
+        data, valid=valid, steps=steps, lr=lr, columns=columns, bad=bad, out=out, progress=not quiet
+    )  # fmt: skip
+    return Output({"run": str(out), **new.metrics}, "" if quiet else new.summary)
 
 
 def listen(
@@ -128,31 +181,25 @@ def language(
     return options.output(model)
 
 
-def _lines(item: Item, best: list[Hypothesis], several: bool, words: bool) -> Iterator[str]:
-    name = [item.path.replace("\t", " ") + _span(item)] if several else []
-    for one in best:
+def _source(data: tuple[str, ...]) -> Any:
+    return data[0] if len(data) == 1 else list(data)
+
+
+def _lines(item: Item, best: list[Hypothesis], form: str, named: bool, frames: Frames) -> Iterator[str]:
+    """A file's lines: a text, or its words, or an object."""
+    if form == "jsonl":
+        yield json.dumps(formats.write_row(item, best, frames), ensure_ascii=False, allow_nan=False)
+    name = [CONTROL.sub(" ", item.path) + _span(item)] if named else []
+    for one in best if form in ("text", "words") else []:
         scored = [f"{one.score:.3f}"] if len(best) > 1 else []
-        if words:
-            for word in one.words:
-                times = [f"{word.start:.2f}", f"{word.end:.2f}", f"{word.confidence:.3f}"]
-                yield "\t".join([*name, *scored, *times, word.text])
-        else:
+        if form == "text":
             yield "\t".join([*name, *scored, one.text])
+            continue
+        for word, box in zip(one.words, formats.list_boxes(item, one.words, frames), strict=True):
+            times = [f"{word.start:.2f}", f"{word.end:.2f}", f"{word.confidence:.3f}"]
+            yield "\t".join([*name, *scored, *times, word.text, *map(str, box)])
 
 
 def _span(item: Item) -> str:
     end = "" if item.end is None else item.end
     return "" if item.start is None and item.end is None else f"@{item.start or 0:g}-{end}"
-
-
-def _row(item: Item, best: list[Hypothesis]) -> dict[str, Any]:
-    texts = [
-        {
-            "text": one.text, "confidence": one.confidence, "score": one.score, "log_prob": one.log_prob,
-            "words": [word._asdict() for word in one.words],
-        }
-        for one in best
-    ]  # fmt: skip
-    more = {} if len(texts) == 1 else {"n_best": texts}
-    span = {} if item.start is None and item.end is None else {"start": item.start, "end": item.end}
-    return {"path": item.path, **span, **texts[0], **more}

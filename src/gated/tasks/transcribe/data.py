@@ -6,42 +6,36 @@ ends; control characters become spaces.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gated._check import refuse, want
-from gated.io.text import form, is_path, lines, plural, records, siblings
+from gated._check import InputError, one_of, refuse, want
+from gated.io.text import is_path, lines, plural, siblings
+from gated.tasks.transcribe.manifests import (
+    FIELDS,
+    KINDS,
+    LAYOUTS,
+    Item,
+    Layout,
+    is_manifest,
+    kind_of,
+    make_item,
+    name_layout,
+    read_kaldi,
+    read_manifest,
+)  # fmt: skip
 from gated.unicode import clean
 
 MAX_TEXT = 1 << 20  # bytes of one file of text
-MAX_MANIFEST = 1 << 30  # bytes of one manifest, after decompression
-COLUMNS = ("path", "text", "start", "end", "speaker")
-KINDS = {  # what libsndfile and Pillow read
-    **dict.fromkeys(
-        [".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"], "sound"
-    ),
-    **dict.fromkeys([".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".pbm", ".pnm"], "print"),
-}
 ENDINGS = {"sound": ".txt", "print": ".gt.txt"}  # of the text; X.txt beside an image is some program's output
 NOUNS = {"sound": "sound", "print": "image"}
 FORM = re.compile(r"\.(bin|nrm)(\..*)?$")  # X.bin.png and X.nrm.png are other forms of the line X.png
 SOURCES = "a manifest (.csv, .tsv, .jsonl), a folder, a file of sound or an image"
-
-
-class Item(NamedTuple):
-    """A sound, or its span from `start` to `end` seconds, or an image; `text` is None where it is unknown."""
-
-    path: str
-    text: str | None = None
-    start: float | None = None
-    end: float | None = None
-    speaker: str | None = None
-    where: str = ""  # for messages: the file, or the manifest and line
+MANIFESTS = ("metadata.csv", "metadata.jsonl", "metadata.tsv")  # of folders
 
 
 class Dataset(NamedTuple):
@@ -53,95 +47,83 @@ class Dataset(NamedTuple):
     where: str
 
 
-def read_items(source: Any, *, text: bool = True) -> Dataset:
+def read_items(
+    source: Any, *, text: bool = True, columns: Sequence[str] = (), strict: bool = True, bad: str = "refuse",
+    kind: str | None = None,
+) -> Dataset:  # fmt: skip
     """The sounds or images of a source, with their texts.
 
-    source   a manifest  .csv, .tsv (a header, then a line an item) or .jsonl, .ndjson (an object a line), plain or
-                         gzip: path, text and, optionally, start, end in seconds, speaker; other columns are ignored.
-                         A path is relative to the manifest's folder, or else to the working directory
+    source   a manifest  .csv, .tsv, .txt (a line an item, with a header or without) or .jsonl, .ndjson, .json (an
+                         object an item), plain or gzip, or "-": path, text and, optionally, start, end in seconds,
+                         speaker, in one of `manifests.LAYOUTS`; other columns are ignored. A path is relative to the
+                         manifest's folder, or else to the working directory
              a folder    X.wav, X.flac … with X.txt, or X.png, X.jpg, X.tif … with X.gt.txt, in it and below, by
-                         name; X.bin.png and X.nrm.png go with X.gt.txt too, and of several forms one is taken
+                         name; X.bin.png and X.nrm.png go with X.gt.txt too, and of several forms one is taken. Or a
+                         folder with wav.scp (Kaldi), or with metadata.csv (LJSpeech)
              a file      one sound or image, its text beside it as in a folder
              a list      of files, of (path, text), or of dicts with the names of the columns
     text     True: every item has a text, which may be empty. False: no text is required, and none is looked for beside
              a file; those of a manifest or list are passed on
+    columns  names of a manifest's columns, see `manifests.name_layout`; strict: and of no known format
+    bad      "refuse": an item that is wrong is an error. "skip": it has a `fault`, and no error is raised for it
+    kind     with "skip", the kind that is wanted: that of most items by default
 
     Errors, each with file and line: nothing there, nothing in it; a column missing or twice, too few or too many
     fields; text not in UTF-8, a line over 1 MB; missing files (three are named); times that are no times; sound and
     images together; an item without text.
     """
+    one_of("bad", bad, ("refuse", "skip"))
     notes: list[str] = []
     if is_path(source):
         where, path = str(source), Path(source)
         if path.is_dir():
-            items = list(_read_folder(path, text, notes))
-        elif form(source):
-            items = _read_manifest(path, text)
+            items = _read_folder(path, text, notes, columns, strict, bad)
+        elif is_manifest(path):
+            items = read_manifest(source, text, columns, notes, bad, strict)
         else:
             want(path.suffix.lower() in KINDS, where, SOURCES, _describe_ending(path), siblings(path))
-            items = [_read_file(where, text)]
+            items = [_read_file(where, text, notes)]
     else:
         where = "the list"
         want(isinstance(source, list | tuple), "source", f"{SOURCES}, or a list of files", type(source).__name__)
-        items = [_read_entry(n, entry, text) for n, entry in enumerate(source, 1)]
+        layout = name_layout(columns) if columns else LAYOUTS[0]
+        items = [_read_entry(n, entry, text, layout, notes, bad) for n, entry in enumerate(source, 1)]
         want(len(items) > 0, where, "at least one file", "an empty list")
-    _check_files(where, items)
-    repeats = len(items) - len({item[:1] + item[2:4] for item in items})
+    if bad == "skip":
+        items = [_find_fault(item) for item in items]
+    else:
+        _check_files(where, items)
+    repeats = len(items) - len({item[:1] + item[2:4] for item in items if item.path})
+    repeats -= sum(not item.path for item in items)
     if repeats > 0:
         notes.append(f"Listed again: {plural(repeats, 'item')} of the same file and times as another.")
-    return Dataset(items, _find_kind(items, where), notes, where)
-
-
-# ---- manifests
-
-
-def _read_manifest(path: Path, text: bool) -> list[Item]:
-    rows = records(path, COLUMNS[: 1 + text], COLUMNS, max_bytes=MAX_MANIFEST)
-    items = [_make_item(row, where, text, path.parent) for where, row in rows]
-    want(len(items) > 0, str(path), "at least one item", "none" if path.stat().st_size else "an empty file")
-    return items
-
-
-def _make_item(row: dict[str, Any], where: str, text: bool, folder: Path | None = None) -> Item:
-    path, words, speaker = (row.get(name) for name in ("path", "text", "speaker"))
-    keys = ", ".join(map(repr, list(row)[:8]))
-    fits = is_path(path) and str(path).strip() != ""
-    want(fits, where, "a path", repr(path)[:40] if "path" in row else f"keys {keys}")
-    if words is not None or text:
-        want(isinstance(words, str), where, "its text", repr(words)[:40] if "text" in row else f"keys {keys}")
-    start, end = _read_seconds(row, "start", where), _read_seconds(row, "end", where)
-    want(end is None or end > (start or 0), where, f"an end after {start or 0:g} s", f"{end} s")
-    fits = speaker is None or (isinstance(speaker, str | int) and not isinstance(speaker, bool))
-    want(fits, where, "a speaker's name", repr(speaker)[:40])
-    name = "" if speaker is None else clean(str(speaker), every_space=True)
-    path = str(path)
-    if folder is not None:
-        path = path.strip()
-        relative = os.path.join(folder, path)
-        path = relative if os.path.exists(relative) else path
-    return Item(path, None if words is None else clean(str(words), every_space=True), start, end, name or None, where)
-
-
-def _read_seconds(row: dict[str, Any], name: str, where: str) -> float | None:
-    value = row.get(name)
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    try:
-        seconds = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        seconds = math.nan
-    want(math.isfinite(seconds) and seconds >= 0, where, f"{name} in seconds, at least 0", repr(value)[:40])
-    return seconds
+    kind = _find_kind(items, where) if bad != "skip" else kind or _common_kind(items, where)
+    if bad == "skip":
+        items = [_refuse_kind(item, kind) for item in items]
+    return Dataset(items, kind, notes, where)
 
 
 # ---- folders, files, lists
 
 
-def _read_folder(folder: Path, text: bool, notes: list[str]) -> Iterator[Item]:
-    """The folder's items; where both kinds are there, those of the kind that has texts."""
+def _read_folder(
+    folder: Path, text: bool, notes: list[str], columns: Sequence[str], strict: bool, bad: str
+) -> list[Item]:
+    """The folder's items: by its tables where files have no text beside them."""
+    if (folder / "wav.scp").is_file():
+        return read_kaldi(folder, text, notes, bad)
+    table = next((folder / name for name in MANIFESTS if (folder / name).is_file()), None)
+    if table is not None and not any(_find_text(path) for path in _list_files(folder) if kind_of(path)):
+        notes.append(f"{folder} is read by its {table.name}.")
+        return read_manifest(table, text, columns, notes, bad, strict)
+    return list(_pair_files(folder, text, notes))
+
+
+def _pair_files(folder: Path, text: bool, notes: list[str]) -> Iterator[Item]:
+    """Files with the texts beside them; where both kinds are there, those of the kind that has texts."""
     sources: dict[str, list[str]] = {"sound": [], "print": [], "": []}
     for path in _list_files(folder):
-        sources[_kind_of(path)].append(path)
+        sources[kind_of(path)].append(path)
     others = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in sources.pop(""))
     usable = {kind: [path for path in paths if not text or _find_text(path)] for kind, paths in sources.items()}
     where = str(folder)
@@ -157,8 +139,10 @@ def _read_folder(folder: Path, text: bool, notes: list[str]) -> Iterator[Item]:
     want(len(kinds) == 1, where, "sound or images", got, "Give the folder of one kind, or a manifest.")
     paths = usable[kinds[0]]
     distinct = _choose_forms(paths)
+    encodings: list[str] = []
     for path in distinct:
-        yield Item(path, _read_text(_find_text(path)) if text else None, where=path)
+        yield Item(path, _read_text(_find_text(path), encodings) if text else None, where=path)
+    notes += encodings[:1] + [f"{plural(len(encodings) - 1, 'more text')} likewise."] * (len(encodings) > 1)
     if text:
         alone = sum(map(len, sources.values())) - len(paths), others[".txt"] - len(distinct)
         reasons = ("file", "of sound or print without text"), ("text", "without its file")
@@ -182,14 +166,9 @@ def _list_files(folder: Path) -> list[str]:
     return sorted(paths)
 
 
-def _kind_of(path: str) -> str:
-    """ "sound", "print", or "" for a file of neither kind."""
-    return KINDS.get(os.path.splitext(path)[1].lower(), "")
-
-
 def _find_text(path: str) -> str | None:
     """The file with the text of this one, if it is there."""
-    ending = ENDINGS[_kind_of(path)]
+    ending = ENDINGS[kind_of(path)]
     stems = os.path.splitext(path)[0], _strip_form(path)
     return next(filter(os.path.isfile, (stem + one for stem in stems for one in (ending, ending.upper()))), None)
 
@@ -198,46 +177,49 @@ def _strip_form(path: str) -> str:
     """The path without its ending, and an image's without the mark of a form of the same line."""
     stem = os.path.splitext(path)[0]
     folder, name = os.path.split(stem)
-    return os.path.join(folder, FORM.sub("", name)) if _kind_of(path) == "print" else stem
+    return os.path.join(folder, FORM.sub("", name)) if kind_of(path) == "print" else stem
 
 
 def _choose_forms(paths: list[str]) -> list[str]:
     """Of X.png, X.nrm.png and X.bin.png the first; of sound, all."""
     first: dict[str, str] = {}
     for path in paths:
-        key = _strip_form(path) if _kind_of(path) == "print" else path
+        key = _strip_form(path) if kind_of(path) == "print" else path
         first[key] = min(first.get(key, path), path, key=lambda p: (len(p), p))
     return list(first.values())
 
 
-def _read_file(path: str, text: bool) -> Item:
-    if not text or not os.path.isfile(path) or not _kind_of(path):
+def _read_file(path: str, text: bool, notes: list[str], bad: str = "refuse") -> Item:
+    if not text or not os.path.isfile(path) or not kind_of(path):
         return Item(path, where=path)
     partner = _find_text(path)
     if partner is None:
         stem = os.path.basename(os.path.splitext(path)[0])
-        refuse(path, f"its text in {stem}{ENDINGS[_kind_of(path)]} beside it", "no such file")
-    return Item(path, _read_text(partner), where=path)
+        expected = f"its text in {stem}{ENDINGS[kind_of(path)]} beside it"
+        want(bad == "skip", path, expected, "no such file")
+        return Item(path, where=path, fault=f"{path}: expected {expected}, got no such file.")
+    return Item(path, _read_text(partner, notes), where=path)
 
 
-def _read_entry(n: int, entry: Any, text: bool) -> Item:
+def _read_entry(n: int, entry: Any, text: bool, layout: Layout, notes: list[str], bad: str) -> Item:
     """The item of entry n of a list."""
     where = f"the list, number {n}"
     if isinstance(entry, Item):
-        return _make_item(entry._asdict(), entry.where or where, text)
+        return make_item(entry._asdict(), entry.where or where, text, bad=bad, fault=entry.fault)
     if is_path(entry):
-        return _read_file(os.fspath(entry), text)
+        return _read_file(os.fspath(entry), text, notes, bad)
     if isinstance(entry, Mapping):
         fits = all(isinstance(name, str) for name in entry)
         want(fits, where, "names that are strings", ", ".join(map(repr, list(entry)[:8])))
-        return _make_item({name.casefold(): value for name, value in entry.items()}, where, text)
+        return make_item({name.casefold(): value for name, value in entry.items()}, where, text, layout, bad=bad)
     fits = isinstance(entry, list | tuple) and len(entry) == 2
     want(fits, where, "a path, (path, text), or a dict", repr(entry)[:40])
-    return _make_item(dict(zip(COLUMNS, entry, strict=False)), where, text)
+    return make_item(dict(zip(FIELDS, entry, strict=False)), where, text, bad=bad)
 
 
-def _read_text(path: str | None) -> str:
-    return clean(" ".join(line for _, line in lines(path, max_bytes=MAX_TEXT)), every_space=True) if path else ""
+def _read_text(path: str | None, notes: list[str]) -> str:
+    found = lines(path, max_bytes=MAX_TEXT, notes=notes) if path else ()
+    return clean(" ".join(line for _, line in found), every_space=True)
 
 
 # ---- checks of all items
@@ -250,22 +232,52 @@ def _check_files(where: str, items: list[Item]) -> None:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         what = "a folder" if all(os.path.isdir(item.path) for item in missing) else "no such file"
         here = missing[0].where if len(missing) == 1 else where
-        refuse(here, "files that are there", what if names == here else f"{what}: {names}{more}")
+        todo = "" if len(items) == 1 else "With bad='skip' (--bad skip) they are left out."
+        refuse(here, "files that are there", what if names == here else f"{what}: {names}{more}", todo)
 
 
 def _find_kind(items: list[Item], where: str) -> str:
     first: dict[str, Item] = {}
     for item in items:
-        kind = _kind_of(item.path)
-        if not kind:
-            path = Path(item.path)
-            refuse(item.where, "a file of sound or an image", _describe_ending(path), siblings(path))
-        first.setdefault(kind, item)
-        span = item.start is not None or item.end is not None
-        want(kind == "sound" or not span, item.where, "start and end for sound only", f"them for {item.path}")
+        _check_item(item)
+        first.setdefault(kind_of(item.path), item)
     if len(first) > 1:
         refuse(where, "sound or images", f"both: {' and '.join(item.path for item in first.values())}")
     return next(iter(first))
+
+
+def _check_item(item: Item) -> None:
+    kind, path = kind_of(item.path), Path(item.path)
+    want(kind != "", item.where, "a file of sound or an image", _describe_ending(path), siblings(path))
+    span = item.start is not None or item.end is not None
+    want(kind == "sound" or not span, item.where, "start and end for sound only", f"them for {item.path}")
+
+
+# ---- with bad="skip"
+
+
+def _find_fault(item: Item) -> Item:
+    """The item, with its fault where its file is not there or of no kind."""
+    if item.fault:
+        return item
+    try:
+        _check_files(item.where, [item])
+        _check_item(item)
+    except InputError as error:
+        return item._replace(fault=str(error))
+    return item
+
+
+def _common_kind(items: list[Item], where: str) -> str:
+    counts = Counter(kind_of(item.path) for item in items if not item.fault)
+    if not counts:
+        refuse(where, "at least one file of sound or image that can be read", f"none. {items[0].fault.rstrip('.')}")
+    return counts.most_common(1)[0][0]
+
+
+def _refuse_kind(item: Item, kind: str) -> Item:
+    got = kind_of(item.path)
+    return item if item.fault or got == kind else item._replace(fault=f"{item.where}: expected {kind}, got {got}.")
 
 
 def _describe_ending(path: Path) -> str:

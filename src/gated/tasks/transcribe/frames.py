@@ -13,15 +13,16 @@ from jaxtyping import Float, Float32
 from gated._check import InputError, one_of, want, within
 from gated.features import fbank
 from gated.io import images, sound
-from gated.tasks.transcribe.data import Item
+from gated.tasks.transcribe.manifests import Item
 
 RATE = 16_000  # samples a second, at most, by default: speech has little above 8,000 Hz
 BANDS = {8_000: 24, RATE: 40}  # mel bands up to such a rate: wider than the harmonics of most voices lie apart
 SECONDS, HEIGHTS = 60.0, 100.0  # of the longest training example, by default
-LIMIT = 3600.0  # seconds of the longest sound to transcribe
+LIMIT, LONGEST = 3600.0, 400.0  # seconds of the longest sound, heights of the longest line, to transcribe
 VOICED = 6.0  # nepers of energy by which a voiced frame may be softer than the loudest
 NORMALISATIONS = ("utterance", "speaker", "running")
-FAULTS = 3  # shown in a message
+FAULTS = 3  # in an error
+SHOWN = 20  # in a note
 
 Stats = tuple[np.ndarray, np.ndarray]  # mean and standard deviation of every band
 
@@ -57,13 +58,15 @@ class Frames:
             return int((SECONDS if limit is None else limit) / self.unit)
         return int((HEIGHTS if limit is None else limit) * self.rows)
 
-    def read(self, item: Item, limit: float | None = None) -> Float[np.ndarray, "R T"]:
-        """The frames of a file or of its span, not normalised. limit: as for `longest`."""
+    def read(
+        self, item: Item, limit: float | None = None, notes: list[str] | None = None
+    ) -> Float[np.ndarray, "R T"]:  # fmt: skip
+        """The frames of a file or of its span, not normalised. limit: as for `longest`; notes: see `sound.samples`."""
         if self.kind == "print":
             longest = max(self.longest(limit), 8)
-            return images.columns(item.path, height=self.rows, dewarp=self.dewarp, longest=longest)
+            return images.columns(item.path, height=self.rows, dewarp=self.dewarp, longest=longest, notes=notes)
         samples = sound.samples(
-            item.path, self.rate, item.start, item.end, limit=SECONDS if limit is None else limit
+            item.path, self.rate, item.start, item.end, limit=SECONDS if limit is None else limit, notes=notes
         )  # fmt: skip
         x = fbank.fbank(samples, self.front)
         expected = f"at least {self.front.size / self.rate:g} s of sound"
@@ -110,23 +113,39 @@ def _most_common_rate(items: Sequence[Item]) -> int:
 # ---- files that cannot be used
 
 
-def read_all(items: Sequence[Item], frames: Frames, limit: float | None) -> Iterator[tuple[Item, np.ndarray | str]]:
-    """The frames of every item, or why its file cannot be read."""
+def read_all(
+    items: Sequence[Item], frames: Frames, limit: float | None, notes: list[str] | None = None
+) -> Iterator[tuple[Item, np.ndarray | str]]:
+    """The frames of every item, or why it cannot be read; at the end the notes have what is remarkable of the files."""
+    reasons: dict[str, list[str]] = {}
     for item in items:
+        if item.fault:
+            yield item, item.fault
+            continue
+        remarks: list[str] = []
         try:
-            yield item, frames.read(item, limit)
+            yield item, frames.read(item, limit, remarks)
         except InputError as error:
             yield item, str(error)
+        for remark in remarks:
+            reasons.setdefault(remark, []).append(item.path)
+    if notes is not None:
+        notes += [f"{list_names(names)}: {remark}." for remark, names in reasons.items()]
 
 
-def list_faults(faults: Sequence[str]) -> str:
-    more = f" … and {len(faults) - FAULTS:,} more" if len(faults) > FAULTS else ""
-    return " ".join(faults[:FAULTS]) + more
+def list_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - FAULTS:,} more" if len(names) > FAULTS else ""
+    return ", ".join(names[:FAULTS]) + more
+
+
+def list_faults(faults: Sequence[str], count: int = FAULTS) -> str:
+    more = f" … and {len(faults) - count:,} more" if len(faults) > count else ""
+    return " ".join(faults[:count]) + more
 
 
 def note_faults(faults: Sequence[str], where: str) -> list[str]:
-    """The files left out, in a sentence."""
-    return [f"{where}: left out {len(faults):,}: {list_faults(faults)}"] if faults else []
+    """The files left out, in a sentence; the metrics of a run have all of them."""
+    return [f"{where}: left out {len(faults):,}: {list_faults(faults, SHOWN)}"] if faults else []
 
 
 # ---- normalisation

@@ -6,6 +6,7 @@ of any size.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -75,12 +76,13 @@ class Listener:
         return self._update(self.finish(), start)
 
     def stream(self, chunks: Iterable[Float32[np.ndarray, " _"]], latency: Latency) -> Iterator[Update]:
-        """An update for each chunk, and one for the end; `latency` counts their computing time."""
-        for samples in chunks:
-            update = self.push(samples)
-            latency.chunks.append(update.compute_seconds)
-            latency.sound += len(samples) / self.rate
-            yield update
+        """An update for each chunk, and one for the end; `latency` counts their computing time. Ctrl-C is the end."""
+        with contextlib.suppress(KeyboardInterrupt):
+            for samples in chunks:
+                update = self.push(samples)
+                latency.chunks.append(update.compute_seconds)
+                latency.sound += len(samples) / self.rate
+                yield update
         last = self.close()
         latency.closing += last.compute_seconds
         yield last

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gated import options, runs
-from gated._check import InputError, one_of, want
+from gated._check import InputError, one_of, want, within
 from gated.features import alphabet
 from gated.io import sound
 from gated.io.text import is_path
@@ -40,7 +42,7 @@ class Run:
 
         With bad="skip" a file that cannot be read gives None. options: as for `transcribe`.
         """
-        dataset = read_items(source, text=False)
+        dataset = self.items(source, **_choose_items(options))
         texts = [best[0].text if best else None for best in self.decode(dataset, **options)[0]]
         alone = is_path(source) and [one.path for one in dataset.items] == [os.fspath(source)]
         return texts[0] if alone else texts
@@ -48,9 +50,19 @@ class Run:
     def transcribe(self, source: Any, **options: Any) -> list[list[Hypothesis]]:
         """The n_best hypotheses of every file, best first, with words, times and confidences.
 
-        options: fields of `Search`, and bad="skip", with which a file that cannot be read has no hypothesis.
+        options: fields of `Search`; bad="skip", with which a file that cannot be read has no hypothesis; columns, the
+        names of a manifest's, by default those of the fit where the manifest has them.
         """
-        return self.decode(read_items(source, text=False), **options)[0]
+        dataset = self.items(source, **_choose_items(options))
+        return self.decode(dataset, **options)[0]
+
+    def items(
+        self, source: Any, *, text: bool = False, columns: Sequence[str] | None = None, bad: str = "refuse"
+    ) -> Dataset:  # fmt: skip
+        """The files of a source, see `data.read_items`."""
+        known = self.config.columns if columns is None else columns
+        kind, strict = self.model.frames.kind, columns is not None
+        return read_items(source, text=text, columns=known, strict=strict, bad=bad, kind=kind)
 
     def decode(
         self, dataset: Dataset, *, bad: str = "refuse", **choices: Any
@@ -76,12 +88,17 @@ class Run:
         how = self.model.frames
         expected = f"{how.kind}, as in this run's training data"
         want(dataset.kind == how.kind, dataset.items[0].path, expected, dataset.kind)
-        results = list(frames.read_all(dataset.items, how, frames.LIMIT if how.kind == "sound" else None))
+        limit = max(self.config.longest or 0.0, frames.LIMIT if how.kind == "sound" else frames.LONGEST)
+        results = list(frames.read_all(dataset.items, how, limit, dataset.notes))
         faults = [x for _, x in results if isinstance(x, str)]
         if faults and bad == "refuse":
             more = f" And {len(faults) - 1:,} more." if len(faults) > 1 else ""
             raise InputError(faults[0] + more)
         readable = [(item, x) for item, x in results if not isinstance(x, str)]
+        longest = 2 * self.metrics.get("longest", math.inf)
+        long = [item.path for item, x in readable if x.shape[1] > longest]
+        if long:
+            dataset.notes.append(f"{frames.list_names(long)}: over twice as long as the longest training example.")
         stats = frames.measure(how, [item for item, _ in readable], [x for _, x in readable])
         xs = [
             None if isinstance(x, str) else frames.normalise(x, how.normalise, stats[item.speaker or ""])
@@ -104,13 +121,14 @@ class Run:
         return listener.stream(sound.chunks(source, listener.rate, chunk, raw=raw), latency or Latency())
 
     def score(
-        self, source: Any, *, lower: bool = False, punctuation: bool = True, bad: str = "refuse", **choices: Any
-    ) -> dict[str, Any]:
+        self, source: Any, *, lower: bool = False, punctuation: bool = True, columns: Sequence[str] | None = None,
+        bad: str = "refuse", **choices: Any,
+    ) -> dict[str, Any]:  # fmt: skip
         """The metrics on files with texts, beside the best constant answer: see `scoring.score`.
 
         `seconds` is the time from opening the first file to the last text, `rtf` its ratio to the sound's duration.
         """
-        dataset = read_items(source)
+        dataset = self.items(source, text=True, columns=columns, bad=bad)
         start = time.perf_counter()
         hypotheses, faults, count = self.decode(dataset, bad=bad, **choices)
         seconds = time.perf_counter() - start
@@ -127,6 +145,27 @@ class Run:
         )  # fmt: skip
         notes = [*dataset.notes, *left, *training.note_unknown(letters, items), *result["notes"]]
         return result | {"notes": notes}
+
+    def update(
+        self, source: Any, *, valid: Any = None, steps: int | None = None, lr: float | None = None,
+        columns: Sequence[str] | None = None, bad: str = "refuse", out: Any = None, progress: bool = True,
+    ) -> Run:  # fmt: skip
+        """A new run: these weights trained further on other files, with the same symbols and frames.
+
+        steps: updates of the weights, by default a fifth of the fit's. lr: by default a third of the fit's. Symbols of
+        the new texts that the run does not have are left out of them; a note counts them.
+        """
+        within("steps", 1 if steps is None else steps, 1)
+        job = runs.start(TASK, out, progress=progress)
+        known = tuple(self.config.columns if columns is None else columns)
+        fewer = max(1, self.metrics.get("steps", 1000) // 5) if steps is None else steps
+        config = replace(self.config, columns=known, bad=bad, steps=fewer, time_limit=None, lr=lr or self.config.lr / 3)
+        dataset = self.items(source, text=True, columns=columns, bad=bad)
+        held = None if valid is None else self.items(valid, text=True, bad=bad)
+        transcriber, metrics, history, notes = training.fit(dataset, held, config, job, start=self.model)
+        constant = scoring.constant([transcriber.alphabet.plain(item.text or "") for item in dataset.items])
+        more = {"updated": True}
+        return job.finish(Run(config, transcriber, constant, metrics | more, history, tuple(notes)))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
@@ -157,11 +196,18 @@ def fit(
     """
     config = options.make(Config, choices, config)
     with runs.start(TASK, out, resume, overwrite, progress) as job:
-        dataset = read_items(source)
-        held = None if valid is None else read_items(valid)
+        read = partial(read_items, columns=config.columns, bad=config.bad)
+        dataset = read(source)
+        held = None if valid is None else read(valid, strict=False)
         transcriber, metrics, history, notes = training.fit(dataset, held, config, job)
         constant = scoring.constant([transcriber.alphabet.plain(item.text or "") for item in dataset.items])
         return job.finish(Run(config, transcriber, constant, metrics, history, tuple(notes)))
+
+
+def _choose_items(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that concern the reading of a source, of which `bad` concerns the decoding too."""
+    mine = {"columns": options.pop("columns")} if "columns" in options else {}
+    return mine | ({"bad": options["bad"]} if "bad" in options else {})
 
 
 def load(folder: str | os.PathLike[str]) -> Run:

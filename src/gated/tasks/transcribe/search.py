@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,11 @@ from gated.tasks.transcribe.model import Network, Transcriber
 
 BUDGET = 32_000  # frames of a batch, padding included
 LM_WIDTH = 16  # of a beam with a language model or hot words, at least
+FLOOR = 0.05  # of a step's highest probability, below which a hot word is not put in
+# Thai, Lao, Myanmar, Khmer; kana, CJK ideographs and their extensions.
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 
 
 @dataclass(frozen=True)
@@ -121,12 +127,23 @@ def make_beam(alphabet: Alphabet, search: Search) -> Callable[[], ctc.Beam] | No
     words = alphabet.tokens == "word" or separator is not None
     want(not search.beta or words or lm is not None, "beta", "0, for texts without words", search.beta)
     counted = separator if lm is None or isinstance(lm, scorer.Words) else None
-    phrases = [alphabet.plain(text) for text in search.hot]
-    hot = scorer.HotWords(phrases, symbols, separator, boost=search.boost) if phrases else None
+    phrases = [match_case(alphabet, alphabet.plain(text)) for text in search.hot]
+    anywhere = alphabet.tokens == "char" and (separator is None or any(map(is_unspaced, phrases)))
+    hot = scorer.HotWords(phrases, symbols, separator, boost=search.boost, anywhere=anywhere) if phrases else None
     width = max(search.width, search.n_best, 1 if lm is None and hot is None else LM_WIDTH)
     return lambda: ctc.Beam(
-        width=width, lm=lm, alpha=search.alpha, beta=search.beta, separator=counted, hot=hot
+        width=width, lm=lm, alpha=search.alpha, beta=search.beta, separator=counted, hot=hot, floor=FLOOR
     )  # fmt: skip
+
+
+def match_case(alphabet: Alphabet, text: str) -> str:
+    """The text, or where a run has only capitals or none, the text in them."""
+    return next((one for one in (text, text.upper(), text.lower()) if not alphabet.unknown(one)), text)
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether a text has characters of a script that is written without spaces."""
+    return UNSPACED.search(text) is not None
 
 
 def load_lm(path: str, alphabet: Alphabet) -> Any:

@@ -16,6 +16,9 @@ class Config(Training):
     tokens: str = option("char", "Output symbols: characters or words.", choices=("char", "word"))
     lower: bool = option(False, "Lower-case the text.")
     bad: str = option("refuse", "Unreadable or unusable files: refuse them or skip them.", choices=("refuse", "skip"))
+    columns: tuple[str, ...] = option(
+        (), "Columns of manifests: PATH,TEXT and, with their names, speaker=, start=, end= or duration=."
+    )
     hold: float = option(
         0.05,
         "Validation fraction if --valid is not given; 0 disables validation and keeps the last weights.",
@@ -81,6 +84,7 @@ TASK = Task(
     lower=True,
     artefacts=("reading.png",),
     verbs={
+        "update": "Train a run further on new files.",
         "listen": "Transcribe sound while it comes.",
         "language": "Train a language model on lines of text, for --lm.",
     },

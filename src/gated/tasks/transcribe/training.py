@@ -34,21 +34,37 @@ MAX_RATIO = 12.0  # steps per symbol from which training is slow
 
 
 def fit(
-    dataset: Dataset, valid: Dataset | None, config: Config, job: Job, evaluate: int = EVALUATE
+    dataset: Dataset,
+    valid: Dataset | None,
+    config: Config,
+    job: Job,
+    evaluate: int = EVALUATE,
+    start: Transcriber | None = None,
 ) -> tuple[Transcriber, dict[str, Any], list[dict[str, int | float]], list[str]]:
     """Train on the examples: the transcriber, its metrics, the history of the training, and notes.
 
     Without validation data some of the examples are held out, if `config.hold` is above 0. evaluate: updates between
-    evaluations, at least.
+    evaluations, at least. start: a transcriber whose weights are trained further, with its symbols and frames.
     """
     kind = dataset.kind if valid is None else valid.kind
     want(kind == dataset.kind, valid.where if valid else "", f"{dataset.kind}, as in {dataset.where}", kind)
-    how = frames.choose(dataset.items, dataset.kind, config)
-    items, xs, faults = read_usable(dataset.items, how, config, config.reduce)
+    want(start is None or start.frames.kind == kind, dataset.where, "files of the run's kind", kind)
+    how = frames.choose(dataset.items, dataset.kind, config) if start is None else start.frames
+    remarks: list[str] = []
+    items, xs, faults = read_usable(dataset.items, how, config, config.reduce, remarks)
     got, todo = f"none. {list_faults(faults).rstrip('.')}", "Nothing is left to learn from."
     want(bool(items), dataset.where, "examples that can be trained on", got, todo)
-    letters = alphabet.fit((item.text or "" for item in items), config.tokens, config.lower)
-    notes, left_out = [*dataset.notes, *note_faults(faults, dataset.where)], len(faults)
+    if start is None:
+        letters = alphabet.fit((item.text or "" for item in items), config.tokens, config.lower)
+    else:
+        letters = start.alphabet
+        known = [bool(letters.encode(item.text or "")) for item in items]
+        todo = "Fit a new run for another script."
+        want(any(known), dataset.where, "texts with symbols of the run", "none", todo)
+        remarks += note_unknown(letters, items)
+        items = [item for item, fits in zip(items, known, strict=True) if fits]
+        xs = [x for x, fits in zip(xs, known, strict=True) if fits]
+    notes, left_out = [*dataset.notes, *remarks, *note_faults(faults, dataset.where)], faults
     if valid is None:
         size = min(MAX_HELD, round(len(items) * config.hold))
         want(len(items) > size, "data", "an example to learn from", f"{len(items)}, of which {size} held out")
@@ -60,17 +76,19 @@ def fit(
         want(bool(held_items), valid.where, "examples that can be read", f"none. {list_faults(faults).rstrip('.')}")
         notes += note_faults(faults, valid.where)
     notes += note_unknown(letters, held_items)
-    if how.kind == "sound":
+    if how.kind == "sound" and start is None:
         mean, std = frames.mean_std(xs)
         how = replace(how, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
     shape, steps, budget = choose_sizes(config, how, len(letters), xs)
     dropout = DROPOUT if config.dropout is None else config.dropout
     with train.seeded(config.seed):
-        network = Network(shape, dropout)
+        network = Network(shape if start is None else start.network.shape, dropout)
+    if start is not None:
+        network.load_state_dict(start.network.state_dict())
     examples = [
         Example(x, letters.encode(item.text or ""), item.speaker or "") for item, x in zip(items, xs, strict=True)
     ]
-    notes += note_ratio(examples, shape)
+    notes += note_ratio(examples, network.shape)
     options = BatchOptions(
         how.kind == "sound", config.augment, config.mask, config.join,
         () if letters.separator is None else (letters.separator,), how.normalise,
@@ -100,7 +118,8 @@ def fit(
     )  # fmt: skip
     network.eval()
     metrics: dict[str, Any] = {
-        "examples": len(items), "left_out": left_out,
+        "examples": len(items), "left_out": len(left_out), "faults": left_out,
+        "longest": max(x.shape[1] for x in xs),
         "seconds_of_sound" if how.kind == "sound" else "columns": sum(x.shape[1] for x in xs) * how.unit,
         "symbols": len(letters) - 1, "steps": history.steps, "passes": history.steps / epoch,
         "best_step": history.best_step, "stopped": history.stopped,
@@ -115,7 +134,7 @@ def fit(
 
 
 def read_usable(
-    items: Sequence[Item], how: Frames, config: Config, reduce: int = 0
+    items: Sequence[Item], how: Frames, config: Config, reduce: int = 0, notes: list[str] | None = None
 ) -> tuple[list[Item], list[np.ndarray], list[str]]:
     """The items that can be trained on, their frames, and the faults of the others.
 
@@ -123,7 +142,7 @@ def read_usable(
     first files, after all have been tried.
     """
     usable, xs, faults = [], [], []
-    for item, x in frames.read_all(items, how, config.longest):
+    for item, x in frames.read_all(items, how, config.longest, notes):
         fault = x if isinstance(x, str) else _find_fault(item, x, config, how.longest(config.longest), reduce)
         if fault or isinstance(x, str):
             faults.append(fault)

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -126,6 +127,55 @@ def test_words_are_a_line_each(gated):
         assert all(float(row[0]) <= float(row[1]) and 0 <= float(row[2]) <= 1 for row in rows)
 
 
+def test_names_are_an_option(gated):
+    """--names always and never give one form for any number of files, whatever a pattern of the shell matches."""
+    texts = transcribe.load("run").predict(["dev/00.wav", "dev/01.wav"])
+    assert gated("predict", "run", "dev/00.wav", "--names", "always")[1] == f"dev/00.wav\t{texts[0]}\n"
+    assert gated("predict", "run", "dev/00.wav", "dev/01.wav", "--names", "never")[1] == "".join(
+        f"{t}\n" for t in texts
+    )
+    one, two = (gated("predict", "run", *names, "--words", "--names", "always")[1] for names in (
+        ["dev/00.wav"], ["dev/00.wav", "dev/01.wav"],
+    ))  # fmt: skip
+    assert two.startswith(one)
+
+
+def test_names_on_standard_input_are_answered_as_they_come(desk, monkeypatch):
+    """The text of the first name is there before the second one comes; a name that is wrong can be left out."""
+    from gated.tasks.transcribe import commands
+
+    monkeypatch.chdir(desk)
+    run = transcribe.load("run")
+    texts = run.predict(["dev/00.wav", "dev/01.wav"])
+    out, into = os.pipe()
+    with os.fdopen(out) as stream, os.fdopen(into, "w", buffering=1) as pipe:
+        monkeypatch.setattr(sys, "stdin", stream)
+        output = commands.predict(run, ("-",), bad="skip", search=transcribe.Search())
+        lines = iter(output.data)
+        for k, text in enumerate(texts):
+            pipe.write(f"dev/0{k}.wav\n")
+            assert next(lines) == f"dev/0{k}.wav\t{text}\n".encode()
+        pipe.write("dev/99.wav\n")
+        pipe.close()
+        assert list(lines) == []
+    result = output.result()
+    assert [row["text"] for row in result["files"]] == texts
+    assert "dev/99.wav" in result["left_out"][0]
+    assert "dev/99.wav" in output.text()
+
+
+def test_subtitles_by_the_ending_or_by_format(gated, tmp_path):
+    """--out x.srt and --format srt are the same; several recordings in one file are refused."""
+    status, out, err = gated("predict", "run", "dev/00.wav", "--format", "srt")
+    assert (status, err) == (0, "")
+    assert gated("predict", "run", "dev/00.wav", "--out", tmp_path / "x.srt") == (0, "", "")
+    assert (tmp_path / "x.srt").read_text() == out
+    assert out.startswith("1\n00:00:0")
+    assert gated("predict", "run", "dev/00.wav", "--format", "vtt")[1].startswith("WEBVTT\n\n00:00:0")
+    assert "one file, got 5" in gated("predict", "run", "dev", "--format", "srt")[2]
+    assert "a run that reads print" in gated("predict", "run", "dev/00.wav", "--format", "hocr")[2]
+
+
 def test_several_texts_have_their_scores(gated):
     """With --n-best each line has its score before the text, best first; --json has them all in one object."""
     status, out, err = gated("predict", "run", "dev/00.wav", "--n-best", "3")
@@ -151,6 +201,57 @@ def test_json_is_one_object(gated, tmp_path):
     assert [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()] == [row]
     first, *_ = json.loads(gated("predict", "run", "spans.csv", "--json")[1])["files"]
     assert (first["start"], first["end"]) == (None, 0.5)
+
+
+def test_whatever_is_wrong_with_an_item_is_left_out(gated, tmp_path):
+    """With --bad skip fit, predict and score go on without missing, foreign, damaged and empty ones, and list them."""
+    listed = "dev/00.wav,lo\ndev/99.wav,lo\nlm.arpa,lo\ncut.wav,lo\ndev/01.wav,\ndev/02.wav,hi\nshort\n"
+    Path("odd.csv").write_text(f"path,text\n{listed}")
+    names = ("dev/99.wav", "lm.arpa", "cut.wav", "odd.csv, line 8")
+    words = [*FIT, "2", "--hold", "0"]
+    assert gated("fit", "odd.csv", *words, "--out", tmp_path / "x")[0] == 2
+    status, out, err = gated("fit", "odd.csv", *words, "--bad", "skip", "--out", tmp_path / "x")
+    assert (status, out) == (0, "")
+    assert "left out 5: " in err
+    assert all(name in err for name in (*names, "expected a text, got an empty one"))
+    result = json.loads(gated("predict", tmp_path / "x", "odd.csv", "--bad", "skip", "--json")[1])
+    assert [Path(row["path"]).name for row in result["files"]] == ["00.wav", "01.wav", "02.wav"]
+    assert [name in why for name, why in zip(names, result["left_out"], strict=True)] == [True] * 4
+    assert "left out 4: " in gated("score", "run", "odd.csv", "--bad", "skip")[2]
+    for verb in ("predict", "score"):
+        status, out, err = gated(verb, "run", "odd.csv")
+        assert (status, out, err.count("\n")) == (2, "", 1)
+
+
+def test_columns_are_remembered(gated, tmp_path):
+    """A run reads later manifests by the columns of its fit, and others by their own; --columns names new ones."""
+    for name, header in (("mine", "file,said"), ("theirs", "wav_filename,transcript"), ("other", "f,t")):
+        Path(f"{name}.csv").write_text(f"{header}\ndev/00.wav,lo\ndev/01.wav,hi\n")
+    fitted = gated("fit", "mine.csv", "--columns", "file,said", *FIT, "2", "--hold", "0", "--out", tmp_path / "x")
+    assert fitted[0] == 0
+    for words in (["mine.csv"], ["theirs.csv"], ["other.csv", "--columns", "f,t"]):
+        for verb in ("predict", "score"):
+            assert gated(verb, tmp_path / "x", *words)[0] == 0
+    assert "columns file and said" in gated("score", tmp_path / "x", "other.csv")[2]
+
+
+def test_a_run_is_updated(gated, tmp_path):
+    """`update` trains the same symbols further on new files, and counts what they lack."""
+    rows = [line for line in Path("train.csv").read_text().splitlines()[1:]]
+    Path("new.csv").write_text("path,text\n" + "".join(f"{row} é\n" for row in rows[:8]) + f"{rows[0]}\n")
+    status, out, err = gated("update", "run", "new.csv", "--steps", "3", "--out", tmp_path / "new")
+    assert (status, out) == (0, "")
+    assert "Not in the training data, so never output: é, in 8 texts" in err
+    old, new = transcribe.load("run"), transcribe.load(tmp_path / "new")
+    assert new.model.alphabet == old.model.alphabet
+    assert new.model.frames == old.model.frames
+    assert new.metrics["updated"]
+    assert new.metrics["examples"] == 9
+    assert any((a != b).any() for a, b in zip(
+        old.model.network.parameters(), new.model.network.parameters(), strict=True,
+    ))  # fmt: skip
+    Path("none.tsv").write_text(f"path\ttext\n{rows[0].split(',')[0]}\téé\n")
+    assert "texts with symbols of the run, got none" in gated("update", "run", "none.tsv", "--out", tmp_path / "y")[2]
 
 
 def test_searches_are_options(gated):
@@ -188,6 +289,26 @@ def test_listen_writes_what_it_hears(gated, monkeypatch, desk):
     *said, last = [json.loads(line) for line in lines[1].splitlines()]
     assert [one["text"] for one in said] == [text]
     assert set(last["latency"]) == {"pieces", "seconds", "rtf", "milliseconds"}
+
+
+class Stopped(io.BytesIO):
+    """Bytes, and then a press of Ctrl-C."""
+
+    def read1(self, n=-1):
+        data = super().read1(n)
+        if not data:
+            raise KeyboardInterrupt
+        return data
+
+
+def test_ctrl_c_ends_as_the_end_of_the_sound_does(gated, monkeypatch):
+    """What was taken until then is written, and the same last line."""
+    x, _ = soundfile.read("dev/01.wav", dtype="int16")
+    text = transcribe.load("live").predict("dev/01.wav")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Stopped(x.tobytes())))
+    status, out, err = gated("listen", "live")
+    assert (status, out, err.count("\n")) == (0, text + "\n", 1)
+    assert "s of sound in" in err
 
 
 def test_a_language_is_learnt_for_the_search(gated, tmp_path):

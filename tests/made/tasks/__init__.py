@@ -112,6 +112,7 @@ EXAMPLES = {
         predict="dev",
         alone=files_alone,
         verbs={
+            "update": "dev.csv --steps 2 --out updated",
             "listen": "dev/00.wav",
             "language": "text.txt --steps 2 --units 8 --layers 1 --out lm",
         },

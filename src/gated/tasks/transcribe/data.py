@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gated._check import InputError, one_of, refuse, want
-from gated.io.text import is_path, lines, plural, siblings
+from gated.io.text import is_path, lines, plural, siblings, source_name
 from gated.tasks.transcribe.manifests import (
     FIELDS,
     KINDS,
@@ -75,7 +75,7 @@ def read_items(
     one_of("bad", bad, ("refuse", "skip"))
     notes: list[str] = []
     if is_path(source):
-        where, path = str(source), Path(source)
+        where, path = source_name(source), Path(source)
         if path.is_dir():
             items = _read_folder(path, text, notes, columns, strict, bad)
         elif is_manifest(path):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from gated._check import want, within
 from gated.io import files, text
-from gated.runs import FitOptions, Output
+from gated.runs import FitOptions, OutOptions, Output
 from gated.tasks.transcribe import formats
 from gated.tasks.transcribe import language as languages
 from gated.tasks.transcribe import run as transcriber
@@ -121,18 +121,15 @@ def update(
     data: str,
     /,
     *,
-    out: Annotated[Path, "Run folder to write."],
+    options: OutOptions,
     valid: Annotated[str | None, "Manifest or folder to validate on."] = None,
     steps: Annotated[int | None, "Number of weight updates; by default a fifth of the fit's."] = None,
     lr: Annotated[float | None, "Peak learning rate; by default a third of the fit's."] = None,
     columns: Columns = None,
     bad: Bad = "refuse",
-    quiet: Annotated[bool, "Print no progress and no summary."] = False,
 ) -> Output:
-    new = run.update(
-        data, valid=valid, steps=steps, lr=lr, columns=columns, bad=bad, out=out, progress=not quiet
-    )  # fmt: skip
-    return Output({"run": str(out), **new.metrics}, "" if quiet else new.summary)
+    new = run.update(data, valid=valid, steps=steps, lr=lr, columns=columns, bad=bad, **options.words())
+    return options.output(new)
 
 
 def listen(

@@ -148,7 +148,8 @@ class Run:
 
     def update(
         self, source: Any, *, valid: Any = None, steps: int | None = None, lr: float | None = None,
-        columns: Sequence[str] | None = None, bad: str = "refuse", out: Any = None, progress: bool = True,
+        columns: Sequence[str] | None = None, bad: str = "refuse", out: Any = None, overwrite: bool = False,
+        progress: bool = True,
     ) -> Run:  # fmt: skip
         """A new run: these weights trained further on other files, with the same symbols and frames.
 
@@ -156,16 +157,15 @@ class Run:
         the new texts that the run does not have are left out of them; a note counts them.
         """
         within("steps", 1 if steps is None else steps, 1)
-        job = runs.start(TASK, out, progress=progress)
         known = tuple(self.config.columns if columns is None else columns)
         fewer = max(1, self.metrics.get("steps", 1000) // 5) if steps is None else steps
         config = replace(self.config, columns=known, bad=bad, steps=fewer, time_limit=None, lr=lr or self.config.lr / 3)
-        dataset = self.items(source, text=True, columns=columns, bad=bad)
-        held = None if valid is None else self.items(valid, text=True, bad=bad)
-        transcriber, metrics, history, notes = training.fit(dataset, held, config, job, start=self.model)
-        constant = scoring.constant([transcriber.alphabet.plain(item.text or "") for item in dataset.items])
-        more = {"updated": True}
-        return job.finish(Run(config, transcriber, constant, metrics | more, history, tuple(notes)))
+        with runs.start(TASK, out, overwrite=overwrite, progress=progress) as job:
+            dataset = self.items(source, text=True, columns=columns, bad=bad)
+            held = None if valid is None else self.items(valid, text=True, bad=bad)
+            transcriber, metrics, history, notes = training.fit(dataset, held, config, job, start=self.model)
+            constant = scoring.constant([transcriber.alphabet.plain(item.text or "") for item in dataset.items])
+            return job.finish(Run(config, transcriber, constant, metrics | {"updated": True}, history, tuple(notes)))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""

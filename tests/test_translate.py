@@ -11,9 +11,10 @@ import torch
 
 from gated import checkpoint, translate
 from gated._check import InputError
+from gated.features import tokens
 from gated.tasks.translate import po
 from gated.tasks.translate.placeholders import SENTINELS
-from gated.tasks.translate.search import split
+from gated.tasks.translate.search import recase, split
 from gated.tasks.translate.unknown import find_unknown, note_unknown
 
 ENGLISH = dict(
@@ -110,6 +111,25 @@ def test_attention_is_on_the_word_that_is_translated(run):
     assert found.attention.shape == (4, 4)
     np.testing.assert_allclose(found.attention.sum(1), 1, rtol=1e-5)
     assert found.attention.argmax(1).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("EINS DREI", "ONE THREE"), ("EINS %s DREI", "ONE %s THREE"), ("eins drei", "one three"), ("", "")],
+)
+def test_capitals_are_translated_into_capitals(run, source, target):
+    """A heading whose words the run knows in another case is no row of unknown words."""
+    assert run.predict(source) == target
+
+
+def test_the_case_is_that_of_the_vocabulary():
+    """Each word in the form of the fewest and the most known tokens; a name that is known in capitals stays, and mixed case too."""
+    vocabulary = tokens.fit(["ein Hund sieht NATO", "Der Mann", "ein Mann"], "word", 40)
+    forms = {
+        "EIN": "ein", "EIN HUND": "ein Hund", "SIEHT EIN": "sieht ein", "NATO": "NATO", "DER MANN": "Der Mann",
+        "Ein HUND": "Ein HUND", "12 %": "12 %",
+    }  # fmt: skip
+    assert {line: recase(vocabulary, line) for line in forms} == forms
 
 
 # ---- internal marks

@@ -92,7 +92,8 @@ def translate(
     placeholders, and so will their translations; else placeholders are masked here and put back. first: the number of
     the first line, of which samples are a function.
 
-    No placeholder is written more often than its line has it. A line longer than the training sentences is split,
+    No placeholder is written more often than its line has it. A line in capitals is translated in the case that the
+    vocabulary knows, into capitals. A line longer than the training sentences is split,
     after punctuation if possible, and translated in parts.
     """
     translator = translators[0]
@@ -104,7 +105,9 @@ def translate(
     masks = [mask(line) if translator.source.sentinels and not masked else (line, []) for line in lines]
     starts = [""] * len(lines) if prefixes is None else prefixes
     starts = [_mask_prefix(start, originals) for start, (_, originals) in zip(starts, masks, strict=True)]
-    parts = list(_cut(translator, [line for line, _ in masks], starts, first))
+    tokens, both = translator.source, zip(masks, starts, strict=True)
+    cased = [line if start else recase(tokens, line) for (line, _), start in both]
+    parts = list(_cut(translator, cased, starts, first))
     results: list[list[tuple[Part, list[decode.Hypothesis]]]] = [[] for _ in lines]
     order = sorted(range(len(parts)), key=lambda k: -len(parts[k].source))
     hypotheses: dict[int, list[decode.Hypothesis]] = {}
@@ -113,13 +116,28 @@ def translate(
         hypotheses |= zip(batch, _search(translators, [parts[k] for k in batch], search), strict=True)
     for k, part in enumerate(parts):
         results[part.line].append((part, hypotheses[k]))
+
+    def finish(one: Translation, k: int) -> Translation:
+        line, originals = masks[k]
+        one = one if cased[k] == line else one._replace(text=one.text.upper())
+        return one._replace(text=repair(one.text, originals), placeholders=tuple(originals)) if originals else one
+
     return [
-        [
-            one._replace(text=repair(one.text, originals), placeholders=tuple(originals)) if originals else one
-            for one in _join(translator, line, result, start)
-        ]
-        for (line, originals), result, start in zip(masks, results, starts, strict=True)
+        [finish(one, k) for one in _join(translator, cased[k], result, starts[k])] for k, result in enumerate(results)
     ]
+
+
+def recase(tokens: Tokens, line: str) -> str:
+    """A line in capitals with each word as the vocabulary knows it: as it is, in lower case, or with an initial."""
+    if tokens.lower or not line.isupper() or sum(map(str.isalpha, line)) < 2:
+        return line
+
+    def best(word: str) -> str:
+        forms = [word, word.lower(), word.title()]
+        costs = [len(ids) + 100 * ids.count(UNK) for ids in tokens.encode(forms)]
+        return forms[costs.index(min(costs))]
+
+    return " ".join(map(best, line.split(" ")))
 
 
 def _cut(translator: Translator, lines: list[str], starts: Sequence[str], first: int) -> Iterator[Part]:

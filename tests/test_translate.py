@@ -123,7 +123,7 @@ def test_capitals_are_translated_into_capitals(run, source, target):
 
 
 def test_the_case_is_that_of_the_vocabulary():
-    """Each word in the form of the fewest and the most known tokens; a name that is known in capitals stays, and mixed case too."""
+    """Each word in the form of the fewest and the most known tokens; what is not all in capitals stays."""
     vocabulary = tokens.fit(["ein Hund sieht NATO", "Der Mann", "ein Mann"], "word", 40)
     forms = {
         "EIN": "ein", "EIN HUND": "ein Hund", "SIEHT EIN": "sieht ein", "NATO": "NATO", "DER MANN": "Der Mann",

@@ -184,7 +184,7 @@ def test_known_covariates_are_required_and_used(run, rich):
         rich.predict()
     with pytest.raises(InputError, match="none for north at 2024-03-04"):
         rich.predict(future=FUTURE[FUTURE.shop != "north"])
-    with pytest.raises(InputError, match="got 'promo'"):
+    with pytest.raises(InputError, match="the future file: expected the column 'promo'"):
         rich.predict(future=FUTURE.drop(columns="promo"))
     on, off = (rich.predict(future=FUTURE.assign(promo=p))["median"].to_numpy() for p in (1, 0))
     assert (on != off).all()

@@ -201,7 +201,7 @@ def test_times_come_back_as_they_came(times):
     first, rest = frame[:4], frame[4:]
     schema, actual, notes = whole(first, time="when", target="v", id="who")
     assert not any("without a row" in note for note in notes)
-    got = to_frame(schema, actual, {"median": np.ones((1, 2)), "q0.1": np.ones((1, 2))})
+    got, _ = to_frame(schema, actual, {"median": np.ones((1, 2)), "q0.1": np.ones((1, 2))})
     assert list(got) == ["who", "when", "median", "q0.1"]
     assert got["when"].tolist() == rest["when"].tolist()
     assert got["who"].tolist() == [3, 3]
@@ -384,7 +384,7 @@ def test_known_future_takes_its_rows_from_any_order_and_names_the_lacking():
 
 ROWS = "ds,y\n2024-01-01,1\n2024-01-02,2\n"
 REFUSED = {
-    "text in the target": (ROWS + "2024-01-03,abc\n2024-01-04,n.a.\n", {}, r"got 'abc' \(line 4\), 'n.a.' \(line 5\)"),
+    "text in the target": (ROWS + "2024-01-03,abc\n2024-01-04,b.c.\n", {}, r"got 'abc' \(line 4\), 'b.c.' \(line 5\)"),
     "infinity": (ROWS + "2024-01-03,inf\n", {}, r"finite numbers, got inf \(line 4\)"),
     "a time twice": (ROWS + "2024-01-02,3\n", {}, r"each time once.*2024-01-02 in lines 3, 4"),
     "a bad date": (ROWS + "2024-13-03,3\n", {}, r"'2024-13-03' \(line 4\)"),
@@ -404,7 +404,7 @@ REFUSED = {
     "an irregular clock": ("ds,y\n1,1\n3,1\n5,1\n7,1\n8,1\n10,1\n", {}, "most frequent step is 2.*line 6"),
     "a missing id": ("unique_id,ds,y\na,1,1\n,2,1\na,3,1\n", {}, "a series in every row, got none in line 3"),
     "too many fields": (ROWS + "2024-01-03,3,4\n", {}, "line 4"),
-    "not UTF-8": (ROWS.encode() + "2024-01-03,ñ\n".encode("latin-1"), {}, "UTF-8"),
+    "damaged UTF-8": ((ROWS + "2024-01-03,é€\n").encode() + b"2024-01-04,\xff\n", {}, "the byte 0xff in line 5"),
     "binary": (b"ds,y\n\0\0\0", {}, "binary"),
     "a decimal freq": (ROWS, {"freq": "fortnight"}, "'fortnight'"),
     "freq of the other kind": (ROWS, {"freq": "1"}, "a frequency of dates"),

@@ -2,42 +2,91 @@
 
 from __future__ import annotations
 
-import bz2
-import csv
-import gzip
-import lzma
-import re
-import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gated._check import optional, refuse, want
-from gated.io.text import is_path, places, siblings
+from gated._check import InputError, optional, refuse, want
+from gated.io import archives, delimited, sheets, structured
+from gated.io.numbers import LARGEST, NONE, Hints, parse
+from gated.io.text import is_path, places, source_name
 
 pd: Any = optional("pandas", "forecast")
 
-MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "-", "NaT"]
-THOUSANDS = r"[+-]?\d{1,3}(?:[,'\u00a0\u202f ]\d{3})+(?:\.\d+)?"
-DOTS = r"[+-]?\d{1,3}(?:\.\d{3})+"  # 1.234, a thousand and more where the comma is decimal
-COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+"  # 1234,5 and 1.234,5
+EXPECTED = "a CSV, JSON, Excel or Parquet file"
+CELLS, SHARE = 4_000_000, 100  # of a Parquet file: how many any may have, and how many to a byte of it
+DIGITS = 2.0**53  # whole numbers beyond have more digits than a double
 
 
-def read(source: Any, *, id: str | None = None) -> Any:
-    """A pandas frame of a CSV or Parquet file, or of a pandas or polars frame (or anything with `to_pandas`).
+def read(
+    source: Any, *, id: str | None = None, time: str | None = None, decimal: str | None = None,
+    decimals: dict[str, str] | None = None, missing: Sequence[str] = (), encoding: str | None = None,
+    sheet: str | None = None,
+) -> Any:  # fmt: skip
+    """A pandas frame of a file, "-" for standard input, or of a pandas or polars frame (anything with `to_pandas`).
 
-    Its index is named "line" and counts the file's lines from 1 (CSV), or "row" and counts rows from 0. In a CSV the
-    delimiter (`,` `;` tab `|`), a byte order mark, UTF-16, gzip and the decimal comma of a `;` file are recognised. The
-    column `id` (default `unique_id`) is kept as text unless every name in it is a plain integer: "007" stays "007".
+    Files are CSV and the like, JSON (records, columns, lines), Parquet, and workbooks (Excel, OpenDocument; `sheet`,
+    by default the first); packed with gzip, bzip2, xz or as the one member of a zip. A file is known by its content,
+    not its name. The index is named "line" and counts a file's lines from 1 (CSV), or "row" and counts rows from 0 (of
+    a workbook, as Excel does).
 
-    Errors: no such file; another kind of file; an empty one; rows with more fields than the header; not UTF-8.
+    Text whose values are all numbers becomes numbers (`io.numbers` says which notations); `decimal`, "." or ",", is the
+    notation if it may be either, `decimals` what a column of this name had before, and the words `missing` are missing
+    values. Not so the columns `id` (default `unique_id`) and `time`, several with commas between them: an id is
+    text unless every name in it is a plain integer: "007" stays "007".
+
+    attrs: `notes`, sentences by column, on the file under None; `decimals`, by column; `hints`, of columns of text.
+
+    Errors: no such file; another kind of file; an empty one; rows with more fields than the header; an encoding.
     """
-    frame = _file(Path(source), id or "unique_id") if is_path(source) else _frame(source)
+    ids, times = _columns(id or "unique_id"), _columns(time or "ds")
+    if is_path(source):
+        frame = _file(source, ids, times, missing, encoding, sheet)
+    else:
+        frame = _frame(source)
     twice = list(frame.columns[frame.columns.duplicated()])
     want(not twice, "columns", "different names", f"{twice} twice")
-    want(len(frame) > 0, str(source) if is_path(source) else "the data", "at least one row", "none")
-    return frame
+    want(len(frame) > 0, source_name(source) if is_path(source) else "the data", "at least one row", "none")
+    return _settle(frame, {*ids, *times}, Hints(decimal=decimal, missing=tuple(missing)), decimals or {})
+
+
+def _columns(name: str) -> list[str]:
+    return list(dict.fromkeys([name, *(part.strip() for part in name.split(","))]))
+
+
+def _file(
+    source: Any, ids: Collection[str], times: Collection[str], missing: Sequence[str], encoding: str | None,
+    sheet: str | None,
+) -> Any:  # fmt: skip
+    where = source_name(source)
+    start, data = archives.sniff(source, EXPECTED)
+    if start[:4] == b"PAR1":
+        return _parquet(source, data, where)
+    if data is not None and data.startswith((archives.ZIP, archives.OLE)):
+        return sheets.read(data, where, sheet)
+    want(sheet is None, where, "a workbook, of which sheet names a table", "a file of one table")
+    if start.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"[", b"{"):
+        return _frame(structured.read(Path(source).read_bytes() if data is None else data, where))
+    path = str(Path(source)) if data is None else None
+    return delimited.read(where, path, data, start, ids=ids, times=times, missing=missing, encoding=encoding)
+
+
+def _parquet(source: Any, data: bytes | None, where: str) -> Any:
+    pq, pa = optional("pyarrow.parquet", "forecast"), optional("pyarrow", "forecast")
+    try:
+        file = pq.ParquetFile(str(source) if data is None else pa.BufferReader(data))
+        size, cells = file.metadata, file.metadata.num_rows * file.metadata.num_columns
+        limit = max(CELLS, SHARE * (Path(source).stat().st_size if data is None else len(data)))
+        want(cells <= limit, where, f"at most {limit:,} values in a Parquet file of this size",
+             f"{size.num_rows:,} rows of {size.num_columns:,} columns", "Leave some out.")  # fmt: skip
+        return _frame(file.read().to_pandas())
+    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        refuse(where, "a Parquet file", f"one that cannot be read ({' '.join(str(error).split())[:200]})")
 
 
 def _frame(source: Any) -> Any:
@@ -48,9 +97,10 @@ def _frame(source: Any) -> Any:
     if frame is None:
         refuse("the data", "a path to a CSV or Parquet file, or a pandas or polars frame", type(source).__name__)
     if any(level is not None for level in frame.index.names):
-        frame = frame.reset_index()
+        own = [level is None or level in frame.columns for level in frame.index.names]  # such as "line" beside a "line"
+        frame = frame.reset_index(level=[k for k, twice in enumerate(own) if not twice])
     elif isinstance(frame.index, pd.DatetimeIndex | pd.PeriodIndex):
-        frame = frame.rename_axis("ds").reset_index()
+        frame = frame.rename_axis("ds" if "ds" not in frame.columns else None).reset_index(drop="ds" in frame.columns)
     if any(isinstance(dtype, pd.ArrowDtype) for dtype in frame.dtypes):  # plain columns instead of Arrow's
         arrow = optional("pyarrow", "forecast").Table.from_pandas(frame, preserve_index=False)
         frame = arrow.replace_schema_metadata().to_pandas()
@@ -58,68 +108,46 @@ def _frame(source: Any) -> Any:
     return frame.set_axis(pd.RangeIndex(len(frame), name="row"), axis=0)
 
 
-def _file(path: Path, id: str) -> Any:
-    where, expected = str(path), "a CSV or Parquet file"
-    want(path.exists(), where, expected, "no such file", siblings(path))
-    want(path.is_file(), where, expected, "a folder")
-    sheet = path.suffix.lower() in {".xlsx", ".xls", ".ods"}
-    want(not sheet, where, expected, "a spreadsheet", "Save it as CSV.")
-    with path.open("rb") as file:
-        start = file.read(4)
-    want(len(start) > 0, where, "a file with a header line and rows", "an empty file")
-    if start == b"PAR1":
-        try:
-            return _frame(pd.read_parquet(path))
-        except (OSError, ValueError) as error:
-            refuse(where, "a Parquet file", f"one that cannot be read ({error})")
-    opener: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix.lower(), open)
+def _settle(frame: Any, keep: Collection[str], hints: Hints, decimals: dict[str, str]) -> Any:
+    """The frame with numbers for its columns of text that hold nothing else; see `read`."""
+    shown = frame.attrs.get("decimals", {})
+    notes: dict[str | None, list[str]] = {None: list(frame.attrs.get("notes", ()))}
+    settled: dict[str, str] = {}
+    known: dict[str, Hints] = {}
+    words = {float(word) for word in hints.missing if _is_number(word)}
+    new: dict[str, Any] = {}
+    for name in [name for name in frame.columns if name not in keep]:
+        column, others = frame[name], {d for other, d in shown.items() if other != name and other not in keep}
+        if column.dtype.kind in "iuf":
+            new |= {name: column.where(~column.isin(words))} if words and column.isin(words).any() else {}
+            large = column.dtype.kind != "f" and len(column) and max(int(column.max()), -int(column.min())) > DIGITS
+            notes[name] = ["some numbers have more digits than a double holds: rounded."] if large else []
+            settled |= {name: shown[name]} if name in shown else {}
+            continue
+        first = None if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna()[:1]
+        if first is None or not len(first) or not isinstance(first.iloc[0], str | int | float | bool):
+            continue
+        mine = known[name] = replace(
+            hints, file=others.pop() if len(others) == 1 else None, history=decimals.get(name),
+            delimiter=frame.attrs.get("delimiter", ","),
+        )  # fmt: skip
+        if not column.dropna().astype(str).head(1000).str.contains(r"\d").any():
+            continue
+        reading = parse(column, mine)
+        if reading.doubt is None and not reading.bad.any() and not np.isnan(reading.values).all():
+            new[name], notes[name] = reading.values, list(reading.notes)
+            settled |= {} if reading.decimal is None else {name: reading.decimal}
+    frame = frame.assign(**new) if new else frame
+    frame.attrs = {"notes": notes, "decimals": settled, "hints": known}
+    return frame
+
+
+def _is_number(word: str) -> bool:
     try:
-        with opener(path, "rb") as file:
-            head = file.read(1 << 16)
-        encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        want(encoding == "utf-16" or b"\0" not in head, where, expected, "binary data")
-        lines = head.decode(encoding, "ignore").splitlines()
-        frame = _csv(path, id, encoding, lines[: len(lines) - (len(head) == 1 << 16)])
-    except UnicodeDecodeError as error:
-        refuse(where, "text in UTF-8", f"the byte {error.object[error.start]:#x}", "Save the file in UTF-8.")
-    except pd.errors.EmptyDataError:
-        refuse(where, "a file with a header line and rows", "an empty file")
-    except (pd.errors.ParserError, pd.errors.ParserWarning, OSError, EOFError) as error:
-        got = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-        refuse(where, "rows with as many fields as the header", got)
-    return frame
-
-
-def _csv(path: Path, id: str, encoding: str, lines: list[str]) -> Any:
-    blank = next((k for k, line in enumerate(lines) if line.strip()), 0)  # lines before the header
-    rows = {d: list(csv.reader(lines[blank : blank + 100], delimiter=d, skipinitialspace=True)) for d in ",;\t|"}
-    delimiter = max(rows, key=lambda d: len(rows[d][0]) if rows[d] else 0)
-    cells = [cell for row in rows[delimiter][1:] for cell in row]
-    comma = delimiter != "," and any(re.fullmatch(COMMA, c) for c in cells)
-    point = any(re.fullmatch(r"[+-]?\d*\.\d+", c) and not re.fullmatch(DOTS, c) for c in cells)
-    header = [name.strip() for name in rows[delimiter][0]] if rows[delimiter] else []
-    options: dict[str, Any] = dict(
-        sep=delimiter, encoding=encoding, header=None, skiprows=blank + 1, skip_blank_lines=False, index_col=False,
-        skipinitialspace=True, low_memory=False, decimal="," if comma and not point else ".",
-        keep_default_na=False, na_values={name: [""] if name == id else MISSING for name in header},
-        dtype={id: str} if id in header else None,
-    )  # fmt: skip
-    want(len(header) == len(set(header)), str(path), "a header of different names", ", ".join(map(repr, header)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            frame = pd.read_csv(path, names=header, **options)
-        except pd.errors.EmptyDataError:
-            refuse(str(path), "at least one row below the header", "none")
-    frame = frame.set_axis(pd.RangeIndex(blank + 2, blank + 2 + len(frame), name="line"), axis=0).dropna(how="all")
-    for name in [n for n in frame if comma and n != id and frame[n].dtype.kind == "O"]:  # among words or thousands
-        words = frame[name].astype(str)
-        points = words.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-        frame[name] = frame[name].where(~words.str.fullmatch(COMMA if point else f"{COMMA}|{DOTS}"), points)
-    if id in frame:
-        plain = frame[id].str.fullmatch(r"(?:0|-?[1-9]\d{0,17})", na=False).all()
-        frame[id] = frame[id].astype("int64") if plain and len(frame) else frame[id]
-    return frame
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def name_rows(frame: Any, mask: np.ndarray, values: Any = None) -> str:
@@ -138,33 +166,32 @@ def refuse_rows(frame: Any, bad: np.ndarray, where: str, expected: str, values: 
         refuse(where, expected, ("" if values is not None else "none in ") + name_rows(frame, bad, values), todo)
 
 
-def to_numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
-    """A column's numbers, NaN where there is none, and a mask of the values that are neither a number nor missing.
-
-    Separators of thousands ("1,234.5") are taken out. Booleans are 0 and 1.
-    """
+def to_numbers(column: Any, hints: Hints = NONE) -> tuple[np.ndarray, np.ndarray]:
+    """A column's numbers, NaN where there is none, and a mask of the values that are neither a number nor missing."""
     missing = column.isna().to_numpy(bool)
     if column.dtype.kind in "biuf":
         return column.to_numpy(np.float64, na_value=np.nan), np.zeros(len(column), bool)
     if column.dtype.kind in "cmM" or isinstance(column.dtype, pd.PeriodDtype | pd.DatetimeTZDtype):
         return np.full(len(column), np.nan), ~missing
-    values = column.astype(object)
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    left = np.flatnonzero(np.isnan(numbers) & ~missing)
-    words = values.iloc[left].astype(str).str.strip()
-    bare = words.where(~words.str.fullmatch(THOUSANDS), words.str.replace(r"[,'\u00a0\u202f ]", "", regex=True))
-    numbers[left] = pd.to_numeric(bare, errors="coerce").to_numpy(np.float64)
-    bad = np.zeros(len(column), bool)
-    bad[left] = np.isnan(numbers[left]) & ~words.isin(MISSING).to_numpy(bool)
-    return numbers, bad
+    reading = parse(column, hints)
+    return reading.values, reading.bad
 
 
 def numbers(frame: Any, name: str) -> np.ndarray:
-    """A column as float64, NaN where it is missing. Errors: text, infinities; both with their rows."""
-    values, bad = to_numbers(frame[name])
-    where, todo = f"column {name!r}", "Correct them, or leave them empty where the value is unknown."
-    refuse_rows(frame, bad, where, "numbers", frame[name], todo)
-    refuse_rows(frame, np.isinf(values), where, "finite numbers", frame[name], todo)
+    """A column as float64, NaN where it is missing. Errors, with their rows: text; numbers too large; doubts."""
+    column, where = frame[name], f"column {name!r}"
+    hints = frame.attrs.get("hints", {}).get(name, NONE)
+    doubt = parse(column, hints).doubt if column.dtype.kind == "O" else None
+    if doubt is not None:
+        got = f"{doubt!r}, which may be {doubt.replace(',', '.')} or {doubt.replace(',', '').replace('.', '')}"
+        todo = "Say which character is the decimal: --decimal . or --decimal ,"
+        refuse(where, "numbers that can be read in one way", got, todo)
+    values, bad = to_numbers(column, hints)
+    todo = "Correct them, leave them empty where the value is unknown, or name words for missing values with --missing."
+    refuse_rows(frame, bad, where, "numbers", column, todo)
+    huge = ~(np.abs(values) < LARGEST) & ~np.isnan(values)
+    refuse_rows(frame, np.isinf(values), where, "finite numbers", column, todo)
+    refuse_rows(frame, huge, where, f"numbers below {LARGEST:g}", column, todo)
     return values
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 from gated.io import files
 from gated.runs import FitOptions, OutOptions, Output
@@ -39,7 +39,12 @@ def predict(
     else:
         with files.create(out) as file:
             (frame.to_parquet if out.lower().endswith(".parquet") else frame.to_csv)(file, index=False)
-    return Output(lambda: {"rows": json.loads(frame.to_json(orient="records", date_format="iso"))}, data=csv)
+    notes = frame.attrs["notes"]
+
+    def result() -> dict[str, Any]:
+        return {"rows": json.loads(frame.to_json(orient="records", date_format="iso")), "notes": notes}
+
+    return Output(result, "\n".join(notes), data=csv)
 
 
 def score(

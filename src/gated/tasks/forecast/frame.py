@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,12 +18,14 @@ from gated.io.epochs import UNITS
 from gated.io.tables import name_rows, numbers, refuse_rows, text, to_numbers
 from gated.io.text import plural
 from gated.io.times import KINDS, restore, split, times
-from gated.tasks.forecast.panel import Panel
+from gated.tasks.forecast.panel import CELLS, Panel
+from gated.tasks.forecast.source import join_ids
 
 pd: Any = optional("pandas", "forecast")
 
 CATEGORIES = 256  # most values of a category: more is a name or free text, and its columns would fill the memory
-CELLS = 250_000_000  # most numbers in a panel: 2 GB
+FEW, DISTINCT = 0.1, 20  # a share of words among numbers up to which they are a mistake, where these differ much
+FAR = 5  # times the span of the values of the fit, beyond which new ones are strange
 LONGEST, FULL = 10_000, 0.01  # a series longer than this with fewer of its steps observed is a wrong date, not a series
 
 
@@ -44,12 +47,15 @@ class Schema:
     phase: int | None = None  # nanoseconds: times are moved to a grid, see `calendar.snap`
     hours: str | None = None  # the zone whose hours and weekdays the network reads
     notes: list[str] = field(default_factory=list)  # on how the times were read
+    decimals: dict[str, str] = field(default_factory=dict)  # of the columns that show theirs
 
     def __post_init__(self) -> None:  # it may come from a file
         words = all(isinstance(w, str) for w in (self.time, self.target, self.freq))
         words &= all(
             w is None or isinstance(w, str) for w in (self.id, self.zone, self.notation, self.hours, *self.notes)
         )
+        words &= isinstance(self.ids, str) and isinstance(self.decimals, dict)
+        words = words and all(isinstance(c, str) and d in (".", ",") for c, d in self.decimals.items())
         words &= self.phase is None or (isinstance(self.phase, int) and abs(self.phase) < 2**62)
         parts = all(
             isinstance(part, dict) and all(c is None or (isinstance(c, list) and set(map(type, c)) <= {str})
@@ -63,7 +69,8 @@ class Schema:
             one_of("schema: kind", self.kind, KINDS)
         zones.check(self.zone, "schema: zone")
         zones.check(self.hours, "schema: hours")
-        one_of("schema: ids", self.ids, ("integer", "text"))
+        for kind in self.ids.split(","):
+            one_of("schema: ids", kind, ("integer", "text"))
         clocks.parse(self.freq, "schema: freq")
 
     def names(self, part: str) -> list[str]:
@@ -97,13 +104,19 @@ def infer(
     covariates = (("past", past), ("known", known), ("static", static))
     owner: dict[str, str] = {}
     clock = [("time", name) for name in split(frame, roles["time"])]
-    named = [(role, name) for role, name in roles.items() if role != "time"]
-    for role, name in [*clock, *named, *((role, name) for role, part in covariates for name in part)]:
+    keys = [("id", name) for name in split(frame, id)] if id is not None else []
+    for role, name in [
+        *clock,
+        ("target", roles["target"]),
+        *keys,
+        *((role, name) for role, part in covariates for name in part),
+    ]:
         want_column(frame, name, role)
         own = f"a column of its own, for {name!r} is the {owner.get(name)} column already"
         want(name not in owner, role, own, repr(name))
         owner[name] = role
-    ids_kind = "integer" if id is not None and frame[id].dtype.kind in "iu" else "text"
+    id = ",".join(name for _, name in keys) or None
+    ids_kind = ",".join("integer" if frame[name].dtype.kind in "iu" else "text" for _, name in keys) or "text"
     rows = _rows(frame, roles["time"], roles["target"], id, ids_kind, notation=time_format, zone=zone)
     alias, phase, rows = _clock(rows, freq)
     notes, unit = list(rows.notes), clocks.parse(alias).unit
@@ -118,7 +131,7 @@ def infer(
     hours = rows.zone if rows.kind != "local" else None
     return Schema(
         roles["time"], roles["target"], id, alias, rows.kind, rows.zone, ids_kind, *parts, notation=rows.notation,
-        phase=phase, hours=hours, notes=notes,
+        phase=phase, hours=hours, notes=notes, decimals=dict(frame.attrs.get("decimals", {})),
     )  # fmt: skip
 
 
@@ -158,7 +171,8 @@ def _clock(rows: _Rows, freq: str | None) -> tuple[str, int | None, _Rows]:
     return freq, phase, rows
 
 
-def want_column(frame: Any, name: str, role: str) -> None:
+def want_column(frame: Any, name: str, role: str, where: str = "") -> None:
+    """The frame must have the column. where: the data that a run is to read, which has no options to name columns."""
     columns = list(frame.columns)
     if name in columns:
         return
@@ -167,25 +181,38 @@ def want_column(frame: Any, name: str, role: str) -> None:
     names = difflib.get_close_matches(name.lower(), lower, 1) or [a for a in alike.get(role, ()) if a in lower]
     near = [lower[name] for name in names]
     listed = enumerate_some(list(map(repr, columns)), 30)
+    if where:
+        near = difflib.get_close_matches(name.lower(), lower, 1)
+        todo = f"Is it {lower[near[0]]!r}? Give it the name that it had in the fit." if near else ""
+        refuse(where, f"the column {name!r} ({role}), as in the fit", f"the columns {listed}", todo)
     todo = f"Did you mean {near[0]!r}?" if near else f"Name the column with {role}."
     if any(c.replace(".", "", 1).lstrip("-").isdecimal() for c in columns):
         todo += " The file seems to lack a header line."
+    down = role == "target" and sum(frame[c].dtype.kind in "iuf" for c in columns) > 1
+    if not near and (down or (role == "time" and sum(bool(re.search(r"\d{4}", c)) for c in columns) > 2)):
+        todo += " A wide table, with a column per series or with dates across, is read with --wide."
     refuse(role, f"one of the columns {listed}", repr(name), todo)
 
 
-def want_columns(frame: Any, schema: Schema, *roles: str) -> None:
-    """The frame must have the columns of time, id and these roles."""
+def want_columns(frame: Any, schema: Schema, *roles: str, where: str = "the new data") -> None:
+    """A frame of new data must have the columns of time, id and these roles."""
     for role in ("time", "id", *roles):
-        names = split(frame, schema.time) if role == "time" else getattr(schema, role)
+        names = getattr(schema, role)
+        names = split(frame, names) if role in ("time", "id") and names else names
         for name in [names] if isinstance(names, str) else names or ():
-            want_column(frame, name, role)
+            want_column(frame, name, role, where)
 
 
 def _categories(frame: Any, name: str) -> list[str] | None:
     column = frame[name]
     _, bad = to_numbers(column)
-    if not isinstance(column.dtype, pd.CategoricalDtype) and not bad.any():
+    categorical = isinstance(column.dtype, pd.CategoricalDtype)
+    if not categorical and not bad.any():
         return None
+    whole = np.flatnonzero(~bad & column.notna().to_numpy(bool))
+    if not categorical and bad.sum() < FEW * len(whole) and column.iloc[whole].nunique() > DISTINCT:
+        todo = "Correct them, or name words for missing values with --missing."
+        refuse_rows(frame, bad, f"column {name!r}", "numbers, as in nearly all rows", column, todo)
     want(column.dtype.kind not in "cmM", f"column {name!r}", "numbers or categories", str(column.dtype))
     values = sorted(text(column).dropna().unique())
     todo = f"Numbers may hold no text: {name_rows(frame, bad, column)}." if bad.any() else ""
@@ -223,9 +250,10 @@ def _rows(
     if id is None:
         codes, ids = np.zeros(len(frame), np.int64), np.array([target], object)
     else:
-        column = frame[id]
-        missing = column.isna().to_numpy(bool)
-        refuse_rows(frame, missing, f"column {id!r}", "a series in every row")
+        keys = split(frame, id)
+        for name in keys:
+            refuse_rows(frame, frame[name].isna().to_numpy(bool), f"column {name!r}", "a series in every row")
+        column = frame[keys[0]] if len(keys) == 1 else join_ids(frame, keys)
         column = column if ids_kind == "integer" and column.dtype.kind in "iu" else text(column)
         codes, names = pd.factorize(column)
         ids = np.asarray(names, None if column.dtype.kind in "iu" else object)
@@ -326,12 +354,13 @@ def encode(frame: Any, columns: dict[str, list[str] | None], unknown: dict[str, 
     return np.concatenate([np.zeros((len(frame), 0)), *parts], 1)
 
 
-def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, tuple[str, ...]]:
+def panel(frame: Any, schema: Schema, *, context: int = 0, new: bool = False) -> tuple[Panel, tuple[str, ...]]:
     """The frame's series on the schema's clock; and in sentences, its size and what was done to it.
 
     Rows are sorted by time, steps without a row are inserted as NaN, a missing value is NaN. context: series with fewer
-    steps are reported as short. Errors name the rows: unknown columns, times and ids that are missing or twice, times
-    beside the clock, text or infinities in numbers, a static column that changes within a series, no value at all.
+    steps are reported as short. new: rows for a run, which may be constant. Errors name the rows: unknown columns,
+    times and ids that are missing or twice, times beside the clock, text or infinities in numbers, a static column that
+    changes within a series, no value at all.
     """
     want_columns(frame, schema, "target", "past", "known", "static")
     rows = rows_of(frame, schema)
@@ -352,6 +381,7 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, tuple
     low, high = np.fmin.reduceat(values, first), np.fmax.reduceat(values, first)
     names = lambda mask: enumerate_some(list(map(str, rows.ids[mask])))  # noqa: E731
     inserted, missing, ends = len(moments) - len(frame), int(np.isnan(values).sum()), span(moments, schema)
+    apart = float(np.median(np.diff(place)[codes[1:] == codes[:-1]])) if len(codes) > n else 1.0
     trailing, empty = np.isnan(result.y[offsets[1:] - 1]) & ~np.isnan(low), np.isnan(low)
     constant, short = low == high, result.lengths < context
     sentences = {
@@ -363,12 +393,36 @@ def panel(frame: Any, schema: Schema, *, context: int = 0) -> tuple[Panel, tuple
         f"{plural(int(trailing.sum()), 'series ends', 'series end')} without a value: {names(trailing)}. "
         "The forecast begins after the last row.": trailing.any(),
         f"{empty.sum():,} series without any value: {names(empty)}.": empty.any(),
-        f"{constant.sum():,} constant series: {names(constant)}.": constant.any(),
+        f"{constant.sum():,} constant series: {names(constant)}.": constant.any() and not new,
         f"{short.sum():,} series shorter than the context of {context:,} steps: {names(short)}.": short.any(),
-        **{f"Column {name!r} has unknown values, encoded as none of the known: {enumerate_some(strange)}.": True
-           for name, strange in unknown.items()},
+        **dict.fromkeys(describe_unknown(unknown), True),
+        f"Most rows are {apart:g} steps of {schema.freq} apart: is the frequency another?": apart > 1,
     }  # fmt: skip
     return result, tuple(sentence for sentence, holds in sentences.items() if holds)
+
+
+def describe_unknown(unknown: dict[str, list[str]]) -> tuple[str, ...]:
+    """Categories that the fit has not seen, in sentences."""
+    shown = {name: enumerate_some(strange) for name, strange in unknown.items()}
+    return tuple(f"Column {n!r} has unknown values, encoded as none of the known: {s}." for n, s in shown.items())
+
+
+def describe_change(old: Panel, new: Panel, target: str) -> tuple[str, ...]:
+    """Values of new data that lie far outside those of the fit, in a sentence."""
+    if np.isnan(old.y).all() or np.isnan(new.y).all():
+        return ()
+    low, high, first, last = np.nanmin(old.y), np.nanmax(old.y), np.nanmin(new.y), np.nanmax(new.y)
+    reach = FAR * max(high - low, abs(high) / FAR, 1e-9)
+    if first >= low - reach and last <= high + reach:
+        return ()
+    ends = f"{first:,.6g} to {last:,.6g}, in the fit {low:,.6g} to {high:,.6g}"
+    return (f"Column {target!r} reaches far beyond the values of the fit ({ends}): is its unit another?",)
+
+
+def numeric(schema: Schema) -> tuple[str, ...]:
+    """The columns of numbers: the target and the covariates that are none of categories."""
+    parts = (schema.past, schema.known, schema.static)
+    return (schema.target, *(name for part in parts for name, categories in part.items() if categories is None))
 
 
 def _scatter(values: np.ndarray, place: np.ndarray, length: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from gated.io.tables import numbers
 from gated.io.times import restore, restore_columns
 from gated.tasks.forecast.frame import Schema, encode, enumerate_some, rows_of, span, want_columns
 from gated.tasks.forecast.panel import Panel
+from gated.tasks.forecast.source import split_ids
 
 pd: Any = optional("pandas", "forecast")
 
@@ -39,20 +40,23 @@ def _find_rows(frame: Any, schema: Schema, panel: Panel, horizon: int) -> tuple[
     return rows.frame[inside], n[inside], k[inside]
 
 
-def read_known(frame: Any, schema: Schema, panel: Panel, horizon: int, *, partial: bool = False) -> np.ndarray:
+def read_known(
+    frame: Any, schema: Schema, panel: Panel, horizon: int, *, partial: bool = False,
+    unknown: dict[str, list[str]] | None = None,
+) -> np.ndarray:  # fmt: skip
     """[N, h, K] the known covariates of the steps after the panel, from a frame that has a row for each of them.
 
-    partial: steps without a row are NaN. Errors: no frame though the schema has known covariates; and unless partial,
-    the series and times that lack a row.
+    partial: steps without a row are NaN. unknown: takes the categories that the history lacks. Errors: no frame though
+    the schema has known covariates; and unless partial, the series and times that lack a row.
     """
     ahead = future_times(panel, horizon)
     if not schema.known:
         return np.zeros((*ahead.shape, 0))
     names = [*([schema.id] if schema.id else []), schema.time, *schema.known]
-    todo = f"Give a frame or file with {', '.join(map(repr, names))}."
+    todo = f"Give a frame or file with {', '.join(map(repr, names))} as future."
     if frame is None:
         refuse("future covariates", f"values for the next {horizon} steps", "none", todo)
-    want_columns(frame, schema, "known")
+    want_columns(frame, schema, "known", where="the future file")
     rows, n, k = _find_rows(frame, schema, panel, horizon)
     lacking = np.ones(ahead.shape, bool)
     lacking[n, k] = False
@@ -62,7 +66,7 @@ def read_known(frame: Any, schema: Schema, panel: Panel, horizon: int, *, partia
         expected = f"a row for each of the next {horizon} steps of each series"
         refuse("future covariates", expected, f"none for {enumerate_some(steps)}", todo)
     out = np.full((*ahead.shape, len(schema.names("known"))), np.nan)
-    out[n, k] = encode(rows, schema.known, {})
+    out[n, k] = encode(rows, schema.known, {} if unknown is None else unknown)
     return out
 
 
@@ -78,12 +82,21 @@ def read_truth(frame: Any, schema: Schema, panel: Panel, horizon: int) -> np.nda
     return out
 
 
-def to_frame(schema: Schema, panel: Panel, columns: Mapping[str, np.ndarray]) -> Any:
-    """Values of the steps after the panel as a pandas frame, a row for each series and step.
+def to_frame(schema: Schema, panel: Panel, columns: Mapping[str, np.ndarray]) -> tuple[Any, tuple[str, ...]]:
+    """Values of the steps after the panel as a pandas frame, a row for each series and step; and what was renamed.
 
-    columns: [N, h] by name. The series and the time stand before them, under the data's own names and as it had them.
+    columns: [N, h] by name. The series and the time stand before them, under the data's own names and as it had them;
+    a column whose name one of these has is called forecast_….
     """
     horizon = next(iter(columns.values())).shape[1]
-    table: dict[str, Any] = {} if schema.id is None else {schema.id: np.repeat(panel.ids, horizon)}
+    ids = np.repeat(panel.ids, horizon)
+    table: dict[str, Any] = {} if schema.id is None else split_ids(ids, schema.id, schema.ids)
     table |= restore_columns(future_times(panel, horizon).reshape(-1), schema.time, schema.kind, schema.zone)
-    return pd.DataFrame(table | {name: values.reshape(-1) for name, values in columns.items()})
+    own, renamed = set(table), []
+    for name, values in columns.items():
+        new = name
+        while new in own:
+            new = f"forecast_{new}"
+        table[new] = values.reshape(-1)
+        renamed += [f"The forecast's column {name!r} is {new!r}, for the data have a {name!r}."] if new != name else []
+    return pd.DataFrame(table), tuple(renamed)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+CELLS = 250_000_000  # most numbers in a panel: 2 GB
+
 
 @dataclass(frozen=True)
 class Panel:

@@ -11,6 +11,7 @@ from gated.features import calendar
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.task import Config
 
+BATCH = 128  # most windows in one, by default
 HELD = 32  # windows held out, where a panel has them: fewer calibrate badly
 
 
@@ -65,7 +66,7 @@ def derive(panel: Panel, config: Config) -> Recipe:
         seasons = max(1, -(-config.context // m))
     seasons = min(seasons, max(1, -(-longest // m)))
     fine = m >= 24 and long > 0
-    batch = config.batch or int(np.clip((64 if fine else 128) * 48 // max(h, 48), 16, 128))
+    batch = config.batch or int(np.clip((64 if fine else 128) * 48 // max(h, 48), 16, BATCH))
     steps = config.steps or (1500 if fine else 500)
     if config.steps is None and h > 192:
         steps = max(500, steps * 192 // h)

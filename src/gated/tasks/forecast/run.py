@@ -12,11 +12,11 @@ import numpy as np
 
 from gated import options, runs
 from gated._check import refuse, want, within
-from gated.io.tables import read
 from gated.tasks.forecast import frame, likelihood, roll, scoring, training
 from gated.tasks.forecast import horizon as horizons
 from gated.tasks.forecast.baselines import BASELINES
 from gated.tasks.forecast.panel import Panel
+from gated.tasks.forecast.source import notes_of, read
 from gated.tasks.forecast.task import TASK, Config
 from gated.tasks.forecast.training import Forecaster
 
@@ -44,20 +44,27 @@ class Run:
         source: a file or frame that holds the history. Rows of known series continue these, and only the series in it
         are forecast; without it, every series continues where the training data end. Nothing is trained.
         future: a file or frame with the known covariates of the steps to forecast.
+
+        What is strange in the data, beside what was fitted, is in `attrs["notes"]` of the frame, in sentences.
         """
         within("samples", samples, 0, 10_000)
         todo = "Fit with known, or leave future out."
         want(future is None or bool(self.schema.known), "future", "a run with known covariates", "one without", todo)
-        panel = self.panel if source is None else self.extend(read(source, id=self.schema.id))
-        coming = None if future is None else read(future, id=self.schema.id)
-        known = horizons.read_known(coming, self.schema, panel, self.config.horizon)
+        panel, notes = (self.panel, ()) if source is None else self._extend(self._read(source))
+        coming = None if future is None else self._read(future, wide=False)
+        unknown: dict[str, list[str]] = {}
+        known = horizons.read_known(coming, self.schema, panel, self.config.horizon, unknown=unknown)
+        notes += () if coming is None else notes_of(coming, self.schema.known)
+        notes += frame.describe_unknown(unknown)
         q, levels = training.predict(self.model, panel, known), self.config.quantiles
         columns = {"median": q[..., levels.index(0.5)], **{f"q{level:g}": q[..., k] for k, level in enumerate(levels)}}
         if samples:
             counts = self.config.likelihood == "negative-binomial"
             paths = likelihood.paths(q, levels, self.model.persistence, samples, self.config.seed, counts)
             columns = {f"s{k + 1}": paths[..., k] for k in range(samples)}
-        return horizons.to_frame(self.schema, panel, columns)
+        table, renamed = horizons.to_frame(self.schema, panel, columns)
+        table.attrs["notes"] = list(notes + renamed)
+        return table
 
     def score(
         self, source: Any, *, per: Sequence[str] = (), baselines: Sequence[str] = BASELINES, report: Any = None
@@ -68,7 +75,7 @@ class Run:
         `horizon` steps. per: "step", "series" for detail. report: a folder for report.png and report.html.
         """
         scoring.check_detail(per)
-        later = read(source, id=self.schema.id)
+        later = self._read(source)
         horizon = self.config.horizon
         frame.want_columns(later, self.schema, "target")
         if np.isin(frame.rows_of(later, self.schema).ids, self.panel.ids).any():
@@ -94,7 +101,7 @@ class Run:
         scoring.check_detail(per)
         within("windows", windows, 1, 1000)
         within("step", 1 if step is None else step, 1)
-        panel = self.panel if source is None else self.extend(read(source, id=self.schema.id))
+        panel = self.panel if source is None else self.extend(self._read(source))
         cases = roll.roll(panel, self.config.horizon, windows, step, min_history=2)
         fresh = source is None or bool(np.isin(panel.ids, self.panel.ids).any())
         q = np.full((*cases.truth.shape, len(self.config.quantiles)), np.nan)
@@ -122,7 +129,10 @@ class Run:
         """
         within("steps", 1 if steps is None else steps, 1)
         with runs.start(TASK, out, overwrite=overwrite, progress=progress) as job:
-            new, notes = frame.panel(read(source, id=self.schema.id), self.schema)
+            data = self._read(source)
+            new, notes = frame.panel(data, self.schema, new=True)
+            notes += notes_of(data, frame.numeric(self.schema))
+            notes += frame.describe_change(self.panel, new, self.schema.target)
             panel = frame.join(self.panel, new)
             model, _, history = training.fit(panel, self.config, job, start=copy.deepcopy(self.model), steps=steps)
             return job.finish(Run(self.config, self.schema, model, panel, {"updated": True}, history, notes))
@@ -158,11 +168,21 @@ class Run:
 
     def extend(self, data: Any) -> Panel:
         """The series of a frame, after what the run knows of them."""
-        new, _ = frame.panel(data, self.schema)
+        return self._extend(data)[0]
+
+    def _read(self, source: Any, *, wide: bool | None = None) -> Any:
+        """A source read as the fit read its own."""
+        return read(source, self.config, self.schema.decimals, wide=wide)
+
+    def _extend(self, data: Any) -> tuple[Panel, tuple[str, ...]]:
+        """`extend`, with what is strange in the data."""
+        new, (_, *sentences) = frame.panel(data, self.schema, new=True)
+        notes = (*notes_of(data, frame.numeric(self.schema)), *(s for s in sentences if s not in self.notes))
+        notes += frame.describe_change(self.panel, new, self.schema.target)
         old = np.flatnonzero(np.isin(self.panel.ids, new.ids))
-        if len(old) == 0:
-            return new
-        return frame.join(roll.cut(self.panel, old, self.panel.lengths[old]), new)
+        if len(old):
+            new = frame.join(roll.cut(self.panel, old, self.panel.lengths[old]), new)
+        return new, notes
 
     def _measure(
         self, history: Panel, truth: np.ndarray, q: np.ndarray, baselines: Sequence[str], report: Any = None
@@ -192,14 +212,18 @@ def fit(
     """
     if config is None and "horizon" not in choices:
         refuse("fit", "a horizon", "none", "Say how many steps to forecast: horizon=28.")
+    if isinstance(choices.get("id"), list | tuple):
+        choices["id"] = ",".join(choices["id"])
     config = options.make(Config, choices, config)
     with runs.start(TASK, out, resume, overwrite, progress) as job:
-        data = read(source, id=config.id)
+        data = read(source, config)
         schema = frame.infer(
-            data, time=config.time, target=config.target, id=config.id, past=config.past, known=config.known,
-            static=config.static, freq=config.freq, time_format=config.time_format, zone=config.zone,
+            data, time=config.time, target=config.target, id=data.attrs.get("id", config.id), past=config.past,
+            known=config.known, static=config.static, freq=config.freq, time_format=config.time_format,
+            zone=config.zone,
         )  # fmt: skip
         panel, notes = frame.panel(data, schema, context=config.context or 0)
+        notes += notes_of(data, frame.numeric(schema))
         model, metrics, history = training.fit(panel, config, job)
         return job.finish(Run(config, schema, model, panel, metrics, history, notes))
 

@@ -17,8 +17,23 @@ class Config(Training):
     time: str = option("ds", "Time column: dates or integers; or the columns of its parts, as in Date,Time.")
     target: str = option("y", "Target column: the values to forecast.")
     id: str | None = option(
-        None, "Series identifier column; by default unique_id if present, otherwise all rows are one series."
+        None,
+        "Series identifier column, or several, as in shop,product; by default unique_id if present, otherwise all rows "
+        "are one series.",
     )
+    decimal: str | None = option(
+        None,
+        "Decimal of numbers that may be read in two ways, such as 10.025; by default it is recognised.",
+        choices=(".", ","),
+    )
+    missing: tuple[str, ...] = option((), "More words for missing values, beside NA, ?, n.a. and the like.")
+    wide: bool = option(
+        False, "Read a wide table: a column per series, or a row per series with dates across.", flag=True
+    )
+    encoding: str | None = option(
+        None, "Encoding of a text file, such as cp1251; by default UTF-8, UTF-16 or Windows-1252."
+    )
+    sheet: str | None = option(None, "Sheet of an Excel workbook; by default the first.")
     known: tuple[str, ...] = option((), "Covariate columns known in the future (holidays, planned prices).")
     past: tuple[str, ...] = option((), "Covariate columns known only up to the forecast origin.")
     static: tuple[str, ...] = option((), "Columns with one value per series.")

@@ -19,8 +19,8 @@ from gated import checkpoint, options, runs, train, trees
 from gated._check import shape, want
 from gated.runs import Job
 from gated.tasks.forecast import likelihood, model, roll, scoring
-from gated.tasks.forecast.panel import Panel
-from gated.tasks.forecast.recipe import Recipe, derive
+from gated.tasks.forecast.panel import CELLS, Panel
+from gated.tasks.forecast.recipe import BATCH, Recipe, derive
 from gated.tasks.forecast.task import Config
 from gated.tasks.forecast.windows import Windows
 
@@ -111,7 +111,7 @@ def _calibrate(
     metrics = scoring.evaluate(truth, q, levels, scoring.scales(roll.cut(panel, n, ends), rule.season))
     widths = likelihood.calibrate(q, truth, levels) if widen else forecaster.widths
     held, final = forecaster.held.copy(), ends == panel.lengths[n] - rule.horizon
-    held[n[final]] = likelihood.widen(q[final], widths, levels)
+    held[n[final]] = np.maximum(likelihood.widen(q[final], widths, levels), _floors(panel)[n[final]])
     new = replace(forecaster, widths=widths, persistence=likelihood.persistence(q, truth, levels), held=held)
     return new, {"held_out": metrics}
 
@@ -140,10 +140,15 @@ def predict(forecaster: Forecaster, panel: Panel, known: np.ndarray | None = Non
     n = np.flatnonzero(observed & (panel.lengths > 0))
     series = torch.from_numpy(n)
     out = np.full((len(panel), rule.horizon, len(rule.levels)), np.nan)
-    out[n] = likelihood.widen(
-        _predict(forecaster.networks, windows, series, windows.lengths[series]), forecaster.widths, rule.levels
-    )
+    q = _predict(forecaster.networks, windows, series, windows.lengths[series])
+    out[n] = np.maximum(likelihood.widen(q, forecaster.widths, rule.levels), _floors(panel)[n])
     return out
+
+
+def _floors(panel: Panel) -> np.ndarray:
+    """[N, 1, 1] what no forecast of a series is below: 0 where the history has no value below, as of counts."""
+    low = np.fmin.reduceat(panel.y, panel.offsets[:-1])
+    return np.where(low >= 0, 0.0, -np.inf)[:, None, None]
 
 
 def restore(stored: checkpoint.Run, config: Config, panel: Panel) -> Forecaster:
@@ -151,11 +156,16 @@ def restore(stored: checkpoint.Run, config: Config, panel: Panel) -> Forecaster:
     rule = options.restore(Recipe, stored.extras["recipe"])
     widths, persistence, held = (stored.arrays[f"learnt.{name}"] for name in ("widths", "persistence", "held"))
     state = {name.replace(".lean", ".shrinkage"): weight for name, weight in stored.state.items()}  # a former name
-    longest, head = int(panel.lengths.max()), state.get("0.head.weight", torch.empty(0, 0))
+    counts = rule.season, rule.lags, rule.context, rule.long, rule.held, rule.batch
+    longest, head = int(panel.lengths.max(initial=0)), state.get("0.head.weight", torch.empty(0, 0))
     fits = (  # before memory is taken for what the recipe says
-        head.shape[-1] == rule.width and len({name.partition(".")[0] for name in state}) == config.members
+        rule.horizon == config.horizon and rule.levels == config.quantiles and rule.likelihood == config.likelihood
+        and all(type(number) is int for number in (rule.horizon, rule.width, *counts))
+        and head.shape[-1] == rule.width and len({name.partition(".")[0] for name in state}) == config.members
         and 1 <= rule.season <= longest and 1 <= rule.lags <= rule.context <= longest // rule.season + 1
-        and 0 <= rule.long <= rule.context * rule.season
+        and 0 <= rule.long <= rule.context * rule.season and rule.held >= 1 and rule.held % rule.horizon == 0
+        and 1 <= rule.batch <= (config.batch or BATCH)
+        and len(panel) * ((rule.context + 2) * rule.season + rule.horizon) <= CELLS
     )  # fmt: skip
     want(fits, "run folder", "a recipe that its weights and series fit", "another")
     shape("run folder: widths", widths, rule.horizon, len(rule.levels))

@@ -19,10 +19,10 @@ from torch import Tensor
 from gated import train, trees
 from gated._check import optional, want
 from gated.features import calendar as clocks
-from gated.io import tables
 from gated.io.zones import to_local
 from gated.tasks.forecast import likelihood, model, roll, windows
 from gated.tasks.forecast.run import Run
+from gated.tasks.forecast.source import read
 from gated.tasks.forecast.windows import Batch, Windows
 from gated.views import MAX_SEQUENCES, Case, Input, Output, Part, View, keep_numbers, spread
 
@@ -37,7 +37,7 @@ UNITS = {
 
 def view(run: Run, data: Any = None, count: int = 3) -> View:
     """Series of a file or frame, appended to the run's series of the same ids; by default the run's own series."""
-    panel = run.panel if data is None else run.extend(tables.read(data, id=run.schema.id))
+    panel = run.panel if data is None else run.extend(read(data, run.config, run.schema.decimals))
     rule = run.model.recipe
     holdout = roll.roll(panel, rule.horizon)
     valid = np.flatnonzero(~np.isnan(np.fmax.reduceat(holdout.history.y, holdout.history.offsets[:-1])))

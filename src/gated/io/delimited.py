@@ -1,0 +1,257 @@
+"""Delimited text as frames: what a CSV, TSV or exported table is like is recognised, and what is skipped is said."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import warnings
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gated._check import optional, refuse, want
+from gated.io.numbers import MISSING
+from gated.io.text import places
+
+pd: Any = optional("pandas", "forecast")
+
+ROWS = "a file with a header line and rows"
+DELIMITERS = ",;\t|"
+HEAD = 100  # lines that show what a file is like
+COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+"  # 1234,5 and 1.234,5
+POINT = r"[+-]?\d*\.\d+"
+DOUBTFUL = {".": r"[+-]?[1-9]\d{0,2}\.\d{3}", ",": r"[+-]?[1-9]\d{0,2},\d{3}"}  # decimals, or a group of thousands
+VALUE = r"[+-]?[\d.,:/ -]*\d[\d.,:/ -]*"  # a number or a date of digits, of which a header has none
+MULTIBYTE = rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+
+
+class Layout(NamedTuple):
+    """How the text of a file is arranged."""
+
+    delimiter: str
+    line: int  # of the header, from 1
+    names: list[str]
+    rows: list[list[str]]  # the first below the header
+    notes: list[str]
+
+
+def read(
+    where: str, path: str | None, data: bytes | None, start: bytes, *, ids: Collection[str], times: Collection[str],
+    missing: Sequence[str] = (), encoding: str | None = None,
+) -> Any:  # fmt: skip
+    """A pandas frame of a file's text (at `path`, or in `data`), whose index "line" counts its lines from 1.
+
+    ids: columns that are text unless every name in them is a plain integer. times: columns that stay text if they are
+    fractions. A column that may have points or commas for thousands is text as well, for `io.numbers` to settle. In
+    attrs: `notes`, `delimiter`, and `decimals`, the decimal of each column that shows it in the first lines.
+    """
+    notes: list[str] = []
+    encoding = _encoding(start, where, encoding)
+    if encoding == "utf-8" and not _decodes(start):
+        encoding = _fallback(where, path, data, notes)
+    try:
+        frame = _parse(where, path, data, start, encoding, ids, times, missing, notes)
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            refuse(where, f"text in {encoding}", str(error.reason), "Name its encoding with --encoding.")
+        encoding = _fallback(where, path, data, notes)
+        frame = _parse(where, path, data, start, encoding, ids, times, missing, notes)
+    frame.attrs["notes"] = notes + frame.attrs["notes"]
+    return frame
+
+
+# ---- encodings
+
+
+def _encoding(start: bytes, where: str, encoding: str | None) -> str:
+    if encoding is not None:
+        try:
+            return codecs.lookup(encoding).name
+        except LookupError:
+            refuse("encoding", "the name of an encoding, such as utf-8, cp1252 or shift_jis", repr(encoding))
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-32" if start[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") else "utf-16"
+    even, odd = start[::2].count(0), start[1::2].count(0)
+    wide = max(even, odd) > 0.3 * (len(start) // 2) and min(even, odd) == 0
+    want(wide or not even + odd, where, "a CSV, JSON, Excel or Parquet file", "binary data")
+    return "utf-8" if not wide else "utf-16-le" if odd else "utf-16-be"
+
+
+def _decodes(start: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _fallback(where: str, path: str | None, data: bytes | None, notes: list[str]) -> str:
+    """Windows-1252 for text that is not UTF-8, but not for UTF-8 with a damaged byte in it."""
+    content = data
+    if content is None:
+        with open(str(path), "rb") as file:
+            content = file.read()
+    strange = re.sub(MULTIBYTE, b"", content)
+    first = next(re.finditer(rb"[\x80-\xff]", strange))[0]
+    damaged = (len(content) - len(strange)) > sum(map(len, re.findall(rb"[\x80-\xff]", strange)))
+    line = content[: content.index(first)].count(b"\n") + 1
+    todo = "Save the file in UTF-8, or name its encoding with --encoding."
+    want(not damaged, where, "text in UTF-8", f"the byte {first[0]:#04x} in line {line}", todo)
+    try:
+        content.decode("cp1252")
+    except UnicodeDecodeError:
+        refuse(where, "text in UTF-8 or Windows-1252", f"the byte {first[0]:#04x} in line {line}", todo)
+    notes.append("The file is not UTF-8: read as Windows-1252 (--encoding names another).")
+    return "cp1252"
+
+
+# ---- layout
+
+
+def find_layout(lines: list[str], where: str) -> Layout:
+    """Delimiter and header of a file's first lines, past blank lines, `sep=;`, comments and titles.
+
+    Errors: a line of words, such as units, between the header and the values.
+    """
+    k = next((k for k, line in enumerate(lines) if line.strip()), 0)
+    rule = re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[k], re.IGNORECASE) if lines else None
+    k += rule is not None
+    is_comment = lambda line: line[:1] == "#" or not line.strip()  # noqa: E731
+    offset = next((n for n in range(k, len(lines)) if not is_comment(lines[n])), len(lines))
+    records = {d: _records(lines[offset : offset + HEAD], d, where) for d in (rule[1] if rule else DELIMITERS)}
+    delimiter = max(records, key=lambda d: _score(records[d]))
+    rows = records[delimiter]
+    if not rows:
+        return Layout(delimiter, len(lines), [], [], [])
+    if any(map(_is_value, rows[0][1])):  # the last comment may be the header
+        last = [line.lstrip("# ") for line in lines[k:offset] if line.strip()][-1:]
+        rows = [*((0, cells) for _, cells in _records(last, delimiter, where) if len(cells) == len(rows[0][1])), *rows]
+    first = _find_header(rows)
+    titles = [" ".join(filter(None, map(str.strip, cells))) for _, cells in rows[:first]]
+    skipped = places("line", [offset + line for line, _ in rows[:first]])
+    notes = [f"Above the header, {skipped} skipped: {', '.join(map(repr, titles[:3]))}."] if titles else []
+    names = [cell.strip() or f"column {n + 1}" for n, cell in enumerate(rows[first][1])]
+    below = [cells for _, cells in rows[first + 1 :]]
+    if len(below) > 1 and not re.search(r"\d", "".join(below[0])):
+        line, todo = offset + rows[first + 1][0], "Remove this line: units and types have no place below the header."
+        refuse(f"{where}, line {line}", "values below the header", repr(delimiter.join(below[0])), todo)
+    return Layout(delimiter, offset + rows[first][0], names, below, notes)
+
+
+def _find_header(rows: list[tuple[int, list[str]]]) -> int:
+    """The first row of the width that most rows have, but for titles with delimiters behind them."""
+    width = _width(rows)
+    first = next(i for i, (_, cells) in enumerate(rows) if len(cells) == width)
+    fields = [sum(map(bool, map(str.strip, cells))) for _, cells in rows]
+    values = [any(map(_is_value, cells)) for _, cells in rows]
+    while first + 1 < len(rows) and 2 * fields[first] <= fields[first + 1] and not values[first + 1]:
+        first += 1
+    words = [i for i in range(first) if len(rows[i][1]) > 1 and not values[i]]
+    return words[-1] if values[first] and words else first  # a header of another width, which pandas will refuse
+
+
+def _records(lines: list[str], delimiter: str, where: str) -> list[tuple[int, list[str]]]:
+    """The rows that are not blank, each with the line where it begins, from 1."""
+    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, skipinitialspace=True)
+    rows, line = [], 1
+    try:
+        for cells in reader:
+            if any(map(str.strip, cells)):
+                rows.append((line, cells))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        refuse(where, "lines of text", str(error))
+    return rows
+
+
+def _width(rows: list[tuple[int, list[str]]]) -> int:
+    """The number of fields that most rows have, of those with several."""
+    counts = Counter(len(cells) for _, cells in rows if len(cells) > 1)
+    return max(counts, key=lambda n: (counts[n], n), default=1)
+
+
+def _score(rows: list[tuple[int, list[str]]]) -> tuple[int, int, int]:
+    width = _width(rows)
+    fits = [cells for _, cells in rows if len(cells) == width]
+    return (len(fits) if width > 1 else 0), sum(_is_value(c) for cells in fits for c in cells), width
+
+
+def _is_value(cell: str) -> bool:
+    return re.fullmatch(VALUE, cell.strip()) is not None
+
+
+# ---- rows
+
+
+def _parse(
+    where: str, path: str | None, data: bytes | None, start: bytes, encoding: str, ids: Collection[str],
+    times: Collection[str], missing: Sequence[str], notes: list[str],
+) -> Any:  # fmt: skip
+    text = codecs.getincrementaldecoder(encoding)("ignore").decode(start).removeprefix("\ufeff")
+    lines = re.split("\r\n|\n|\r", text)
+    layout = find_layout(lines[:-1] if len(start) == 1 << 16 else lines, where)
+    names, twice = layout.names, [name for name, count in Counter(layout.names).items() if count > 1]
+    lacks = " The file seems to lack a header line." if any(map(_is_value, names)) else ""
+    got = f"{', '.join(map(repr, twice))} twice"
+    want(not twice, f"{where}, line {layout.line}", "a header of different names", got, f"Rename one.{lacks}")
+    want(len(names) > 0, where, ROWS, "an empty file")
+    cells = [[row[k].strip() for row in layout.rows if len(row) > k] for k in range(len(names))]
+    columns = {name: list(filter(None, column)) for name, column in zip(names, cells, strict=True)}
+    decimals = {name: _decimal(cells) for name, cells in columns.items()}
+    shown = {decimal for name, decimal in decimals.items() if name not in times}
+    decimal = "," if layout.delimiter != "," and "," in shown and "." not in shown else "."
+    no_value = {name: [""] if name in ids else [*MISSING, *missing] for name in names}
+    options: dict[str, Any] = dict(
+        sep=layout.delimiter, encoding=encoding, header=None, names=names, skiprows=layout.line, skip_blank_lines=False,
+        index_col=False, skipinitialspace=True, low_memory=False, decimal=decimal, keep_default_na=False,
+        na_values=no_value,
+    )  # fmt: skip
+    frame = _rows(where, path, data, options | {"dtype": {id: str for id in ids if id in names} or None})
+    fractions = {name: frame[name].to_numpy() for name in names if frame[name].dtype.kind == "f"}
+    again = {n: str for n, v in fractions.items() if _may_be_groups(v, columns[n], decimal, n in times)}
+    if again:
+        some = _rows(where, path, data, options | {"usecols": list(again), "dtype": again})
+        frame = frame.assign(**{name: some[name] for name in again})
+    frame = frame.set_axis(pd.RangeIndex(layout.line + 1, layout.line + 1 + len(frame), name="line"), axis=0)
+    frame = frame.dropna(how="all")
+    for id in [id for id in ids if id in frame]:
+        plain = frame[id].str.fullmatch(r"(?:0|-?[1-9]\d{0,17})", na=False).all()
+        frame[id] = frame[id].astype("int64") if plain and len(frame) else frame[id]
+    frame.attrs = {"notes": layout.notes, "delimiter": layout.delimiter,
+                   "decimals": {name: d for name, d in decimals.items() if d}}  # fmt: skip
+    return frame
+
+
+def _rows(where: str, path: str | None, data: bytes | None, options: dict[str, Any]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(path if data is None else io.BytesIO(data), **options)
+        except pd.errors.EmptyDataError:
+            refuse(where, "at least one row below the header", "none")
+        except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+            got = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+            refuse(where, "rows with as many fields as the header", got)
+
+
+def _decimal(cells: list[str]) -> str | None:
+    """The decimal that a column shows: one that cannot group thousands."""
+    comma = any(re.fullmatch(COMMA, c) and not re.fullmatch(DOUBTFUL[","], c) for c in cells)
+    point = any(re.fullmatch(POINT, c) and not re.fullmatch(DOUBTFUL["."], c) for c in cells)
+    return None if comma == point else "," if comma else "."
+
+
+def _may_be_groups(values: np.ndarray, cells: list[str], decimal: str, time: bool) -> bool:
+    """Whether numbers that were read with this decimal could have it for thousands; as times, whether it has a use."""
+    fractions = values[np.isfinite(values)]
+    fractions = fractions[fractions % 1 != 0]
+    if time or not len(fractions):
+        return bool(time and len(fractions))
+    if any(decimal in c and not re.fullmatch(DOUBTFUL[decimal], c) for c in cells):
+        return False
+    size, thousands = np.abs(fractions), fractions * 1000
+    return bool(((size >= 1) & (size < 1000) & (np.abs(thousands - np.rint(thousands)) < 1e-6)).all())

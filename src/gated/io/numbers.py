@@ -1,0 +1,186 @@
+"""Columns of text as numbers: one notation is settled for a whole column by all its values, never value by value.
+
+A column is read in the notation of the point, 1,234.5, or of the comma, 1.234,5; spaces and apostrophes group thousands
+in either. Most columns fit only one. Where every separator has three digits behind it, as in 10.025, both fit, and
+what else is known decides, in this order: the option; plain numbers beside them; other columns of the file; what the
+run's history had; the delimiter of the file. Else the column is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gated._check import optional
+
+pd: Any = optional("pandas", "forecast")
+pa: Any = optional("pyarrow", "forecast")
+pc: Any = optional("pyarrow.compute", "forecast")
+
+MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "-", "NaT"]
+WORDS = {  # beside these, in lower case: what people and spreadsheets write where a number is missing
+    *map(str.lower, MISSING), "na", "n.a.", "n.a", "n. a.", "nil", "<na>", "(null)", "-nan", "?", "??", "???", ".",
+    "..", "...", "--", "---", "–", "—", "missing", "unknown", "unavailable", "not available", "nd", "n.d.", "n/d",
+    "n.v.", "k.a.", "k. a.", "keine angabe", "fehlt", "s/d", "#div/0!", "#value!", "#ref!", "#name?", "#num!", 
+    "#null!", "#n/a n/a", "#wert!", "#nv", "#zahl!", "#bezug!", "1.#qnan", "1.#ind", "-1.#ind",
+}  # fmt: skip
+SPACES = "\u00a0\u2007\u2009\u202f\u2006\u2005\t "
+CURRENCY = (
+    r"[$€£¥₹₽₩₺₪₫฿₴₦¢]|(?:US|A|C|R|HK|NZ)\$|(?:EUR|USD|GBP|CHF|JPY|CNY|RMB|INR|RUB|BRL|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|"
+    r"RON|BGN|TRY|ILS|MXN|ZAR|KRW|SGD|HKD|THB|UAH|Rs\.?|kr\.?|zł|Kč|Ft|Fr\.|руб\.?|euros?)"
+)
+GROUPS = r"(?:[1-9][0-9]{0,2}(?:(?:S[0-9]{3})+|(?: [0-9]{3})+|(?:'[0-9]{3})+))"
+INDIAN = r"|[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}"
+NOTATIONS = {  # the decimal, and the digits of a number: D is the decimal, S the other one of point and comma
+    decimal: r"(?:(?:[0-9]+|{groups})(?:{D}[0-9]*)?|{D}[0-9]+|[0-9]+(?:{D}[0-9]*)?[eE] ?[+-]?[0-9]+)".replace(
+        "{groups}", GROUPS.replace("S", other) + (INDIAN if other == "," else "")
+    ).replace("{D}", rf"\{decimal}")
+    for decimal, other in ((".", ","), (",", r"\."))
+}
+NUMBER = (
+    rf"^(?P<sign>[+-]?) ?(?P<before>(?:{CURRENCY})?) ?(?P<inner>[+-]?) ?(?P<digits>[0-9.,' eE+-]*?[0-9][.,]?) ?"
+    rf"(?P<after>(?:%|‰|{CURRENCY})?)(?P<last> ?-?)$"
+)
+PLAIN = "^[0-9]+$"
+GROUPED = r"^[1-9][0-9]{0,2}[.,][0-9]{3}$"  # fits both
+MANY = 20  # values of exactly three digits behind the separator: with decimals one in ten would end in 0 and be shorter
+LARGEST = 1e100  # whose squares are numbers still
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The numbers of a column."""
+
+    values: np.ndarray  # [R] float64, NaN where it is missing or no number
+    bad: np.ndarray  # [R] neither a number nor missing
+    decimal: str | None = None  # "." or "," where the column shows it
+    doubt: str | None = None  # a number that may be read in two ways
+    notes: tuple[str, ...] = ()  # in sentences, what was a guess or is easily overlooked
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What is known of a column's notation beside its values."""
+
+    decimal: str | None = None  # by option
+    file: str | None = None  # that other columns of the file have
+    history: str | None = None  # that the column had before
+    delimiter: str = ","  # of the file: a comma goes with decimal points
+    missing: Collection[str] = ()  # words for missing values, by option
+
+
+NONE = Hints()
+
+
+def parse(column: Any, hints: Hints = NONE) -> Reading:
+    """The numbers of a column of objects or text, in the notation that all its values have.
+
+    1,234.5 1.234,5 1 234,5 1'234.5 1,23,456; with a unicode or a trailing minus, or (1.234) for a negative number; with
+    one currency before or behind, or all in per cent, whose numbers are kept (12 % is 12). Booleans are 0 and 1.
+    """
+    objects = column.astype(object)
+    codes, unique = pd.factorize(objects, use_na_sentinel=True)  # what repeats is read once
+    shown = [str(int(v)) if isinstance(v, bool | np.bool_) else str(v) for v in unique]
+    text = pc.utf8_trim(pa.array(shown, pa.string()), SPACES + "'\"")
+    counts = np.bincount(codes[codes >= 0], minlength=len(unique))
+    words = pc.utf8_lower(text).to_numpy(zero_copy_only=False)
+    own = {word.strip().lower() for word in hints.missing}
+    gone = np.array([word in WORDS or word in own for word in words], bool)
+    numbers = _split(text)
+    digits = numbers["digits"]
+    masks = {decimal: _matches(digits, f"^{pattern}$") & ~gone for decimal, pattern in NOTATIONS.items()}
+    number = masks["."] | masks[","]
+    decimal, doubt, notes = _decide(digits, masks, number, counts, hints)
+    minus = np.sum([_matches(numbers[name], "-") for name in ("sign", "inner", "last")], 0)
+    fit = masks[decimal or "."] & (minus < 2)
+    values = np.where(minus > 0, -1, 1) * _convert(digits, fit, decimal or ".")
+    units = pc.binary_join_element_wise(numbers["before"], numbers["after"], "")
+    unit = pc.fill_null(units, "").to_numpy(zero_copy_only=False)
+    fit = fit & _one_unit(unit, fit, values, counts)
+    named = sorted({unit[k] for k in np.flatnonzero(fit)} - {""})
+    if named:
+        notes += (f"numbers are read without their unit {named[0]!r}.",)
+    brackets = [shown[k] for k in np.flatnonzero(fit) if shown[k].strip()[:1] == "(" or shown[k].strip()[-1:] == "-"]
+    if brackets:
+        notes += (f"{brackets[0]!r} is read as {values[shown.index(brackets[0])]:.15g}.",)
+    lost = [k for k in np.flatnonzero(gone) if shown[k] not in MISSING and shown[k].strip()]
+    if lost and fit.any():
+        rows = ", ".join(f"{shown[k]!r} ({counts[k]:,})" for k in lost[:5])
+        notes += (f"{rows}{' and others' if len(lost) > 5 else ''}: treated as missing.",)
+    spread = lambda a, default: np.r_[a, default][codes]  # noqa: E731
+    seen = decimal if bool((fit & ~_matches(digits, PLAIN)).any()) else None
+    return Reading(spread(np.where(fit, values, np.nan), np.nan), spread(~fit & ~gone, False), seen, doubt, notes)
+
+
+def _split(text: Any) -> dict[str, Any]:
+    """Sign, unit and digits of each text, null where it is no number."""
+    for pattern, new in (
+        ("[−–﹣－]", "-"), ("[’ʼ´`]", "'"), (f"[{SPACES}]", " "), (r"^\((.*)\)( ?[^ ()]{0,4})$", r"-\1\2"),
+    ):  # fmt: skip
+        text = pc.replace_substring_regex(text, pattern, new)
+    parts = pc.extract_regex(text, NUMBER)
+    return {name: pc.struct_field(parts, name) for name in ("sign", "before", "inner", "digits", "after", "last")}
+
+
+def _matches(text: Any, pattern: str) -> np.ndarray:
+    return pc.fill_null(pc.match_substring_regex(text, pattern), False).to_numpy(zero_copy_only=False)
+
+
+def _decide(
+    digits: Any, masks: dict[str, np.ndarray], number: np.ndarray, counts: np.ndarray, hints: Hints
+) -> tuple[str | None, str | None, tuple[str, ...]]:
+    """The decimal of the column, None where nothing shows it; an example of a doubt; and notes."""
+    if hints.decimal is not None:
+        return hints.decimal, None, ()
+    only = {d: int(counts[mask & ~masks["," if d == "." else "."]].sum()) for d, mask in masks.items()}
+    if only["."] or only[","]:
+        return ("." if only["."] >= only[","] else ","), None, ()
+    grouped = _matches(digits, GROUPED) & number
+    if not grouped.any():
+        return None, None, ()
+    cells = digits.to_numpy(zero_copy_only=False)
+    separators = {next(c for c in cells[k] if c in ".,") for k in np.flatnonzero(grouped)}
+    example = str(cells[np.flatnonzero(grouped)[0]])
+    if len(separators) > 1:
+        return None, example, ()
+    separator = separators.pop()
+    groups = "," if separator == "." else "."  # the decimal if the separator groups thousands
+    name = "point" if separator == "." else "comma"
+    whole = example.replace(separator, "")
+    decimally = f"the {name} is read as decimal, as in {example} (--decimal {groups} reads {whole})."
+    in_groups = f"the {name} is read as grouping thousands, as in {example} (--decimal {separator} reads decimals)."
+    plain = np.array([float(cells[k]) for k in np.flatnonzero(number & _matches(digits, PLAIN)) if float(cells[k])])
+    if len(plain) and plain.max() >= 1000 and separator == ".":
+        return separator, None, (decimally,)
+    if len(plain) and plain.max() < 1000:
+        large = np.array([float(cells[k].replace(separator, "")) for k in np.flatnonzero(grouped)])
+        reach = [max(part.max(), plain.max()) / min(part.min(), plain.min()) for part in (large, large / 1000)]
+        if int(counts[grouped].sum()) >= MANY or 10 * reach[0] < reach[1]:
+            return groups, None, (in_groups,)
+    for known in (hints.file, hints.history):
+        if known is not None:
+            return known, None, ((decimally if known == separator else in_groups),)
+    if hints.delimiter == "," and not len(plain[plain >= 1000]):
+        return ".", None, ((decimally if separator == "." else in_groups),)
+    return None, example, ()
+
+
+def _one_unit(unit: np.ndarray, fit: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Which numbers have the unit that most have; zero needs none, and of a currency no number does."""
+    named = sorted(set(unit[fit]) - {""})
+    if not named:
+        return np.ones(len(unit), bool)
+    first = max(named, key=lambda u: counts[fit & (unit == u)].sum())
+    return (unit == first) | ((unit == "") & ((values == 0) | (first not in "%‰")))
+
+
+def _convert(digits: Any, fit: np.ndarray, decimal: str) -> np.ndarray:
+    """The numbers as float64, without their signs."""
+    digits = pc.replace_substring_regex(digits, "[ ']" + ("|," if decimal == "." else r"|\."), "")
+    digits = pc.replace_substring(digits, ",", ".") if decimal == "," else digits
+    values = np.full(len(fit), np.nan)
+    values[fit] = np.array([float(word) for word in digits.to_numpy(zero_copy_only=False)[fit]], float)
+    return values

@@ -160,7 +160,7 @@ def test_a_forecast_is_that_of_the_run(desk, found):
     loaded, frame = run(desk, "forecast"), sales()
     day = frame.date.max() - pd.Timedelta(days=H)
     before, after = frame[frame.date <= day], frame[frame.date > day]
-    panel = frames.panel(of_forecast.tables.read(before, id="shop"), loaded.schema)[0]
+    panel = frames.panel(of_forecast.read(before, loaded.config), loaded.schema)[0]
     known = np.stack([after[after.shop == shop].promo.to_numpy(float) for shop in panel.ids])[..., None]
     told = training.predict(loaded.model, panel, known)[:, :, loaded.config.quantiles.index(0.5)]
     for k, example in enumerate(found["forecast"].examples[1::2]):
@@ -339,7 +339,7 @@ def test_tables_go_to_people_and_json_to_programs(gated, desk, drawn):
     (("transcribe",), "got none. Name the files."),
     (("transcribe", "sales.csv"), "path"),
     (("transcribe", "nothing.wav"), "nothing.wav"),
-    (("forecast", "lines.txt"), "time: expected one of the columns"),
+    (("forecast", "lines.txt"), "the new data: expected the column 'date' (time)"),
     (("forecast", "sales.csv", "--unit", "4000"), "probe unit: expected units from 0 to"),
     (("forecast", "sales.csv", "--layer", "nine"), "It has encoder, layer 1; decoder, layer 1."),
     (("forecast", "sales.csv", "--out", "page.pdf"), "expected a name that ends in .html, got page.pdf."),

@@ -136,7 +136,7 @@ def find_layout(lines: list[str], where: str) -> Layout:
     notes = [f"Above the header, {skipped} skipped: {', '.join(map(repr, titles[:3]))}."] if titles else []
     names = [cell.strip() or f"column {n + 1}" for n, cell in enumerate(rows[first][1])]
     below = [cells for _, cells in rows[first + 1 :]]
-    if len(below) > 1 and not re.search(r"\d", "".join(below[0])):
+    if len(names) > 1 and len(below) > 1 and not re.search(r"\d", "".join(below[0])):
         line, todo = offset + rows[first + 1][0], "Remove this line: units and types have no place below the header."
         refuse(f"{where}, line {line}", "values below the header", repr(delimiter.join(below[0])), todo)
     return Layout(delimiter, offset + rows[first][0], names, below, notes)

@@ -201,7 +201,7 @@ def test_times_come_back_as_they_came(times):
     first, rest = frame[:4], frame[4:]
     schema, actual, notes = whole(first, time="when", target="v", id="who")
     assert not any("without a row" in note for note in notes)
-    got, _ = to_frame(schema, actual, {"median": np.ones((1, 2)), "q0.1": np.ones((1, 2))})
+    got = to_frame(schema, actual, {"median": np.ones((1, 2)), "q0.1": np.ones((1, 2))})
     assert list(got) == ["who", "when", "median", "q0.1"]
     assert got["when"].tolist() == rest["when"].tolist()
     assert got["who"].tolist() == [3, 3]

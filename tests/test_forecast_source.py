@@ -116,7 +116,7 @@ def test_series_of_several_columns_are_answered_in_them(shops, products, dtypes,
     for given in (data, str(tmp_path / "x.csv")):
         schema, panel, _ = whole(given, id="shop,product")
         assert len(panel) == 4
-        got, _ = to_frame(schema, panel, {"median": np.zeros((4, 2))})
+        got = to_frame(schema, panel, {"median": np.zeros((4, 2))})
         assert list(got) == ["shop", "product", "ds", "median"]
         expected = [(s, p) for s in shops for p in products for _ in range(2)]
         assert list(zip(got["shop"], got["product"], strict=True)) == expected
@@ -175,7 +175,7 @@ def test_several_columns_may_name_the_series_of_dates_across(tmp_path):
     data = file(tmp_path / "x.csv", text(["n", "n", "s"], ["7", "8", "7"], *[["1", "2", "3"]] * 5, header=header))
     schema, panel, _ = whole(data, wide=True)
     assert schema.id == "town,product"
-    got, _ = to_frame(schema, panel, {"median": np.zeros((3, 1))})
+    got = to_frame(schema, panel, {"median": np.zeros((3, 1))})
     assert got[["town", "product"]].to_numpy().tolist() == [["n", 7], ["n", 8], ["s", 7]]
 
 
@@ -202,11 +202,11 @@ def test_columns_of_any_name_keep_their_place(name, role, tmp_path):
     for given in (data, str(tmp_path / "x.csv")):
         schema, panel, _ = whole(given, **names)
         columns = dict.fromkeys(["median", "q0.1", "s1"], np.ones((2, 3)))
-        got, notes = to_frame(schema, panel, columns)
+        got = to_frame(schema, panel, columns)
         assert got[names["id"]].tolist() == ["a"] * 3 + ["b"] * 3
         assert len(got.columns) == 5
         assert got[names["time"]].astype(str).tolist() == ["2024-01-11", "2024-01-12", "2024-01-13"] * 2
-        assert bool(notes) == (role in ("id", "time") and name in columns)
+        assert bool(got.attrs["notes"]) == (role in ("id", "time") and name in columns)
 
 
 # -- what predict says

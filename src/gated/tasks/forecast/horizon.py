@@ -82,11 +82,11 @@ def read_truth(frame: Any, schema: Schema, panel: Panel, horizon: int) -> np.nda
     return out
 
 
-def to_frame(schema: Schema, panel: Panel, columns: Mapping[str, np.ndarray]) -> tuple[Any, tuple[str, ...]]:
-    """Values of the steps after the panel as a pandas frame, a row for each series and step; and what was renamed.
+def to_frame(schema: Schema, panel: Panel, columns: Mapping[str, np.ndarray]) -> Any:
+    """Values of the steps after the panel as a pandas frame, a row for each series and step.
 
     columns: [N, h] by name. The series and the time stand before them, under the data's own names and as it had them;
-    a column whose name one of these has is called forecast_….
+    a column whose name one of these has is called forecast_…, as `attrs["notes"]` say.
     """
     horizon = next(iter(columns.values())).shape[1]
     ids = np.repeat(panel.ids, horizon)
@@ -99,4 +99,6 @@ def to_frame(schema: Schema, panel: Panel, columns: Mapping[str, np.ndarray]) ->
             new = f"forecast_{new}"
         table[new] = values.reshape(-1)
         renamed += [f"The forecast's column {name!r} is {new!r}, for the data have a {name!r}."] if new != name else []
-    return pd.DataFrame(table), tuple(renamed)
+    frame = pd.DataFrame(table)
+    frame.attrs["notes"] = renamed
+    return frame

@@ -62,8 +62,8 @@ class Run:
             counts = self.config.likelihood == "negative-binomial"
             paths = likelihood.paths(q, levels, self.model.persistence, samples, self.config.seed, counts)
             columns = {f"s{k + 1}": paths[..., k] for k in range(samples)}
-        table, renamed = horizons.to_frame(self.schema, panel, columns)
-        table.attrs["notes"] = list(notes + renamed)
+        table = horizons.to_frame(self.schema, panel, columns)
+        table.attrs["notes"] = [*notes, *table.attrs["notes"]]
         return table
 
     def score(

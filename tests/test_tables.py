@@ -409,6 +409,8 @@ def test_names_of_our_own_are_no_matter(tmp_path):
     named = pd.DataFrame({"line": [7, 8, 9], "y": 1.0}, index=pd.Index([1, 2, 3], name="line"))
     assert read(named)["line"].tolist() == [7, 8, 9]
     assert list(read(pd.DataFrame({"y": [1.0, 2, 3]}, index=days)).columns) == ["ds", "y"]
+    named.attrs = {"notes": "of a user", "decimals": 3}
+    assert read(read(named)).attrs["notes"][None] == []
 
 
 def test_large_numbers_are_told_or_refused(tmp_path):

@@ -105,7 +105,9 @@ def _frame(source: Any) -> Any:
         arrow = optional("pyarrow", "forecast").Table.from_pandas(frame, preserve_index=False)
         frame = arrow.replace_schema_metadata().to_pandas()
     frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
-    return frame.set_axis(pd.RangeIndex(len(frame), name="row"), axis=0)
+    frame = frame.set_axis(pd.RangeIndex(len(frame), name="row"), axis=0)
+    frame.attrs = {}  # those of a user, or of an earlier reading
+    return frame
 
 
 def _settle(frame: Any, keep: Collection[str], hints: Hints, decimals: dict[str, str]) -> Any:

@@ -24,10 +24,11 @@ def outputs(*texts: str) -> list[Translation]:
 
 
 def test_the_demo_leaves_a_run_and_a_picture(monkeypatch, tmp_path, capsys):
-    """`gated demo translate --json` prints the score alone on standard output, and again into the folder it made."""
+    """`gated demo translate --json` prints the score alone on standard output, and replaces its own folder."""
     monkeypatch.setattr(demo, "run", SHORT)
+    monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        cli.main(["demo", "translate", "--out", str(tmp_path / "demo"), "--json"])
+        cli.main(["demo", "translate", "--json"])
         result = json.loads(capsys.readouterr().out)
         assert {"exact", "bleu", "baselines", "best"} <= set(result)
         assert result["sentences"] == 20

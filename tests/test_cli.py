@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 
 from gated import forecast
 from gated.tasks.forecast import demo, training
-from made import shell
+from made import fresh
 
 FIT = ["--time", "date", "--target", "qty", "--id", "shop", "--horizon", "7", "--steps", "10"]
 
@@ -225,14 +224,14 @@ def whole(desk, tmp_path_factory):
 def test_a_stopped_fit_resumes_to_the_same_weights(gated, desk, whole, tmp_path, stop, status):
     """Killed or stopped by Ctrl-C in its second part, `--resume` ends where a fit never stopped does."""
     words = ["forecast", "fit", "sales.csv", *FIT[:-1], "120", "--width", "16", "--out"]
-    process = shell.start(*words, tmp_path / "run", cwd=desk, text=True)
     sign = tmp_path / "run" / "held" / "training.safetensors"  # the first part is done
-    while not sign.exists() and process.poll() is None:
-        time.sleep(0.002)
-    process.send_signal(getattr(signal, stop))
-    _, err = process.communicate()
+    with fresh.command(*words, tmp_path / "run", cwd=desk) as process:
+        while not sign.exists() and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(getattr(signal, stop))
+        _, err = process.communicate()
     assert process.returncode == status, err
-    assert "Traceback" not in err
+    assert b"Traceback" not in err
     assert not (tmp_path / "run" / "config.json").exists()
     assert gated(*words, tmp_path / "run", "--resume", "--quiet") == (0, "", "")
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == whole
@@ -261,10 +260,8 @@ def test_ctrl_c_ends_a_fit_at_once_and_not_just_its_first_part(gated, monkeypatc
 def test_a_reader_that_leaves_is_no_error(desk):
     """`gated forecast predict … | head -1` prints its line, no traceback, and ends with status 0."""
     words = ["forecast", "predict", "run", "--samples", "5000"]
-    process = shell.start(*words, cwd=desk, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdout.readline().startswith(b"shop,date,s1")
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 0
+    with fresh.command(*words, cwd=desk) as process:
+        assert process.stdout.readline().startswith(b"shop,date,s1")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

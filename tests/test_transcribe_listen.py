@@ -3,7 +3,6 @@
 import io
 import os
 import signal
-import subprocess
 import threading
 
 import numpy as np
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from gated import transcribe
 from gated._check import InputError
 from gated.tasks.transcribe import listen as listening
-from made import shell
+from made import fresh
 from made.sounds import QUICK, RATE, say
 
 SPEECH = ["lo up", "hi", "up hi lo"]  # with long pauses between them
@@ -179,10 +178,6 @@ def test_what_cannot_listen_is_refused(run, tones, file):
 # ---- a stream from outside
 
 
-def process(*words, **more):
-    return shell.start("transcribe", "listen", *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **more)
-
-
 def feed(stream, data, sizes):
     """Bytes in odd pieces, which cut samples in two."""
     at = 0
@@ -197,7 +192,7 @@ def feed(stream, data, sizes):
 def test_a_pipe_in_odd_pieces_is_the_file(folder, speech, said):
     """Raw samples on standard input give the lines that the file gives, one as soon as its pause is over."""
     sizes = iter(np.random.default_rng(0).integers(1, 9001, 10_000).tolist())
-    with process(folder) as live:
+    with fresh.command("transcribe", "listen", folder) as live:
         feeder = threading.Thread(target=feed, args=(live.stdin, speech.tobytes(), sizes))
         feeder.start()
         told = live.stdout.read().decode()
@@ -213,7 +208,7 @@ def test_a_pipe_in_odd_pieces_is_the_file(folder, speech, said):
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT for others")
 def test_ctrl_c_leaves_cleanly(folder, speech, said):
     """Status 130 and one line, after all that was said until then."""
-    with process(folder) as live:
+    with fresh.command("transcribe", "listen", folder) as live:
         live.stdin.write(speech.tobytes())
         live.stdin.flush()
         lines = [live.stdout.readline().decode().strip() for _ in said[:2]]
@@ -229,7 +224,7 @@ def test_ctrl_c_leaves_cleanly(folder, speech, said):
 @pytest.mark.skipif(os.name == "nt", reason="no such pipes")
 def test_a_reader_that_leaves_is_no_error(folder, speech, said):
     """`… | gated transcribe listen run | head -1` ends without a word of complaint."""
-    with process(folder) as live:
+    with fresh.command("transcribe", "listen", folder) as live:
         live.stdin.write(speech.tobytes())
         live.stdin.flush()
         assert live.stdout.readline().decode().strip() == said[0]

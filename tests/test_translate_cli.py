@@ -15,7 +15,7 @@ import pytest
 
 from gated import cli, runs, translate
 from gated.tasks.translate import commands
-from made import shell
+from made import fresh
 
 COMMAND = ("translate",)  # what `gated` in conftest.py begins with
 WORDS = dict(eins="one", zwei="two", drei="three", vier="four")
@@ -408,8 +408,8 @@ def test_a_reader_that_leaves_is_no_error(desk):
     """`gated translate predict … | head -1` prints its line, no traceback, and ends with status 0."""
     (desk / "long.de").write_text("eins zwei drei\n" * 4100)
     words = ["translate", "predict", "run", "long.de", "--width", "1", "--limit", "0"]
-    process = shell.start(*words, cwd=desk, stdout=subprocess.PIPE)
-    assert process.stdout.readline().strip()
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 0
+    with fresh.command(*words, cwd=desk) as process:
+        assert process.stdout.readline().strip()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

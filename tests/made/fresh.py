@@ -3,6 +3,7 @@
 They have none of this process's hooks, modules and random states, and compute on one thread.
 """
 
+import itertools
 import multiprocessing
 import multiprocessing.forkserver
 import os
@@ -25,6 +26,52 @@ def start(code, out, err, *words, **environment):
     process = SERVER.Process(target=_execute, args=(code, out, err, words, {**os.environ, **environment}))
     process.start()
     return process
+
+
+class Command:
+    """What `subprocess.Popen` offers, of a process that the server forks."""
+
+    def __init__(self, *words, cwd=None):
+        pipes = [SERVER.Pipe(duplex=False) for _ in range(3)]
+        (there, stdin), (stdout, out), (stderr, err) = pipes
+        self.process = SERVER.Process(target=_command, args=([str(word) for word in words], cwd, there, out, err))
+        self.process.start()
+        self.stdin = os.fdopen(os.dup(stdin.fileno()), "wb")
+        self.stdout, self.stderr = (os.fdopen(os.dup(end.fileno()), "rb") for end in (stdout, stderr))
+        for end in itertools.chain(*pipes):
+            end.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for stream in (self.stdin, self.stdout, self.stderr):
+            stream.close()
+        self.process.join()
+
+    @property
+    def returncode(self):
+        return self.process.exitcode
+
+    def poll(self):
+        return self.process.exitcode
+
+    def send_signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def communicate(self):
+        self.stdin.close()
+        out, err = self.stdout.read(), self.stderr.read()
+        self.process.join()
+        return out, err
+
+
+def command(*words, cwd=None):
+    """`gated words` in a folder, which has just begun: with pipes of bytes for all three streams."""
+    if FORKS:
+        return Command(*words, cwd=cwd)
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([Path(sys.executable).with_name("gated"), *map(str, words)], cwd=cwd, **streams)
 
 
 def run(code, *words, **environment):
@@ -50,3 +97,17 @@ def _execute(code, out, err, words, environment):
     sys.argv = ["-c", *words]
     torch.set_num_threads(1)
     exec(textwrap.dedent(code), {"__name__": "__main__"})
+
+
+def _command(words, cwd, *ends):
+    for fd, end in enumerate(ends):
+        os.dup2(end.fileno(), fd)
+        end.close()
+    # What the server inherited may have been a terminal, which is written to line by line.
+    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w", 1)
+    os.chdir(cwd or ".")
+    sys.argv = ["gated", *words]
+    torch.set_num_threads(1)
+    from gated.cli import main
+
+    sys.exit(main())

@@ -1,16 +1,13 @@
 """The commands that README and docs tell a reader to type. `gated` runs in this process, by its own entry point."""
 
 import glob
-import os
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-GATED = Path(sys.executable).with_name("gated")  # the installed command
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
@@ -74,9 +71,3 @@ def script(path):
     names = {"__name__": path.stem, "__file__": str(path)}
     exec(compile(path.read_text(), path, "exec"), names)
     return names
-
-
-def start(*rest, **how):
-    """The installed command in a process of its own, on one thread, which has just begun."""
-    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([GATED, *rest], env=alone, stderr=subprocess.PIPE, **how)

@@ -74,26 +74,26 @@ def no_training(monkeypatch):
 
 def test_a_horizon_is_all_it_needs():
     """With no option beyond the horizon, monthly series with trend and season are forecast better than by last year."""
-    t = np.arange(84)
+    t = np.arange(78)
     rng = np.random.default_rng(0)
     parts = [
         pd.DataFrame({
-            "unique_id": f"s{k}", "ds": pd.date_range("2015-01-01", periods=84, freq="MS"),
-            "y": 50 + k * t / 3 + 10 * np.sin(2 * np.pi * t / 12 + k) + rng.normal(0, 1, 84),
+            "unique_id": f"s{k}", "ds": pd.date_range("2015-01-01", periods=78, freq="MS"),
+            "y": 50 + k * t / 3 + 10 * np.sin(2 * np.pi * t / 12 + k) + rng.normal(0, 1, 78),
         })
-        for k in range(1, 5)
+        for k in range(1, 3)
     ]  # fmt: skip
     months = pd.concat(parts)
-    run = forecast.fit(months.groupby("unique_id").head(72), horizon=12, progress=False)
-    result = run.score(months.groupby("unique_id").tail(12), baselines=("SeasonalNaive",))
+    run = forecast.fit(months.groupby("unique_id").head(72), horizon=6, progress=False)
+    result = run.score(months.groupby("unique_id").tail(6), baselines=("SeasonalNaive",))
     assert result["best"] == "LSTM"
     assert result["mase"] < 0.8 * result["baselines"]["SeasonalNaive"]["mase"]
 
 
 def test_a_time_limit_ends_a_fit():
     """A fit of a million steps ends near the time it was given."""
-    run = forecast.fit(SALES, **SHOP | {"steps": 10**6}, time_limit=2.5)
-    assert 1.0 < run.metrics["fit_seconds"] < 5.0
+    run = forecast.fit(SALES, **SHOP | {"steps": 10**6}, time_limit=1.0)
+    assert 0.4 < run.metrics["fit_seconds"] < 3.5
 
 
 def test_members_are_averaged():

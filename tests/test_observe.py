@@ -2,8 +2,6 @@
 
 import functools
 import json
-import os
-import socket
 
 import numpy as np
 import pytest
@@ -295,19 +293,8 @@ TWO = """
 
 def test_of_two_processes_the_first_observes(tmp_path):
     """Started as by torchrun only the first process records; both train as without observers, bit for bit."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    group = dict(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", GROUP_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
-                 TORCHELASTIC_RUN_ID="none")  # fmt: skip
-    errors = [tmp_path / f"{rank}.err" for rank in (0, 1)]
-    both = [
-        fresh.start(TWO, os.devnull, errors[rank], tmp_path, **group, RANK=str(rank), LOCAL_RANK=str(rank))
-        for rank in (0, 1)
-    ]
-    for process, error in zip(both, errors, strict=True):
-        process.join()
-        assert process.exitcode == 0, error.read_text()
+    for done in fresh.pair(TWO, tmp_path):
+        assert done.returncode == 0, done.stderr
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     for plain, watched in (first, second):
         assert plain[:2] == watched[:2]

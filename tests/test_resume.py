@@ -3,13 +3,10 @@
 import csv
 import io
 import json
-import os
 import random
 import re
 import signal
-import subprocess
 import sys
-import textwrap
 import time
 
 import numpy as np
@@ -415,9 +412,7 @@ def test_bf16_trains_near_float32(capfd):
 
 TWO = """
     import json, os, signal, sys
-    sys.path.insert(0, {tests!r})
     import torch
-    torch.set_num_threads(1)
     import made.fits as t
     folder, rank = sys.argv[1], int(os.environ["RANK"])
 
@@ -428,31 +423,25 @@ TWO = """
             if n == stop:
                 os.kill(os.getpid(), signal.SIGINT)  # one process hears it, both stop
             return batches(n)
-        loss, out = t.carried if carry else t.mse, f"{{folder}}/{{name}}"
+        loss, out = t.carried if carry else t.mse, f"{folder}/{name}"
         history = t.fit(model, loss, given, t.Scripted(), out, resume, carry=carry, ema=0.9, eval_every=5, **options)
         flat = torch.cat([p.detach().reshape(-1) for p in model.parameters()]).tolist()
-        with open(f"{{folder}}/{{name}}{{rank}}.json", "w") as file:
+        with open(f"{folder}/{name}{rank}.json", "w") as file:
             json.dump([flat, [row["loss"] for row in history.rows], history.stopped, history.steps], file)
 
     curve("plain")
     curve("dropout", 0.3)
     curve("carried", carry=True)
     curve("stopped", carry=True, stop=11)
-    os.rename(f"{{folder}}/stopped{{rank}}.json", f"{{folder}}/first{{rank}}.json")
+    os.rename(f"{folder}/stopped{rank}.json", f"{folder}/first{rank}.json")
     curve("stopped", carry=True, resume=True)
 """
 
 
 def test_two_processes_are_one_with_twice_the_batch(tmp_path):
-    """Under torchrun two processes train as one does with twice the batch, or with twice the micro-batches."""
-    script = tmp_path / "two.py"
-    script.write_text(textwrap.dedent(TWO.format(tests=os.path.dirname(__file__))))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(script)]
-    done = subprocess.run(
-        [*launch, str(tmp_path)], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == ""
+    """Started as by torchrun two processes train as one does with twice the batch, or with twice the micro-batches."""
+    for done in fresh.pair(TWO, tmp_path):
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
     def alone(model, **options):
         history = fit(model, validate=Scripted(), ema=0.9, eval_every=5, **options)

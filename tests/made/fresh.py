@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,12 +21,19 @@ SERVER = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 SERVER.set_forkserver_preload(["torch"])
 
 
-def start(code, out, err, *words, **environment):
-    """Begin `python -c code words > out 2> err`, with more in its environment: a `multiprocessing.Process`."""
-    words = [str(word) for word in words]
-    process = SERVER.Process(target=_execute, args=(code, out, err, words, {**os.environ, **environment}))
-    process.start()
-    return process
+def run(code, *words, **environment):
+    """`python -c code words`, to its end, with more in its environment: status, standard output and standard error."""
+    return _run(code, words, [environment])[0]
+
+
+def pair(code, *words):
+    """`run` of two processes which know of each other, as torchrun starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    group = dict(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", GROUP_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=port,
+                 TORCHELASTIC_RUN_ID="none")  # fmt: skip
+    return _run(code, words, [group | dict(RANK=rank, LOCAL_RANK=rank) for rank in "01"])
 
 
 class Command:
@@ -74,19 +82,27 @@ def command(*words, cwd=None):
     return subprocess.Popen([Path(sys.executable).with_name("gated"), *map(str, words)], cwd=cwd, **streams)
 
 
-def run(code, *words, **environment):
-    """`python -c code words`, to its end: status, standard output and standard error."""
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder) / "out", Path(folder) / "err"
-        process = start(code, out, err, *words, **environment)
-        process.join()
-        return subprocess.CompletedProcess(words, process.exitcode, out.read_text(), err.read_text())
-
-
 def close():
     """End the server and wait for it, so that its processor time counts as that of the tests."""
     if FORKS:
         multiprocessing.forkserver._forkserver._stop()
+
+
+def _run(code, words, environments):
+    words = [str(word) for word in words]
+    with tempfile.TemporaryDirectory() as folder:
+        processes = []
+        for n, more in enumerate(environments):
+            out, err = Path(folder) / f"out{n}", Path(folder) / f"err{n}"
+            process = SERVER.Process(target=_execute, args=(code, out, err, words, {**os.environ, **more}))
+            process.start()
+            processes.append((process, out, err))
+        for process, _, _ in processes:
+            process.join()
+        return [
+            subprocess.CompletedProcess(words, process.exitcode, out.read_text(), err.read_text())
+            for process, out, err in processes
+        ]
 
 
 def _execute(code, out, err, words, environment):

@@ -142,7 +142,7 @@ def test_the_verdict_on_a_curve_follows_its_thresholds():
     """A thousandth, tenfold, and what lies between; nothing at all; past all numbers."""
     lags = np.arange(31.0)
     assert gradient.describe({"h": 0.5**lags}) == "vanishes: below a thousandth after 10 steps"
-    assert gradient.describe({"h": 0.5**lags, "c": 0.9**lags}) == "persists: 4.2 % remains after 30 steps"
+    assert gradient.describe({"h": 0.5**lags, "c": 0.9**lags}) == "fades: 4.2 % remains after 30 steps"
     assert gradient.describe({"h": 2.0**lags}) == "explodes: grows tenfold every 3.3 steps"
     assert gradient.describe({"h": 1.05**lags}) == "persists: 4.3 times as large after 30 steps"
     assert gradient.describe({"h": np.array([1.0, 1.04])}) == "persists: 104 % remains after 1 step"

@@ -321,7 +321,7 @@ def test_tables_go_to_people_and_json_to_programs(gated, desk, drawn):
     status, out, err = gated("probe", "forecast", "sales.csv", "--examples", 1, "--unit", 3, "--out", "page.html")
     assert (status, out) == (0, "")
     assert "encoder, layer 1" in err
-    assert (desk / "page.html").read_text() == f"<html>qty, {H} days ahead</html>"
+    assert (desk / "page.html").read_text() == f"<html>forecast, qty, {H} days ahead</html>"
     status, out, err = gated("probe", "forecast", "--examples", 1, "--layer", "decoder", "--unit", 3, "--json")
     assert (status, err) == (0, "")
     told = json.loads(out)

@@ -109,7 +109,8 @@ function chart(host, { curves, log = false, across, unit: word = "", height = 25
       root.append(svg("line", { class: about, x1: left, x2: W - right, y1: y, y2: y }));
       root.append(svg("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, log ? power(tick) : format(tick)));
     }
-    for (const tick of evenly(first, last, Math.max(2, Math.floor(W / 110)))) {
+    const ticks = evenly(first, last, Math.max(2, Math.floor(W / 110))), whole = every.every(Number.isInteger);
+    for (const tick of whole ? ticks.filter(Number.isInteger) : ticks) {
       root.append(svg("text", { x: X(tick), y: H - bottom + 18, "text-anchor": "middle" }, format(tick, 8)));
     }
     root.append(svg("text", { x: W - right, y: H - 4, "text-anchor": "end" }, `${across}${word && `, ${word}`} →`));

@@ -8,6 +8,7 @@ A curve r(lag) = norm / norm at lag 0, of the state with the largest r at the lo
 
     vanishes    r stays below a thousandth from some lag on
     explodes    at the longest lag r ≥ 10, and it still grows there
+    fades       at the longest lag less than a tenth is left
     persists    otherwise
 
 Hochreiter 1991; Bengio et al. 1994; Pascanu et al. 2013, §2.
@@ -35,7 +36,7 @@ from gated.views import Case, points
 MAX_STEPS = 1000  # of a sequence, its last ones
 ROWS = 8  # sequences of a batch
 REACH = 0.5  # share of all (sequence, t) that reach the longest lag of a curve
-VANISH, EXPLODE = 1e-3, 10.0
+VANISH, FADE, EXPLODE = 1e-3, 0.1, 10.0
 REFERENCES: dict[str, type] = {"an RNN": RNN, "a GRU": GRU, "an LSTM": LSTM}
 
 Norms = dict[str, Float[np.ndarray, " _"]]  # by state, from lag 0 on
@@ -77,7 +78,7 @@ def describe(norms: dict[str, Float[np.ndarray, " N"]]) -> str:
         return f"explodes: grows tenfold every {_number(1 / slope)} steps"
     if r[-1] >= 1.05:  # printed as 1.1
         return f"persists: {r[-1]:.2g} times as large after {_steps(far)}"
-    return f"persists: {_number(100 * float(r[-1]))} % remains after {_steps(far)}"
+    return f"{'fades' if r[-1] < FADE else 'persists'}: {_number(100 * float(r[-1]))} % remains after {_steps(far)}"
 
 
 def _slope(r: np.ndarray) -> float:

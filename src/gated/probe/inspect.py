@@ -7,9 +7,11 @@ no dropout, zoneout at its expectation.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,10 +47,12 @@ def inspect(
     """
     within("probe examples", examples, 1, 100)
     with eval_mode(run):
-        return _document(open_view(run, data, examples, seed, lengths), units, layer, seed, attribute)
+        view = open_view(run, data, examples, seed, lengths)
+        title = f"{Path(run).resolve().name}, {view.title}" if isinstance(run, str | os.PathLike) else view.title
+        return _document(view, title, units, layer, seed, attribute)
 
 
-def _document(view: View, units: Sequence[int] | None, layer: str, seed: int, attribute: bool) -> Document:
+def _document(view: View, title: str, units: Sequence[int] | None, layer: str, seed: int, attribute: bool) -> Document:
     tallies: dict[str, Tally] = {}
     flow_calls: list[Call] = []
     examples: list[Example] = []
@@ -77,7 +81,7 @@ def _document(view: View, units: Sequence[int] | None, layer: str, seed: int, at
     if attribute and not installed and view.task != "module":
         notes.append("Input attributions are left out: pip install 'gated[probe]'.")
     return Document(
-        view.title, view.task, (*view.summary, *notes), tuple(examples), tuple(lives), tuple(flows), tuple(gates),
+        title, view.task, (*view.summary, *notes), tuple(examples), tuple(lives), tuple(flows), tuple(gates),
         view.history,
     )  # fmt: skip
 

@@ -35,7 +35,7 @@ function read() { // the values at the step under the pointer
   };
   for (const [label, ref] of input().values.slice(0, 4)) pair(label, rowOf(ref, 0)[state.step]);
   const shares = example().attributions[state.output];
-  if (shares) pair("share", rowOf(shares.shares, 0)[state.step]);
+  if (shares) pair(`share in ${shares.output}:`, rowOf(shares.shares, 0)[state.step]);
   if (l) {
     const k = stepOf(l, state.step);
     parts.push(make("small", `unit ${unit()}`));

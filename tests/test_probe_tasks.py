@@ -333,7 +333,7 @@ def test_tables_go_to_people_and_json_to_programs(gated, desk, drawn):
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (("nowhere",), "does not exist"),
+    (("nowhere",), "expected a folder, got nothing there"),
     (("sound", "sound.csv"), "config.json: expected a file, got nothing there. Is this a run folder?"),
     (("translate",), "expected sentences: a file or a list, got none. Name a file with a sentence a line."),
     (("transcribe",), "got none. Name the files."),

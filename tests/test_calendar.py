@@ -95,7 +95,7 @@ WEEKS = {
 
 
 @pytest.mark.parametrize("case", WEEKS)
-def test_steps_that_never_occur_are_learned(case):
+def test_steps_that_never_occur_are_inferred(case):
     """A week has only the slots that occur: they are named, parsed again, continued, and make the season."""
     times, freq, seasons = WEEKS[case]
     assert infer(times) == (freq, None)
@@ -142,8 +142,7 @@ def test_jitter_is_moved_to_its_grid():
     minutes = stamps("min", "2024-01-01", 300) + rng.integers(0, 15, 300) * np.timedelta64(1, "s")
     assert infer(minutes) == ("min", 0)
     assert (calendar.snap(minutes, "min", 0) == stamps("min", "2024-01-01", 300)).all()
-    kept = np.delete(minutes, [7, 8, 100])
-    assert infer(kept, minutes + np.timedelta64(1, "D")) == ("min", 0)
+    assert infer(np.delete(minutes, [7, 8, 100]), minutes + np.timedelta64(1, "D")) == ("min", 0)
     late = minutes + np.timedelta64(23, "s")
     freq, phase = infer(late)
     assert freq == "min"

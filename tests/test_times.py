@@ -138,7 +138,7 @@ def test_a_notation_is_read_right_and_written_as_it_came(case):
 
 
 def test_a_guess_is_a_note_and_iso_needs_none():
-    """Numbers, years of two digits and zones by their offsets are said in a note; ISO dates and counts are not."""
+    """Numbers, years of two digits and zones by their offsets are in a note; ISO dates and counts are not."""
     for values, words in [
         ([201401, 201402], "201401 is read as 2014-01-01.*YYYYMM.*weeks.*--time-format %G%V"),
         ([1704067200], "seconds since 1970"),
@@ -249,6 +249,17 @@ def test_the_hour_that_comes_twice_is_settled_by_order_in_each_series():
     assert restore(result.values, "wall", result.zone).dt.strftime("%Y-%m-%d %H:%M").tolist() == hours + hours[::-1]
     once = times(column(*hours[:2], hours[3]), "t", zone="Europe/Berlin")
     assert stamps(once) == [utc[0], utc[1], utc[3]]
+
+
+def test_instants_are_placed_by_the_zone_of_the_run():
+    """New data with another offset, or in UTC, mean the same instants and the same local days as those of the fit."""
+    read = lambda word, kind: stamps(times(column(word), "t", kind, zone="America/New_York"))  # noqa: E731
+    assert read("2024-03-11T13:30:00Z", "local") == ["2024-03-11T09:30"]
+    assert read("2024-03-11T09:30:00-04:00", "local") == ["2024-03-11T09:30"]
+    assert read("2024-03-11T14:30:00+01:00", "utc") == ["2024-03-11T13:30"]
+    assert read("2024-03-11T13:30:00Z", "wall") == read("2024-03-11T09:30:00", "wall") == ["2024-03-11T13:30"]
+    with pytest.raises(InputError, match=r"as they were when fitted \(utc\)"):
+        read("2024-03-11T13:30:00", "utc")
 
 
 def test_offsets_that_change_name_their_zone():

@@ -28,7 +28,7 @@ WORDS = {
 }  # fmt: skip
 SHORT = {"%B": "%b", "%h": "%b", "%A": "%a", "%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%D": "%m/%d/%y"}
 ELEMENT = re.compile(r"%[-^]?[A-Za-z]|%%|[^%]+|%")
-DAYS = set("djuwaWU")  # codes of which a day is said
+DAYS = set("djuwaWU")  # codes that name a day
 MONTHS = [line.split() for line in (
     "january february march april may june july august september october november december",
     "januar februar marz april mai juni juli august september oktober november dezember",
@@ -51,7 +51,7 @@ WEEKDAYS = [word for line in (
 
 
 class Fields(NamedTuple):
-    """What the words of a column say: local times, and where they are to be found on the globe."""
+    """What the words of a column say: local times, and their zones."""
 
     local: np.ndarray  # [R] datetime64[ns]
     bad: np.ndarray  # [R] words that do not fit

@@ -90,7 +90,7 @@ def times(
     for column in columns:
         refuse_rows(frame, frame[column].isna().to_numpy(bool), f"column {column!r}", "a time in every row")
     if kind is not None:
-        notation = notation or _formerly(kind)
+        notation = notation or _notation_of(kind)
     elif notation is not None and notation not in (*SPANS, "count"):
         parts = notation.split()
         notation = "|".join(parts) if len(columns) > 1 and len(parts) == len(columns) else notation
@@ -101,13 +101,13 @@ def times(
         wild = (moments < FIRST) | (moments >= LAST) | np.isnat(moments)
         refuse_rows(frame, wild, where, "years 1678 to 2261", frame[columns[0]].astype(str))
     values, got, zone = _place(frame, reading, where, kind, zone, codes)
-    if kind is not None and _family(got) != _family(kind):
+    if kind is not None and _family(got) != _family(kind) and (kind, got) != ("wall", "utc"):
         first = name_rows(frame, np.arange(len(frame)) < 1, frame[columns[0]])
         refuse(where, f"times as they were when fitted ({kind})", f"{got}: {first}")
     return Times(values, kind or got, zone, reading.notation, reading.notes)
 
 
-def _formerly(kind: str) -> str | None:
+def _notation_of(kind: str) -> str | None:
     """The notation that times of a kind have."""
     return "count" if kind == "integer" else kind if "%" in kind or kind in SPANS else None
 
@@ -139,10 +139,9 @@ def _place(
             return instants, "wall" if got in ("datetime", "date") else got, zone
     if instants is None:
         return local, got, None
-    if zone is not None and kind != "local":
+    if zone is not None:
         local = zones.to_local(instants, zone)
-        days = _whole_days(local)
-    days = kind == "local" if kind in ("utc", "local") else days
+    days = _whole_days(local) if kind is None else kind == "local"
     return (local if days else instants), "local" if days else "utc", zone or reading.zone
 
 
@@ -157,7 +156,7 @@ def _whole_days(local: np.ndarray) -> bool:
 
 def _read(frame: Any, columns: list[str], where: str, notation: str | None, strict: bool) -> _Reading:
     if len(columns) > 1:
-        words = [text(_dated(frame[c])).str.replace("|", "¦", regex=False).str.strip() for c in columns]
+        words = [text(_to_text(frame[c])).str.replace("|", "¦", regex=False).str.strip() for c in columns]
         joined = words[0].str.cat(words[1:], sep="|")
         return _words(frame, joined, where, notation, strict, columns)
     column = frame[columns[0]]
@@ -178,7 +177,7 @@ def _read(frame: Any, columns: list[str], where: str, notation: str | None, stri
         utc = column.dt.tz_convert("UTC").dt.tz_localize(None)
         stamps = [_nanoseconds(frame, part, column, where) for part in (local, utc)]
         zone = str(column.dt.tz)
-        if not zones.known(zone):  # an offset that a library names in its own way
+        if not zones.is_zone(zone):  # an offset that a library names in its own way
             zone = zones.find(stamps[0], (stamps[0] - stamps[1]) / np.timedelta64(1, "m"))
         return _Reading(stamps[0], "utc", None, stamps[1], zone)
     if column.dtype.kind == "M":
@@ -197,7 +196,7 @@ def _read(frame: Any, columns: list[str], where: str, notation: str | None, stri
     return _words(frame, words, where, notation, strict, columns)
 
 
-def _dated(column: Any) -> Any:
+def _to_text(column: Any) -> Any:
     """Whole days of a column of datetimes as text."""
     return column.dt.strftime("%Y-%m-%d") if column.dtype.kind == "M" else column
 
@@ -376,7 +375,7 @@ def _reading(words: Any, where: str, pattern: str, fields: patterns.Fields, colu
             want(len(regions) == 1, where, "one zone in all rows", ", ".join(regions[:5]))
             zones.check(zone := regions[0], where)
         elif minutes is None:
-            minutes, hints = zones.abbreviated(fields.names, where)
+            minutes, hints = zones.read_names(fields.names, where)
     instants = None
     if minutes is not None:
         instants = local - (60 * 10**9 * minutes.astype(np.int64)).astype("timedelta64[ns]")

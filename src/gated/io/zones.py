@@ -37,10 +37,10 @@ EDGES = 200  # most changes of offset that a zone is sought for
 def check(zone: str | None, where: str = "--zone") -> None:
     """Refuse what is neither a zone of the IANA database nor an offset."""
     if zone is not None:
-        want(known(zone), where, "a zone such as Europe/Berlin, America/New_York or UTC", repr(zone))
+        want(is_zone(zone), where, "a zone such as Europe/Berlin, America/New_York or UTC", repr(zone))
 
 
-def known(zone: str) -> bool:
+def is_zone(zone: str) -> bool:
     """Whether a name is a zone of the IANA database or an offset; others that pandas takes could read any file."""
     if not re.fullmatch(r"(?!dateutil)[A-Za-z][\w+/-]{0,60}|(?:UTC)?[+-]\d\d:\d\d", zone):
         return False
@@ -108,7 +108,7 @@ def to_instants(local: np.ndarray, zone: str, codes: np.ndarray | None) -> tuple
     return out, skipped
 
 
-def abbreviated(names: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
+def read_names(names: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     """Minutes from UTC of the names of zones, and the zones that use them. Errors: an unknown name."""
     unique = sorted(set(names))
     unknown = [name for name in unique if name.upper() not in NAMES]

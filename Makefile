@@ -6,7 +6,7 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
 NATIVE := $(wildcard native/*.cpp native/*.h native/isa/*.cpp)
 NATIVE_TESTS := $(wildcard tests/native/*.cpp tests/native/*.h benchmarks/*.cpp)
 
-.PHONY: demo setup check test test-avx2 wheel test-wheel docs sanitize exhaustive bench bench-step bench-start bench-layers bench-layers-quick bench-forecast bench-lags bench-transcribe bench-translate clean
+.PHONY: demo setup check test test-avx2 wheel test-wheel docs sanitize exhaustive bench bench-step bench-start bench-layers bench-layers-quick bench-forecast bench-lags bench-transcribe bench-translate faults clean
 
 demo: $(READY)
 	$(BIN)/gated demo forecast --out demo
@@ -122,6 +122,11 @@ $(LAYER_PEERS): benchmarks/layers_peers.txt
 	test -x .venv-peers-layers/bin/python || $(PYTHON) -m venv .venv-peers-layers
 	.venv-peers-layers/bin/pip install --quiet -r $<
 	@touch $@
+
+# Damaged and hostile input by the ten thousand, and fits that are killed; GATED_CASES of each kind.
+faults: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/faults.py --cases $(or $(GATED_CASES),20000)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/faults_kill.py
 
 clean:
 	rm -rf .venv .venv-peers .venv-peers-layers build dist site demo

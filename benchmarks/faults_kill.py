@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from faults import record
 
 from gated import InputError, train, translate
 
@@ -115,7 +116,9 @@ def main() -> None:
                 how = draw.choice(("overwrite", "resume")) if stopped else "overwrite"
             assert status or weights(folder) == whole["new"], "a resumed fit is not the one that nothing stopped"
             assert status or {path.name for path in folder.iterdir()} == names
-    print(json.dumps({"kills": kills, "ends": dict(sorted(ends.items()))}, indent=1))
+    result = {"kills": kills, "ends": dict(sorted(ends.items()))}
+    print(json.dumps(result, indent=1))
+    record("kills", result)
 
 
 if __name__ == "__main__":

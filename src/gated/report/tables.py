@@ -39,6 +39,7 @@ def draw(table: Any, width: int | None = None, **options: Any) -> str:
     width: the terminal's by default, at most 100. The last columns are left out until it fits, and named below it; a
     table whose cells fold keeps them all.
     """
+    from rich.cells import cell_len
     from rich.console import Console
 
     width = min(100, terminal_width()) if width is None else width
@@ -47,6 +48,9 @@ def draw(table: Any, width: int | None = None, **options: Any) -> str:
     left_out: list[str] = []
     while len(table.columns) > 2 and table.columns[0].overflow != "fold" and measure(table) > width:
         left_out.insert(0, str(table.columns.pop().header))
+    if left_out:  # of the two that are left the first gives way
+        number = table.columns[1]
+        number.min_width = max(cell_len(str(cell)) for cell in (number.header, *number._cells))
     console.print(table)
     more = textwrap.fill(f"Wider than this: {', '.join(left_out)}.", width) + "\n" if left_out else ""
     return file.getvalue() + more

@@ -50,9 +50,10 @@ def _bar(run: Run) -> Iterator[Log]:
     from rich.table import Column
 
     console = Console(stderr=True)
-    step = TextColumn("step {task.fields[step]}", table_column=Column(no_wrap=True))
-    losses = TextColumn("{task.fields[losses]}", table_column=Column(no_wrap=True, ratio=1))
-    columns = (step, BarColumn(), TimeRemainingColumn(), losses) if console.width >= WIDE else (step, losses)
+    whole = Column(no_wrap=True, min_width=len(f"step {run.config.steps}"))
+    step, losses = TextColumn("step {task.fields[step]}", table_column=whole), TextColumn("{task.fields[losses]}")
+    one = TextColumn("step {task.fields[step]}  {task.fields[losses]}", table_column=Column(no_wrap=True))
+    columns = (step, BarColumn(), TimeRemainingColumn(), losses) if console.width >= WIDE else (one,)
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=1.0, step=run.step, losses="")
 

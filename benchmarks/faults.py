@@ -160,9 +160,9 @@ def record(name: str, result: dict[str, Any]) -> None:
             lines.append(f"| {kind} | {counts} | {faults} | {one['slowest']:.2f} |")
     if "kills" in results:
         lines += [
-            "", f"Fits over a run: killed at {results['kills']['kills']} moments of chance, then begun again or resumed.",
+            "", f"Fits over a run: killed at {results['kills']['kills']} random moments, then begun again or resumed.",
             "After every third kill there were two at once.",
-            "Each time the folder held one run, whole; a fit resumed to its end was, bit for bit, one that nothing stopped.",
+            "Each time the folder held one whole run; a fit resumed to its end was, bit for bit, one that nothing stopped.",
             "", "| what was done, and what the folder held then | times |", "| --- | --- |",
         ]  # fmt: skip
         lines += [f"| {end} | {count} |" for end, count in results["kills"]["ends"].items()]

@@ -91,29 +91,31 @@ def mutate(data, draw):
 # ---- files of data
 
 
-def write_table(draw):
-    """A table of two shops, in one of many notations."""
-    t = pd.date_range("2024-01-01", periods=40, freq=draw.choice(("D", "h", "MS", "W")))
-    frame = pd.concat([pd.DataFrame({"date": t, "shop": s, "qty": np.arange(40) * 1.5 + k, "price": 2.5}) for k, s in
-                       enumerate(("north", "süd"))])  # fmt: skip
-    frame["date"] = frame.date.dt.strftime(
-        draw.choice(("%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M", "%Y%m%d%H", "%m/%d/%Y %H:%M"))
-    )
-    return frame
+TIMES = ("%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M", "%Y%m%d%H", "%m/%d/%Y %H:%M")
 
 
-def table_files(draw):
-    frame, buffer = write_table(draw), io.BytesIO()
-    frame.to_parquet(buffer)
-    text = frame.to_csv(index=False, sep=draw.choice(",;\t|"), decimal=draw.choice(".,")).encode(
-        draw.choice(("utf-8", "utf-16"))
+def table_file(draw):
+    """A table of two shops, in one of many notations and formats."""
+    t = pd.date_range("2024-01-01", periods=40, freq=draw.choice(("D", "h", "MS", "W"))).strftime(draw.choice(TIMES))
+    shops = enumerate(("north", "süd"))
+    frame = pd.concat(
+        [pd.DataFrame({"date": t, "shop": shop, "qty": np.arange(40) * 1.5 + k, "price": 2.5}) for k, shop in shops],
+        ignore_index=True,
     )
-    yield "x.csv", text
-    yield "x.csv.gz", gzip.compress(text)
-    yield "x.csv.zip", packed("x.csv", text)
-    yield "x.parquet", buffer.getvalue()
-    yield "x.json", frame.reset_index(drop=True).to_json(orient=draw.choice(("records", "columns", "split"))).encode()
-    yield "x.jsonl", frame.to_json(orient="records", lines=True).encode()
+    name, buffer = (
+        draw.choice(("x.csv", "x.csv", "x.csv.gz", "x.csv.zip", "x.parquet", "x.json", "x.jsonl")),
+        io.BytesIO(),
+    )
+    if name == "x.parquet":
+        frame.to_parquet(buffer)
+        return name, buffer.getvalue()
+    if name == "x.json":
+        return name, frame.to_json(orient=draw.choice(("records", "columns", "split"))).encode()
+    if name == "x.jsonl":
+        return name, frame.to_json(orient="records", lines=True).encode()
+    text = frame.to_csv(index=False, sep=draw.choice(",;\t|"), decimal=draw.choice(".,"))
+    data = text.encode(draw.choice(("utf-8", "utf-16")))
+    return name, gzip.compress(data) if name == "x.csv.gz" else packed("x.csv", data) if name == "x.csv.zip" else data
 
 
 def packed(name, data):
@@ -217,7 +219,7 @@ class Data:
         runs, media = made
         kind = draw.choice(("table", "table", "text", "text", "text", "media", "manifest"))
         if kind == "table":
-            name, data = draw.choice(list(table_files(draw)))
+            name, data = table_file(draw)
         elif kind == "text":
             name, data = draw.choice(list(TEXTS.items()))
             data = data.encode(draw.choice(("utf-8", "utf-8", "utf-8", "utf-16", "latin-1")), "replace")

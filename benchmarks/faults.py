@@ -162,7 +162,7 @@ def record(name: str, result: dict[str, Any]) -> None:
         lines += [
             "", f"Fits over a run: killed at {results['kills']['kills']} random moments, then begun again or resumed.",
             "After every third kill there were two at once.",
-            "Each time the folder held one whole run; a fit resumed to its end was, bit for bit, one that nothing stopped.",
+            "Each time the folder held one whole run; resumed to the end a fit was, bit for bit, as if never stopped.",
             "", "| what was done, and what the folder held then | times |", "| --- | --- |",
         ]  # fmt: skip
         lines += [f"| {end} | {count} |" for end, count in results["kills"]["ends"].items()]

@@ -300,11 +300,11 @@ def test_a_long_stream_takes_no_more_memory_than_its_texts():
 
     beam = ctc.Beam(width=8)
     root = beam.nodes[0]
-    for seed in range(20):
+    for seed in range(10):
         beam.feed(spoken(seed, 100, 8))
         prefixes = [tuple(reading.tokens) for reading in beam.best(8)]
         assert len(tree(root)) == len({text[:n] for text in prefixes for n in range(len(text) + 1)})
-    assert len(prefixes[0]) > 1000
+    assert len(prefixes[0]) > 500
     beam.feed(np.log(np.tile([[0.9, *[0.1 / 7] * 7]], (3000, 1))))
     assert max(len(value) for value in vars(beam).values() if hasattr(value, "__len__")) <= 8
 

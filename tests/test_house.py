@@ -1,6 +1,7 @@
 """The house: who may import whom, and what a room may hold."""
 
 import ast
+import functools
 import graphlib
 import subprocess
 import sys
@@ -46,10 +47,15 @@ def room(path: Path) -> str:
     return path.relative_to(SRC).parts[0].removesuffix(".py")
 
 
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path) -> set[str]:
     """The gated rooms that a file names in its imports, `tasks` with the task's name."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -86,7 +92,7 @@ def links() -> dict[str, set[str]]:
     found = {}
     for name, (path, package) in files.items():
         names = set()
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Import):
                 names |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
@@ -99,9 +105,10 @@ def links() -> dict[str, set[str]]:
 
 def test_no_files_import_each_other_in_a_circle():
     """No file imports itself by way of others, in one room or through several, for type checkers included."""
-    assert "gated._check" in links()["gated.cells"]
+    graph = links()
+    assert "gated._check" in graph["gated.cells"]
     try:
-        graphlib.TopologicalSorter(links()).prepare()
+        graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
@@ -134,7 +141,7 @@ TESTS = sorted(Path(__file__).parent.glob("test_*.py"))
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
 def test_no_test_borrows_from_another(path):
     """What several files of tests share stands in tests/made; none imports another."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         assert not [name for name in names if name.startswith("test_")]

@@ -1,4 +1,4 @@
-"""Fresh processes that start within milliseconds: a server that has imported torch, and of gated nothing, forks them.
+"""Fresh processes that start within milliseconds: a server that has imported torch and pandas, but not gated, forks them.
 
 They have none of this process's hooks, modules and random states, and compute on one thread.
 """
@@ -18,7 +18,7 @@ import torch
 
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 SERVER = multiprocessing.get_context("forkserver" if FORKS else "spawn")
-SERVER.set_forkserver_preload(["torch"])
+SERVER.set_forkserver_preload(["torch", "torch._dynamo", "pandas"])  # the second at the first step of training
 
 
 def run(code, *words, **environment):

@@ -1,4 +1,4 @@
-"""Fresh processes that start within milliseconds: a server that has imported torch and pandas, but not gated, forks them.
+"""Fresh processes that start at once: a server that has imported torch and pandas, but not gated, forks them.
 
 They have none of this process's hooks, modules and random states, and compute on one thread.
 """

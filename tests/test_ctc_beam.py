@@ -368,3 +368,49 @@ def test_anywhere_ignores_the_spaces_of_phrase_and_text():
         total += float(row[symbol])
         (state,), (row,) = hot.step([state], [symbol])
     assert total + float(row[0]) == pytest.approx(2.0)
+
+
+# ---- words of a text without spaces
+
+LETTERS = ["", "a", "b", "c"]
+SENTENCES = [["ab", "c"], ["a", "bc", "ab"], ["abc"], ["c", "ca"], ["ca", "b", "ab"]]
+
+
+def segmentations(text):
+    """All ways to cut a text into words."""
+    if not text:
+        return [[]]
+    return [[text[:n], *rest] for n in range(1, len(text) + 1) for rest in segmentations(text[n:])]
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("without", ["", "c"])
+def test_words_without_spaces_score_by_their_best_segmentation(order, without):
+    """A finished text has the largest log p of its segmentations, a character of no word being <unk> by itself."""
+    kept = [[w for w in words if not (without and without in w)] for words in SENTENCES]
+    model = ngram.estimate([words for words in kept if words], order)
+    lm = scorer.Segments(model, LETTERS)
+    assert without or isinstance(scorer.from_ngram(model, LETTERS), scorer.Segments)
+    for length in range(6):
+        for text in itertools.product("abc", repeat=length):
+            possible = [s for s in segmentations("".join(text)) if all(len(w) == 1 or w in model.ids for w in s)]
+            state, row = lm.start()
+            total = 0.0
+            for character in text:
+                token = LETTERS.index(character)
+                total += float(row[token])
+                (state,), (row,) = lm.step([state], [token])
+            assert total + float(row[0]) == pytest.approx(max(map(model.log_prob, possible)))
+
+
+def test_an_n_gram_of_words_helps_where_there_are_no_spaces():
+    """Of two readings that the frames like as well, the one made of known words is found."""
+    symbols = ["", *"东京大阪北海"]
+    lm = scorer.from_ngram(ngram.estimate([["东京", "大阪"], ["大阪", "北海"], ["东京"]], 2), symbols)
+    x = np.full((6, 7), 1e-3)
+    for t, (one, other) in enumerate(["东海", "京阪", "大京", "阪北"]):
+        x[t, symbols.index(one)], x[t, symbols.index(other)] = 0.45, 0.5
+    x[4:, 0] = 1.0
+    (plain,), (best,) = (ctc.beam(np.log(x / x.sum(1, keepdims=True)), lm=one) for one in (None, lm))
+    texts = ["".join(symbols[v] for v in one.tokens) for one in (plain, best)]
+    assert texts == ["海阪京北", "东京大阪"]

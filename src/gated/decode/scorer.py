@@ -1,7 +1,7 @@
 """External scores for prefix beam search (shallow fusion): n-gram and neural language models, hot-word boosting.
 
-All implement one protocol, `Scorer`: here an n-gram over symbols, an n-gram over the words that symbols spell, and hot
-words; a neural language model implements its two methods itself.
+All implement one protocol, `Scorer`: here an n-gram over symbols, n-grams over the words that symbols spell, with
+spaces between and without, and hot words; a neural language model implements its two methods itself.
 
     symbols    the text of each symbol; symbols[0] is the blank's, whatever it is
     separator  the symbol between words where symbols spell words; None where symbols are words
@@ -20,6 +20,7 @@ from gated._check import refuse, want, within
 from gated.decode.ngram import BEGIN, END, SPACE, UNKNOWN, Context, NGram
 
 CACHE = 1 << 22  # numbers in a scorer's cache of rows
+SEGMENTATIONS = 16  # of a prefix, at most
 WORDS = 1 << 16  # entries in its cache of words after contexts
 LAST = chr(0x10FFFF)  # above every character of a word
 
@@ -47,12 +48,15 @@ class Scorer(Protocol):
 
 
 def from_ngram(model: NGram, symbols: Sequence[str], separator: int | None = None) -> Scorer:
-    """The n-gram's scorer: `Words` if symbols spell words and most of its words are longer than a symbol."""
-    if separator is None:
-        return Symbols(model, symbols)
+    """The n-gram's scorer: of words that symbols spell if most of its words are longer than a symbol.
+
+    These are `Words` with a separator, and `Segments` without one, if the symbols are characters.
+    """
     single = {SPACE, *symbols}
     long = [len(word) > 1 and word not in single for word in _vocabulary(model)]
-    return Words(model, symbols, separator) if 2 * sum(long) > len(long) else Symbols(model, symbols)
+    if 2 * sum(long) <= len(long) or (separator is None and any(len(text) != 1 for text in symbols[1:])):
+        return Symbols(model, symbols)
+    return Segments(model, symbols) if separator is None else Words(model, symbols, separator)
 
 
 class Symbols:
@@ -162,6 +166,73 @@ class Words:
 
     def _max_log_p(self, low: int, high: int) -> float:
         return float(self.log_p[low:high].max()) if low < high else self.unknown
+
+
+class Segments:
+    """An n-gram over words of a text without spaces:  max Σ log p(word | the n-1 before it) over its segmentations.
+
+    A character outside all words may be a word by itself, <unk>. The last word may be unfinished: it scores max
+    log p(w) over the words w that begin with it, which the end of the word takes back, as in `Words`.
+
+    Errors: the symbols can spell none of its words.
+    """
+
+    def __init__(self, model: NGram, symbols: Sequence[str]) -> None:
+        characters, self.model, self.symbols = set(symbols), model, symbols
+        words = {word: float(model.log_p[0][model.ids[word]]) for word in _vocabulary(model) if characters >= set(word)}
+        want(bool(words), "n-gram", "one with words that the symbols can spell", "none")
+        self.ahead: dict[str, float] = {}  # of each beginning of a word, the largest log p of such a word
+        self.children: dict[str, dict[str, float]] = {}  # and the same of those that are one character longer
+        for word, log_p in words.items():
+            for n in range(1, len(word) + 1):
+                start = word[:n]
+                self.ahead[start] = max(self.ahead.get(start, -np.inf), log_p)
+        for start, log_p in self.ahead.items():
+            self.children.setdefault(start[:-1], {})[start[-1]] = log_p
+        self.unknown = float(model.log_p[0][model.ids[UNKNOWN]])
+        self.ids = {text: token for token, text in enumerate(symbols) if token}
+        self.first = np.array([self._look_ahead(text) for text in symbols])
+
+    def start(self) -> tuple[Any, Row]:
+        """A state has the segmentations that may yet be the best: the last word, those before it, their score."""
+        state = [("", self.model.extend((), self.model.ids[BEGIN]), 0.0)]
+        return state, self._row(state)
+
+    def step(self, states: list[Any], tokens: list[int]) -> tuple[list[Any], np.ndarray]:
+        new = [self._extend(state, self.symbols[token]) for state, token in zip(states, tokens, strict=True)]
+        return new, np.stack([self._row(state) for state in new])
+
+    def _extend(self, state: list[Any], text: str) -> list[Any]:
+        best: dict[tuple[str, Context], float] = {}
+        for word, context, score in state:
+            longer = [(word + text, context, score)] if word and word + text in self.ahead else []
+            for last, before, total in (*longer, *((text, *end) for end in self._end_word(word, context, score))):
+                best[last, before] = max(best.get((last, before), -np.inf), total)
+        ranked = sorted(best.items(), key=lambda one: -one[1] - self._look_ahead(one[0][0]))
+        return [(word, context, score) for (word, context), score in ranked[:SEGMENTATIONS]]
+
+    def _end_word(self, word: str, context: Context, score: float) -> list[tuple[Context, float]]:
+        """The context and score after a word, if it can end here."""
+        if not word:
+            return [(context, score)]
+        if word not in self.model.ids and len(word) > 1:
+            return []
+        token = self.model.ids.get(word, self.model.ids[UNKNOWN])
+        return [(self.model.extend(context, token), score + self.model.conditional(context, token))]
+
+    def _look_ahead(self, word: str) -> float:
+        return self.ahead.get(word, self.unknown) if word else 0.0
+
+    def _row(self, state: list[Any]) -> Row:
+        here = max(score + self._look_ahead(word) for word, _, score in state)
+        ends = [end for hypothesis in state for end in self._end_word(*hypothesis)]
+        row = max((score for _, score in ends), default=-np.inf) + self.first
+        for word, _, score in state:
+            for text, log_p in self.children.get(word, {}).items() if word else ():
+                row[self.ids[text]] = max(row[self.ids[text]], score + log_p)
+        end = self.model.ids[END]
+        row[0] = max((score + self.model.conditional(context, end) for context, score in ends), default=-np.inf)
+        return row - here
 
 
 class HotWords:

@@ -39,6 +39,7 @@ FILMS = {  # read by ffmpeg, each as the format of its ending and no other: a pl
     **dict.fromkeys((".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp"), "mov"), ".mkv": "matroska", ".webm": "matroska",
     ".aac": "aac", ".wma": "asf", ".amr": "amr", ".avi": "avi", ".mpg": "mpeg",
 }  # fmt: skip
+CHUNKS = 1000  # of a WAV file, at most, in which its size is looked for
 HOURS = 12  # of a film, at most
 SCAN = 1 << 20  # samples of all channels by which opposite phases are known
 CANCEL = 1e-3  # the mean's energy, of the loudest channel's, below which channels cancel each other
@@ -227,9 +228,10 @@ def _cancel(sound: Any, first: int, count: int) -> bool:
         return False
     sound.seek(first)
     block = sound.read(min(count, SCAN // sound.channels), dtype="float32", always_2d=True)
-    energy, mean = np.square(block).sum(0).max(initial=0), np.square(block.mean(1)).sum()
     sound.seek(0)
-    return bool(mean < CANCEL * energy)
+    with np.errstate(all="ignore"):  # what is no number is refused where it is read
+        energy, mean = np.square(block).sum(0).max(initial=0), np.square(block.mean(1)).sum()
+        return bool(mean < CANCEL * energy)
 
 
 def _blocks(
@@ -279,7 +281,7 @@ def _find_size(where: str) -> tuple[int, int] | None:
         start = file.read(12)
         if start[:4] != b"RIFF" or start[8:] != b"WAVE":
             return None
-        while len(head := file.read(8)) == 8:
+        for head in _read_heads(file):
             name, length = head[:4], int.from_bytes(head[4:], "little")
             if name == b"data":
                 here = file.tell()
@@ -289,9 +291,18 @@ def _find_size(where: str) -> tuple[int, int] | None:
 
 
 def _end_in_chunks(file: Any, size: int) -> bool:
-    while len(head := file.read(8)) == 8:
+    for head in _read_heads(file):
         file.seek(int.from_bytes(head[4:], "little"), os.SEEK_CUR)
     return file.tell() == size
+
+
+def _read_heads(file: Any) -> Iterator[bytes]:
+    """Names and sizes of chunks, to the end of the file."""
+    for _ in range(CHUNKS):
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        yield head
 
 
 def _patch(where: str, at: int, length: int) -> mmap.mmap:

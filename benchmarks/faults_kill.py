@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from faults import record
 
+from faults import record
 from gated import InputError, train, translate
 
 PAIRS = [(f"eins {k} zwei", f"one {k} two") for k in range(40)]

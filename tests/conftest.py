@@ -25,9 +25,9 @@ settings.load_profile(os.environ.get("GATED_EXAMPLES", "ci"))
 # and test_cpu.py, test_layers.py and test_program.py call the kernels.
 UNCHECKED = {
     "test_cli", "test_faults", "test_forecast", "test_lags", "test_native_parity", "test_observe", "test_plan",
-    "test_probe_tasks", "test_readme", "test_resume", "test_train", "test_transcribe", "test_transcribe_cli", "test_transcribe_demo",
-    "test_transcribe_folder", "test_transcribe_language", "test_transcribe_listen", "test_translate",
-    "test_translate_cli", "test_translate_demo",
+    "test_probe_tasks", "test_readme", "test_resume", "test_train", "test_transcribe", "test_transcribe_cli",
+    "test_transcribe_demo", "test_transcribe_folder", "test_transcribe_language", "test_transcribe_listen",
+    "test_translate", "test_translate_cli", "test_translate_demo",
 }  # fmt: skip
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, which some tests press.

@@ -1,6 +1,7 @@
 """What is told while a fit runs, and tables as wide as the terminal: on any width, in a log, where nobody reads."""
 
 import io
+import itertools
 import re
 import sys
 import time
@@ -61,13 +62,13 @@ def slow(monkeypatch, seconds):
 
 
 def test_a_log_grows(monkeypatch):
-    """Where standard error is no terminal there is a line after ten seconds, then each half minute, then more seldom."""
+    """Where standard error is no terminal there is a line after ten seconds, each half minute, then more seldom."""
     monkeypatch.setattr(sys, "stderr", log := io.StringIO())
     fit(net(), slow(monkeypatch, 1.0), steps=2000, log_every=1, progress=True)
     steps = [int(line.split()[1].replace(",", "")) for line in log.getvalue().splitlines()]
     assert steps[:3] == [10, 40, 70]
     assert steps == sorted(steps)
-    gaps = [b - a for a, b in zip(steps, steps[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(steps)]
     assert max(gaps) > 60
     assert 20 < len(steps) < 70
     assert re.fullmatch(r"step 40  loss [\d.]+  33 min left", log.getvalue().splitlines()[1])

@@ -31,6 +31,7 @@ from gated import InputError, train, translate
 
 PAIRS = [(f"eins {k} zwei", f"one {k} two") for k in range(40)]
 STEPS = {"old": 3, "new": 12}
+WAYS = {0: "ended", 2: "refused", -signal.SIGKILL: "killed"}
 OPTIONS: dict[str, Any] = dict(tokens="word", units=32, layers=1, batch=60, progress=False)
 
 
@@ -108,10 +109,10 @@ def main() -> None:
                     ends["a second fit: refused" if status else "a second fit: trained"] += 1
                 late = draw.random() < 0.5  # around the save at the end, which is short
                 status = wait(first, seconds * (draw.uniform(0.85, 1.1) if late else draw.uniform(0, 1)))
-                assert status in (0, -signal.SIGKILL), status
-                kills += status != 0
+                assert status in (0, 2, -signal.SIGKILL), status
+                kills += status < 0
                 run = check(folder, whole)
-                ends[f"{how}, {'killed' if status else 'ended'}: the {run} run"] += 1
+                ends[f"{how}, {WAYS[status]}: the {run} run"] += 1
                 stopped = (folder / "training.safetensors").exists()
                 how = draw.choice(("overwrite", "resume")) if stopped else "overwrite"
             assert status or weights(folder) == whole["new"], "a resumed fit is not the one that nothing stopped"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +20,7 @@ def probe(
 ) -> Any:
     from gated import probe
     from gated.io import files
+    from gated.report.tables import terminal_width
     from gated.runs import Output
 
     files.check(out, (".html",))  # before the work
@@ -29,6 +29,6 @@ def probe(
         from gated.probe import page
 
         files.write(out, page.render(document).encode())
-    wide = {"width": shutil.get_terminal_size().columns} if sys.stderr.isatty() else {}
+    wide = {"width": terminal_width()} if sys.stderr.isatty() else {}
     page_at = "" if out is None else f"\n\nPage: {out}"
     return Output(probe.to_dict(document), lambda: probe.to_text(document, **wide) + page_at)

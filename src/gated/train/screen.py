@@ -22,6 +22,11 @@ FIRST, EVERY = 10.0, (30.0, 600.0)  # seconds until the first line of a log, bet
 WIDE = 60  # columns of a terminal from which the bar and the time that is left are shown
 
 
+def is_terminal() -> bool:
+    """Whether standard error is a terminal that can draw."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
 @contextlib.contextmanager
 def show(run: Run, progress: bool) -> Iterator[Log]:
     """Progress on standard error, TensorBoard's file if asked for; in the first process only.
@@ -31,8 +36,7 @@ def show(run: Run, progress: bool) -> Iterator[Log]:
     with contextlib.ExitStack() as stack:
         logs: list[Log] = []
         if progress and run.fabric.global_rank == 0:
-            terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-            logs.append(stack.enter_context(_bar(run)) if terminal else _lines(run))
+            logs.append(stack.enter_context(_bar(run)) if is_terminal() else _lines(run))
         if run.config.tensorboard and run.folder is not None:
             logs.append(stack.enter_context(_board(run)))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import itertools
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from gated.problems import PAPER, Adding
 from gated.tasks.lags.training import Recipe, Result, solve
 from gated.train import threads
+from gated.train.screen import is_terminal
 
 T, SEED = 100, 0
 NAMES = {"lstm": "LSTM", "rnn": "plain RNN"}
@@ -30,7 +30,7 @@ HISTORY = "history.csv"  # a name that run folders have, so another demo may fol
 
 def run(out: Path, say: Callable[[str], None], recipe: Recipe = Recipe()) -> tuple[dict[str, Any], str]:  # noqa: B008
     """Train both, the RNN on as many sequences as the LSTM took; the results as data and as text."""
-    problem, terminal = Adding(T), sys.stderr.isatty()
+    problem, terminal = Adding(T), is_terminal()
     paper, constant = PAPER[problem], 1 / 24
     say(f"Sequences of {T} to {problem.longest} random numbers, two of them marked. At the end: what is their sum?")
     say(

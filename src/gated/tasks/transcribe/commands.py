@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from gated._check import want, within
+from gated._check import escape, want, within
 from gated.io import files, text
 from gated.runs import FitOptions, OutOptions, Output
 from gated.tasks.transcribe import formats
@@ -157,7 +157,7 @@ def listen(
                 row = {"text": one.text, "words": [word._asdict() for word in one.words], "heard": update.seconds}
                 yield f"{json.dumps(row) if as_json else one.text}\n".encode()
             if clear:
-                text = update.partial
+                text = escape(update.partial)
                 sys.stderr.write(clear + (text if len(text) <= TAIL else "…" + text[1 - TAIL :]))
                 sys.stderr.flush()
 

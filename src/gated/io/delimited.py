@@ -26,6 +26,7 @@ COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+"  # 1234,5 and 1.234,5
 POINT = r"[+-]?\d*\.\d+"
 DOUBTFUL = {".": r"[+-]?[1-9]\d{0,2}\.\d{3}", ",": r"[+-]?[1-9]\d{0,2},\d{3}"}  # decimals, or a group of thousands
 VALUE = r"[+-]?[\d.,:/ -]*\d[\d.,:/ -]*"  # a number or a date of digits, of which a header has none
+NEWLINE, NEAR = b"\n", 1 << 16  # bytes behind the first that is not UTF-8, which tell damage from Windows-1252
 MULTIBYTE = rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 
 
@@ -89,22 +90,28 @@ def _decodes(start: bytes) -> bool:
     return True
 
 
+def _undecodable(content: bytes, encoding: str) -> int:
+    """The place of the first byte that is none of the encoding's, or the end."""
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(content)
+
+
 def _fallback(where: str, path: str | None, data: bytes | None, notes: list[str]) -> str:
     """Windows-1252 for text that is not UTF-8, but not for UTF-8 with a damaged byte in it."""
     content = data
     if content is None:
         with open(str(path), "rb") as file:
             content = file.read()
-    strange = re.sub(MULTIBYTE, b"", content)
-    first = next(re.finditer(rb"[\x80-\xff]", strange))[0]
-    damaged = (len(content) - len(strange)) > sum(map(len, re.findall(rb"[\x80-\xff]", strange)))
-    line = content[: content.index(first)].count(b"\n") + 1
     todo = "Save the file in UTF-8, or name its encoding with --encoding."
-    want(not damaged, where, "text in UTF-8", f"the byte {first[0]:#04x} in line {line}", todo)
-    try:
-        content.decode("cp1252")
-    except UnicodeDecodeError:
-        refuse(where, "text in UTF-8 or Windows-1252", f"the byte {first[0]:#04x} in line {line}", todo)
+    at = _undecodable(content, "utf-8")
+    got = f"the byte {content[at]:#04x} in line {content[:at].count(NEWLINE) + 1}"
+    near = content[at : at + NEAR]
+    valid, high = sum(map(len, re.findall(MULTIBYTE, near))), len(re.findall(rb"[\x80-\xff]", near))
+    want(content[:at].isascii() and 2 * valid <= high, where, "text in UTF-8", got, todo)
+    want(_undecodable(content, "cp1252") == len(content), where, "text in UTF-8 or Windows-1252", got, todo)
     notes.append("The file is not UTF-8: read as Windows-1252 (--encoding names another).")
     return "cp1252"
 
@@ -217,9 +224,14 @@ def _parse(
         some = _rows(where, path, data, options | {"usecols": list(again), "dtype": again})
         frame = frame.assign(**{name: some[name] for name in again})
     frame = frame.set_axis(pd.RangeIndex(layout.line + 1, layout.line + 1 + len(frame), name="line"), axis=0)
-    frame = frame.dropna(how="all")
+    blank = np.ones(len(frame), bool)
+    for name in sorted(names, key=lambda name: frame[name].dtype.kind == "O"):  # text last, which is slow
+        blank &= frame[name].isna().to_numpy(bool)
+        if not blank.any():
+            break
+    frame = frame[~blank] if blank.any() else frame
     for id in [id for id in ids if id in frame]:
-        plain = frame[id].str.fullmatch(r"(?:0|-?[1-9]\d{0,17})", na=False).all()
+        plain = all(isinstance(n, str) and re.fullmatch(r"0|-?[1-9]\d{0,17}", n) for n in frame[id].unique())
         frame[id] = frame[id].astype("int64") if plain and len(frame) else frame[id]
     frame.attrs = {"notes": layout.notes, "delimiter": layout.delimiter,
                    "decimals": {name: d for name, d in decimals.items() if d}}  # fmt: skip

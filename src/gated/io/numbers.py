@@ -81,38 +81,45 @@ def parse(column: Any, hints: Hints = NONE) -> Reading:
     1,234.5 1.234,5 1 234,5 1'234.5 1,23,456; with a unicode or a trailing minus, or (1.234) for a negative number; with
     one currency before or behind, or all in per cent, whose numbers are kept (12 % is 12). Booleans are 0 and 1.
     """
-    objects = column.astype(object)
-    codes, unique = pd.factorize(objects, use_na_sentinel=True)  # what repeats is read once
-    shown = [str(int(v)) if isinstance(v, bool | np.bool_) else str(v) for v in unique]
-    text = pc.utf8_trim(pa.array(shown, pa.string()), SPACES + "'\"")
-    counts = np.bincount(codes[codes >= 0], minlength=len(unique))
-    words = pc.utf8_lower(text).to_numpy(zero_copy_only=False)
+    encoded = _texts(column).dictionary_encode()  # what repeats is read once
+    shown, codes = encoded.dictionary, encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+    counts = np.bincount(codes, minlength=len(shown) + 1)[:-1]
+    text = pc.utf8_trim(shown, SPACES + "'\"")
     own = {word.strip().lower() for word in hints.missing}
-    gone = np.array([word in WORDS or word in own for word in words], bool)
+    gone = pc.is_in(pc.utf8_lower(text), pa.array(sorted(WORDS | own))).to_numpy(zero_copy_only=False)
     numbers = _split(text)
     digits = numbers["digits"]
     masks = {decimal: _matches(digits, f"^{pattern}$") & ~gone for decimal, pattern in NOTATIONS.items()}
-    number = masks["."] | masks[","]
-    decimal, doubt, notes = _decide(digits, masks, number, counts, hints)
+    decimal, doubt, notes = _decide(digits, masks, masks["."] | masks[","], counts, hints)
     minus = np.sum([_matches(numbers[name], "-") for name in ("sign", "inner", "last")], 0)
     fit = masks[decimal or "."] & (minus < 2)
     values = np.where(minus > 0, -1, 1) * _convert(digits, fit, decimal or ".")
-    units = pc.binary_join_element_wise(numbers["before"], numbers["after"], "")
-    unit = pc.fill_null(units, "").to_numpy(zero_copy_only=False)
-    fit = fit & _one_unit(unit, fit, values, counts)
-    named = sorted({unit[k] for k in np.flatnonzero(fit)} - {""})
-    if named:
-        notes += (f"numbers are read without their unit {named[0]!r}.",)
-    brackets = [shown[k] for k in np.flatnonzero(fit) if shown[k].strip()[:1] == "(" or shown[k].strip()[-1:] == "-"]
-    if brackets:
-        notes += (f"{brackets[0]!r} is read as {values[shown.index(brackets[0])]:.15g}.",)
-    lost = [k for k in np.flatnonzero(gone) if shown[k] not in MISSING and shown[k].strip()]
+    units = pc.fill_null(pc.binary_join_element_wise(numbers["before"], numbers["after"], ""), "")
+    if pc.any(pc.not_equal(units, "")).as_py():
+        unit = units.to_numpy(zero_copy_only=False)
+        fit = fit & _one_unit(unit, fit, values, counts)
+        notes += tuple(f"numbers are read without their unit {u!r}." for u in sorted(set(unit[fit]) - {""})[:1])
+    brackets = np.flatnonzero(fit & _matches(shown, r"^\s*\(|[0-9]\s*-\s*$"))
+    if len(brackets):
+        notes += (f"{shown[brackets[0]].as_py()!r} is read as {values[brackets[0]]:.15g}.",)
+    lost = [(shown[k].as_py(), counts[k]) for k in np.flatnonzero(gone)]
+    lost = [f"{word!r} ({count:,})" for word, count in lost if word.strip() not in MISSING]
     if lost and fit.any():
-        rows = ", ".join(f"{shown[k]!r} ({counts[k]:,})" for k in lost[:5])
-        notes += (f"{rows}{' and others' if len(lost) > 5 else ''}: treated as missing.",)
-    spread = lambda a, default: np.r_[a, default][codes]  # noqa: E731
+        notes += (f"{', '.join(lost[:5])}{' and others' if len(lost) > 5 else ''}: treated as missing.",)
     seen = decimal if bool((fit & ~_matches(digits, PLAIN)).any()) else None
-    return Reading(spread(np.where(fit, values, np.nan), np.nan), spread(~fit & ~gone, False), seen, doubt, notes)
+    values, bad = np.append(np.where(fit, values, np.nan), np.nan)[codes], np.append(~fit & ~gone, False)[codes]
+    return Reading(values, bad, seen, doubt, notes)
+
+
+def _texts(column: Any) -> Any:
+    """The values as Arrow's text, null where they are missing."""
+    try:
+        return pa.array(column.astype(object), pa.string(), from_pandas=True)
+    except (pa.ArrowException, UnicodeError):  # other objects, or characters that no text may have
+        values = [str(int(v)) if isinstance(v, bool | np.bool_) else str(v) for v in column.dropna()]
+        texts = np.full(len(column), None, object)
+        texts[column.notna().to_numpy(bool)] = [v.encode("utf-8", "replace").decode() for v in values]
+        return pa.array(texts, pa.string())
 
 
 def _split(text: Any) -> dict[str, Any]:
@@ -182,5 +189,5 @@ def _convert(digits: Any, fit: np.ndarray, decimal: str) -> np.ndarray:
     digits = pc.replace_substring_regex(digits, "[ ']" + ("|," if decimal == "." else r"|\."), "")
     digits = pc.replace_substring(digits, ",", ".") if decimal == "," else digits
     values = np.full(len(fit), np.nan)
-    values[fit] = np.array([float(word) for word in digits.to_numpy(zero_copy_only=False)[fit]], float)
+    values[fit] = pc.cast(digits.filter(pa.array(fit)), pa.float64()).to_numpy(zero_copy_only=False)
     return values

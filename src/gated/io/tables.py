@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ pd: Any = optional("pandas", "forecast")
 
 EXPECTED = "a CSV, JSON, Excel or Parquet file"
 CELLS, SHARE = 4_000_000, 100  # of a Parquet file: how many any may have, and how many to a byte of it
+FIRST = 1000  # values without a digit in them are words
 DIGITS = 2.0**53  # whole numbers beyond have more digits than a double
 
 
@@ -126,14 +129,15 @@ def _settle(frame: Any, keep: Collection[str], hints: Hints, decimals: dict[str,
             notes[name] = ["some numbers have more digits than a double holds: rounded."] if large else []
             settled |= {name: shown[name]} if name in shown else {}
             continue
-        first = None if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna()[:1]
-        if first is None or not len(first) or not isinstance(first.iloc[0], str | int | float | bool):
+        categorical = isinstance(column.dtype, pd.CategoricalDtype)
+        first = [] if categorical else list(itertools.islice((v for v in column.array if not pd.isna(v)), FIRST))
+        if not first or not isinstance(first[0], str | int | float | bool):
             continue
         mine = known[name] = replace(
             hints, file=others.pop() if len(others) == 1 else None, history=decimals.get(name),
             delimiter=frame.attrs.get("delimiter", ","),
         )  # fmt: skip
-        if not column.dropna().astype(str).head(1000).str.contains(r"\d").any():
+        if not any(re.search(r"\d", str(value)) for value in first):
             continue
         reading = parse(column, mine)
         if reading.doubt is None and not reading.bad.any() and not np.isnan(reading.values).all():

@@ -20,14 +20,14 @@ settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("GATED_EXAMPLES", "ci"))
 
-# Files that fit whole runs, or call the layers thousands of times. A check of shapes at each call makes a training loop
-# three to five times as long, so they go without; test_tasks.py fits, predicts and scores with every task under it,
-# and test_cpu.py, test_layers.py and test_program.py call the kernels.
+# Files that fit whole runs, call the layers thousands of times, or hand them arguments of wrong types. A check of
+# shapes at each call makes a training loop three to five times as long, so they go without; test_tasks.py fits,
+# predicts and scores with every task under it, and test_cpu.py, test_layers.py and test_program.py call the kernels.
 UNCHECKED = {
-    "test_cli", "test_faults", "test_forecast", "test_lags", "test_native_parity", "test_observe", "test_plan",
-    "test_probe_tasks", "test_readme", "test_resume", "test_train", "test_transcribe", "test_transcribe_cli",
-    "test_transcribe_demo", "test_transcribe_folder", "test_transcribe_language", "test_transcribe_listen",
-    "test_translate", "test_translate_cli", "test_translate_demo",
+    "test_cells", "test_cli", "test_drop_in", "test_faults", "test_forecast", "test_lags", "test_native_parity",
+    "test_observe", "test_plan", "test_probe_tasks", "test_readme", "test_resume", "test_torch_own", "test_train",
+    "test_transcribe", "test_transcribe_cli", "test_transcribe_demo", "test_transcribe_folder",
+    "test_transcribe_language", "test_transcribe_listen", "test_translate", "test_translate_cli", "test_translate_demo",
 }  # fmt: skip
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, which some tests press.

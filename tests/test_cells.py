@@ -176,12 +176,39 @@ def three(z, s, p):
         (dict(gates="a", states="h", vectors="k", recur="k"), three, "one name for each parameter"),
         (dict(gates="a", states="h", project="hh"), three, "other than ih and hh, got hh"),
         (dict(gates="a", states="h"), lambda z: z, "a function of \\(z, s\\), got one of 1 arguments"),
+        (dict(gates=["a"], states="h"), two, "cell gates: expected names in one string, apart by spaces, got a list"),
+        (dict(gates="a", states=("h", "c")), two, "cell states: expected names in one string.*got a tuple"),
+        (
+            dict(gates="a", states="h", vectors=None),
+            three,
+            "cell vectors: expected names in one string.*got a NoneType",
+        ),
+        (dict(gates="a", states="h", recur=True), three, "cell recur: expected names in one string.*got a bool"),
+        (dict(gates="a,b", states="h"), two, "gates that are names, each once, got 'a,b'"),
+        (dict(gates="a if", states="h"), two, "gates that are names, each once, got 'a if'"),
+        (dict(gates="a", states="h", project="q r"), three, "one name for project, got 'q r'"),
+        (dict(gates="a", states="h", recur="q r"), three, "one name for recur, got 'q r'"),
+        (dict(gates="a b", states="h", keep="a b"), two, "one name for keep, got 'a b'"),
+        (dict(gates="a b", states="h", write="a b"), two, "one name for write, got 'a b'"),
+        (dict(gates="a", states="h", torch="lstm gru"), two, "one name for torch, got 'lstm gru'"),
+        (dict(gates="a", states="h", torch="tanh"), two, "torch: expected one of '', 'lstm', 'gru'"),
+        (dict(gates="a", states="h", vectors="gain_a", norms="a"), three, "one name for each parameter"),
+        (dict(states="h"), two, "at least one gate"),
+        (dict(gates="a"), two, "a state named h"),
+        (dict(gates="a", states="h"), "two", "a function of \\(z, s\\) or \\(z, s, p\\), got str"),
     ],
 )
 def test_a_cell_that_makes_no_sense_is_refused(words, function, says):
     """Each mistake in a declaration has one error that names the cell and the mistake."""
     with pytest.raises(InputError, match=says):
         cell(**words, name="mine")(function)
+
+
+def test_a_declaration_that_stands_nowhere_is_refused():
+    """@cell without its arguments, or with them by place, says how it is written."""
+    for misplaced in ((two,), ("a b", "h")):
+        with pytest.raises(InputError, match=r"cell: expected its arguments by name.*got .*Write @cell\(gates="):
+            cell(*misplaced)
 
 
 def test_a_step_must_return_every_state():

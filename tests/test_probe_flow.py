@@ -62,7 +62,7 @@ def test_norms_are_those_of_brute_force(kind):
         recurrent = nn.functional.linear(state["h"], weights["weight_hh"], weights["bias_hh"])
         given = nn.functional.linear(row[None], weights["weight_ih"], weights["bias_ih"])
         z = loop.preactivations(layer.cell, given, recurrent)
-        values = layer.cell(z, loop.Names(**state), loop.own(layer.cell, weights))
+        values = layer.cell(z, loop.Names(layer.cell, "s", **state), loop.own(layer.cell, weights))
         for name, rate in zone.items():
             values[name] = rate * state[name] + (1 - rate) * values[name]
         state = {name: values[name] for name in state}

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from gated import InputError
-from gated.cells import cell, lstm, tanh
+from gated.cells import cell, layer_norm, lstm, tanh
 from gated.kernels.program import Unsupported, parse
 from gated.kernels.trace import trace
+from gated.layers import Recurrent
 
 
 def test_a_program_reads_as_its_equations():
@@ -66,10 +67,6 @@ def refused(expression, says):
         refused("z.a * float('inf')", "got the number inf"),
         refused("z.a * 1e999", "got the number inf"),
         refused("z.a * True", "got the number True"),
-        refused("z.b", "one of z.a, got z.b"),
-        refused("s.c", "one of s.h, got s.c"),
-        refused("p.v", "one of p.q, got p.v"),
-        refused("p.q(2.0)", "got numbers only"),
         refused("z.a.detach()", r"got \.detach of a value"),
         refused("float(z.a)", "got a value as one number"),
         refused("sum([z.a] * 500)", "at most 400 values, got more"),
@@ -84,6 +81,50 @@ def test_what_a_program_cannot_say_is_refused_by_the_line(expression, says):
     made = cell(gates="a", states="h", recur="q", name="mine")(eval(compile(source, "mine.py", "eval"), scope))
     with pytest.raises(Unsupported, match=f"^cell mine, mine.py:1: expected .*{says}.*path='loop'"):
         trace(made)
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        refused("z.b", "one of z.a, z.forget, z.n, got z.b"),
+        refused("z.forgt", "got z.forgt. Did you mean 'forget'"),
+        refused("z.A", "got z.A. Did you mean 'a'"),
+        refused("s.c", "one of s.h, s.cell, got s.c"),
+        refused("s.cel", "Did you mean 'cell'"),
+        refused("p.v", "one of p.vec, p.gain_a, p.shift_a, p.q, got p.v"),
+        refused("p.vect", "Did you mean 'vec'"),
+        refused("layer_norm(z.a, p.gain_n, p.shift_n)", "got p.gain_n. Did you mean 'gain_a'"),
+        refused("z.a.x", "halves .x and .h of gates in split alone, got z.a.x. Add split='a'"),
+        refused("z.n", "expected z.n.x or z.n.h, got z.n as a whole"),
+        refused("2 * z.n", "got z.n as a whole"),
+        refused("torch.tanh(z.n)", "got z.n as a whole"),
+        refused("tanh(z.n)", "one of z.n.x, z.n.h, got z.n.tanh"),
+        refused("z * 2", "expected z.a or z.forget or z.n, got z as a whole"),
+        refused("z['a']", "got z as a whole"),
+        refused("p.q", "got p.q, which is a map. Call it"),
+        refused("p.q * s.h", "got p.q, which is a map"),
+        refused("p.q(2.0)", "expected a value of the cell, got p.q of 2.0"),
+        refused("p.vec(s.h)", r"expected a map, declared by project or recur, got p.vec\(…\), which is a value"),
+        refused("z.a.sigmoidd()", "what a tensor has, got .sigmoidd of a value"),
+    ],
+)
+def test_what_no_path_can_run_is_refused_by_its_name(expression, says):
+    """A cell that names what it has not declared is refused when a layer is made of it, never left to the loop."""
+    scope = dict(torch=torch, tanh=tanh, layer_norm=layer_norm)
+    source = f"lambda z, s, p: dict(h={expression}, cell=s.h)"
+    words = dict(gates="a forget n", states="h cell", split="n", vectors="vec", norms="a", recur="q", name="mine")
+    made = cell(**words)(eval(compile(source, "mine.py", "eval"), scope))
+    with pytest.raises(InputError, match=f"^cell mine, mine.py:1: .*{says}"):
+        Recurrent(made, 3, 4)
+
+
+def test_a_cell_that_the_core_cannot_run_names_what_the_loop_misses():
+    """A mistake after what a program cannot say is found by the loop, with the same words; hasattr still answers."""
+    late = cell(gates="a", states="h", name="late")(lambda z, s: dict(h=torch.sin(z.a) * s.c))
+    with pytest.raises(InputError, match=r"^cell late: expected one of s\.h, got s\.c"):
+        Recurrent(late, 3, 4)(torch.zeros(5, 2, 3))
+    asks = cell(gates="a", states="h")(lambda z, s: dict(h=z.b if hasattr(z, "b") else z.a))
+    assert Recurrent(asks, 3, 4).explain(torch.zeros(5, 2, 3)).startswith("native")
 
 
 def test_the_line_at_fault_is_shown():
@@ -102,8 +143,8 @@ def test_the_line_at_fault_is_shown():
     with pytest.raises(Unsupported, match=r"`.*p\.k\(z\.a\) \* z\.a.*`: expected values of one width"):
         trace(wide)
     wide = cell(gates="a", states="h", project="k", name="wide")(lambda z, s, p: dict(h=z.a))
-    with pytest.raises(Unsupported, match=r"`wide = cell.*z\.a\)\)`: expected a new h as wide as the old"):
-        trace(wide)
+    with pytest.raises(InputError, match=r"`wide = cell.*z\.a\)\)`: expected a new h as wide as the old.*proj_size"):
+        Recurrent(wide, 3, 4, proj_size=2)
 
 
 GOOD = str(trace(lstm()))

@@ -35,15 +35,39 @@ class InputError(ValueError):
         super().__init__(escape(message))
 
 
-def refuse(where: str, expected: str, got: object, todo: str = "") -> NoReturn:
-    """Raise `InputError` saying where, what was expected, what came, and what to do about it."""
-    raise InputError(f"{where}: expected {expected}, got {got}." + (f" {todo}" if todo else ""))
+class InputTensorError(InputError, RuntimeError):
+    """A tensor that does not fit, by its shape or dtype: torch raises RuntimeError for it."""
 
 
-def want(holds: bool, where: str, expected: str, got: object, todo: str = "") -> None:
+class InputTypeError(InputError, TypeError):
+    """An argument of another type than expected, for which torch and Python raise TypeError."""
+
+
+def refuse(where: str, expected: str, got: object, todo: str = "", error: type[InputError] = InputError) -> NoReturn:
+    """Raise `InputError`, or the kind of it, saying where, what was expected, what came, and what to do about it."""
+    raise error(f"{where}: expected {expected}, got {got}." + (f" {todo}" if todo else ""))
+
+
+def want(
+    holds: bool, where: str, expected: str, got: object, todo: str = "", error: type[InputError] = InputError
+) -> None:
     """`refuse` unless the condition holds."""
     if not holds:
-        refuse(where, expected, got, todo)
+        refuse(where, expected, got, todo, error)
+
+
+def flags(where: str, **given: object) -> None:
+    """Each argument, by its name, must be True or False: a word such as "False" would count as true."""
+    for name, value in given.items():
+        if not isinstance(value, bool):
+            refuse(f"{where} {name}", "True or False", repr(value), error=InputTypeError)
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """Which of the names was meant, if one is near: a sentence for the end of an error, or none."""
+    lower = {known.lower(): known for known in names}
+    near = difflib.get_close_matches(name.lower(), lower, 1, 0.5)
+    return f"Did you mean {lower[near[0]]!r}?" if near else ""
 
 
 def one_of(where: str, got: object, allowed: Iterable[object]) -> None:
@@ -71,7 +95,8 @@ def shape(where: str, tensor: Any, *expected: int | str) -> None:
         for size, axis in zip(got, expected, strict=True):
             fits = fits and (isinstance(axis, str) or axis == size)
     if not fits:  # a graph being recorded may have sizes that no text can be made of
-        refuse(where, f"shape ({', '.join(map(str, expected))})", f"({', '.join(map(str, got))})")
+        wanted = f"shape ({', '.join(map(str, expected))})"
+        refuse(where, wanted, f"({', '.join(map(str, got))})", error=InputTensorError)
 
 
 def optional(module: str, extra: str) -> Any:

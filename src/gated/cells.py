@@ -17,18 +17,22 @@ and on symbols that record it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
+import importlib
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from functools import cache, partial, reduce
 from inspect import signature
-from typing import Any
+from keyword import iskeyword
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
 
-from gated._check import one_of, want
+from gated._check import InputError, InputTypeError, one_of, refuse, suggest, want
 
 EPSILON = 1e-5  # torch's for layer normalisation
+OPERATORS = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # of torch
 
 Shapes = dict[str, tuple[int, ...]]  # of parameters, by name
 
@@ -86,8 +90,30 @@ class Cell:
         want(values.keys() >= set(self.states), f"cell {self.name}", expected, f"only {', '.join(values)}")
         return values
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Cell:
+    def __copy__(self) -> Cell:
         return self  # nothing in it changes, and whoever keeps something by cell finds it again
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cell:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as functions are, by module and name; a cell of ours, and one that shares its name with nothing, by
+        its parts.
+        """
+        function: Any = self.equations
+        while isinstance(function, partial):
+            function = function.func
+        module, name = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
+        outer = name.rpartition(".")[0]  # of a lambda too: its cell has a name there
+        place = _look_up(module, outer)
+        keys = [key for key, value in getattr(place, "__dict__", {}).items() if value is self]
+        for path in (name, *(f"{outer}.{key}" if outer else key for key in keys)):
+            if _look_up(module, path) is self:
+                return _import_cell, (module, path)
+        if _look_up(module, name) is not function:
+            todo = "Move it there; a lambda gets a name by `name = cell(…)(lambda …)`."
+            refuse(f"pickle of cell {self.name}", "a cell that stands at the top of a module", name or function, todo)
+        return Cell, tuple(getattr(self, field.name) for field in fields(self))
 
     @property
     def recurrent_gates(self) -> tuple[str, ...]:
@@ -110,10 +136,35 @@ class Cell:
         return shapes | {f"{kind}_{name}": (H,) for name in self.norms for kind in ("gain", "shift")}
 
 
+def _look_up(module: str, path: str) -> Any:
+    """What stands under a dotted name in a module that is there, or None; under no name the module."""
+    names = path.split(".") if path else []
+    return reduce(lambda place, name: getattr(place, name, None), names, sys.modules.get(module))
+
+
+def _import_cell(module: str, path: str) -> Cell:
+    importlib.import_module(module)
+    value = _look_up(module, path)
+    want(isinstance(value, Cell), f"pickle: {module}.{path}", "a cell", type(value).__name__)
+    return value
+
+
+class InputNameError(InputError, AttributeError):
+    """A cell asks z, s or p for a value that it has not declared."""
+
+
+def refuse_name(where: str, prefix: str, name: str, names: Iterable[str]) -> NoReturn:
+    """Say what z, s or p of a cell has, and which of it may be meant."""
+    names = list(names)
+    expected = f"one of {', '.join(f'{prefix}.{key}' for key in names)}" if names else f"no value of {prefix}"
+    todo = suggest(name, names) or "Declare it in gated.cell, or mend the name."
+    refuse(where, expected, f"{prefix}.{name}", todo, InputNameError)
+
+
 def cell(
-    *,
-    gates: str,
-    states: str,
+    *misplaced: Any,
+    gates: str = "",
+    states: str = "",
     split: str = "",
     input_only: str = "",
     vectors: str = "",
@@ -142,17 +193,33 @@ def cell(
     write       the gate that writes memory, if it is another one, for chrono
     torch       torch's operator that computes exactly this, if there is one
     """
-    words = dict(gates=gates, states=states, split=split, input_only=input_only, vectors=vectors, norms=norms)
-    lists = {key: tuple(value.split()) for key, value in words.items()}
+    words: dict[str, Any] = dict(
+        gates=gates, states=states, split=split, input_only=input_only, vectors=vectors, norms=norms
+    )
+    single: dict[str, Any] = dict(project=project, recur=recur, keep=keep, write=write, torch=torch)
+    if misplaced:
+        got = getattr(misplaced[0], "__name__", repr(misplaced[0]))
+        todo = 'Write @cell(gates="…", states="…") above the function.'
+        refuse("cell", "its arguments by name, and the function after them", got, todo, InputTypeError)
+    for key, value in (words | single | dict(name=name)).items():
+        if not isinstance(value, str):
+            got = f"a {type(value).__name__}"
+            refuse(f"cell {key}", "names in one string, apart by spaces", got, f'Write {key}="a b".', InputTypeError)
+    lists: dict[str, Any] = {key: tuple(value.split()) for key, value in words.items()}
 
     def make(equations: Callable[..., dict[str, Any]]) -> Cell:
-        arity = sum(a.kind is not a.KEYWORD_ONLY for a in signature(equations).parameters.values())
-        kinds: dict[str, Any] = dict(project=project, recur=recur, keep=keep, write=write, torch=torch, arity=arity)
-        made = Cell(equations, name or equations.__name__, **lists, **kinds)
-        where = f"cell {made.name}"
+        where = f"cell {name or getattr(equations, '__name__', equations)}"
+        try:
+            arity = sum(a.kind is not a.KEYWORD_ONLY for a in signature(equations).parameters.values())
+        except (TypeError, ValueError):
+            refuse(where, "a function of (z, s) or (z, s, p)", type(equations).__name__, error=InputTypeError)
+        made = Cell(equations, where.removeprefix("cell "), **lists, **single, arity=arity)
         for key, value in lists.items():
-            bad = [word for word in value if not word.isidentifier() or value.count(word) > 1]
+            bad = [word for word in value if not _is_name(word) or value.count(word) > 1]
             want(not bad, where, f"{key} that are names, each once", repr(words[key]))
+        for key, value in single.items():
+            want(not value or _is_name(value.removeprefix("-")), where, f"one name for {key}", repr(value))
+        one_of(f"{where} torch", torch, ("", *OPERATORS))
         want(bool(made.gates), where, "at least one gate", "none")
         want("h" in made.states, where, "a state named h, which is the output", repr(states))
         for gate in (*made.split, *made.input_only):
@@ -161,16 +228,21 @@ def cell(
         want(set(last) == set(made.input_only), where, "input_only gates to stand last", repr(gates))
         want(len(last) < len(made.gates), where, "a gate that sees h", "input_only gates alone")
         own = [*made.vectors, *(word for word in (project, recur) if word)]
+        own += [f"{kind}_{word}" for word in made.norms for kind in ("gain", "shift")]
         clash = [word for word in own if word in ("ih", "hh") or own.count(word) > 1]
         want(not clash, where, "one name for each parameter, other than ih and hh", ", ".join(clash))
         for gate in (made.keep.removeprefix("-"), made.write):
             want(gate in ("", *made.gates), where, f"keep and write among the gates {gates!r}", repr(gate))
-        wanted = "a function of (z, s, p)" if own or made.norms else "a function of (z, s)"
-        fits = arity == 3 or (arity == 2 and not own and not made.norms)
+        wanted = "a function of (z, s, p)" if own else "a function of (z, s)"
+        fits = arity == 3 or (arity == 2 and not own)
         want(fits, where, wanted, f"one of {arity} arguments")
         return made
 
     return make
+
+
+def _is_name(word: str) -> bool:
+    return word.isidentifier() and not iskeyword(word) and not word.startswith("__")
 
 
 # The variants of a cell are one function, so that what they share stands once; each keyword is fixed when it is made.

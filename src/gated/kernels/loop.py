@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gated.cells import Cell
+from gated.cells import Cell, refuse_name
 from gated.kernels import noise
 
 
 class Names:
     """z, s and p of a cell on tensors: a value by each name. (types.SimpleNamespace is closed to torch.compile.)"""
 
-    def __init__(self, **named: Any) -> None:
+    def __init__(self, cell: Cell, prefix: str, /, **named: Any) -> None:
+        self.__cell, self.__prefix = cell, prefix
         for name, value in named.items():
             setattr(self, name, value)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        names = [key for key in self.__dict__ if not key.startswith("_Names__")]
+        refuse_name(f"cell {self.__cell.name}", self.__prefix, name, names)
 
 
 def layer(
@@ -97,7 +104,7 @@ def scan(
     for t in reversed(range(len(inputs))) if reverse else range(len(inputs)):
         h = state["h"] if drop is None else state["h"] * drop
         recurrent = F.linear(h, weights["weight_hh"], weights.get("bias_hh"))
-        values = cell(preactivations(cell, inputs[t], recurrent), Names(**state), p)
+        values = cell(preactivations(cell, inputs[t], recurrent), Names(cell, "s", **state), p)
         for name in zone:
             k = zone[name]
             k = k[t] if isinstance(k, Tensor) else k
@@ -132,11 +139,12 @@ def _store(place: Tensor, gradient: Tensor) -> None:
 def preactivations(cell: Cell, x: Float[Tensor, "*B GH"], h: Float[Tensor, "*B RH"]) -> Names:
     """z of one step from its two halves, by gate."""
     if not cell.split and not cell.input_only:
-        return Names(**dict(zip(cell.gates, (x + h).chunk(len(cell.gates), -1), strict=True)))
+        return Names(cell, "z", **dict(zip(cell.gates, (x + h).chunk(len(cell.gates), -1), strict=True)))
     xs = dict(zip(cell.gates, x.chunk(len(cell.gates), -1), strict=True))
     hs = dict(zip(cell.recurrent_gates, h.chunk(len(cell.recurrent_gates), -1), strict=True))
     whole = {gate: xs[gate] + hs[gate] if gate in hs else xs[gate] for gate in cell.gates if gate not in cell.split}
-    return Names(**whole, **{gate: Names(x=xs[gate], h=hs[gate]) for gate in cell.split})
+    halves = {gate: Names(cell, f"z.{gate}", x=xs[gate], h=hs[gate]) for gate in cell.split}
+    return Names(cell, "z", **whole, **halves)
 
 
 def own(cell: Cell, weights: Mapping[str, Tensor], drop: Tensor | None = None) -> Names:
@@ -148,4 +156,4 @@ def own(cell: Cell, weights: Mapping[str, Tensor], drop: Tensor | None = None) -
     if cell.recur:
         matrix = weights[f"weight_{cell.recur}"]
         p[cell.recur] = lambda a: F.linear(a if drop is None else a * drop, matrix)
-    return Names(**p)
+    return Names(cell, "p", **p)

@@ -112,13 +112,23 @@ def _text(arg: str | float) -> str:
 class Tape:
     """Values as they are written down, each checked: what `trace` and `parse` share."""
 
-    def __init__(self, head: Mapping[str, Any], fail: Callable[[object, object], NoReturn], grad: bool = True) -> None:
+    def __init__(
+        self,
+        head: Mapping[str, Any],
+        fail: Callable[[object, object], NoReturn],
+        where: Callable[[], str],
+        grad: bool = True,
+    ) -> None:
         _check_head(head, fail)
         self.program = Program(**head, main="s.h", values=(), results=())
-        self.fail, self.grad = fail, grad
+        self.fail, self.where, self.grad = fail, where, grad
         self.widths = self.program.leaves()
         self.values: list[Value] = []
         self.main = "s.h"
+
+    def refuse(self, expected: str, got: object, todo: str) -> NoReturn:
+        """Refuse what no path could run. `fail` is for what a program cannot say."""
+        refuse(self.where(), expected, got, todo)
 
     def add(self, op: str, *args: str | float, name: str = "") -> str:
         """Write a value down; its name."""
@@ -173,7 +183,8 @@ class Tape:
             if arg is None:
                 self.fail(f"a result {state}", ", ".join(results))
             if isinstance(arg, str) and self.widths[arg] != self.widths[f"s.{state}"]:
-                self.fail(f"a new {state} as wide as the old", "another width")
+                narrow = "proj_size, as the map of project gives it" if state == "h" else "hidden_size"
+                self.refuse(f"a new {state} as wide as the old", "another width", f"Its width is {narrow}.")
         needed = {arg for arg in (*results.values(), self.main) if isinstance(arg, str)}
         for value in reversed(self.values):
             needed |= {arg for arg in value.args if value.name in needed and isinstance(arg, str)}
@@ -211,9 +222,11 @@ def parse(text: str) -> Program:
     lines = text.removesuffix("\n").split("\n")
     at = 0
 
+    def where() -> str:
+        return f"program line {at + 1} `{lines[min(at, len(lines) - 1)][:80]}`"
+
     def fail(expected: object, got: object) -> NoReturn:
-        line = lines[min(at, len(lines) - 1)]
-        refuse(f"program line {at + 1} `{line[:80]}`", str(expected), got)
+        refuse(where(), str(expected), got)
 
     if not lines[0].startswith("cell "):
         fail("cell and its name", "neither")
@@ -227,7 +240,7 @@ def parse(text: str) -> Program:
             if not good:
                 fail("one name" if single else f"at most {WORDS} names, each once", " ".join(names)[:80])
             head[word] = names[0] if single else names
-    tape, gates = Tape(head, fail), 0
+    tape, gates = Tape(head, fail, where), 0
     for at in range(at + 1, len(lines) - 1):  # noqa: B020
         if match := GATES.fullmatch(lines[at]):
             last = tape.values[-1].name if tape.values else "s.h"

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from gated._check import one_of, within
-from gated.cells import EPSILON, Cell
+from gated.cells import EPSILON, Cell, refuse_name
 from gated.kernels.program import HEAD, INFIX, LANGUAGE, WORDS, Program, Tape, Unsupported
 
 
@@ -47,7 +47,19 @@ class Symbol:
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in ("x", "h") and self._ref.startswith("z."):
+            gate = self._ref.removeprefix("z.")
+            self._tape.refuse(
+                "the halves .x and .h of gates in split alone", f"{self._ref}.{name}", f"Add split={gate!r}."
+            )
+        if not hasattr(torch.Tensor, name):
+            self._tape.refuse("what a tensor has", f".{name} of a value", "Mend the name.")
         self._tape.fail(LANGUAGE, f".{name} of a value")
+
+    def __call__(self, *args: Any) -> NoReturn:
+        self._tape.refuse(
+            "a map, declared by project or recur", f"{self._ref}(…), which is a value", "Multiply with *."
+        )
 
     __add__, __sub__, __mul__, __truediv__ = (_infix(op) for op in INFIX)
     __radd__, __rsub__, __rmul__, __rtruediv__ = (_infix(op, swapped=True) for op in INFIX)
@@ -133,22 +145,66 @@ def _atom(tape: Tape, arg: Any) -> str | float:
         return arg._ref
     if isinstance(arg, Real) and not isinstance(arg, bool) and -BIG <= arg <= BIG:  # pyright: ignore[reportOperatorIssue]
         return float(arg) + 0.0  # no -0
+    if isinstance(arg, Whole):
+        arg._refuse_whole()
     what = f"the number {arg}" if isinstance(arg, Real) else f"a {type(arg).__name__}"
     tape.fail(LANGUAGE, "a value of another step" if isinstance(arg, Symbol) else what)
 
 
-class Names:
+class Whole:
+    """What a cell is handed that is no value: whoever computes with it has mistaken it for one."""
+
+    def _refuse_whole(self, *others: Any) -> NoReturn:
+        raise NotImplementedError
+
+    def _compute(self, *others: Any) -> NoReturn:
+        self._refuse_whole()
+
+    __add__ = __sub__ = __mul__ = __truediv__ = __pow__ = __matmul__ = __neg__ = _compute
+    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rmatmul__ = _compute
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:
+        next(arg for arg in (*args, *(kwargs or {}).values()) if isinstance(arg, Whole))._refuse_whole()
+
+
+class Map(Whole):
+    """p.k of a map: to be called."""
+
+    def __init__(self, name: str, tape: Tape, apply: Callable[[Any], Symbol]) -> None:
+        self._name, self._tape, self._apply = name, tape, apply
+
+    def __call__(self, a: Any) -> Symbol:
+        if isinstance(a, Real):
+            self._tape.refuse("a value of the cell", f"p.{self._name} of {a}", "A map takes H numbers or h.")
+        return self._apply(a)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._refuse_whole()
+
+    def _refuse_whole(self, *others: Any) -> NoReturn:
+        self._tape.refuse("a value", f"p.{self._name}, which is a map", f"Call it: p.{self._name}(…).")
+
+
+class Names(Whole):
     """z, s and p of a cell on symbols: a value by each name, and an error that lists them."""
 
     def __init__(self, prefix: str, tape: Tape, named: Mapping[str, Any]) -> None:
-        self.__prefix, self.__tape = prefix, tape
+        self.__prefix, self.__tape, self.__names = prefix, tape, tuple(named)
         self.__dict__.update(named)
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        names = [f"{self.__prefix}.{key}" for key in self.__dict__ if not key.startswith("_Names__")]
-        self.__tape.fail(f"one of {', '.join(names) or 'nothing'}", f"{self.__prefix}.{name}")
+        refuse_name(self.__tape.where(), self.__prefix, name, self.__names)
+
+    def _refuse_whole(self, *others: Any) -> NoReturn:
+        names = " or ".join(f"{self.__prefix}.{name}" for name in self.__names)
+        self.__tape.refuse(names or "a declared value", f"{self.__prefix} as a whole", "Name the value.")
+
+    __call__ = __getitem__ = _refuse_whole
 
 
 def trace(cell: Cell, *, zone: Mapping[str, float] | None = None, noise: bool = False, drop: float = 0.0) -> Program:
@@ -159,7 +215,7 @@ def trace(cell: Cell, *, zone: Mapping[str, float] | None = None, noise: bool = 
     drop: rate of the recurrent dropout: one mask a sequence, on what R and the cell's `recur` map see.
 
     A Python number that the equations read is the number it is now. Raises Unsupported, which names the line of the
-    cell, for what a program cannot say.
+    cell, for what a program cannot say, and another InputError for what no path can run.
     """
     for state, rate in (zone or {}).items():
         one_of(f"cell {cell.name} zoneout", state, cell.states)
@@ -167,7 +223,7 @@ def trace(cell: Cell, *, zone: Mapping[str, float] | None = None, noise: bool = 
     within(f"cell {cell.name} recurrent dropout", drop, 0, 1)
     rates = {state: float(zone[state]) for state in cell.states if zone and zone.get(state)}
     head = {word: getattr(cell, word) for word in HEAD} | {"name": " ".join(cell.name.split())[:200]}
-    tape = Tape(head, partial(_unsupported, cell), torch.is_grad_enabled())
+    tape = Tape(head, partial(_unsupported, cell), partial(_where, cell), torch.is_grad_enabled())
     many = max(len(head[word]) for word in HEAD if word not in ("project", "recur"))
     if many > WORDS:
         tape.fail(f"at most {WORDS} gates, states, vectors and norms each", many)
@@ -180,9 +236,11 @@ def trace(cell: Cell, *, zone: Mapping[str, float] | None = None, noise: bool = 
     z |= {k: Names(f"z.{k}", tape, {half: symbol(f"z.{k}.{half}") for half in "xh"}) for k in cell.split}
     p: dict[str, Any] = {k: symbol(f"p.{k}") for k in tape.program.own}
     if cell.project:
-        p[cell.project] = lambda a: _record(tape, f"p.{cell.project}", a)
+        p[cell.project] = Map(cell.project, tape, lambda a: _record(tape, f"p.{cell.project}", a))
     if cell.recur:
-        p[cell.recur] = lambda a: _record(tape, f"p.{cell.recur}", a if mask is None else mask * a)
+        p[cell.recur] = Map(
+            cell.recur, tape, lambda a: _record(tape, f"p.{cell.recur}", a if mask is None else mask * a)
+        )
     values = dict(cell(Names("z", tape, z), Names("s", tape, s), Names("p", tape, p)))
     for name in values:
         if not isinstance(name, str) or not name.isidentifier():
@@ -193,21 +251,25 @@ def trace(cell: Cell, *, zone: Mapping[str, float] | None = None, noise: bool = 
     return tape.finish({name: _atom(tape, value) for name, value in values.items()})
 
 
-def _unsupported(cell: Cell, expected: object, got: object) -> NoReturn:
-    """Raise `Unsupported` for the line of the cell that is being run, or its first."""
+def _where(cell: Cell) -> str:
+    """The cell, and its line that is being run, or its first."""
     equations: Any = cell.equations
     while isinstance(equations, partial):
         equations = equations.func
     equations = unwrap(equations)
     code = getattr(equations, "__code__", None) or getattr(type(equations).__call__, "__code__", None)
-    place = ""
-    if code is not None:
-        line, frame = 0, sys._getframe(1)
-        while frame is not None and (frame.f_globals.get("__name__"), frame.f_code.co_name) != CALL:
-            line = line or (frame.f_lineno if frame.f_code.co_filename == code.co_filename else 0)
-            frame = frame.f_back
-        line = line if frame is not None and line else code.co_firstlineno  # all had been run
-        source = linecache.getline(code.co_filename, line).strip()
-        place = f", {code.co_filename}:{line}" + (f" `{source}`" if source else "")
+    if code is None:
+        return f"cell {cell.name}"
+    line, frame = 0, sys._getframe(1)
+    while frame is not None and (frame.f_globals.get("__name__"), frame.f_code.co_name) != CALL:
+        line = line or (frame.f_lineno if frame.f_code.co_filename == code.co_filename else 0)
+        frame = frame.f_back
+    line = line if frame is not None and line else code.co_firstlineno  # all had been run
+    source = linecache.getline(code.co_filename, line).strip()
+    return f"cell {cell.name}, {code.co_filename}:{line}" + (f" `{source}`" if source else "")
+
+
+def _unsupported(cell: Cell, expected: object, got: object) -> NoReturn:
+    """Raise `Unsupported` for what the loop can run."""
     todo = "Say it with those, or let the loop run it: path='loop'."
-    raise Unsupported(f"cell {cell.name}{place}: expected {expected}, got {got}. {todo}")
+    raise Unsupported(f"{_where(cell)}: expected {expected}, got {got}. {todo}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any, Unpack
 
 import torch
 
+from gated._check import InputTypeError, flags, refuse, suggest
 from gated.cells import gru, lstm, rnn
+from gated.layers import quantize
 from gated.layers.recurrent import Options, Recurrent
 
 
@@ -38,6 +41,7 @@ class RNN(Recurrent):
         layer_norm: bool = False,
         **more: Unpack[Options],
     ) -> None:
+        _check_arguments(RNN, more, layer_norm=layer_norm)
         stack = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
         super().__init__(rnn(nonlinearity, layer_norm), *stack, **more)
         self.nonlinearity, self.layer_norm = nonlinearity, layer_norm
@@ -92,8 +96,11 @@ class LSTM(Recurrent):
         layer_norm: bool = False,
         **more: Unpack[Options],
     ) -> None:
+        switches = dict(forget_gate=forget_gate, peephole=peephole, coupled=coupled, layer_norm=layer_norm)
+        _check_arguments(LSTM, more, **switches)
         stack = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
-        cell = lstm(forget_gate, peephole, coupled, proj_size > 0, layer_norm)
+        project = isinstance(proj_size, int) and proj_size > 0  # what else it may be is refused with the other sizes
+        cell = lstm(forget_gate, peephole, coupled, project, layer_norm)
         super().__init__(cell, *stack, proj_size, device, dtype, **more)
         self.forget_gate, self.peephole, self.coupled, self.layer_norm = forget_gate, peephole, coupled, layer_norm
 
@@ -134,6 +141,23 @@ class GRU(Recurrent):
         layer_norm: bool = False,
         **more: Unpack[Options],
     ) -> None:
+        _check_arguments(GRU, more, layer_norm=layer_norm)
         stack = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
         super().__init__(gru(reset, layer_norm), *stack, **more)
         self.reset, self.layer_norm = reset, layer_norm
+
+
+def _check_arguments(kind: type[Recurrent], more: Options, **switches: object) -> None:
+    """Refuse what only an LSTM has, arguments that do not exist, and switches that are neither True nor False."""
+    flags(kind.__name__, **switches)
+    known = signature(kind).parameters.keys() - {"more"} | Options.__annotations__.keys()
+    for name, value in more.items():
+        if name in Options.__annotations__:
+            continue
+        if name == "proj_size":
+            todo = "An LSTM's h is projected: LSTM(…, proj_size=P)."
+            refuse(f"{kind.__name__} proj_size", "no projection, which only an LSTM has", value, todo)
+        refuse(kind.__name__, "arguments that it has", name, suggest(name, known), InputTypeError)
+
+
+quantize.MODULES |= dict.fromkeys((LSTM, GRU), quantize.Dynamic)

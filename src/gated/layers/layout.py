@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from gated._check import refuse, shape, want
+from gated._check import InputTensorError, InputTypeError, refuse, shape, want
 from gated.layers.stack import Stack
 
 States = Sequence[Sequence[Tensor]]  # by layer, in the order of the cell's states, (D, B, width)
@@ -65,16 +65,22 @@ def autocasts(x: Tensor) -> bool:
     return torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
 
 
+def check_dtype(stack: Stack, dtype: torch.dtype, x: Tensor) -> None:
+    """Refuse an input of another dtype than the weights have, unless autocast converts it."""
+    if x.dtype != dtype and not (x.is_floating_point() and autocasts(x)):
+        todo = f"Convert it with input.to({dtype}), or the layer with layer.to({x.dtype})."
+        todo = todo if x.is_floating_point() else "Embed or convert what is not floating point."
+        refuse(f"{stack.name} input", f"{dtype}, as its weights have", x.dtype, todo, InputTensorError)
+
+
 def arrange(stack: Stack, dtype: torch.dtype, given: Any, lengths: Any = None) -> Batch:
     """Check the input of layers with weights of `dtype`, and arrange it as (T, B, I)."""
     packed = given if isinstance(given, PackedSequence) else None
     x = given if packed is None else packed.data
     if not isinstance(x, Tensor):
-        refuse(f"{stack.name} input", "a tensor or a PackedSequence", type(given).__name__)
-    if x.dtype != dtype and not (x.is_floating_point() and autocasts(x)):
-        todo = f"Convert it with input.to({dtype}), or the layer with layer.to({x.dtype})."
-        todo = todo if x.is_floating_point() else "Embed or convert what is not floating point."
-        refuse(f"{stack.name} input", f"{dtype}, as its weights have", x.dtype, todo)
+        refuse(f"{stack.name} input", "a tensor or a PackedSequence", type(given).__name__, error=InputTypeError)
+    if x.dtype != dtype:
+        check_dtype(stack, dtype, x)
     if packed is not None:
         both = "lengths or a PackedSequence, which has its own"
         want(lengths is None, stack.name, both, "both", "Leave lengths out.")
@@ -105,7 +111,8 @@ def _check_lengths(where: str, lengths: Any, steps: int, size: int) -> Tensor:
     lengths = lengths.to(torch.int64)
     if size and not torch.compiler.is_compiling():  # there the numbers are not known yet
         low, high = int(lengths.min()), int(lengths.max())
-        want(low >= 0 and high <= steps, where, f"numbers from 0 to T = {steps}", low if low < 0 else high)
+        fits, got = low >= 0 and high <= steps, low if low < 0 else high
+        want(fits, where, f"numbers from 0 to T = {steps}", got, error=InputTensorError)
     return lengths
 
 
@@ -126,7 +133,7 @@ def split_states(stack: Stack, given: Any, batch: Batch) -> States:
     if not isinstance(given, tuple | list) or len(given) != len(names):
         wanted = f"a tuple ({', '.join(f'{name}_0' for name in names)})"
         got = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
-        refuse(f"{stack.name} initial state", wanted, got)
+        refuse(f"{stack.name} initial state", wanted, got, error=InputTensorError)
     D, L, x = len(stack.suffixes), len(stack.sizes), batch.x
     rows = (x.shape[1],) if batch.batched else ()
     layers: States
@@ -137,7 +144,7 @@ def split_states(stack: Stack, given: Any, batch: Batch) -> States:
     else:
         for name, states in zip(names, given, strict=True):
             many, got = isinstance(states, tuple | list) and len(states) == L, type(states).__name__
-            want(many, f"{stack.name} {name}_0", f"a list of {L} tensors, one per layer", got)
+            want(many, f"{stack.name} {name}_0", f"a list of {L} tensors, one per layer", got, error=InputTypeError)
             for k, state in enumerate(states):
                 _check_state(stack, name, f"[{k}]", state, (D, *rows, stack.widths[k][name]), x)
         layers = [*zip(*given, strict=True)]
@@ -149,9 +156,9 @@ def _check_state(stack: Stack, name: str, at: str, state: Any, expected: tuple[i
         return
     where = f"{stack.name} {name}_0{at}"
     if not isinstance(state, Tensor):
-        refuse(where, "a tensor", type(state).__name__)
+        refuse(where, "a tensor", type(state).__name__, error=InputTypeError)
     shape(where, state, *expected)
-    refuse(where, f"{x.dtype}, as the input", state.dtype)
+    refuse(where, f"{x.dtype}, as the input", state.dtype, error=InputTensorError)
 
 
 def join_states(stack: Stack, states: States, batch: Batch) -> Any:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gated import _native
-from gated._check import refuse, want
+from gated._check import flags, refuse
 from gated.kernels.choose import choose
 from gated.kernels.cpu import core, op
 from gated.kernels.loop import layer
@@ -38,8 +38,7 @@ class Call(NamedTuple):
 
 def check_trace(where: str, trace: object, gradients: object) -> None:
     """Refuse a trace that is not asked for by True or False, and gradients that nobody could fill in."""
-    for name, asked in (("trace", trace), ("grad_trace", gradients)):
-        want(isinstance(asked, bool), f"{where} {name}", "True or False", repr(asked))
+    flags(where, trace=trace, grad_trace=gradients)
     if gradients and torch.compiler.is_compiling():
         refuse(f"{where} grad_trace", "a run by itself", "torch.compile or torch.export", "Take trace=True.")
 

@@ -10,9 +10,11 @@ from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
+from gated._check import shape, want
 from gated.cells import Cell
-from gated.layers import layout, paths
+from gated.layers import layout, paths, quantize, symbolic
 from gated.layers.initialise import check, initialise
 from gated.layers.stack import Stack
 from gated.layers.stream import Stream
@@ -34,7 +36,7 @@ class Options(TypedDict, total=False):
     precision: str
 
 
-class Recurrent(nn.Module):
+class Recurrent(nn.RNNBase):
     """Layers of one cell, over time, in one or two directions.
 
         z_t = W x_t + b + R h_{t-1} + b'        s_t = cell(z_t, s_{t-1})        h_t is the output
@@ -66,7 +68,11 @@ class Recurrent(nn.Module):
     precision, of the native path: "bfloat16" multiplies matrices in it, with sums and states in float32.
 
     The native core is one operator, `gated::scan`: torch.compile and torch.export take it as one node a layer. A second
-    derivative, and vmap, jvp and their like, are computed by the definition.
+    derivative, a batch of gradients, and vmap, jvp and their like, are computed by the definition.
+
+    It is a torch.nn.RNNBase, with all that belongs to one, and no torch.nn.LSTM, GRU or RNN: those are what
+    torch.compile cannot look into, and what takes them reads their weights as one of torch's operators. torch.fx takes
+    it as a leaf.
     """
 
     def __init__(
@@ -93,14 +99,16 @@ class Recurrent(nn.Module):
         recompute: bool | int = False,
         precision: str = "float32",
     ) -> None:
-        super().__init__()
-        self.cell, self.input_size, self.hidden_size, self.num_layers = cell, input_size, hidden_size, num_layers
+        nn.Module.__init__(self)  # RNNBase would make torch's weights
+        self.cell, self.input_size, self.num_layers = cell, input_size, num_layers
+        self.hidden_size: Any = hidden_size
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
         self.bidirectional, self.proj_size = bidirectional, proj_size
         self.zoneout, self.recurrent_dropout, self.residual = zoneout, recurrent_dropout, residual
         self.init, self.forget_bias, self.chrono, self.path = init, forget_bias, chrono, path
         self.recompute, self.precision = recompute, precision
         stack = self._describe()
+        self.mode = cell.torch.upper() or cell.name  # torch's word: LSTM, GRU, RNN_TANH, RNN_RELU
         self.num_layers, self.zoneout = len(stack.sizes), stack.rates
         self.dropout, self.recurrent_dropout = float(dropout), float(recurrent_dropout)
         self.stack = stack
@@ -109,8 +117,8 @@ class Recurrent(nn.Module):
             warnings.warn(f"{stack.name} dropout={dropout} acts between layers, and there is one layer", stacklevel=3)
         for k, names in enumerate(stack.parameters):
             shapes = stack.shapes(k).values()
-            for name, shape in zip(names, [*shapes] * len(stack.suffixes), strict=True):
-                self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+            for name, axes in zip(names, [*shapes] * len(stack.suffixes), strict=True):
+                self.register_parameter(name, nn.Parameter(torch.empty(axes, device=device, dtype=dtype)))
         self.flatten_parameters()
         self.reset_parameters()
 
@@ -120,13 +128,15 @@ class Recurrent(nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ARGUMENTS and "stack" in self.__dict__:
             self.__dict__["stack"] = replace(self.stack, **{name: value})
-        super().__setattr__(name, value)
+        if name == "qconfig":
+            quantize.check(self, value)
+        nn.Module.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "stack"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        nn.Module.__setstate__(self, state)
         self.stack = self._describe()
 
     def _weights(self) -> list[list[Tensor]]:
@@ -141,10 +151,73 @@ class Recurrent(nn.Module):
         """The parameters of one layer in one direction, by the cell's names for them."""
         return self.stack.by_direction(self._weights()[layer])[direction]
 
+    # What else belongs to a torch.nn.RNNBase, of any cell.
+
     @property
-    def all_weights(self) -> list[list[Tensor]]:
+    def _all_weights(self) -> list[list[str]]:
+        return [list(way.values()) for layer in self.stack.parameters for way in self.stack.by_direction(layer)]
+
+    @property
+    def all_weights(self) -> list[list[Any]]:
         """The parameters of every layer and direction, as torch.nn lists them."""
         return [list(way.values()) for layer in self._weights() for way in self.stack.by_direction(layer)]
+
+    @property
+    def _flat_weights_names(self) -> tuple[str, ...]:
+        return tuple(name for layer in self.stack.parameters for name in layer)
+
+    @property
+    def _flat_weights(self) -> tuple[Tensor, ...]:  # not a list: what is put into it would reach no layer
+        return tuple(weight for layer in self._weights() for weight in layer)
+
+    def _init_flat_weights(self) -> None:
+        self.flatten_parameters()
+
+    def _weights_have_changed(self) -> bool:
+        return False  # they are looked up at every call
+
+    def _replicate_for_data_parallel(self) -> Any:
+        return nn.Module._replicate_for_data_parallel(self)
+
+    def check_input(self, input: Tensor, batch_sizes: Tensor | None = None) -> None:
+        """Refuse an input, (N, I) if packed, that does not fit the layer."""
+        packed = batch_sizes is not None
+        shape(f"{self.stack.name} input", input, *("N" if packed else ("T", "B")), self.input_size)
+        layout.check_dtype(self.stack, self._weights()[0][0].dtype, input)
+
+    def get_expected_hidden_size(self, input: Tensor, batch_sizes: Tensor | None = None) -> tuple[int, int, int]:
+        """(L·D, B, H or P), the shape of h before the first step."""
+        return self._expect("h", input, batch_sizes)
+
+    def get_expected_cell_size(self, input: Tensor, batch_sizes: Tensor | None = None) -> tuple[int, int, int]:
+        """(L·D, B, H), the shape of c before the first step."""
+        want("c" in self.cell.states, self.stack.name, "a cell with a state c", self.cell.name)
+        return self._expect("c", input, batch_sizes)
+
+    def _expect(self, state: str, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
+        stack = self.stack
+        want(stack.even, f"{stack.name} expected size", "layers of one width", list(stack.sizes), "Read stack.widths.")
+        B = int(batch_sizes[0]) if batch_sizes is not None else input.shape[0 if self.batch_first else 1]
+        return len(stack.sizes) * len(stack.suffixes), B, stack.widths[0][state]
+
+    def check_hidden_size(self, hx: Tensor, expected_hidden_size: tuple[int, ...], msg: str = "") -> None:
+        """Refuse a state of another shape; msg, torch's sentence, is not needed."""
+        shape(f"{self.stack.name} state", hx, *expected_hidden_size)
+
+    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None = None) -> None:
+        """Refuse an input or states that do not fit the layer."""
+        self.check_input(input, batch_sizes)
+        states = self.cell.states
+        for name, state in zip(states, (hidden,) if len(states) == 1 else hidden, strict=True):
+            shape(f"{self.stack.name} {name}_0", state, *self._expect(name, input, batch_sizes))
+
+    def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
+        """States with their sequences in another order."""
+        if permutation is None:
+            return hx
+        if isinstance(hx, Tensor):
+            return hx.index_select(1, permutation)
+        return type(hx)(self.permute_hidden(state, permutation) for state in hx)
 
     def reset_parameters(self) -> None:
         """Draw the initial values anew, from torch's generator."""
@@ -158,7 +231,7 @@ class Recurrent(nn.Module):
             paths.flatten(self.stack, self._weights())
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        result = super()._apply(fn, recurse)
+        result = nn.Module._apply(self, fn, recurse)
         self.flatten_parameters()
         return result
 
@@ -187,6 +260,9 @@ class Recurrent(nn.Module):
         grad_trace: the trace, which also holds di, df … dh: zeros which the next backward pass turns into
             ∂L/∂i_t … ∂L/∂h_t. Not for torch.compile and torch.export.
         """
+        if isinstance(input, Proxy):
+            options = dict(lengths=lengths, trace=trace, grad_trace=grad_trace)
+            return symbolic.record(self, input, (input, hx), options)
         call = self._call(input, lengths, trace, grad_trace)
         states = None if hx is None else layout.split_states(call.stack, hx, call.batch)
         y, states, values = paths.RUN[paths.pick(call)[0]](call, states)

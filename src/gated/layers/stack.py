@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from gated._check import one_of, want, within
+from gated._check import InputTypeError, flags, one_of, refuse, want, within
 from gated.cells import Cell
 from gated.kernels.choose import PATHS, choose
 from gated.kernels.cpu import core
 from gated.kernels.program import Unsupported
 
 PRECISIONS = ("float32", "bfloat16")
+MANY = 1 << 31  # no size nor number of steps comes near it
 
 T = TypeVar("T")
 
@@ -57,6 +58,8 @@ class Stack:
 
     def __post_init__(self) -> None:
         derived = self.__dict__
+        switches = ("bias", "batch_first", "bidirectional", "residual")
+        flags(self.name, **{name: getattr(self, name) for name in switches})
         derived["sizes"] = sizes = self._check_sizes()
         derived["rates"] = rates = self._check_rates()
         one_of(f"{self.name} precision", self.precision, PRECISIONS)
@@ -94,7 +97,8 @@ class Stack:
 
     def _check_sizes(self) -> tuple[int, ...]:
         name, P, hidden_size = self.name, self.proj_size, self.hidden_size
-        want(isinstance(self.cell, Cell), name, "a cell, made by gated.cells.cell", type(self.cell).__name__)
+        got = getattr(self.cell, "__name__", type(self.cell).__name__)
+        want(isinstance(self.cell, Cell), name, "a cell, made by gated.cells.cell", got, error=InputTypeError)
         check_count(f"{name} input_size", self.input_size, 1)
         check_count(f"{name} num_layers", self.num_layers, 1)
         listed = isinstance(hidden_size, Sequence)
@@ -148,5 +152,6 @@ class Stack:
 
 def check_count(where: str, value: object, low: int) -> None:
     """The value must be a whole number of at least `low`."""
-    fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
-    want(fits, where, f"a whole number of at least {low}", repr(value))
+    if not isinstance(value, int) or isinstance(value, bool):
+        refuse(where, f"a whole number of at least {low}", repr(value), error=InputTypeError)
+    want(low <= value < MANY, where, f"a whole number of at least {low}", value)

@@ -55,7 +55,7 @@ def _step(cell: Cell, z: Tensor, states: dict[str, Tensor], gain: float = 1.0) -
     own |= {cell.recur: torch.zeros_like} if cell.recur else {}
     R = len(cell.recurrent_gates)
     preactivation = preactivations(cell, z.reshape(len(cell.gates) * H), z.new_zeros(R * H))
-    return cell(preactivation, Names(**states), Names(**own))
+    return cell(preactivation, Names(cell, "s", **states), Names(cell, "p", **own))
 
 
 @cache

@@ -4,7 +4,8 @@
 needs, in one node a layer. `scan` calls the core directly where nothing observes torch's operators, which saves most of
 an operator's overhead, and the operator where something does (tracing, dispatch modes, autocast).
 
-There is no second derivative in the core: a backward pass that shall itself be differentiated runs the definition.
+There is no second derivative in the core: a backward pass that shall itself be differentiated, or that vmap runs for a
+batch of gradients, runs the definition.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, is_autocast_enabled
 from torch._C import _get_tracing_state, _len_torch_dispatch_stack
-from torch._C._functorch import get_dynamic_layer_stack_depth  # how many of vmap, jvp, grad … are at work
+from torch._C._functorch import get_dynamic_layer_stack_depth, is_legacy_batchedtensor  # vmap, jvp, grad … at work
 from torch.compiler import is_compiling
 
 from gated import _native, trees
-from gated._check import refuse, want
+from gated._check import InputTensorError, refuse, want, within
 from gated.kernels import loop
 from gated.kernels.cpu import core
+from gated.kernels.program import parse
 from gated.kernels.request import Request
 
+LONG = 2**31 - 1  # steps: more than a sequence may have
 PLAIN = {Tensor, torch.nn.Parameter}  # no subclass that wants to see the operators on it
 
 
@@ -82,8 +85,13 @@ class _Scan(torch.autograd.Function):
         dy, *rest = given
         n, needs = len(rest) - (2 if dispatch else bool(request.keep)), ctx.needs_input_grad[5:]
         results, gradients = (y, saved, bounds), (dy, rest[:n], rest[n] if request.keep else None)
-        if torch.is_grad_enabled():
-            made = _differentiate_loop(request, tensors, gradients, needs, grad_trace)
+        again, batched = torch.is_grad_enabled(), in_transform() or any(map(_is_batched, given))
+        todo = "Take trace=True, or one gradient at a time."
+        want(
+            grad_trace is None or not batched, "grad_trace", "a backward pass of one gradient", "a batch of them", todo
+        )
+        if again or batched:
+            made = _differentiate_loop(request, tensors, gradients, needs, grad_trace, again)
         elif dispatch:
             *inputs, _, chunk, bf16 = _arguments(request, tensors, True)
             made = torch.ops.gated.scan_backward.default(*inputs, chunk, bf16, *results, *gradients, needs)
@@ -94,20 +102,29 @@ class _Scan(torch.autograd.Function):
         return None, None, None, None, None, *made
 
 
+def _is_batched(gradient: Tensor | None) -> bool:
+    """Whether torch.autograd.grad(is_grads_batched=True) runs the backward pass for many gradients at once."""
+    return gradient is not None and is_legacy_batchedtensor(gradient)
+
+
+@torch.enable_grad()
 def _differentiate_loop(
     request: Request,
     tensors: Sequence[Any],
     gradients: core.Gradients,
     needs: Sequence[bool],
     grad_trace: Tensor | None,
+    again: bool,
 ) -> Sequence[Tensor | None]:
-    """The gradients by the definition, so that they have gradients themselves."""
+    """The gradients by the definition. again: with gradients of their own. In vmap they come in a batch."""
     text, n, keep, _, _ = request
     lengths, seed, *inputs = tensors
     layer = core.find_layer(request, True, grad_trace is not None, inputs[1 + n :])
     if text not in core.SOURCES:
         todo = "Differentiate the layer it was exported from."
-        refuse("second derivatives", "a program traced from a cell here", "the text of one", todo)
+        refuse(
+            "second derivatives and batches of gradients", "a program traced from a cell here", "the text of one", todo
+        )
     cell, zone, drop = core.SOURCES[text]
     # A view of each, for the same tensor may have come in two places, and each place has its gradient.
     inputs = [tensor.view_as(tensor) for tensor in inputs]
@@ -126,7 +143,7 @@ def _differentiate_loop(
         columns = {column: name for name, column in layer.columns.items()}  # two names may share one
         for rows, value in zip(dsaved, values, strict=True):
             pairs += [
-                (value[name], _column(layer, rows, k)[..., : value[name].shape[-1]])
+                (value[name], _column(layer, rows, k, value[name].shape[-1]))
                 for k, name in columns.items()
                 if name in value
             ]
@@ -135,17 +152,17 @@ def _differentiate_loop(
         return [None] * len(inputs)
     wanted = [tensor for tensor, need in zip(inputs, needs, strict=True) if need]
     outputs, seeds = zip(*pairs, strict=True)
-    made = iter(torch.autograd.grad(outputs, wanted, seeds, create_graph=True, allow_unused=True))
+    made = iter(torch.autograd.grad(outputs, wanted, seeds, create_graph=again, allow_unused=True))
     if grad_trace is not None:
         for rows, value in zip(grad_trace, values, strict=True):
             for name, k in layer.grad_columns.items():
                 if f"d{name}" in value:
-                    _column(layer, rows, k)[..., : value[name].shape[-1]].copy_(value[f"d{name}"])
+                    _column(layer, rows, k, value[name].shape[-1]).copy_(value[f"d{name}"])
     return [next(made) if need else None for need in needs]
 
 
-def _column(layer: core.Layer, rows: Tensor, k: int) -> Tensor:
-    return rows[..., k * layer.H : (k + 1) * layer.H]
+def _column(layer: core.Layer, rows: Tensor, k: int, width: int) -> Tensor:
+    return rows.narrow(-1, k * layer.H, width)
 
 
 def view_trace(
@@ -192,15 +209,17 @@ def _arguments(request: Request, tensors: Sequence[Any], train: bool) -> tuple[A
 
 
 def _request(*arguments: Any) -> tuple[Request, tuple[Any, ...]]:
-    """The inverse of `_arguments`, without train."""
+    """The inverse of `_arguments`, without train, checked: a layer has done so, a stranger's graph has not."""
     text, x, states, weights, lengths, seed, keep, chunk, bf16 = arguments
+    _check(text, x, states, weights, chunk)
+    want(not bf16 or _native.bf16(), "gated::scan bf16", "a processor with products in bfloat16", "one without")
     return Request(text, len(states), tuple(keep.split()), chunk, bf16), (lengths, seed, x, *states, *weights)
 
 
 def _cpu_scan(*arguments: Any) -> list[Tensor]:
     *inputs, train, chunk, bf16 = arguments
-    request, tensors = _request(*inputs, chunk if train else 0, bf16)
-    _check_bf16(request)
+    request, tensors = _request(*inputs, chunk, bf16)
+    request = request if train else request._replace(chunk=0)
     y, finals, saved, bounds = core.forward(core.find_layer(request, train, False, arguments[3]), request, tensors)
     return [y, *finals, *(y.new_empty(0) if tensor is None else tensor for tensor in (saved, bounds))]
 
@@ -208,19 +227,31 @@ def _cpu_scan(*arguments: Any) -> list[Tensor]:
 def _cpu_scan_backward(*arguments: Any) -> list[Tensor]:
     *inputs, y, saved, bounds, dy, dfinals, dsaved, needs = arguments
     request, tensors = _request(*inputs)
-    _check_bf16(request)
+    for name, given, many in (
+        ("needs", needs, len(tensors) - 2),
+        ("dfinals", dfinals, len(parse(request.text).states)),
+    ):
+        want(len(given) == many, f"gated::scan_backward {name}", f"{many} of them", len(given))
     layer = core.find_layer(request, True, False, arguments[3])
     made = core.backward(layer, request, tensors, (y, saved, bounds), (dy, dfinals, dsaved), needs)
     return [y.new_empty(0) if gradient is None else gradient for gradient in made]
 
 
-def _check_bf16(request: Request) -> None:
-    """What a layer has checked, and a graph from another machine has not."""
-    want(not request.bf16 or _native.bf16(), "gated::scan bf16", "a processor with products in bfloat16", "one without")
+def _check(text: str, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], chunk: Any) -> None:
+    """Counts, axes and numbers, before sizes are read off them; sizes are checked by `core`, addresses too."""
+    where = "gated::scan"
+    want(x.dim() == 3, f"{where} x", "3 axes (T, B, I)", x.dim(), error=InputTensorError)
+    matrices = len(weights) >= 2 and weights[0].dim() == weights[1].dim() == 2
+    want(matrices, f"{where} weights", "weight_ih and weight_hh first", [tuple(w.shape) for w in weights[:2]])
+    many = len(parse(text).states)
+    want(len(states) in (0, many), f"{where} states", f"none or {many}", len(states))
+    if isinstance(chunk, int):
+        within(f"{where} chunk", chunk, 0, LONG)
 
 
-def _fake_scan(text: str, x: Tensor, _: Any, weights: Sequence[Tensor], *rest: Any) -> list[Tensor]:
+def _fake_scan(text: str, x: Tensor, states: Any, weights: Sequence[Tensor], *rest: Any) -> list[Tensor]:
     *_, keep, train, chunk, _ = rest
+    _check(text, x, states, weights, chunk)
     spec = core.make_plan(text, tuple(keep.split()), train or bool(keep), False)[1].spec
     D, _ = core.count_directions(spec, len(weights), weights[2].dim() if len(weights) > 2 else 0)
     (T, B, _), P, H = x.shape, weights[1].shape[1], weights[0].shape[0] // len(spec["x_rows"])

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from gated._check import one_of, want
-from gated.unicode import CONTROL, squeeze
+from gated.unicode import CONTROL, clean
 
 BLANK = 0
 LARGEST = 20_000  # symbols
@@ -37,7 +37,7 @@ class Alphabet:
 
     def plain(self, text: str) -> str:
         """A text as a network would write it at best."""
-        return squeeze(text.lower() if self.lower else text, every_space=True)
+        return clean(text.lower() if self.lower else text, every_space=True)
 
     def encode(self, text: str) -> list[int]:
         """The symbols of a text; those that the alphabet lacks are left out."""

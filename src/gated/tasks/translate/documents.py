@@ -263,11 +263,12 @@ def form(name: str | os.PathLike[str], head: bytes) -> str:
 
 
 def read(stream: Stream) -> Document | po.Catalogue | None:
-    """What a stream holds, None where that is lines of text."""
+    """What a stream holds, closed then; None where that is lines of text."""
     kind = form(stream.where, stream.head)
     if not kind:
         return None
-    data = stream.read(LIMIT)
+    with stream:
+        data = stream.read(LIMIT)
     return po.parse(data, stream.where) if kind == "po" else parse(data, kind, stream.where)
 
 

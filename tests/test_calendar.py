@@ -94,6 +94,11 @@ WEEKS = {
 }  # fmt: skip
 
 
+NYSE = stamps("min", "2024-01-01", 1440 * 20, WORK, ("09:30", "15:59"))
+EARLY = (np.datetime64("2024-01-10T13:00") <= NYSE) & (np.datetime64("2024-01-11") > NYSE)
+WEEKS["an early close"] = NYSE[~EARLY], "min Mon-Fri 09:30-15:59", (390, 1950)
+
+
 @pytest.mark.parametrize("case", WEEKS)
 def test_steps_that_never_occur_are_inferred(case):
     """A week has only the slots that occur: they are named, parsed again, continued, and make the season."""
@@ -105,7 +110,7 @@ def test_steps_that_never_occur_are_inferred(case):
     u = calendar.units(times, clock)
     assert (calendar.at(u, clock) + calendar.shift(times, clock) == times).all()
     assert len(np.unique(calendar.shift(times, clock))) == 1
-    if case != "some holidays":
+    if case not in ("some holidays", "an early close"):
         half = len(times) // 2
         assert (np.diff(u) == 1).all()
         assert (calendar.ahead(times[half - 1 : half], freq, 9)[0] == times[half : half + 9]).all()
@@ -118,6 +123,7 @@ def test_steps_that_never_occur_are_inferred(case):
         (np.delete(stamps("D", "2024-01-01", 20), [6, 13]), "D"),  # two Sundays lacking are no rule
         (np.delete(stamps("h", "2024-01-01", 24 * 5), [30, 31, 50]), "h"),
         (stamps("h", "2024-01-01", 24 * 28)[np.random.default_rng(0).random(24 * 28) > 0.25], "h"),  # lost at random
+        (stamps("h", "2024-01-01", 24 * 14)[np.random.default_rng(1).random(24 * 14) > 0.15], "h"),
         (stamps("D", "2024-01-01", 90, WORK), "B"),
         (np.r_[stamps("D", "2024-01-01", 60, f"{WORK} {SAT}"), np.datetime64("2024-03-03", "ns")], "D"),
     ],

@@ -114,6 +114,26 @@ NOTATIONS = {
     "capitals": (["DEC-23", "JAN-24"], ["2023-12-01", "2024-01-01"], "%^b-%y"),
     "French weekdays": (["lun. 1 janv. 2024", "mar. 2 janv. 2024"], ["2024-01-01", "2024-01-02"], "datetime"),
     "two digits": (["30.12.23", "31.12.23"], ["2023-12-30", "2023-12-31"], "datetime"),
+    "a thin space": (["1/31/2024, 1:00:00\u202fPM", "1/31/2024, 2:00:00\u202fPM"],
+                     ["2024-01-31T13:00", "2024-01-31T14:00"], "datetime"),
+    "a true minus": (["2024-01-31T13:00\u221205:00", "2024-01-31T14:00\u221205:00"],
+                     ["2024-01-31T18:00", "2024-01-31T19:00"], "utc"),
+    "digits alone": (["20240131 1300", "20240131 1415"], ["2024-01-31T13:00", "2024-01-31T14:15"], "datetime"),
+    "digits to seconds": (["20240131-130005", "20240131-141500"],
+                          ["2024-01-31T13:00:05", "2024-01-31T14:15"], "datetime"),
+    "YYYYDDD": ([2023364, 2023365, 2024001], ["2023-12-30", "2024-01-01"], "%Y%j"),
+    "March in German": (["Feb 2024", "Mrz 2024"], ["2024-02-01", "2024-03-01"], "datetime"),
+    "March in Dutch": (["1 mrt 2024", "1 apr 2024"], ["2024-03-01", "2024-04-01"], "datetime"),
+    "the first in French": (["31 janvier 2024 à 13:00", "1er février 2024 à 13:00"],
+                            ["2024-01-31T13:00", "2024-02-01T13:00"], "datetime"),
+    "Spanish with de": (["31 de enero de 2024", "1 de febrero de 2024"], ["2024-01-31", "2024-02-01"], "datetime"),
+    "ordinal numbers": (["January 31st, 2024", "February 2nd, 2024"], ["2024-01-31", "2024-02-02"], "datetime"),
+    "a browser": (["Wed Jan 31 2024 13:00:00 GMT+0100 (Central European Standard Time)",
+                   "Wed Jan 31 2024 14:00:00 GMT+0100 (Central European Standard Time)"],
+                  ["2024-01-31T12:00", "2024-01-31T13:00"], "utc"),
+    "a log's brackets": (["[31/Dec/2023:23:00:00 +0000]", "[01/Jan/2024:00:00:00 +0000]"],
+                         ["2023-12-31T23:00", "2024-01-01"], "utc"),
+    "Chinese months": (["2024年1月", "2024年2月"], ["2024-01-01", "2024-02-01"], "%Y年%-m月"),
     "two digits first": (["24-01-30", "24-01-31"], ["2024-01-30", "2024-01-31"], "datetime"),
 }  # fmt: skip
 
@@ -133,7 +153,7 @@ def test_a_notation_is_read_right_and_written_as_it_came(case):
     if ("%" in kind and "24" not in case) or kind in ("s", "ms", "us", "ns", "excel", "integer"):
         np.testing.assert_array_equal(back, pd.Series(values).astype(back.dtype), strict=True)
     if kind == "utc":
-        away = re.search(r"\+0?1|-05|CET|EST|Berlin", values[0]) is not None
+        away = re.search(r"\+0?1|[-\u2212]05|CET|EST|Berlin", values[0]) is not None
         assert (str(back[0].utcoffset()) != "0:00:00") == away
 
 
@@ -166,6 +186,13 @@ MISTAKES = {
     "an unknown zone": (["2024-01-01 00:00 XYZ", "2024-01-01 01:00 XYZ"], {}, "'XYZ'.*--zone"),
     "no zone": (["2024-01-01", "2024-01-02"], {"zone": "Mars"}, "--zone.*'Mars'"),
     "an hour that spring skips": (["2024-03-31 01:30", "2024-03-31 02:00"], {"zone": "Europe/Berlin"}, r"skip.*line 1"),
+    "hours from and to": (["01.01.2024 00:00-01:00", "01.01.2024 01:00-02:00"], {}, r"00:00-01:00' \(line 0\)"),
+    "ISO from and to": (["2024-01-01 00:00-01:00", "2024-01-01 01:00-02:00"], {}, r"00:00-01:00' \(line 0\)"),
+    "an offset of no zone": (["2024-01-01T00:00+15:00"], {}, r"15:00' \(line 0\)"),
+    "days of no year": (["Jan 30", "Jan 31", "Feb 01", "Feb 02"], {}, "a year in every time.*--time-format '%b %y'"),
+    "days of one month": (["Jan 30", "Jan 31"], {}, "a year in every time, got 'Jan 30'"),
+    "times of no year": (["Jan 31 13:00:00", "Jan 31 14:00:00"], {}, r"'Jan 31 13:00:00' \(line 0\)"),
+    "rows of two notations": (["20240131 1300", "2024-01-31 14:00"], {}, r"'20240131 1300' \(line 0\)"),
     "fractions of a count": ([0.5, 1.5], {}, "dates or whole numbers"),
 }  # fmt: skip
 
@@ -204,6 +231,8 @@ PARTS = {
     "numbers": ({"day": [20240101, 20240102], "hr": [0, 1]}, ["2024-01-01", "2024-01-02T01:00"]),
     "hours and minutes": ({"date": ["01/13/2024", "01/13/2024"], "HHMM": [30, 1330]},
                           ["2024-01-13T00:30", "2024-01-13T13:30"]),
+    "HHMMSS": ({"date": [20240101] * 3, "time": [0, 3005, 133000]}, ["2024-01-01", "2024-01-01T00:30:05",
+               "2024-01-01T13:30"]),
     "year and month": ({"year": [2023, 2024], "month": [12, 1]}, ["2023-12-01", "2024-01-01"]),
     "year and name": ({"year": [2023, 2024], "month": ["Dec", "Jan"]}, ["2023-12-01", "2024-01-01"]),
     "month and year": ({"month": [12, 1], "year": [2023, 2024]}, ["2023-12-01", "2024-01-01"]),
@@ -236,6 +265,28 @@ def test_a_column_of_this_very_name_wins():
     """ "date hour" is one column where the file has one of this name."""
     frame = pd.DataFrame({"date hour": ["2024-01-01 05:00"], "date": ["2020-01-01"], "hour": [1]}).rename_axis("line")
     assert stamps(times(frame, "date hour")) == ["2024-01-01T05:00"]
+
+
+@pytest.mark.parametrize("numbers", [[1, 96], [1, 48], [1, 2]])
+def test_a_number_beside_a_date_is_no_day_of_it(numbers):
+    """The quarter or half of an hour within a day does not stand for a day of the year or a week."""
+    frame = pd.DataFrame({"date": ["2024-01-31"] * 2, "interval": numbers}).rename_axis("line")
+    with pytest.raises(InputError, match=r"2024-01-31\|.*--time-format"):
+        times(frame, "date,interval")
+
+
+def test_months_of_two_digits_are_read_in_any_order():
+    """Months of many years, several series of them, and those that run backwards are no days of a month."""
+    months = pd.date_range("2015-03-01", periods=30, freq="MS").strftime("%b-%y").tolist()
+    for words in (months, months[::-1], months * 2, months[::3]):
+        assert times(column(*words), "t").kind == "%b-%y"
+
+
+def test_fractions_of_a_second_are_written_as_they_were_read():
+    """A float of seconds since 1970 or of Excel's days comes back as the shortest number that is read the same."""
+    for kind, values in (("s", [1704067200.123, 1704067200.223]), ("excel", [45292.25, 45292.5])):
+        result = times(column(*values), "t", notation=kind)
+        assert restore(result.values, kind, None).tolist() == values
 
 
 def test_the_hour_that_comes_twice_is_settled_by_order_in_each_series():

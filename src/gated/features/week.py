@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from typing import Any
 
 import numpy as np
 
@@ -43,13 +44,13 @@ def infer(times: np.ndarray, codes: np.ndarray, base: int) -> tuple[int, ...] | 
 
     Several are two, and three for whole days: one outage is no rule. How sure it is follows from the share f of open
     slots that are filled: a slot that could have been filled n times is empty by chance with probability (1 - f)^n.
+    Where that leaves a doubt, but most of what is missing is missing every week, only long runs of slots are closed.
     times: [R] by series (codes) and time.
     """
     if base < MINUTE or base > DAY or DAY % base:
         return None
     week, slot = slots(times, base)
     filled = np.bincount(slot, minlength=WEEK // base) > 0
-    open = tuple(np.flatnonzero(filled).tolist())
     if filled.all():
         return None
     first = np.r_[0, np.flatnonzero(codes[1:] != codes[:-1]) + 1]
@@ -59,11 +60,26 @@ def infer(times: np.ndarray, codes: np.ndarray, base: int) -> tuple[int, ...] | 
     low, high = int(place[first[longest]]), int(place[last[longest]])
     closed = np.flatnonzero(~filled)
     chances = (high - closed) // len(filled) - (low - 1 - closed) // len(filled)  # times that a slot lies in the span
+    n, open, share = int(chances.min()), *_open(filled, times, first, last, base)
+    if n < (3 if base == DAY else 2) or share < FULL:
+        return None
+    doubt = lambda slots: len(filled) * (1 - min(share, 1)) ** (n * slots) > CHANCE  # noqa: E731
+    if doubt(1):
+        rows = float((place[last] - place[first] + 1).sum())
+        if rows - len(times) / share < FULL * (rows - len(times)):
+            return None
+        for _, run in itertools.groupby(enumerate(closed), lambda pair: pair[1] - pair[0]):
+            slots_of_run = [s for _, s in run]
+            filled[slots_of_run] = doubt(len(slots_of_run))
+        open, share = _open(filled, times, first, last, base)
+    return None if filled.all() else open
+
+
+def _open(filled: np.ndarray, times: np.ndarray, first: np.ndarray, last: np.ndarray, base: int) -> Any:
+    """The open slots, and which share of them has a row."""
+    open = tuple(np.flatnonzero(filled).tolist())
     u = units(times, base, open)
-    share = len(times) / float((u[last] - u[first] + 1).sum())
-    n = int(chances.min())
-    sure = n >= (3 if base == DAY else 2) and len(filled) * (1 - min(share, 1)) ** n <= CHANCE
-    return open if sure and share >= FULL else None
+    return open, len(times) / float((u[last] - u[first] + 1).sum())
 
 
 def write(base: int, alias: str, open: tuple[int, ...], shift: int = 0) -> str:

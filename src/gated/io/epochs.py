@@ -18,7 +18,7 @@ DAY = 86_400 * 10**9
 EXCEL = np.datetime64("1899-12-30", "ns")
 COMPACT = {  # whole numbers that are dates: digits, first and last year
     "%Y%m%d%H%M%S": (14, 1900, 2100), "%Y%m%d%H%M": (12, 1900, 2100), "%Y%m%d%H": (10, 1900, 2100),
-    "%Y%m%d": (8, 1800, 2200), "%Y%m": (6, 1800, 2200), "%G%V": (6, 1900, 2100),
+    "%Y%m%d": (8, 1800, 2200), "%Y%j": (7, 1900, 2100), "%Y%m": (6, 1800, 2200), "%G%V": (6, 1900, 2100),
 }  # fmt: skip
 SPANS = {  # other numbers: those that a count is not likely to have
     "s": (10**9, 4_102_444_800), "ms": (10**12, 4_102_444_800_000), "us": (10**15, 4_102_444_800_000_000),
@@ -27,6 +27,7 @@ SPANS = {  # other numbers: those that a count is not likely to have
 MEANING = {
     "%Y%m%d%H%M%S": "years to seconds (YYYYMMDDHHMMSS)", "%Y%m%d%H%M": "years to minutes (YYYYMMDDHHMM)",
     "%Y%m%d%H": "years to hours (YYYYMMDDHH)", "%Y%m": "years and months (YYYYMM)",
+    "%Y%j": "years and days of the year (YYYYDDD)",
     "%G%V": "ISO years and weeks (YYYYWW)",
     "s": "seconds since 1970 in UTC", "ms": "milliseconds since 1970 in UTC", "us": "microseconds since 1970 in UTC",
     "ns": "nanoseconds since 1970 in UTC", "excel": "Excel's days since 1899-12-30",
@@ -88,4 +89,5 @@ def write(times: np.ndarray, kind: str) -> np.ndarray:
     size = UNITS.get(kind, DAY)
     since = (times - (EXCEL if kind == "excel" else np.datetime64(0, "ns"))).astype(np.int64)
     whole = kind in ("ms", "us", "ns") or bool((since % size == 0).all())
-    return (since + size // 2) // size if whole else since / size
+    grain = min(size, 10**6 if size == DAY else 10**3)  # as `_since` reads them
+    return (since + size // 2) // size if whole else since // grain / (size // grain)

@@ -39,6 +39,7 @@ MONTHS = [line.split() for line in (
     "janeiro fevereiro marco abril maio junho julho agosto setembro outubro novembro dezembro",
     "januari februari maart april mei juni juli augustus september oktober november december",
 )]  # fmt: skip
+SHORTENED = {"sept": 9, "mrz": 3, "mrt": 3}  # in English, German and Dutch: no beginnings of the names
 WEEKDAYS = [word for line in (
     "monday tuesday wednesday thursday friday saturday sunday",
     "montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag",
@@ -68,7 +69,7 @@ def month(word: str) -> int:
     """The number of a month's name, or of three letters of it and more; 0 if it is none."""
     plain = _fold(word)
     numbers = {k for names in MONTHS for k, name in enumerate(names, 1) if len(plain) > 2 and name.startswith(plain)}
-    numbers = {9} if plain == "sept" else numbers
+    numbers = {SHORTENED[plain]} if plain in SHORTENED else numbers
     return numbers.pop() if len(numbers) == 1 else 0
 
 
@@ -95,6 +96,8 @@ def check(pattern: str, where: str = "--time-format") -> None:
 def regex(pattern: str) -> str:
     """The regular expression of a pattern, in RE2's dialect. Errors: no pattern that can be read."""
     parts, out, used = elements(pattern), [], set()
+    size = next((n for n in (2, 3) if parts[-n:] == ["%H", "%M", "%S"][:n] and "|" in parts[-n - 1 : -n]), 0)
+    clock = len(parts) - size if size else len(parts)  # a column of whole numbers
     for k, part in enumerate(parts):
         code = part[-1]
         if part[0] != "%" or part == "%%":
@@ -108,8 +111,8 @@ def regex(pattern: str) -> str:
         beside = any(0 <= i < len(parts) and parts[i][0] == "%" and parts[i][-1] in WIDTHS for i in (k - 1, k + 1))
         digits = rf"\d{{{'' if beside else '1,'}{WIDTHS.get(code, 9)}}}"
         group = FULL.get(code) or WORDS.get(code) or digits
-        if code in "HM" and parts[-2:] == ["%H", "%M"] and len(parts) > 2 and parts[-3].endswith("|"):
-            group = r"\d{0,2}?" if code == "H" else r"\d{1,2}"  # 30 beside a date is half past midnight
+        if k >= clock:  # 30 beside a date is half past midnight
+            group = r"\d{1,2}" if k == len(parts) - 1 else r"\d{0,2}?"
         out.append(group if code == "a" else f"(?P<{code}>{group})")
     return "^" + "".join(out) + "$"
 
@@ -132,7 +135,17 @@ def read(words: Any, pattern: str) -> Fields:
             part[name.name] = values[pc.fill_null(words.indices, 0).to_numpy()]
     local, wrong = assemble(part, len(bad))
     minutes = part["z"].astype(np.float64) if "z" in part else None
+    if minutes is not None:
+        wrong |= no_offsets(local, minutes, ~bad)
     return Fields(local, bad | wrong, minutes, part.get("Z"))
+
+
+def no_offsets(local: np.ndarray, minutes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The offsets that no zone has; all, if in these rows they follow the time of day: 01:00-02:00 is a span."""
+    wild = (minutes < -720) | (minutes > 840)
+    clock = (local - local.astype("datetime64[D]")) // np.timedelta64(1, "m")
+    ends = (clock + minutes)[rows] % 1440
+    return wild | (len(np.unique(minutes[rows])) > 1 and len(np.unique(ends)) == 1)
 
 
 def _word(code: str, word: str) -> Any:
@@ -192,7 +205,7 @@ def assemble(part: dict[str, np.ndarray], rows: int) -> tuple[np.ndarray, np.nda
 # ---- from a word to the patterns that it may have
 
 TIME = re.compile(
-    r"(?P<gap>[T_]|(?<=\d{4}):|,?\s+(?:(?:at|um)\s+)?|^)(?P<H>\d{1,2})"
+    r"(?P<gap>[T_]|(?<=\d{4}):|,?\s+(?:(?:at|um|à)\s+)?|^)(?P<H>\d{1,2})"
     r"(?:(?P<c>[:.h])(?P<M>\d\d)(?:(?P<c2>[:.m])(?P<S>\d\d)(?P<f>[.,]\d{1,9})?)?(?P<half>\s*[AaPp]\.?[Mm]\.?(?![A-Za-z]))?"
     r"|(?P<only>\s*[AaPp]\.?[Mm]\.?(?![A-Za-z]))|(?=\s*(?:Uhr|hrs|h)\b))(?P<unit>\s*(?:Uhr|hrs|h)\b)?"
     r"(?P<offset>\s*(?:UTC|GMT)?(?:Z|[+-]\d{1,2}(?::?\d\d)?))?"
@@ -205,7 +218,7 @@ PLAIN = {  # tokens of a date, n a number of one or two digits, w a month's name
     "4 n n": ["Y m d"], "n n 4": ["d m Y", "m d Y"], "n n 2": ["d m y", "m d y", "y m d"], "n w 4": ["d b Y"],
     "n w 2": ["d b y"], "4 w n": ["Y b d"], "w n 4": ["b d Y"], "w n 2": ["b d y"], "4 1": ["Y m", "Y q"],
     "4 2": ["Y m"], "1 4": ["m Y", "q Y"], "2 4": ["m Y"], "4 3": ["Y j"], "w 4": ["b Y"], "4 w": ["Y b"],
-    "w 2": ["b y"], "8": ["Ymd"],
+    "w 2": ["b y"], "8": ["Ymd"], "8 4": ["Ymd HM"], "8 6": ["Ymd HMS"],
 }  # fmt: skip
 MARKED = {  # where a token is one of MARKS
     "4 q n": ["Y q"], "q n 4": ["q Y"], "n q 4": ["q Y"], "q n 2": ["q y"], "n q 2": ["q y"], "2 q n": ["y q"],
@@ -222,12 +235,18 @@ def propose(word: str) -> list[str]:
         return ["%a %b %d %H:%M:%S" + " %Z" * (len(word.split()) == 6) + " %Y"]
     out = _dates(word)
     for time in TIME.finditer(word):
-        out += [date + _clock(time) for date in (_dates(word[: time.start()]) if time.start() else [""])]
+        dates = filter(_day, _dates(word[: time.start()])) if time.start() else [""]
+        out += [date + _clock(time) for date in dates]
     lead = LEADING.match(word)
     if lead:
         clock = "%H:%M" + ":%S" * bool(lead[2]) + lead[3]
-        out += [clock + date for date in _dates(word[lead.end() :])]
+        out += [clock + date for date in filter(_day, _dates(word[lead.end() :]))]
     return out
+
+
+def _day(date: str) -> bool:
+    """Whether the pattern of a date says a day, which has times: Jan 31 13:00 says no year."""
+    return bool(re.search("%[dju]", date))
 
 
 def _clock(time: re.Match[str]) -> str:
@@ -258,7 +277,8 @@ def _dates(day: str) -> list[str]:
             if len(kinds) != len(rest) or not all(map(_is, rest, kinds, marks)):
                 continue
             out = []
-            for order in orders[: 1 if re.search(r"\d\.\d", day) else None]:  # with dots nobody writes the month first
+            sure = re.search(r"\d\.\d|[月월]", day)  # with dots nobody writes the month first
+            for order in orders[: 1 if sure else None]:
                 codes = iter("%" + "%".join(part) for part in order.split())
                 words = iter(token if marked and mark else next(codes) for token, mark in zip(rest, marks, strict=True))
                 filled = ["%a" if k in named else next(words) for k in range(len(tokens))]

@@ -29,6 +29,11 @@ FIRST, LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # what 6
 ISO = "dates such as 2024-01-31 or 2024-01-31T13:30, years 1678 to 2261"
 OFFSET = r"(?:Z|[+-]\d\d:?(?:\d\d)?)$"
 ZONED = r"(?:\d\d:\d\d|T\d{4}).*" + OFFSET
+TIDY = {
+    "[\u00a0\u2009\u202f]": " ", "\u2212": "-", r"(?i)(\d)(?:st|nd|rd|th|er)\b": r"\1", r"(?i) (?:of|de) ": " ",
+    r"([+-]\d{4}) \([^)]*\)$": r"\1", r"^\[(.*)\]$": r"\1",
+}  # fmt: skip
+UNTIDY = "[\u00a0\u2009\u202f\u2212]|" + r"(?i)\d(?:st|nd|rd|th|er)\b| (?:of|de) |\)$|^\["
 KINDS = ("integer", "datetime", "date", "utc", "wall", "local", *UNITS, "excel")  # and patterns
 ROLES = {  # names of columns that hold a part of a time
     "%Y": "y|yr|yrs|years?|yyyy|jahr|ann[eé]e|a[nñ]o|ano|anno", "%m": "mm?|mon|months?|mth|monat|mois|mes|mese",
@@ -262,15 +267,17 @@ def _words(frame: Any, words: Any, where: str, notation: str | None, strict: boo
     if iso is not None:
         return iso
     words = words.str.strip()
-    array, sample = pa.array(words, pa.string()), words.iloc[rows]
+    tidy = _tidy(words)
     if notation is not None:
         want("%" in notation, where, f"numbers, for --time-format {notation}", repr(words.iloc[0]))
         patterns.check(notation)
-        fields = _fields(array, notation)
-        if not fields.bad.any():
-            return _reading(words, where, notation, fields, columns)
+        for written in (words, tidy):
+            fields = _fields(pa.array(written, pa.string()), notation)
+            if not fields.bad.any():
+                return _reading(words, where, notation, fields, columns)
         todo = "Correct them, or name the notation of all rows with --time-format."
         refuse_rows(frame, fields.bad & strict, where, f"times written as {notation}", words, todo)
+    words, array, sample = tidy, pa.array(tidy, pa.string()), tidy.iloc[rows]
     zoned = np.asarray(pc.match_substring_regex(array, ZONED))
     if zoned.any():
         named = np.asarray(pc.match_substring_regex(array, r"[A-Za-z]{2}|\]$"))
@@ -288,19 +295,41 @@ def _words(frame: Any, words: Any, where: str, notation: str | None, strict: boo
         refuse(where, "dates that can be read in one way", f"{words.iloc[0]!r}, {what}", todo)
     if whole:
         pattern = next(iter(whole))
+        if re.fullmatch(r"%b\W*%y", pattern):
+            _refuse_yearless(words, where, pattern, whole[pattern].local)
         return _reading(words, where, pattern, whole[pattern], columns)
     if zoned.all() and len(columns) == 1:  # rows of several shapes, such as with and without fractions of a second
         bare = words.str.replace(OFFSET, "", regex=True)
         local, utc = (pd.to_datetime(w, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None).to_numpy()
                       for w in (bare, words))  # fmt: skip
-        if not (np.isnat(local) | np.isnat(utc)).any():
-            minutes = (local - utc) / np.timedelta64(1, "m")
+        minutes, known = (local - utc) / np.timedelta64(1, "m"), ~np.isnat(local) & ~np.isnat(utc)
+        if known.all() and not patterns.no_offsets(local, minutes, known).any():
             fields = patterns.Fields(local.astype("datetime64[ns]"), np.zeros(len(local), bool), minutes, None)
             return _reading(words, where, "%Y-%m-%dT%H:%M:%S%z", fields, columns)
     masks = [_fields(array, p).bad for p in proposals]
     masks += [pd.to_datetime(words, format="ISO8601", errors="coerce", utc=True).isna().to_numpy(bool)]
-    bad = name_rows(frame, min(masks, key=np.sum), words)
+    bad = min(masks, key=np.sum)
+    bad = name_rows(frame, bad if bad.any() else ~bad, words)
     refuse(where, ISO, bad, "Correct these rows, say how times are written with --time-format, or name another column.")
+
+
+def _tidy(words: Any) -> Any:
+    """Words with plain spaces and signs, and without what varies beside numbers: 1st, 1er, 31 de enero de 2024."""
+    if pc.any(pc.match_substring_regex(pa.array(words, pa.string()), UNTIDY)).as_py():
+        for old, new in TIDY.items():
+            words = words.str.replace(old, new, regex=True)
+    return words
+
+
+def _refuse_yearless(words: Any, where: str, pattern: str, local: np.ndarray) -> None:
+    """Refuse Jan 01, Jan 02, ... if they go on as days of months rather than as months of years."""
+    months = local.astype("datetime64[M]").astype(np.int64)
+    number, days = months // 12 - 30, 100 * (months % 12) + months // 12  # since 2000, in order as days
+    turns = lambda order: min((np.diff(order) < 0).sum(), (np.diff(order) > 0).sum())  # noqa: E731
+    alone = np.ptp(months % 12) == 0 and np.ptp(number) > 0  # of one month
+    if number.min() >= 1 and number.max() <= 31 and (alone or turns(days) < turns(months)):
+        todo = f"Write the years, or say --time-format {pattern!r} if these are the numbers."
+        refuse(where, "a year in every time", repr(words.iloc[0]), todo)
 
 
 def _iso(words: Any, sample: Any) -> _Reading | None:
@@ -340,7 +369,10 @@ def _propose(word: str, sample: Any, columns: list[str]) -> list[str]:
         return patterns.propose(word)
     parts = sample.str.split("|", expand=True)
     options = [_part(part, parts[k], name) for k, (part, name) in enumerate(zip(word.split("|"), columns, strict=True))]
-    return ["|".join(choice) for choice in itertools.islice(itertools.product(*options), 64)]
+    choices = ["|".join(choice) for choice in itertools.islice(itertools.product(*options), 64)]
+    codes = {p: re.findall("%-?([A-Za-z])", p) for p in choices}
+    twice = lambda c: len(set(c)) < len(c) or ("d" in c and bool({"V", "j"} & set(c)))  # noqa: E731
+    return [p for p in choices if not twice(codes[p])]  # 1 to 96 beside a date is neither its week nor its day
 
 
 def _part(word: str, sample: Any, name: str) -> list[str]:
@@ -350,6 +382,8 @@ def _part(word: str, sample: Any, name: str) -> list[str]:
             return ["%b"]
         if re.fullmatch(r"[QqWw]\d{1,2}", word):
             return [word[0] + ("%q" if word[0] in "Qq" else "%V")]
+        if sample.str.fullmatch(r"\d{1,6}").all():
+            return ["%H%M%S"]
         return ["%Y%m%d"] if re.fullmatch(r"\d{8}", word) else patterns.propose(word)
     high = sample.astype(int).max()
     role = next((code for code, names in ROLES.items() if re.fullmatch(names, name.strip().lower())), None)

@@ -173,6 +173,27 @@ def test_months_of_both_ends_are_months():
     assert infer(stamps("QS", "2020-01-01", 12), stamps("QE", "2020-01-01", 12)) == ("QS", 0)
 
 
+@pytest.mark.parametrize(
+    ("days", "freq"),
+    [
+        (stamps("WOM-3FRI", "2020-01-01", 40), "MS"),
+        (stamps(pd.offsets.LastWeekOfMonth(weekday=4), "2020-01-01", 40), "MS"),
+        ((stamps("QS-MAR", "2015-03-01", 30) + np.arange(30) % 7 * np.timedelta64(1, "D")), "QS-MAR"),
+        (np.array([t + pd.Timedelta(days=min(29, t.days_in_month - 1)) for t in
+                   pd.date_range("2020-01-01", periods=40, freq="MS")], "datetime64[ns]"), "MS"),
+    ],
+)  # fmt: skip
+def test_once_a_month_on_no_one_day_is_months(days, freq):
+    """Third and last Fridays, or the 30th and the end of February, are moved to the first day, or as freq says."""
+    assert infer(days) == (freq, 0)
+    assert (calendar.snap(days, freq, 0) == days.astype("datetime64[M]")).all()
+    found = calendar.find_grid(days, np.zeros(len(days), int), calendar.parse("ME"))
+    assert found == ("ME", 0)
+    assert (calendar.snap(days, "ME", 0) >= days.astype("datetime64[D]")).all()
+    assert calendar.find_grid(days.astype("datetime64[M]").astype("datetime64[ns]"), days.astype(int) * 0,
+                              calendar.parse("MS")) is None  # fmt: skip
+
+
 ODD = {
     "a month's day": (("ME", "2015-01-01", 12), "2016-01-15", ("ME", "2016-02-01", 12), "month.*rows .12."),
     "an hour's minute": (("h", "2024-01-01", 50), "2024-01-03T02:17", ("h", "2024-01-03 03:00", 50),

@@ -187,7 +187,7 @@ def infer(
             continue
         _same_step(gaps, codes[inside], ids, step, candidate)
         return name(Clock(candidate.unit, step, candidate.rule), times[0]), None
-    months = _mixed_months(times, codes, inside) if date else None
+    months = (_mixed_months(times, codes, inside) or _loose_months(times, inside)) if date else None
     if months is not None:
         return months, 0
     points = grid.infer(times, codes) if date else None
@@ -207,8 +207,28 @@ def _mixed_months(times: np.ndarray, codes: np.ndarray, inside: np.ndarray) -> s
     return None if step is None else name(Clock("month", step, "S"), times[0])
 
 
+def _loose_months(times: np.ndarray, inside: np.ndarray, rule: str = "S") -> str | None:
+    """The frequency of times once a month on no one day: last Fridays, or the 30th and the end of February."""
+    gaps = _gaps(units(times, Clock("month", 1, rule)), inside)
+    step = _stride(gaps) if gaps.min() > 0 and _gaps(times.astype(np.int64), inside).min() >= 20 * DAY else None
+    days = (times - at(units(times, Clock("month", 1, "S")), Clock("month", 1, "S"))) // np.timedelta64(1, "D")
+    ends = shift(times, Clock("month", 1, "E")).astype(np.int64)
+    values, counts = np.unique(days, return_counts=True)
+    usual = int(values[np.argmax(counts)])
+    short = bool(((ends >= 0) & (days < usual))[days != usual].all())  # months that lack the day
+    regular = max(
+        np.unique(shift(times, Clock("month", 1, r)), return_counts=True)[1].max() / len(times) for r in RULES
+    )
+    loose = len(times) >= grid.ROWS and regular <= grid.REGULAR
+    return name(Clock("month", step, rule), times[0]) if step is not None and (short or loose) else None
+
+
 def find_grid(times: np.ndarray, codes: np.ndarray, clock: Clock) -> tuple[str, int] | None:
     """The name of a clock and the phase of its grid, if times lie beside the grid and not on it."""
+    inside = np.flatnonzero(codes[1:] == codes[:-1]) + 1
+    if clock.unit == "month" and len(inside) and len(np.unique(shift(times, clock))) > 1:
+        months = _loose_months(times, inside, clock.rule)
+        return None if months is None else (name(clock, times[0]), 0)
     if clock.unit != "ns" or len(np.unique(times.astype(np.int64) % clock.step)) == 1:
         return None
     points = grid.infer(times, codes, clock.step)

@@ -119,13 +119,13 @@ def infer(
     ids_kind = ",".join("integer" if frame[name].dtype.kind in "iu" else "text" for _, name in keys) or "text"
     rows = _rows(frame, roles["time"], roles["target"], id, ids_kind, notation=time_format, zone=zone)
     alias, phase, rows = _clock(rows, freq)
-    notes, unit = list(rows.notes), clocks.parse(alias).unit
+    notes, unit = list(rows.notes), (parsed := clocks.parse(alias)).unit
     if freq is None and unit == "slots":
         notes.append(f"Only these steps of the week occur, and no others are forecast: {alias}.")
     if phase is not None:
         moved = clocks.snap(rows.times, alias, phase)
         _want_once(rows, moved, roles["time"], roles["target"], id, alias)
-        grid = "the first day of the month" if unit == "month" else f"regular steps of {alias}"
+        grid = f"the {clocks.RULES[parsed.rule]} of the month" if unit == "month" else f"regular steps of {alias}"
         notes.append(f"Times are moved to {grid}: the first is {pd.Timestamp(moved[0])}.")
     parts = [{name: _categories(frame, name) for name in part} for part in (past, known, static)]
     hours = rows.zone if rows.kind != "local" else None

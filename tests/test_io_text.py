@@ -111,6 +111,27 @@ def test_what_a_file_may_take_is_bounded(tmp_path):
     assert len(list(lines(tmp_path / "z.gz", max_bytes=14))) == 2
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_encodings_full_of_zeros_are_named(tmp_path, encoding):
+    """UTF-16 without a byte order mark and UTF-32 are no binary data, whether notes are taken or not."""
+    path = put(tmp_path / "x.txt", "Grüße\nund mehr\n".encode(encoding))
+    for notes in (None, []):
+        refused(["x.txt", f"got text in {encoding[:6].upper()}", "UTF-8"], lines, path, notes=notes)
+
+
+def test_line_ends_of_old_macs_are_named(tmp_path):
+    """A file in which \\r alone ends lines would be a single line."""
+    for content in ("a\rb\r", "ü\r\rb", "a\tb\rc\td"):
+        refused(["x.txt, line 1", r"end with \r alone"], lines, put(tmp_path / "x.txt", content))
+    assert list(lines(put(tmp_path / "x.txt", "a\r"))) == [(1, "a")]
+
+
+def test_an_empty_archive_is_named(tmp_path):
+    """It has no file to read."""
+    zipfile.ZipFile(tmp_path / "x.zip", "w").close()
+    refused(["x.zip", "an archive of one file, got an empty one"], lines, tmp_path / "x.zip")
+
+
 # ---- columns and tables
 
 

@@ -1,8 +1,12 @@
 """Files with a structure: their texts are translated, every other byte stays as it was; what has no format is named."""
 
 import contextlib
+import io
 import re
+import sys
 import time
+import zipfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +32,10 @@ CASES = {  # «what is translated», which stands there in capitals afterwards
     "italics and position": ("srt", "1\n00:00:01,0 --> 00:00:02,0\n{\\an8}<i>«Ein Hund»</i>\n"),
     "no blank line between": ("srt", "1\n00:00:01,0 --> 00:00:02,0\n«ja»\n2\n00:00:03,0 --> 00:00:04,0\n«neun»\n"),
     "a blank line inside": ("srt", "1\n00:01,0 --> 00:02,0\n«ja»\n\n«nein»\n\n2\n00:03,0 --> 00:04,0\n1984\n"),
+    "times as people write them": ("srt", "1\n00:00:01:000 --> 00:00:02:000\n«ja»\n\n2\n 00 : 00 : 03,5-->00:00:04,0\n"
+                                          "«nein»\n\n3\n00:00:05.000 -->\n«doch»\n\n"
+                                          "4\n1000:00:06.000 --> 1000:00:07.000\n«so»"),
+    "tags of other players": ("srt", "1\n00:00:01,0 --> 00:00:02,0\n{b}«Ein»{/b} «Hund»\n"),
     "vtt": ("vtt", "WEBVTT Kopf\n\nNOTE ein Hund\n\nSTYLE\n::cue { a: b }\n\nintro\n00:01.000 --> 00:02.000 line:0\n"
                    "<v Anna>«Ein Hund»\n\n1\n00:00:03.000 --> 00:00:04.000\n<c.gelb>«Ein Mann»</c> &amp; «Frau»\n"),
     "vtt, no cue": ("vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n«ja»\n\nREGION\nid:fred\n\nNOTE\nein Hund\n"),
@@ -37,10 +45,23 @@ CASES = {  # «what is translated», which stands there in capitals afterwards
     "json, a plural": ("json", '{"a":"{n, plural, one {# Hund} other {# Hunde}}","b":"«ja»"}'),
     "strings": ("strings", '/* greet */\n"greet" = "«Ein Hund»";\n'),
     "strings, escapes": ("strings", '// "a" = "b";\nkey="«Ein» \\"«Hund»\\"\\n%@";"b" = \'«Kind»\' ;'),
+    "strings, no semicolon": ("strings", '"a" = "«Hund»"\n"b" = "«ja»";\n"c";\n'),
     "strings, no text": ("strings", '"a" = "%d";\r\n"b"="«ä» \\"";\r\n'),
     "ftl": ("ftl", "# Hund\n-brand = Marke\na-b = «Hund»\n  «und» { $x }\n  .title = «Titel»\n  .accesskey = T\n"),
     "ftl, a choice": ("ftl", "n = { $n ->\n    [one] «ein Hund»\n   *[other] «Hunde» }\nm =\n    «mehr»\n"),
     "ftl, a term": ("ftl", "-brand =\n    Marke\n\na = «mit» { -brand }\r\n"),
+    "ftl, a choice in a text": ("ftl", "a = «Du hast» { $n ->\n    [one] «eins»\n   *[other] { $n } «viele»\n"
+                                       "  } «hier,» { $x }.\n"),
+    "ftl, braces that are text": ("ftl", 'a = { "{" } «ja» {"}"} { NUMBER($n, a: "b") }\n'),
+    "ftl, choices in choices": ("ftl", "a = { $b ->\n  [x] { $c ->\n    [y] «ja»\n   *[z] «nein»\n  }\n"
+                                       " *[w] «doch»\n}\n"),
+    "ftl, a term's attributes": ("ftl", "-a = Marke\n    .gender = masculine\nb = «ja»\n    .title = «Titel»\n"),
+    "resources, styles": ("xml", '<resources><style name="a"><item name="b">center</item></style><array name="c">'
+                                 '<item>#fab</item></array><item type="id" name="d">ja</item>'
+                                 '<item type="string" name="e">«ja»</item>'
+                                 "<string-array name='f'><item>«Hund»</item></string-array></resources>"),
+    "resources, no references": ("xml", "<resources><string name='a'>\\@«ja»</string><string name='b'>\\?«ja»</string>"
+                                        "</resources>"),
     "resources": ("xml", '<?xml version="1.0"?>\n<resources><!-- Hund -->\n<string name="a">«Ein» <b>«Hund»</b> &amp; '
                          '%1$s</string>\n<string name="b" translatable="false">ja</string><string name="c">@string/a'
                          "</string></resources>"),
@@ -55,12 +76,26 @@ CASES = {  # «what is translated», which stands there in capitals afterwards
     "html, parts of it": ("html", "<p translate='no'>Hund <b>ja</b></p><pre>a\n b</pre><ul><li>«ja»<li>«nein»</ul>"
                                   "<p>«ja»&nbsp;«doch»</p>"),
     "html, code": ("html", "<p>«nimm» <code>print</code>«.»</p><p><code>ls</code></p>"),
+    "html, tags in scripts": ("html", "<p>«ja»</p><script>s = '<script>'; if (a<b) x</script><p>«nein»</p>"
+                                      "<STYLE><!-- a\n</STYLE>"
+                                      "<p>«doch»</p><!-- <script> --><p>«so»</p>"),
+    "html, elements without content": ("html", "<p>«ja»</p><br class='notranslate'><p>«nein»</p>"
+                                               "<img translate=no><p>«so»</p>"),
+    "html, values without quotes": ("html", "<p translate=no>Hund</p><p>«ja» <b class=notranslate>Hund</b> «so»</p>"),
     "html, alone": ("html", "«ja» <a href='x'>«Hund»</a>"),
     "xhtml": ("xml", "<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body><p>«ja»</p></body></html>"),
 }  # fmt: skip
 WRITTEN = {  # what is written in another way than its source, or in another place
     "json escapes": ("json", '{"k":"gr\\u00fcn"}', '{"k":"GR\\u00dcN"}'),
     "strings, escapes": ("strings", '"b"="\\U00e4\\tb";', '"b"="Ä\\tB";'),
+    "strings, two codes for one letter": ("strings", '"a"="x \\Ud83d\\ude00 \\u00e9";', '"a"="X 😀 É";'),
+    "resources, two codes for one letter": (
+        "xml",
+        "<resources><string name='a'>\\u0020x \\ud83d\\ude00</string></resources>",
+        "<resources><string name='a'>\\u0020X 😀</string></resources>",
+    ),
+    "json, half a letter": ("json", '{"k":"a\\n\\ud800","g":"ü"}', '{"k":"A\\n\\ud800","g":"Ü"}'),
+    "html, a sign": ("html", "<p>ein < zwei & drei</p>", "<p>EIN &lt; ZWEI &amp; DREI</p>"),
     "html, references": ("html", "<p>Ein\n   Hund &uuml;ber &lt;b&gt;\n</p>", "<p>EIN HUND ÜBER &lt;B&gt;\n</p>"),
     "xliff 1.2": (
         "xml",
@@ -78,6 +113,31 @@ WRITTEN = {  # what is written in another way than its source, or in another pla
         '<xliff version="1.2"><trans-unit><source>ja</source><target state="needs-review-translation">JA</target>'
         "</trans-unit><trans-unit><source>a</source><target>A</target><alt-trans><source>b</source><target>c</target></alt-trans>"
         '</trans-unit><trans-unit translate="no"><source>d</source></trans-unit></xliff>',
+    ),
+    "xliff, names with a prefix": (
+        "xml",
+        '<x:xliff xmlns:x="urn:x" version="2.0"><x:unit><x:segment><x:source>ja</x:source></x:segment></x:unit>'
+        "</x:xliff>",
+        '<x:xliff xmlns:x="urn:x" version="2.0"><x:unit><x:segment><x:source>ja</x:source><x:target>JA</x:target>'
+        "</x:segment></x:unit></x:xliff>",
+    ),
+    "xliff, what is not translated": (
+        "xml",
+        '<xliff version="2.0"><file translate="no"><unit><segment><source>a</source></segment></unit><group><unit '
+        'translate="yes"><segment><source>b</source></segment></unit></group></file><file><unit><segment><source>c</source></segment>'
+        "</unit></file></xliff>",
+        '<xliff version="2.0"><file translate="no"><unit><segment><source>a</source></segment></unit><group><unit '
+        'translate="yes"><segment><source>b</source><target>B</target></segment></unit></group></file><file><unit><segment><source>c'
+        "</source><target>C</target></segment></unit></file></xliff>",
+    ),
+    "xliff 2.0, states": (
+        "xml",
+        '<xliff version="2.0"><unit><segment state="initial"><source>a</source><target>a</target></segment><segment '
+        'state="initial"><source>b</source><target>x</target></segment><segment><source>c</source><target>c</target>'
+        "</segment></unit></xliff>",
+        '<xliff version="2.0"><unit><segment state="initial"><source>a</source><target>A</target></segment><segment '
+        'state="initial"><source>b</source><target>x</target></segment><segment><source>c</source><target>c</target>'
+        "</segment></unit></xliff>",
     ),
     "xliff 2.0": (
         "xml",
@@ -168,6 +228,12 @@ def test_lines_of_a_cue_are_of_like_length():
     assert new == text.replace("a b\r\nc", "eins zwei\r\ndrei vier")
 
 
+def test_a_tag_stays_on_its_line():
+    """The lines of a cue are broken between words, not inside a tag."""
+    text = "1\n00:00:01,000 --> 00:00:02,000\na <font color='red'>b</font>\nc\n"
+    assert "\n<font color='red'>B</font>" in done(text, "srt").replace("A\n", "\n").replace("A <", "\n<")
+
+
 # ---- what is refused
 
 
@@ -188,6 +254,9 @@ FAULTS = [
     ("json", b'{"a": "\xfc\xfc"}', "line 1: expected text in UTF-8, got the byte 0xfc"),
     ("json", b'{"a": "\0"}', "binary data"),
     ("json", " ", "an empty file"),
+    ("strings", '"a" = "b";'.encode("utf-16-le"), "UTF-16 without a byte order mark. Save the file in UTF-8."),
+    ("json", '{"a": "b"}'.encode("utf-16-be"), "UTF-16 without a byte order mark. Save the file in UTF-8."),
+    ("srt", "1\n00:00:01,000 --> 00:00:02,000\nja\n".encode("utf-32"), "got text in UTF-32."),
 ]  # fmt: skip
 
 
@@ -207,6 +276,34 @@ KINDS = [
     ("x.txt", "<?xml version='1.0'?>".encode("utf-16"), "xml"), ("x.de", b"Ein Hund\n", ""), ("-", b"", ""),
     ("a.tsv", b"a\tb", ""), ("a.jsonl", b"{}", ""), ("a", b"<b>Ein Hund</b>", ""), ("a.md", b"# Hund", ""),
 ]  # fmt: skip
+
+
+ONE_LINE = [
+    ('{"a": "b"}', "json"), ('{"a": {"source": "b"}}', "json"), ('["a", {"b": 1}]\n\n', "json"),
+    ('{"a": "b"}\n{"a": "c"}', ""),
+    ('\ufeff {"a": "' + "b" * 200_000 + '"}', "json"), ('{"source": "b"}\n', ""), ('{"deep": {"x": "b"}, "a": 1}', ""),
+    ("[1, 2]", ""), ("[Musik]\n", ""), ("{}", ""), ('["Ja", sagt er.', ""), ('{"a": "b",\n "c": "d"}', "json"),
+    ("[" * 100_000, ""), ('["a",\n"b"]', "json"), ('[{"a": [\n"b"]}]', "json"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "kind"), ONE_LINE, ids=[content[:20] for content, _ in ONE_LINE])
+def test_json_on_one_line_is_a_document(content, kind, monkeypatch):
+    """Of any name; lines of JSON whose keys are those of sentences are lines."""
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(content.encode()))))
+    document = documents.load("-", ("source", "deep.x"))
+    assert (document.kind if isinstance(document, documents.Document) else "") == kind
+
+
+@pytest.mark.parametrize("name", ["a.strings", "de/a.ftl", "a.srt"])
+def test_a_file_in_an_archive_is_known_by_its_own_name(tmp_path, name):
+    """Not by that of the archive."""
+    content = {"a.strings": '"a" = "b";\n', "de/a.ftl": "a = b\n", "a.srt": "00:00:01,000 --> 00:00:02,000\nb\n"}[name]
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr(name, content)
+    document = documents.load(tmp_path / "x.zip")
+    assert isinstance(document, documents.Document)
+    assert documents.translate(document, shout).data.decode() == content.replace("b", "B")
 
 
 @pytest.mark.parametrize(("name", "head", "kind"), KINDS)
@@ -231,6 +328,12 @@ def test_other_files_are_refused_by_name(name, head, words):
 
 
 # ---- pairs
+
+
+def test_a_file_without_pairs_is_refused_by_its_format():
+    """JSON and the like have texts for predict, and none for fit."""
+    with pytest.raises(InputError, match=r"expected pairs, .*got JSON\. Its texts are for predict"):
+        list(documents.pairs(documents.parse(b'{"a": "b"}', "json")))
 
 
 def test_pairs_of_xliff_and_tmx():

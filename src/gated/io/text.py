@@ -26,8 +26,8 @@ from gated._check import near, refuse, want
 from gated.unicode import CONTROL, clean
 
 __all__ = [
-    "Row", "Stream", "clean_row", "decode", "find", "form", "is_path", "lines", "open_stream", "places", "plural",
-    "read_windows", "rows", "siblings", "source_name",
+    "Row", "Stream", "clean_row", "decode", "find", "form", "is_path", "lines", "name_wide", "open_stream", "places",
+    "plural", "read_windows", "rows", "siblings", "source_name",
 ]  # fmt: skip
 
 LINE = 1 << 20  # bytes of one line
@@ -56,12 +56,13 @@ class Row(NamedTuple):
 class Stream:
     """The bytes of a file or a pipe, as they come; `open_stream` makes one, and `with` closes it.
 
-    head: what the first reading gave. waiting: whether more lines have come than `lines` has yielded, to be asked
-    between two of them.
+    head: what the first reading gave. name: the file's; of an archive that of the file in it. waiting: whether more
+    lines have come than `lines` has yielded, to be asked between two of them.
     """
 
     def __init__(self, file: Any, where: str, own: Any = None):
         self.file, self.where, self.own, self.waiting = file, where, own, False
+        self.name = str(file.name) if isinstance(file, zipfile.ZipExtFile) else where
         self.head = self._next()
 
     def __enter__(self) -> Stream:
@@ -70,6 +71,11 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         if self.own is not None:
             self.own.close()
+
+    def read_line(self, limit: int) -> None:
+        """Read on until the head holds a whole line, or as many bytes."""
+        while b"\n" not in self.head and len(self.head) <= limit and (block := self._next()):
+            self.head += block
 
     def read(self, limit: int = TOTAL) -> bytes:
         """All of it; more than the limit is refused."""
@@ -146,7 +152,7 @@ def _unpack(file: Any, where: str) -> Any:
         refuse(where, "a file that can be read", error.strerror or str(error))
     if head[:2] == b"\x1f\x8b":
         return gzip.GzipFile(fileobj=file)
-    if head != b"PK\3\4":
+    if head not in (b"PK\3\4", b"PK\5\6"):  # the second is an empty archive's
         return file
     want(file.seekable(), where, "text", "a ZIP archive", "Unpack it, or name the file.")
     try:
@@ -154,7 +160,7 @@ def _unpack(file: Any, where: str) -> Any:
         names = [one.filename for one in archive.infolist() if not one.is_dir() and "__MACOSX/" not in one.filename]
         kind = next((kind for begin, kind in OFFICE for name in names if name.startswith(begin)), None)
         want(kind is None, where, "text", kind, "Save its text as a file of lines, UTF-8.")
-        got = f"{plural(len(names), 'file')}: {', '.join(map(repr, names[:5]))}"
+        got = f"{plural(len(names), 'file')}: {', '.join(map(repr, names[:5]))}" if names else "an empty one"
         want(len(names) == 1, where, "an archive of one file", got, "Unpack it, and name the files.")
         return archive.open(names[0])
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:  # damaged, or with a password
@@ -188,6 +194,8 @@ def decode(
     """
     where, todo = stream.where, "Save the file in UTF-8."
     wide = any(stream.head.startswith(mark) for mark, _ in MARKS)
+    kind = name_wide(stream.head)
+    want(not kind, where, "text in UTF-8", kind, todo)
     want(notes is not None or not wide, where, "text in UTF-8", "text in UTF-16", todo)
     if wide and notes is not None:
         notes.append(f"{where} was read as UTF-16.")
@@ -197,6 +205,9 @@ def decode(
         here = f"{where}, line {n}"
         total += len(data) + 1
         line = data.removesuffix(b"\r")
+        whole = n == 1 and data == stream.head  # the file, in which no line ends with \n
+        want(not (whole and b"\r" in line), here, r"lines that end with \n or \r\n", r"lines that end with \r alone",
+             "Save the file with the line ends of Unix.")  # fmt: skip
         want(len(line) <= LINE, here, f"lines of at most {LINE} bytes", "a longer one", "Is it text?")
         want(n <= max_lines, where, f"at most {max_lines} lines", "more")
         want(total <= max_bytes + 1, where, f"at most {max_bytes} bytes", "more")
@@ -216,6 +227,17 @@ def decode(
             utf8 = utf8 or not line.isascii()
             want(not (utf8 and windows), here, "text in Windows-1252, as before", "text in UTF-8", todo)
         yield n, text.removeprefix("\ufeff") if n == 1 else text
+
+
+def name_wide(data: bytes) -> str:
+    """What the beginning of a file is that is read as nothing but zeros and letters; empty for all else."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "text in UTF-32"
+    if any(data.startswith(mark) for mark, _ in MARKS):
+        return ""
+    sides = [data[k:BLOCK:2].count(0) for k in (0, 1)]
+    alike = min(sides) == 0 and 5 * max(sides) >= 2 * min(len(data), BLOCK) > 0
+    return "text in UTF-16 without a byte order mark" if alike else ""
 
 
 def read_windows(data: bytes) -> tuple[str, int]:

@@ -75,7 +75,7 @@ def predict(
     if data == "-" and sys.stdin.isatty():
         sys.stderr.write("Type a sentence a line; Ctrl-D ends.\n")
     stream = open_stream(data)
-    document = documents.read(stream)
+    document = documents.read(stream, columns or run.config.columns or ("source",))
     if document is not None:
         others = {"--with": with_, "--prefix": prefix, "--align": align, "--scores": scores, "--columns": columns}
         given = ", ".join(name for name, value in others.items() if value)

@@ -120,7 +120,7 @@ def read_sentences(source: Any, *, columns: Sequence[str] = (), known: Sequence[
     notes: list[str] = []
     if is_path(source):
         with open_stream(source) as stream:
-            kind = documents.form(source, stream.head)
+            kind = documents.form(stream.name, stream.head)
             todo = "Its texts are translated in place, by predict."
             want(not kind, stream.where, "a file of sentences", documents.NAMES.get(kind, kind), todo)
             table = list(stream_sentences(stream, columns, known, notes))
@@ -152,7 +152,7 @@ def _read_head(
     numbered = decode(stream, notes=notes)
     first = next(numbered, None)
     text = first[1].strip() if first else ""
-    kind = form(stream.where)
+    kind = form(stream.name)
     if not kind and text.startswith("{") and text.endswith("}") and '"' in text:
         kind = "jsonl"
     known = known if set(known) <= set(_split(kind, text)) or kind == "jsonl" else ()

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gated._check import refuse, want
-from gated.io.text import Stream, open_stream, read_windows
+from gated.io.text import Stream, find, name_wide, open_stream, read_windows
 from gated.tasks.translate import markup, messages, po
 from gated.tasks.translate.markup import Span, peel
 from gated.tasks.translate.messages import Decode, Outcome
@@ -34,7 +34,7 @@ from gated.tasks.translate.messages import Decode, Outcome
 __all__ = ["FORMATS", "Document", "form", "load", "pairs", "parse", "read", "translate"]
 
 LIMIT = 64 << 20  # bytes of one file
-TIMES = re.compile(r"\s*(?:\d{1,3}:)?\d{1,2}:\d\d[,.]\d{1,3}\s*-->\s*(?:\d{1,3}:)?\d{1,2}:\d\d[,.]\d{1,3}.*")
+TIMES = re.compile(r"\s*-?\d[\d ]*:[\d :;.,]*-->.*")  # as people write them, 00:00:01:000 or cut short as well
 DASH = re.compile(r"(?:\{\\[^{}\n]*\})?[ \t]*[-–—][ \t]*")  # a speaker's
 LEAD = re.compile(r"(?:\{\\[^{}\n]*\}|<v[ .][^<>]*>|[♪♫]|\s)+")  # {\an8}, a voice and the like
 JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"(?P<key>\s*:)?')
@@ -43,6 +43,7 @@ FLUENT = re.compile(
     r"(?P<comment>#.*)|(?P<term>-[A-Za-z][\w-]*\s*=.*)|(?P<key>[A-Za-z][\w-]*\s*=|\s+\.(?P<name>[A-Za-z][\w-]*)\s*=)"
     r"|(?P<variant>\s*\*?\[[^\[\]\n]+\])|(?P<more>\s+)"
 )
+PLACEABLE = re.compile(r"\{[^{}\"]*(?:\"(?:[^\"\\]|\\.)*\"[^{}\"]*)*\}|([{}])")  # or a brace without its other one
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -97,11 +98,12 @@ def _wrap(count: int, end: str, text: str) -> str:
     """A text in at most so many lines of like length."""
     if count == 1 or len(text) > 1000:
         return text
+    text = re.sub(r"<[^<>]*>", lambda tag: tag[0].replace(" ", "\0"), text)  # a tag stays on its line
     for width in range(max(1, len(text) // count), len(text) + 1):
         lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
         if len(lines) <= count:
-            return end.join(lines)
-    return text
+            return end.join(lines).replace("\0", " ")
+    return text.replace("\0", " ")
 
 
 # ---- messages of programs
@@ -120,7 +122,11 @@ def json_values(text: str, where: str) -> Iterator[Span]:
     for match in JSON_STRING.finditer(text):
         value = "" if match["key"] else json.loads(match[0], strict=False)
         if any(c.isalpha() for c in value):
-            yield Span(match.start(), match.end(), value, partial(json.dumps, ensure_ascii=plain))
+            yield Span(match.start(), match.end(), value, partial(_write_json, plain))
+
+
+def _write_json(plain: bool, text: str) -> str:
+    return json.dumps(text, ensure_ascii=plain or any("\ud800" <= c <= "\udfff" for c in text))
 
 
 def apple_strings(text: str, where: str) -> Iterator[Span]:
@@ -134,15 +140,11 @@ def apple_strings(text: str, where: str) -> Iterator[Span]:
         if match[0] in "=;":
             equals = match[0] == "="
         elif equals and match[0][0] in "\"'":
-            value = re.sub(r"\\(U[0-9A-Fa-f]{4}|.)", _apple_escape, match[0][1:-1], flags=re.DOTALL)
+            value = markup.unescape_codes(match[0][1:-1])
+            equals = False  # a key may follow without a semicolon
             if any(c.isalpha() for c in value):
                 yield Span(match.start() + 1, match.end() - 1, value, partial(_write_apple, match[0][0]))
         at = match.end()
-
-
-def _apple_escape(match: re.Match[str]) -> str:
-    code = match[1]
-    return chr(int(code[1:], 16)) if len(code) == 5 else {"n": "\n", "t": "\t", "r": "\r"}.get(code, code)
 
 
 def _write_apple(quote: str, text: str) -> str:
@@ -151,32 +153,39 @@ def _write_apple(quote: str, text: str) -> str:
 
 def fluent(text: str, where: str) -> Iterator[Span]:
     """The values of a Fluent file, line by line: of messages, attributes and variants, not of terms."""
-    kept = True  # what is read is left as it is: a term, an access key
+    kept = term = True  # what is read is left as it is: a term with its attributes, an access key
     for start, line in _lines(text):
         match = FLUENT.match(line)
+        at = match.end() if match else 0
         if match is None:
             want(not line.strip() or line.startswith("}"), f"{where}, line {text.count(chr(10), 0, start) + 1}",
                  "a message of Fluent, key = text", repr(line[:40]))  # fmt: skip
+        elif match["key"]:
+            term = term and bool(match["name"])
+            kept = term or (match["name"] or "").lower().endswith("accesskey")
+        elif match["comment"] or match["term"]:
+            kept = term = term or bool(match["term"])
             continue
-        if match["key"]:
-            kept = (match["name"] or "").lower().endswith("accesskey")
-        kept = kept or bool(match["comment"] or match["term"])
-        rest = line[match.end() :].rstrip()
-        while rest.count("}") > rest.count("{"):  # of a choice that ends here
-            rest = rest[: rest.rindex("}")].rstrip()
-        value = rest.lstrip()
-        if (
-            not kept
-            and rest.count("{") == rest.count("}")
-            and any(c.isalpha() for c in re.sub(r"\{[^{}]*\}", "", rest))
-        ):
-            low = start + match.end() + len(rest) - len(value)
-            yield Span(low, low + len(value), value, _write_fluent)
+        for low, high in () if kept else _fluent_texts(line, at):
+            yield Span(start + low, start + high, line[low:high], _write_fluent)
+
+
+def _fluent_texts(line: str, start: int) -> Iterator[tuple[int, int]]:
+    """Where texts stand in a line: between braces of a choice that begins or ends there, and its selector aside."""
+    code = False
+    for match in (*PLACEABLE.finditer(line, start), None):
+        if match is None or match[1]:
+            high = match.start() if match else len(line)
+            words = line[start:high]
+            low, high = start + len(words) - len(words.lstrip()), high - len(words) + len(words.rstrip())
+            if not code and any(c.isalpha() for c in PLACEABLE.sub("", words)):
+                yield low, high
+            start, code = (match.end(), match[1] == "{") if match else (0, False)
 
 
 def _write_fluent(text: str) -> str:
     """A text in which braces that hold nothing are literals."""
-    return re.sub(r"(\{[^{}]*\})|([{}])", lambda match: match[1] or f'{{"{match[2]}"}}', text)
+    return PLACEABLE.sub(lambda match: f'{{"{match[1]}"}}' if match[1] else match[0], text)
 
 
 # ---- all of them
@@ -232,7 +241,9 @@ MAGIC = (
 )  # fmt: skip
 BEGINNINGS = (  # of the first line, where the name says nothing
     (re.compile(r"WEBVTT(?:[ \t]|$)"), "vtt"), (re.compile(r"<!doctype html|<html", re.I), "html"),
-    (re.compile(r"<\?xml\s|<xliff|<resources>|<tmx"), "xml"), (re.compile(r"[\[{]\s*$"), "json"),
+    (re.compile(r"<\?xml\s|<xliff|<resources>|<tmx"), "xml"),
+    (re.compile(r"[\[{]\s*$|\[\s*\"(?:[^\"\\]|\\.)*\",\s*$"), "json"),
+    (re.compile(r"(?:\[\s*)?\{\s*\"(?:[^\"\\]|\\.)*\"\s*:.*[,\[{]\s*$"), "json"),
 )  # fmt: skip
 CATALOGUE = re.compile(r"(?:#.*\n|\s*\n)*msg(?:id|ctxt) \"")
 LINES = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson")  # tables of sentences, as data.py reads them
@@ -262,9 +273,14 @@ def form(name: str | os.PathLike[str], head: bytes) -> str:
     return "srt" if len(first) > 1 and first[0].strip().isdigit() and TIMES.fullmatch(first[1].rstrip("\r")) else ""
 
 
-def read(stream: Stream) -> Document | po.Catalogue | None:
-    """What a stream holds, closed then; None where that is lines of text."""
-    kind = form(stream.where, stream.head)
+def read(stream: Stream, keys: Sequence[str] = ()) -> Document | po.Catalogue | None:
+    """What a stream holds, closed then; None where that is lines of text.
+
+    keys: those of sentences in JSON lines. A single line of JSON without them is a document.
+    """
+    kind = form(stream.name, stream.head)
+    if not kind and keys and Path(stream.name.lower().removesuffix(".gz")).suffix not in LINES:
+        kind = "json" if _is_json(stream, keys) else ""
     if not kind:
         return None
     with stream:
@@ -272,16 +288,32 @@ def read(stream: Stream) -> Document | po.Catalogue | None:
     return po.parse(data, stream.where) if kind == "po" else parse(data, kind, stream.where)
 
 
-def load(source: str | os.PathLike[str]) -> Document | po.Catalogue | None:
-    """What a file, or standard input for "-", holds; None where that is lines of text."""
+def _is_json(stream: Stream, keys: Sequence[str]) -> bool:
+    """Whether the only line is JSON with texts in it, and no sentence of JSON lines."""
+    if not re.match(r"\s*[\[{]", _decode(stream.head[:100])[0].lstrip("\ufeff")):
+        return False
+    stream.read_line(LIMIT)
+    try:
+        content = json.loads(_decode(stream.head)[0].lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        return False
+    if isinstance(content, list):
+        return any(isinstance(one, str | dict | list) for one in content)
+    return bool(content) and all(find(content, key) is None for key in keys)
+
+
+def load(source: str | os.PathLike[str], keys: Sequence[str] = ()) -> Document | po.Catalogue | None:
+    """What a file, or standard input for "-", holds; None where that is lines of text. keys: as for `read`."""
     with open_stream(source) as stream:
-        return read(stream)
+        return read(stream, keys)
 
 
 def pairs(document: Document, languages: Sequence[str] = ()) -> Iterator[tuple[int, str, str]]:
     """(line, text, translation) of each finished unit of XLIFF or TMX; of TMX in these languages."""
+    expected = "pairs, as XLIFF and TMX have them"
+    want(document.kind == "xml", document.where, expected, FORMATS[document.kind].name, "Its texts are for predict.")
     name, text = markup.root(document.text, document.where), document.text
-    want(name in ("xliff", "tmx"), document.where, "pairs, as XLIFF and TMX have them", f"<{name}>")
+    want(name in ("xliff", "tmx"), document.where, expected, f"<{name}>")
     both = markup.xliff_pairs(text) if name == "xliff" else markup.tmx_pairs(text, document.where, languages)
     line, counted = 1, 0
     for at, source, target in both:
@@ -312,6 +344,8 @@ def parse(data: bytes, kind: str, where: str = "the document") -> Document:
     """
     want(len(data) <= LIMIT, where, f"at most {LIMIT} bytes", "more")
     want(bool(data.strip()), where, "a file of texts", "an empty file")
+    wide = name_wide(data)
+    want(not wide, where, "text in UTF-8, or in UTF-16 with a byte order mark", wide, "Save the file in UTF-8.")
     text, encoding, mark = _decode(data, where)
     want("\0" not in text, where, "text", "binary data")
     notes = (f"{where} is not in UTF-8, and was read as Windows-1252.",) if encoding == "cp1252" else ()

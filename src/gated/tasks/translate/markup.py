@@ -25,13 +25,19 @@ INLINE = frozenset({
     "tt", "u", "var", "wbr",
 })  # fmt: skip
 VERBATIM = frozenset({"canvas", "math", "noscript", "pre", "script", "style", "svg", "template", "textarea"})
+VOID = frozenset({
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr",
+})  # fmt: skip
+SCRIPT = re.compile(  # or a comment; in neither are tags, but for its end
+    r"<!--(?:.*?-->|.*)|<(script|style)\b[^<>]*>(?:.*?</\1\s*>|.*)", re.DOTALL | re.IGNORECASE
+)
 CODE = frozenset({"code", "kbd", "samp", "var"})
 TAG = re.compile(  # a value has no "<", as in XML, so that each "<" is read on from once; an open comment has no end
     r"<!--(?:.*?-->|.*)|<!\[CDATA\[(?:.*?\]\]>|.*)|<[!?][^<>]*>"
     r"|<(?P<close>/?)(?P<name>[A-Za-z_][\w:.-]*)(?P<rest>(?:[^<>\"']++|\"[^\"<]*\"|'[^'<]*')*+)>",
     re.DOTALL,
 )
-ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
+ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>=`]+))")
 REFERENCE = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]*|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});")
 INSIDE = re.compile(rf"<!--[^<>]*-->|</?[A-Za-z][\w:.-]*(?:\s[^<>]*)?/?>|{REFERENCE.pattern}")  # a text's placeholders
 PAIR = re.compile(r"\s*<([A-Za-z][\w:.-]*)(?:\s[^<>]*)?(?<!/)>(.*)</\1>\s*", re.DOTALL)
@@ -58,7 +64,7 @@ class Tag(NamedTuple):
     source: str
 
     def attribute(self, name: str) -> str:
-        pairs = {key.lower(): value[1:-1] for key, value in ATTRIBUTE.findall(self.source)}
+        pairs = {key.lower(): "".join(values) for key, *values in ATTRIBUTE.findall(self.source)}
         return html.unescape(pairs.get(name, ""))
 
 
@@ -119,6 +125,17 @@ def unescape(text: str) -> str:
     return REFERENCE.sub(one, text)
 
 
+def unescape_codes(text: str) -> str:
+    """A text without the escapes of Android's and Apple's strings: \\n, \\u00e4, two of these for one character."""
+
+    def one(match: re.Match[str]) -> str:
+        code = match[1]
+        return chr(int(code[1:], 16)) if len(code) == 5 else {"n": "\n", "t": "\t", "r": "\r"}.get(code, code)
+
+    text = re.sub(r"\\([uU][0-9A-Fa-f]{4}|.)", one, text, flags=re.DOTALL)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def escape(text: str) -> str:
     """A text as markup, in which references stay, and tags where each closes the one that was opened last."""
     parts, at, keep = [], 0, nested(text)
@@ -148,7 +165,7 @@ def _flow(text: str) -> str:
 def _is_text(raw: str) -> bool:
     """Whether there is a word in it, and no tag that the placeholders' mask would not recognise."""
     bare = INSIDE.sub("", raw)
-    return any(c.isalpha() for c in unescape(bare)) and "<" not in bare
+    return any(c.isalpha() for c in unescape(bare)) and not re.search(r"<[A-Za-z/!?]", bare)
 
 
 # ---- web pages
@@ -157,13 +174,14 @@ def _is_text(raw: str) -> bool:
 def html_spans(text: str, where: str) -> Iterator[Span]:
     """The texts between a page's block elements; scripts, styles, code and what says translate="no" are left out."""
     start, skip, depth = 0, "", 0
-    for tag in (*tags(text), Tag("other", "", len(text), len(text), "")):
+    bare = SCRIPT.sub(lambda match: f"<!{' ' * (len(match[0]) - 3)}>", text)
+    for tag in (*tags(bare), Tag("other", "", len(text), len(text), "")):
         if skip:
             if tag.name == skip and tag.kind != "empty":
                 depth += 1 if tag.kind == "open" else -1
                 skip, start = (skip, start) if depth else ("", tag.end)
             continue
-        opens = tag.kind == "open"
+        opens = tag.kind == "open" and tag.name not in VOID
         apart = opens and (tag.attribute("translate") == "no" or "notranslate" in tag.attribute("class").split())
         verbatim = opens and tag.name in VERBATIM
         if tag.name in INLINE and not apart:
@@ -186,24 +204,32 @@ class Unit(NamedTuple):
     after: int  # where a target may stand
     target: tuple[Tag, Tag] | None
     translate: bool
+    prefix: str  # of the names of its tags, such as "x:"
+    copied: bool  # whether its target only repeats its source, in a state that says so
+
+
+AROUND = ("file", "group", "unit", "trans-unit")  # elements that may say translate="no" for what is in them
 
 
 def _units(text: str) -> Iterator[Unit]:
     opened: Tag | None = None  # the source or target that is being read
     source: tuple[int, int] | None = None
     target: tuple[Tag, Tag] | None = None
-    after, alternative, wanted = 0, False, True
+    after, alternative, initial = 0, False, False
+    wanted = [True]  # of each element around that may say translate="no"
     for tag in tags(text):
         if tag.name == "alt-trans":
             alternative = tag.kind == "open"
         if alternative:
             continue
-        if tag.name in ("trans-unit", "unit") and tag.kind == "open":
-            wanted = tag.attribute("translate") != "no"
+        if tag.name in AROUND and tag.kind == "open":
+            says = tag.attribute("translate")
+            wanted.append(says == "yes" or (wanted[-1] and says != "no"))
         if tag.name in ("trans-unit", "segment") and tag.kind == "open":
-            source = target = None
+            source, target, initial = None, None, tag.attribute("state") == "initial"
         elif tag.name in ("trans-unit", "segment") and tag.kind == "close" and source is not None:
-            yield Unit(source, after, target, wanted)
+            same = target is not None and text[target[0].end : target[1].start] == text[slice(*source)]
+            yield Unit(source, after, target, wanted[-1], tag.source[2:-1].strip()[: -len(tag.name)], initial and same)
         elif tag.name == "target" and tag.kind == "empty":
             target = tag, tag
         elif tag.name in ("source", "target", "seg-source"):
@@ -215,12 +241,16 @@ def _units(text: str) -> Iterator[Unit]:
                 else:
                     source = (opened.end, tag.start) if tag.name == "source" else source
                     after = tag.end
+        if tag.name in AROUND and tag.kind == "close":
+            wanted.pop()
 
 
-def _is_open(text: str, target: tuple[Tag, Tag] | None) -> bool:
+def _is_open(text: str, unit: Unit) -> bool:
     """Whether a target waits for its translation."""
+    target = unit.target
     return (
         target is None
+        or unit.copied
         or target[0].attribute("state") in OPEN_STATES
         or not text[target[0].end : target[1].start].strip()
     )
@@ -232,29 +262,29 @@ def xliff_spans(text: str, where: str) -> Iterator[Span]:
     state = f" {REVIEW}" if first is not None and first.attribute("version").startswith("1") else ""
     for unit in _units(text):
         raw = text[slice(*unit.source)]
-        if not unit.translate or not _is_text(raw) or not _is_open(text, unit.target):
+        if not unit.translate or not _is_text(raw) or not _is_open(text, unit):
             continue
         if unit.target is None:
             line = text.rfind("\n", 0, unit.source[0]) + 1
             indent = re.match(r"[ \t]*", text[line:])
             space = ("\r\n" if text[:line].endswith("\r\n") else "\n") + indent[0] if line and indent else ""
-            begin = f"{space}<target{state}>"
+            begin = f"{space}<{unit.prefix}target{state}>"
             start = end = unit.after
         else:
             opened = unit.target[0].source.removesuffix(">").removesuffix("/").rstrip()
             begin = re.sub(r"state\s*=\s*[\"'][\w-]*[\"']", REVIEW, opened) + ">"
             start, end = unit.target[0].start, unit.target[1].end
-        yield Span(start, end, _flow(raw), partial(_target, begin), True)
+        yield Span(start, end, _flow(raw), partial(_target, begin, f"</{unit.prefix}target>"), True)
 
 
-def _target(begin: str, text: str) -> str:
-    return f"{begin}{escape(text)}</target>"
+def _target(begin: str, end: str, text: str) -> str:
+    return f"{begin}{escape(text)}{end}"
 
 
 def xliff_pairs(text: str) -> Iterator[tuple[int, str, str]]:
     """(position, source, target) of every finished unit."""
     for unit in _units(text):
-        if unit.target is not None and not _is_open(text, unit.target):
+        if unit.target is not None and not _is_open(text, unit):
             target = text[unit.target[0].end : unit.target[1].start]
             yield unit.source[0], _flow(text[slice(*unit.source)]), _flow(target)
 
@@ -302,12 +332,13 @@ def tmx_pairs(text: str, where: str, languages: Sequence[str] = ()) -> Iterator[
 def resource_spans(text: str, where: str) -> Iterator[Span]:
     """The strings, arrays and plurals of Android's resources, but for those that say translatable="false"."""
     opened: Tag | None = None
-    fixed = False  # of the array or the plural
+    inside = fixed = False  # an array or a plural, one that is not translated; items of styles are no texts
     for tag in tags(text):
         if tag.name in ("string-array", "plurals"):
-            fixed = tag.kind == "open" and tag.attribute("translatable") == "false"
+            inside = tag.kind == "open"
+            fixed = inside and tag.attribute("translatable") == "false"
         elif tag.name in ("string", "item") and tag.kind == "open":
-            opened = tag
+            opened = tag if inside or tag.name == "string" or tag.attribute("type") == "string" else None
         elif tag.name in ("string", "item") and tag.kind == "close" and opened is not None:
             start, end = opened.end, tag.start
             cdata = re.fullmatch(r"\s*<!\[CDATA\[(.*)\]\]>\s*", text[start:end], re.DOTALL)
@@ -321,11 +352,7 @@ def resource_spans(text: str, where: str) -> Iterator[Span]:
 
 
 def _read_resource(raw: str) -> str:
-    def one(match: re.Match[str]) -> str:
-        code = match[1]
-        return chr(int(code[1:], 16)) if len(code) == 5 else {"n": "\n", "t": "\t"}.get(code, code)
-
-    return re.sub(r"\\(u[0-9A-Fa-f]{4}|.)", one, _flow(raw))
+    return unescape_codes(_flow(raw))
 
 
 def _write_resource(quoted: bool, verbatim: bool, text: str) -> str:
@@ -337,4 +364,7 @@ def _write_resource(quoted: bool, verbatim: bool, text: str) -> str:
     marks = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"} | ({} if quoted else {"'": "\\'"})
     parts[::2] = [part.translate(str.maketrans(marks)) for part in parts[::2]]
     text = "".join(parts)
+    if not quoted:  # outer space, which only its code keeps
+        text = re.sub(r"^ | $", r"\\u0020", text)
+    text = f"\\{text}" if text.startswith(("@", "?")) else text  # no reference
     return text if verbatim else escape(text)

@@ -38,8 +38,8 @@ PLACEHOLDER = re.compile(
     | (?:(?:https?|ftp)://|www\.|mailto:)[^\s<>"'`{}|\\^]*[\w/#=&-]
     | [\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}
     | \{\{[^{}\n]*\}\} | \{%[^{}\n]*%\}
-    | \{\\[^{}\n]*\}                                          # a position or a style in subtitles
-    | \{\ ?(?:[$-][A-Za-z][\w.-]*|[A-Za-z][\w.-]*|[A-Z]+\([^(){}\n]*\)|"[^"{}\n]*")\ ?\}  # Fluent
+    | \{/[A-Za-z]\} | \{\\[^{}\n]*\}                                          # a position or a style in subtitles
+    | \{\ ?(?:[$-][A-Za-z][\w.-]*|[A-Za-z][\w.-]*|[A-Z]+\([^(){}\n]*\)|"(?:[^"\\\n]|\\.)*")\ ?\}  # Fluent
     | \{\ ?\w+\ ?,\ ?(?:number|date|time|spellout|ordinal|duration)(?:\ ?,[^{}\n]*)?\}  # ICU
     | [%$]?\{[\w.\[\]!:<>=^+,%$\#*-]*\}
     | %%                                                      # below: no sign of percent after a number

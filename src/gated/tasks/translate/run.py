@@ -44,7 +44,7 @@ class Run:
         Of a `Path` to a file with a structure, such as .po or .srt, it is an `Outcome`, see `fill`. search: as for
         `translate`.
         """
-        document = documents.load(source) if isinstance(source, Path) else None
+        document = documents.load(source, self.config.columns or ("source",)) if isinstance(source, Path) else None
         if document is not None:
             return self.fill(document, **search)
         lines = [source] if isinstance(source, str) else self.read_lines(source)

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrizations, parametrize
 import gated
 from gated import GRU, LSTM, RNN, InputError, Recurrent
 from gated.cells import cell, sigmoid, tanh
+from gated.layers import Attention, Decoder
 from made.layers import close, parts
 
 SIZES = dict(input_size=3, hidden_size=4)
@@ -272,6 +273,27 @@ def test_symbolic_trace_takes_a_layer_as_a_leaf(layer, many):
     h = torch.randn(layer.num_layers, 2, 4)
     hx = (h, h) if many else h
     close(traced(x, hx), net(x, hx), 0)
+
+
+def test_symbolic_trace_takes_attention_and_a_decoder():
+    """They decide by shapes too, and are leaves."""
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.attention = LSTM(3, 4), Attention(4, 4)
+            self.decoder = Decoder(Attention(4, 4), LSTM(3, 4), None, 5)
+
+        def forward(self, x, encoder, state):
+            y, _ = self.encoder(x)
+            c, a = self.attention(y, y)
+            o, _, after = self.decoder(x, encoder, state)
+            return c, a, o, after.bottom
+
+    model, x = Model(), torch.randn(5, 2, 3)
+    encoder = model.decoder.attention.prepare(torch.randn(6, 2, 4))
+    given = x, encoder, model.decoder.start(encoder, None)
+    close(torch.fx.symbolic_trace(model)(*given), model(*given), 0)
 
 
 def test_symbolic_trace_of_a_layer_alone_is_refused():

@@ -7,8 +7,10 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from gated._check import one_of, shape, want, within
+from gated.layers import symbolic
 
 SCORES = ("additive", "dot", "general")
 
@@ -113,6 +115,8 @@ class Attention(nn.Module):
         lengths: Integer[Tensor, " B"] | None = None, coverage: Float[Tensor, "B S"] | None = None,
     ) -> tuple[Float[Tensor, "T B M"], Float[Tensor, "T B S"]]:  # fmt: skip
         """c and a of every query; coverage: the sum of the weights before the first, of use with `coverage` alone."""
+        if isinstance(query, Proxy):
+            return symbolic.record(self, query, (query, states, lengths, coverage), {})  # pyright: ignore[reportReturnType]
         shape("Attention query", query, "T", "B", self.query_size)
         states = states if isinstance(states, EncoderStates) else self.prepare(states, lengths)
         if not self.coverage:

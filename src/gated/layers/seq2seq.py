@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from gated import trees
 from gated._check import shape, want
+from gated.layers import symbolic
 from gated.layers.attention import Attention, EncoderStates
 from gated.layers.dropout import Dropout
 from gated.layers.recurrent import Recurrent
@@ -66,6 +68,8 @@ class Decoder(nn.Module):
     def forward(
         self, x: Float[Tensor, "T N I"], encoder: EncoderStates, state: State
     ) -> tuple[Float[Tensor, "T N O"], Float[Tensor, "T N S"], State]:
+        if isinstance(x, Proxy):
+            return symbolic.record(self, x, (x, encoder, state), {})  # pyright: ignore[reportReturnType]
         shape("Decoder input", x, "T", "N", self.bottom.input_size - self.size * self.feeding)
         if state.readout is None:
             return self._run(x, encoder, state)

@@ -243,7 +243,8 @@ def _numbers(frame: Any, column: Any, where: str, notation: str | None) -> _Read
     if not fits:
         local, bad = epochs.read(values, "count")
         whole = (values % 1 == 0) & (np.abs(values) < 2**53) if values.dtype.kind == "f" else np.ones(len(values), bool)
-        refuse_rows(frame, ~whole, where, "dates or whole numbers", column)
+        todo = "If these are seconds, say --time-format s; if they are Excel's days, --time-format excel."
+        refuse_rows(frame, ~whole, where, "dates or whole numbers", column, todo)
         refuse_rows(frame, bad, where, "whole numbers below 2**61", column)
         return _Reading(local, "integer", "count")
     (name, *others), notes = fits, ()

@@ -200,6 +200,22 @@ def test_xml_names_its_encoding():
         documents.translate(document, lambda lines: [["日"]])
 
 
+@pytest.mark.parametrize("encoding", ["shift_jis", "koi8-r", "windows-1250", "iso-8859-1"])
+@pytest.mark.parametrize(
+    "meta", ['<meta charset="{}">', "<META http-equiv=Content-Type content='text/html; charset={}'>"]
+)
+def test_a_page_names_its_encoding(encoding, meta):
+    """It is read and written in it; UTF-8 wins where it is that, for many pages name another by mistake."""
+    words = {"shift_jis": "日本 a", "koi8-r": "привет", "windows-1250": "žluť", "iso-8859-1": "grün"}[encoding]
+    text = meta.format(encoding) + f"<p>{words}</p>"
+    for written in (encoding, "utf-8"):
+        document = documents.parse(text.encode(written), "html")
+        assert [span.text for span in document.spans()] == [words]
+        assert documents.translate(document, shout).data == text.replace(words, words.upper()).encode(written)
+    with pytest.raises(InputError, match="text in shift_jis, as the page says"):
+        documents.parse(b"<meta charset=shift_jis><p>\xff\xfe</p>", "html")
+
+
 LOST = [
     ("srt", "1\n00:00:01,000 --> 00:00:02,000\nEin <b>Hund</b> da\n", 3, ["<b> is lost", "</b> is lost"]),
     ("json", '{"a": 1,\n"b": "Ein {name} da"}', 2, ["{name} is lost"]),

@@ -138,7 +138,11 @@ def open_stream(source: Any) -> Stream:
         file = path.open("rb")
     except OSError as error:
         refuse(where, "a file that can be read", error.strerror or str(error))
-    return Stream(_unpack(file, where), where, file)
+    try:
+        return Stream(_unpack(file, where), where, file)
+    except BaseException:
+        file.close()
+        raise
 
 
 def _unpack(file: Any, where: str) -> Any:

@@ -245,6 +245,15 @@ BEGINNINGS = (  # of the first line, where the name says nothing
     (re.compile(r"[\[{]\s*$|\[\s*\"(?:[^\"\\]|\\.)*\",\s*$"), "json"),
     (re.compile(r"(?:\[\s*)?\{\s*\"(?:[^\"\\]|\\.)*\"\s*:.*[,\[{]\s*$"), "json"),
 )  # fmt: skip
+META = re.compile(rb"<meta\s[^<>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+WEB_LATIN = (
+    b"utf-8",
+    b"utf8",
+    b"iso-8859-1",
+    b"latin1",
+    b"us-ascii",
+    b"windows-1252",
+)  # cp1252 in browsers, if not UTF-8
 CATALOGUE = re.compile(r"(?:#.*\n|\s*\n)*msg(?:id|ctxt) \"")
 LINES = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson")  # tables of sentences, as data.py reads them
 TODO = "Save its text as a file of lines, UTF-8."
@@ -359,17 +368,19 @@ def _decode(data: bytes, where: str = "") -> tuple[str, str, bytes]:
     if not encoding:
         named = re.match(rb"\s*<\?xml[^>]{1,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})[\"']", data)
         encoding = named[1].decode() if named else "utf-8"
+    page = META.search(data[:4096])
+    todo = "Save the file in UTF-8."
     try:
-        want(
-            not where or "<a>".encode(encoding) == b"<a>" or bool(mark), where, "an encoding that holds ASCII", encoding
-        )
+        plain = not where or bool(mark) or "<a>".encode(encoding) == b"<a>"
+        want(plain, where, "an encoding that holds ASCII", encoding)
         return data[len(mark) :].decode(encoding, "strict" if where else "replace"), encoding, mark
     except UnicodeDecodeError as error:
+        if encoding == "utf-8" and not mark and page and page[1].lower() not in WEB_LATIN:
+            return _decode_page(data, page[1].decode(), where), page[1].decode(), mark
         text, surplus = read_windows(data)
         if encoding == "utf-8" and not mark and surplus <= 0:
             return text, "cp1252", mark
         line = data.count(b"\n", 0, error.start) + 1
-        todo = "Save the file in UTF-8."
         refuse(
             f"{where}, line {line}",
             f"text in {encoding.upper()}",
@@ -377,7 +388,18 @@ def _decode(data: bytes, where: str = "") -> tuple[str, str, bytes]:
             todo,
         )
     except LookupError:
-        refuse(where, "an encoding that Python knows", repr(encoding), "Save the file in UTF-8.")
+        refuse(where, "an encoding that Python knows", repr(encoding), todo)
+
+
+def _decode_page(data: bytes, encoding: str, where: str) -> str:
+    """The text of a web page in the encoding that it names, which gives the same bytes back."""
+    try:
+        text = data.decode(encoding)
+        same = text.encode(encoding) == data
+    except (LookupError, ValueError):
+        same, text = False, ""
+    want(same, where, f"text in {encoding}, as the page says", "other bytes", "Save the file in UTF-8.")
+    return text
 
 
 def translate(document: Document, decode: Decode, lossy: bool = False) -> Outcome:

@@ -130,6 +130,18 @@ WRITTEN = {  # what is written in another way than its source, or in another pla
         'translate="yes"><segment><source>b</source><target>B</target></segment></unit></group></file><file><unit><segment><source>c'
         "</source><target>C</target></segment></unit></file></xliff>",
     ),
+    "xliff 1.2, sentences": (
+        "xml",
+        '<xliff version="1.2"><trans-unit><source>a. b. c.</source><seg-source><mrk mtype="seg" mid="1">a.</mrk> <mrk '
+        'mtype="seg" mid="2">b <x id="1"/>.</mrk> <mrk mtype="seg" mid="3">c.</mrk></seg-source><target>'
+        '<mrk mtype="seg" mid="1"/> <mrk mtype="seg" mid="2"></mrk> <mrk mtype="seg" mid="3">x.</mrk></target>'
+        "</trans-unit></xliff>",
+        '<xliff version="1.2"><trans-unit><source>a. b. c.</source><seg-source><mrk mtype="seg" mid="1">a.</mrk> <mrk '
+        'mtype="seg" mid="2">b <x id="1"/>.</mrk> <mrk mtype="seg" mid="3">c.</mrk></seg-source><target>'
+        '<mrk mtype="seg" mid="1">A.</mrk> <mrk mtype="seg" mid="2">B <x id="1"/>.</mrk>'
+        ' <mrk mtype="seg" mid="3">x.</mrk></target>'
+        "</trans-unit></xliff>",
+    ),
     "xliff 2.0, states": (
         "xml",
         '<xliff version="2.0"><unit><segment state="initial"><source>a</source><target>a</target></segment><segment '

@@ -204,7 +204,7 @@ class Unit(NamedTuple):
     after: int  # where a target may stand
     target: tuple[Tag, Tag] | None
     translate: bool
-    prefix: str  # of the names of its tags, such as "x:"
+    name: str  # of the target's element, with its prefix
     copied: bool  # whether its target only repeats its source, in a state that says so
 
 
@@ -216,6 +216,9 @@ def _units(text: str) -> Iterator[Unit]:
     source: tuple[int, int] | None = None
     target: tuple[Tag, Tag] | None = None
     after, alternative, initial = 0, False, False
+    marked: dict[str, tuple[int, int]] = {}  # sentences of a source that is cut into them, by their marks
+    parts: list[tuple[str, tuple[Tag, Tag]]] = []  # of the target
+    mark: Tag | None = None
     wanted = [True]  # of each element around that may say translate="no"
     for tag in tags(text):
         if tag.name == "alt-trans":
@@ -227,9 +230,15 @@ def _units(text: str) -> Iterator[Unit]:
             wanted.append(says == "yes" or (wanted[-1] and says != "no"))
         if tag.name in ("trans-unit", "segment") and tag.kind == "open":
             source, target, initial = None, None, tag.attribute("state") == "initial"
+            marked, parts = {}, []
         elif tag.name in ("trans-unit", "segment") and tag.kind == "close" and source is not None:
             same = target is not None and text[target[0].end : target[1].start] == text[slice(*source)]
-            yield Unit(source, after, target, wanted[-1], tag.source[2:-1].strip()[: -len(tag.name)], initial and same)
+            name = tag.source[2:-1].strip()[: -len(tag.name)] + "target"
+            if parts and all(mid in marked for mid, _ in parts):
+                for mid, part in parts:
+                    yield Unit(marked[mid], after, part, wanted[-1], part[0].source[1:-1].split()[0], False)
+            else:
+                yield Unit(source, after, target, wanted[-1], name, initial and same)
         elif tag.name == "target" and tag.kind == "empty":
             target = tag, tag
         elif tag.name in ("source", "target", "seg-source"):
@@ -241,6 +250,15 @@ def _units(text: str) -> Iterator[Unit]:
                 else:
                     source = (opened.end, tag.start) if tag.name == "source" else source
                     after = tag.end
+                opened = None
+        elif opened is not None and tag.name == "mrk" and opened.name != "source":
+            if tag.kind != "close":
+                mark = tag if tag.attribute("mtype") == "seg" else None
+            if mark is not None and tag.kind != "open":  # an empty one is both of its tags
+                mid = mark.attribute("mid")
+                marked.update({mid: (mark.end, tag.start)} if opened.name == "seg-source" else {})
+                parts.extend([(mid, (mark, tag))] if opened.name == "target" else [])
+                mark = None
         if tag.name in AROUND and tag.kind == "close":
             wanted.pop()
 
@@ -268,13 +286,13 @@ def xliff_spans(text: str, where: str) -> Iterator[Span]:
             line = text.rfind("\n", 0, unit.source[0]) + 1
             indent = re.match(r"[ \t]*", text[line:])
             space = ("\r\n" if text[:line].endswith("\r\n") else "\n") + indent[0] if line and indent else ""
-            begin = f"{space}<{unit.prefix}target{state}>"
+            begin = f"{space}<{unit.name}{state}>"
             start = end = unit.after
         else:
             opened = unit.target[0].source.removesuffix(">").removesuffix("/").rstrip()
             begin = re.sub(r"state\s*=\s*[\"'][\w-]*[\"']", REVIEW, opened) + ">"
             start, end = unit.target[0].start, unit.target[1].end
-        yield Span(start, end, _flow(raw), partial(_target, begin, f"</{unit.prefix}target>"), True)
+        yield Span(start, end, _flow(raw), partial(_target, begin, f"</{unit.name}>"), True)
 
 
 def _target(begin: str, end: str, text: str) -> str:

@@ -61,9 +61,12 @@ def sniff(source: Any, expected: str) -> tuple[bytes, bytes | None]:
 
 
 def _all(file: Any, where: str) -> bytes:
-    data = file.read(LIMIT + 1)
-    want(len(data) <= LIMIT, where, f"at most {LIMIT >> 30} GB", "more")
-    return data
+    parts, size = [], 0
+    while part := file.read(STEP):  # in parts, for a read of so many bytes takes memory for them all
+        parts.append(part)
+        size += len(part)
+        want(size <= LIMIT, where, f"at most {LIMIT >> 30} GB", "more")
+    return b"".join(parts)
 
 
 def _unpack(data: bytes, name: str, opener: Any, where: str) -> bytes:

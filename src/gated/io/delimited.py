@@ -242,7 +242,7 @@ def _rows(where: str, path: str | None, data: bytes | None, options: dict[str, A
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
-            return pd.read_csv(path if data is None else io.BytesIO(data), **options)
+            return pd.read_csv(path if data is None else io.BytesIO(data), compression=None, **options)
         except pd.errors.EmptyDataError:
             refuse(where, "at least one row below the header", "none")
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:

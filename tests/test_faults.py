@@ -4,7 +4,7 @@ import pytest
 
 from made import faults
 
-CASES = {"data": 120, "runs": 120}
+CASES = {"data": 120, "runs": 120, "programs": 300}
 
 
 @pytest.mark.parametrize("label", CASES)

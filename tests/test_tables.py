@@ -203,11 +203,12 @@ def write(path: Path, data: bytes) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zip"])
-@pytest.mark.parametrize("name", ["x.csv", "x.csv.gz", "x"])
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zip", ""])
+@pytest.mark.parametrize("name", ["x.csv", "x.csv.gz", "x.csv.zip", "x"])
 def test_packed_files_are_known_by_their_first_bytes(kind, name, tmp_path):
-    """gzip, bzip2, xz and a zip of one table under any name."""
-    assert read(write(tmp_path / name, packed(kind, PLAIN.encode())))["y"].tolist() == [1.5, 2.5]
+    """gzip, bzip2, xz, a zip of one table and a plain one under any name."""
+    data = packed(kind, PLAIN.encode()) if kind else PLAIN.encode()
+    assert read(write(tmp_path / name, data))["y"].tolist() == [1.5, 2.5]
 
 
 @pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zip"])

@@ -446,7 +446,7 @@ class Programs:
             way = draw.randrange(9)
             if way == 0:
                 chunk = draw.choice((-1, -5, 1, 3, 2**31, 2**62, -(2**63)))
-            elif way == 1:
+            elif way == 1 and weights:
                 k = draw.randrange(len(weights))
                 weights[k] = damage_tensor(weights[k], draw)
             elif way == 2:

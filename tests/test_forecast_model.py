@@ -11,7 +11,7 @@ pytest.importorskip("pandas")
 
 from gated._check import InputError
 from gated.tasks.forecast import features, likelihood
-from gated.tasks.forecast.model import Network, shrink
+from gated.tasks.forecast.model import Network, bound, shrink
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.recipe import derive
 from gated.tasks.forecast.task import Config
@@ -237,6 +237,20 @@ def test_covariates_reach_the_forecast(name):
         changed = replace(data, **{name: getattr(data, name) + 1})
     a, b = (Windows(d, windows.recipe, f) for d, f in ((data, coming), (changed, other)))
     assert not torch.allclose(forecast(a, network), forecast(b, network))
+
+
+@pytest.mark.parametrize(("change", "trust"), [(1.0, 1), (2.0, 0), (0.3, 0)])
+def test_after_a_change_beyond_all_training_the_bases_hold(change, trust):
+    """A level that doubles or falls within the last horizon gives the mean of the bases; else the network counts."""
+    y = months(120)
+    y[-4:] *= change
+    windows, network = build(panel(y), moved=3.0)
+    b = windows.at(*windows.last())
+    free = network(b)[0]
+    bound(network, windows, 0)
+    torch.testing.assert_close(network(b)[0], free if trust else b.bases.mean(-1))
+    network.drop.p = 0.0
+    torch.testing.assert_close(network.train()(b)[0], free)
 
 
 def test_leaning_on_theta_is_for_forecasts_only():

@@ -12,6 +12,8 @@ from gated.layers import LSTM
 from gated.tasks.forecast import likelihood
 from gated.tasks.forecast.windows import Batch, Windows
 
+ANY = 1e30  # E where nothing tells it
+TRUSTED, UNKNOWN = 1.2, 1.5  # times the largest error in training: up to there the network counts, from here not at all
 WEIGHTS = torch.linspace(0, 1, 11)  # of theta, among which `shrink` chooses
 
 
@@ -23,12 +25,16 @@ class Network(nn.Module):
         v_k   = LSTM(u_1 … u_k),  from the state tanh(D e + d)
         g_k   = softmax(G v_k + g)                                                 two shares
         μ_k   = g_k · (naive_k, theta_k) + spread · a_k,   a_k = first of (P v_k + p)
-        μ'_k  = (1 - w) μ_k + w theta_k                                            when not training
+        μ'_k  = r μ_k + (1 - r) (naive_k + theta_k) / 2                            when not training
+        μ''_k = (1 - w) μ'_k + w theta_k
 
     A season is its m values z and as many marks of what was observed, and the covariates of its steps; step_k holds the
     last values of k's phase, what smoothing says of it, the calendar, and covariates known ahead. G and P start at
     zero: untrained, the network is the mean of seasonal naive and Theta (on the smooth scale), whatever it reads.
     The other numbers of P v_k + p become a distribution around μ (`likelihood`).
+
+    r falls from 1 to 0 as the size of a series' latest errors goes from `TRUSTED` to `UNKNOWN` times E, the largest in
+    training, set by `bound`: after a change beyond all of these, such as a level that doubles, nothing was learned.
 
     w is set by `shrink`. Series of one panel rise and fall together, and part of what a network learns of them is the
     past of the panel itself; shrinkage towards Theta, which knows one series at a time, corrects for that.
@@ -39,6 +45,7 @@ class Network(nn.Module):
     covariates: Tensor  # [2, P] mean and deviation of past and known covariates
     statics: Tensor  # [2, D]
     shrinkage: Tensor  # w
+    largest: Tensor  # E
 
     def __init__(self, windows: Windows) -> None:
         super().__init__()
@@ -61,6 +68,7 @@ class Network(nn.Module):
         self.register_buffer("covariates", _standard(windows.covariates))
         self.register_buffer("statics", _standard(windows.static))
         self.register_buffer("shrinkage", torch.zeros(()))
+        self.register_buffer("largest", torch.tensor(ANY))
 
     def forward(self, b: Batch) -> tuple[Float[Tensor, "B h"], Float[Tensor, "B h R"]]:
         """The centre μ on the smooth scale, and the head's other numbers."""
@@ -79,6 +87,8 @@ class Network(nn.Module):
         shares, a = self.gate(v).softmax(-1), self.head(v)
         centre = (shares * b.bases).sum(-1) + b.spread * a[..., 0]
         if not self.training:
+            trust = ((UNKNOWN - b.error / self.largest) / (UNKNOWN - TRUSTED)).clamp(0, 1)
+            centre = trust * centre + (1 - trust) * b.bases.mean(-1)
             centre = centre + self.shrinkage * (b.bases[..., 1] - centre)
         return centre, a[..., 1:]
 
@@ -90,6 +100,11 @@ def _standard(values: Float[Tensor, "L C"]) -> Float[Tensor, "2 C"]:
     mean = values.nansum(0) / count
     std = (((values - mean) ** 2).nansum(0) / count).sqrt()
     return torch.stack([mean, torch.where(std > 1e-9 * (mean.abs() + 1e-30), std, 1.0)]).float()
+
+
+def bound(network: Network, windows: Windows, held: int) -> None:
+    """Set E by the origins whose horizons end before the last `held` steps."""
+    network.largest.fill_(windows.find_largest_error(held) or ANY)
 
 
 @torch.no_grad()

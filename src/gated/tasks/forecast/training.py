@@ -82,6 +82,9 @@ def _fit_part(
     rows = torch.linspace(0, len(series) - 1, min(len(series), CHUNK)).long()
     valid = windows.at(series[rows], ends[rows])
 
+    for network in networks:
+        model.bound(network, windows, held)  # pyright: ignore
+
     def loss(networks: nn.Module, batches: tuple) -> torch.Tensor:
         return sum(likelihood.loss(n, b) for n, b in zip(networks.children(), batches, strict=True))  # pyright: ignore
 
@@ -156,6 +159,8 @@ def restore(stored: checkpoint.Run, config: Config, panel: Panel) -> Forecaster:
     rule = options.restore(Recipe, stored.extras["recipe"])
     widths, persistence, held = (stored.arrays[f"learnt.{name}"] for name in ("widths", "persistence", "held"))
     state = {name.replace(".lean", ".shrinkage"): weight for name, weight in stored.state.items()}  # a former name
+    for k in range(config.members):
+        state.setdefault(f"{k}.largest", torch.tensor(model.ANY))  # a run of before
     counts = rule.season, rule.lags, rule.context, rule.long, rule.held, rule.batch
     longest, head = int(panel.lengths.max(initial=0)), state.get("0.head.weight", torch.empty(0, 0))
     fits = (  # before memory is taken for what the recipe says

@@ -134,6 +134,16 @@ class Windows:
         back = torch.arange(held, 0, -self.recipe.horizon) if held else torch.zeros(1, dtype=torch.int64)
         return series.repeat_interleave(len(back)), (self.lengths[series][:, None] - back).reshape(-1)
 
+    def find_largest_error(self, held: int) -> float:
+        """Of the origins in training that have three seasons before them, where there are such; else 0."""
+        _, _, best, _, _, naive = self.state.split(features.PARTS, 1)
+        series = torch.repeat_interleave(torch.arange(len(self.lengths)), self.lengths)
+        past = torch.arange(len(self.state)) - self.rows[series] + 1
+        trained = past <= self.lengths[series] - self.recipe.horizon - held
+        trained &= past > min(3 * self.recipe.season, int(self.lengths.max()) // 2)
+        errors = torch.maximum(naive[:, 0], best[:, 1])[trained]
+        return float(errors.max().clamp(min=1e-3)) if len(errors) else 0.0
+
     def at(self, series: Int[Tensor, " B"], ends: Int[Tensor, " B"], until: Int[Tensor, " B"] | None = None) -> Batch:
         """The windows of these series, `ends` steps before each origin; the truth only of steps before `until`."""
         recipe, k = self.recipe, self.ahead

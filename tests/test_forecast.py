@@ -411,7 +411,7 @@ def test_a_series_without_a_value_is_reported_and_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"horison": 3}, "Did you mean horizon"),
+        ({"horison": 3}, "Did you mean 'horizon'"),
         ({"horizon": 0}, "horizon: expected a whole number from 1 to 100000, got 0"),
         ({"horizon": 200_000}, "horizon: expected a whole number from 1 to 100000"),
         ({"members": 0}, "members: expected a whole number"),

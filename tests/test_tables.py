@@ -371,6 +371,7 @@ REFUSED = {
     "JSON of text": (b'{"error": "not found"}', "an object of something else"),
     "JSON cut short": (b'[{"ds": 1, "y": 2}, {"ds"', "JSON, got other text"),
     "JSON with a bad line": (b'{"ds": 1, "y": 2}\n{"ds": 2,\n', "line 2: expected a JSON object"),
+    "half a character": (b'[{"ds": 1, "y": "\\ud800"}]', "surrogates not allowed"),
     "JSON nested deep": (b"[" * 100_000, "JSON"),
     "columns of two lengths": (b'{"ds": [1, 2], "y": [1]}', "columns of one length, got 1, 2"),
     "binary": (b"ds,y\n1,\0\n", "binary"),

@@ -36,7 +36,7 @@ def _load(data: bytes, where: str) -> Any:
     try:
         text = data.decode(json.detect_encoding(data)).removeprefix("\ufeff").strip()
         try:
-            return json.loads(text)
+            return _parse(text)
         except json.JSONDecodeError as error:
             if error.msg != "Extra data" and not text.partition("\n")[0].rstrip().endswith("}"):
                 raise
@@ -51,8 +51,16 @@ def _load(data: bytes, where: str) -> Any:
         )
 
 
+def _parse(text: str) -> Any:
+    """The document of a text. Errors (ValueError): none; half of a character, which no text may hold."""
+    content = json.loads(text)
+    if "\\ud" in text.lower():
+        json.dumps(content, ensure_ascii=False).encode()
+    return content
+
+
 def _load_line(line: str, where: str) -> Any:
     try:
-        return json.loads(line)
+        return _parse(line)
     except json.JSONDecodeError as error:
         refuse(where, "a JSON object", error.msg)

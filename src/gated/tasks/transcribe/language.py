@@ -152,7 +152,7 @@ class Run:
             m = self.metrics
             text += [
                 f"Trained on {m['symbols']:,} of them in {m['lines']:,} lines for {m['passes']:.1f} epochs.",
-                f"{m['held_out']:,} held-out lines: {m['bits']:.2f} bits each, perplexity {2 ** m['bits']:.1f}.",
+                f"{m['held_out']:,} held-out lines: {m['bits']:.2f} bits each, perplexity {2.0 ** m['bits']:.1f}.",
             ]
         return runs.summary(self, text)
 

@@ -239,7 +239,7 @@ def test_any_text_fits_a_narrow_terminal(pairs):
     """No line is wider than asked for, whatever the text, and nothing in it acts on a terminal."""
     said, truth = (list(side) for side in zip(*pairs, strict=True))
     got = score(said, truth, constant=truth[0], seconds=1, names=truth, trials=10)
-    for width in (60, 80):
+    for width in (30, 40, 60):
         shown = table(got, width=width)
         assert max(cell_len(line) for line in shown.splitlines()) <= width
         assert all(c.isprintable() or c == "\n" for c in shown)

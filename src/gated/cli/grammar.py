@@ -29,6 +29,7 @@ import itertools
 import json
 import os
 import sys
+import textwrap
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -252,7 +253,18 @@ def show(output: Any, as_json: bool) -> None:
     else:
         text = output.text if isinstance(output.text, str) else output.text()
         if text:
-            say(text)
+            say(wrap(text))
+
+
+def wrap(text: str) -> str:
+    """The text with sentences no wider than the terminal, broken between words; tables are as wide as they are."""
+    from gated.report.tables import terminal_width
+
+    width = terminal_width(0)
+    long = [line for line in text.split("\n") if len(line) > width > 0 and "  " not in line and "──" not in line]
+    for line in dict.fromkeys(long):
+        text = text.replace(line, textwrap.fill(line, width, break_on_hyphens=False))
+    return text
 
 
 def flag(name: str, help: str) -> click.Option:

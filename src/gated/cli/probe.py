@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +28,5 @@ def probe(
         from gated.probe import page
 
         files.write(out, page.render(document).encode())
-    wide = {"width": terminal_width()} if sys.stderr.isatty() else {}
     page_at = "" if out is None else f"\n\nPage: {out}"
-    return Output(probe.to_dict(document), lambda: probe.to_text(document, **wide) + page_at)
+    return Output(probe.to_dict(document), lambda: probe.to_text(document, terminal_width(120)) + page_at)

@@ -36,8 +36,7 @@ def terminal_width(default: int = 100) -> int:
 def draw(table: Any, width: int | None = None, **options: Any) -> str:
     """A rich table as text of at most `width` columns, without colours; options are those of rich's Console.
 
-    width: the terminal's by default, at most 100. The last columns are left out until it fits, and named below it; a
-    table whose cells fold keeps them all.
+    width: the terminal's by default, at most 100. The last columns are left out until it fits, and named below it.
     """
     from rich.cells import cell_len
     from rich.console import Console
@@ -46,7 +45,7 @@ def draw(table: Any, width: int | None = None, **options: Any) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, color_system=None, **options)
     left_out: list[str] = []
-    while len(table.columns) > 2 and table.columns[0].overflow != "fold" and measure(table) > width:
+    while len(table.columns) > 2 and measure(table) > width:
         left_out.insert(0, str(table.columns.pop().header))
     if left_out:  # of the two that are left the first gives way
         number = table.columns[1]
@@ -57,10 +56,11 @@ def draw(table: Any, width: int | None = None, **options: Any) -> str:
 
 
 def measure(table: Any) -> int:
-    """The columns that a rich table takes where no cell is on two lines."""
+    """The columns that a rich table takes, with no cell on two lines unless its cells fold."""
     from rich.console import Console
 
-    return Console(file=io.StringIO(), width=10_000).measure(table).maximum
+    size = Console(file=io.StringIO(), width=10_000).measure(table)
+    return size.minimum if table.columns[0].overflow == "fold" else size.maximum
 
 
 def number(value: float | None, digits: int) -> str:

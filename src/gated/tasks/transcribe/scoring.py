@@ -225,9 +225,13 @@ def verdict(result: Mapping[str, Any]) -> str:
     return f"{rates}."
 
 
-def table(result: Mapping[str, Any], confusions: int = 10, width: int = 60) -> str:
-    """The result as text for people, no line longer than `width`: rates beside baselines, edits, what goes wrong."""
-    within("width", width, 60, 1000)
+def table(result: Mapping[str, Any], confusions: int = 10, width: int | None = None) -> str:
+    """The result as text for people: rates beside baselines, edits, what goes wrong.
+
+    width: of the longest line, at least 30; by default 60, or that of a narrower terminal.
+    """
+    width = max(30, min(60, tables.terminal_width())) if width is None else width
+    within("width", width, 30, 1000)
     head = ", ".join(plural(result[unit], unit[:-1]) for unit in ("lines", *reversed(UNITS)))
     grids = [_tabulate_rates(result), _tabulate_edits(result)]
     for unit in reversed(UNITS):
@@ -235,7 +239,11 @@ def table(result: Mapping[str, Any], confusions: int = 10, width: int = 60) -> s
         grids += [_tabulate_confusions(unit, rows)] if rows else []
     worst = ["\n".join(_cut(line, width) for line in _show(row, width)) for row in result["worst"]]
     remarks = [verdict(result), *_describe(result), *result["notes"]]
-    parts = [head, *(_draw(grid, width) for grid in grids), *(["\n".join(worst)] if worst else [])]
+    parts = [
+        textwrap.fill(head, width),
+        *(_draw(grid, width) for grid in grids),
+        *(["\n".join(worst)] if worst else []),
+    ]
     return "\n\n".join([*parts, "\n".join("\n".join(textwrap.wrap(line, width)) for line in remarks)])
 
 

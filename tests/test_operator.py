@@ -97,7 +97,14 @@ def test_what_does_not_fit_is_refused(what, device):
 
 
 def noise(*shape):
-    return torch.randn(*shape)
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def shapes(values):
+    """The names, and of tensors the shapes: the test's name."""
+    lists = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+    parts = {name: [list(v.shape) if torch.is_tensor(v) else v for v in value] for name, value in lists.items()}
+    return " ".join(f"{name}={value}" for name, value in parts.items())
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def noise(*shape):
         dict(chunk=2, bounds=noise(1, 1, B, H)),
         dict(chunk=1, bounds=noise(1, 2, B, H)),
     ],
-    ids=str,
+    ids=shapes,
 )
 def test_a_backward_pass_takes_what_the_forward_pass_gave(bad):
     """Results and gradients of other sizes, and other counts, are refused."""

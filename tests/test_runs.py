@@ -352,3 +352,19 @@ def test_options_from_python_are_named_too(desk):
         fit(desk, zzz=1)
     assert "patience" not in str(caught.value)
     assert runs.vacant(desk / "nowhere") is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_nothing_half_written(desk, gated, monkeypatch, name):
+    """It ends a command with the signal's status, and the file that was being written is gone."""
+    number, real = getattr(signal, name), os.fsync
+
+    def press(handle):
+        signal.raise_signal(number)
+        return real(handle)
+
+    monkeypatch.setattr(os, "fsync", press)
+    assert gated("counts", "fit", "text.txt", "--steps", "2", "--out", "new", "--quiet") == (128 + number, "", "")
+    assert not (desk / "new").exists() or not list((desk / "new").iterdir())
+    assert signal.getsignal(number) == signal.SIG_DFL

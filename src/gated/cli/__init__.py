@@ -7,12 +7,15 @@ Status 0 on success, 2 on a user's mistake (one line, no traceback), 130 on Ctrl
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import os
 import signal
 import sys
+import threading
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -100,14 +103,26 @@ def root() -> click.Group:
     return gated
 
 
+@contextlib.contextmanager
+def clean_stop() -> Iterator[None]:
+    """Within it SIGTERM and SIGHUP end with the signal's status, after what was half-written is taken away."""
+    main = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)] if main else []
+    numbers = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]  # nohup ignores one
+    for number in numbers:
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main(words: list[str] | None = None) -> None:
     """Run one command and exit with its status."""
-    gated, stop = root(), lambda number, frame: sys.exit(128 + number)
-    for name in ("SIGTERM", "SIGHUP"):  # so that what was half written is taken away
-        if getattr(signal, name, None) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
-            signal.signal(getattr(signal, name), stop)
+    gated = root()
     try:
-        with gated.make_context("gated", sys.argv[1:] if words is None else list(words)) as ctx:
+        with clean_stop(), gated.make_context("gated", sys.argv[1:] if words is None else list(words)) as ctx:
             gated.invoke(ctx)
         with files.named(STDOUT):
             sys.stdout.flush()  # here, so that a reader who left is noticed while it can be handled

@@ -33,6 +33,9 @@ UNCHECKED = {
 # A shell that runs the tests in the background has them ignore Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Readline, which pytest imports, tells child processes of a terminal of 80 columns.
+os.environ.pop("COLUMNS", None)
+
 torch.set_num_threads(int(os.environ.get("GATED_TEST_THREADS", "1")))  # two workers share two cores
 
 

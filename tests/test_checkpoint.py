@@ -416,7 +416,7 @@ def test_a_module_is_built_of_its_weights_alone():
 @pytest.mark.parametrize(("sizes", "said"), [
     (dict(width=10**6), "weights 0.weight: expected shape (7, 1000000), got (7, 6)"),
     (dict(hidden=10**8), "weights 2.weight_ih_l0: expected shape (400000000, 6)"),
-    (dict(hidden=2**40), "weights: expected sizes that a network can have, got Storage size"),
+    (dict(hidden=2**40), "LSTM hidden_size: expected a whole number below 2,147,483,648, got 1,099,511,627,776"),
     (dict(width=2**63 - 1), "weights: expected sizes that a network can have"),
     (dict(width=0), "weights: expected sizes that a network can have, got 0.0 cannot be raised"),
     (dict(width=6.0), "weights: expected sizes that a network can have"),

@@ -64,7 +64,7 @@ def test_a_bad_row_is_a_fault_of_its_own(tmp_path, name, content, word):
 
 @pytest.mark.parametrize(("name", "content", "word"), [
     ("x.csv", 'a,b\n"1,2\n', "line 2: expected fields of CSV"),
-    ("x.csv", "a,b\r1,2\r", "End lines with"),
+    ("x.csv", "a,b\r1,2\r", "line ends of Unix"),
     ("x.json", '[{"a": 1}', "expected a JSON object"),
 ])  # fmt: skip
 def test_a_table_whose_rows_cannot_be_told_apart_is_refused(tmp_path, name, content, word):

@@ -329,8 +329,8 @@ def test_mistakes_are_told_where_they_are(run, spoken, tmp_path):
     attentive = transcribe.fit(spoken[:4], **QUICK, decoder="attention")
     name = spoken[0]["path"]
     for said, call in {
-        "Did you mean units": lambda: transcribe.fit(spoken, unit=3),
-        "Did you mean layers": lambda: transcribe.fit(spoken, transcribe.Config(), layer=3),
+        "Did you mean 'units'": lambda: transcribe.fit(spoken, unit=3),
+        "Did you mean 'layers'": lambda: transcribe.fit(spoken, transcribe.Config(), layer=3),
         "options of Search": lambda: run.predict(name, widht=3),
         "width: expected a whole number from 1 to": lambda: run.predict(name, width=0),
         "hot: expected words or phrases": lambda: run.predict(name, hot=[""]),

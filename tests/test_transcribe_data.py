@@ -149,7 +149,7 @@ def test_quotes(here):
         ("path,text,start,end\na.wav,x,2,2\n", ["line 2", "end after 2 s"]),
         ("path,text\na.wav,одна строка текста\n".encode("cp1251"), ["UTF-8"]),
         (b"path,text\na.wav,x\0y\n", ["line 2", "binary"]),
-        (b"path,text\ra.wav,x\r", ["line 1", "End lines"]),
+        (b"path,text\ra.wav,x\r", ["line 1", "line ends of Unix"]),
         ("path,text\na.wav," + "x" * 200_000 + "\n", ["line 2", "field"]),
         ("path,text\na.wav," + "x" * (1 << 20) + "\n", ["line 2", "1048576 bytes"]),
     ],

@@ -134,10 +134,11 @@ def test_the_demo_leaves_a_run_and_a_picture(tmp_path):
 
 
 def test_the_demo_can_be_run_twice_and_prints_one_object(monkeypatch, tmp_path, capsys):
-    """`gated demo transcribe --json` twice into one folder: one object on standard output each time."""
+    """`gated demo transcribe --json` twice, into its own folder: one object on standard output each time."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "run", SHORT)
     for _ in range(2):
-        cli.main(["demo", "transcribe", "--out", str(tmp_path / "demo"), "--json"])
+        cli.main(["demo", "transcribe", "--json"])
         assert json.loads(capsys.readouterr().out)["lines"] == 6
 
 

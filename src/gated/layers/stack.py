@@ -154,4 +154,5 @@ def check_count(where: str, value: object, low: int) -> None:
     """The value must be a whole number of at least `low`."""
     if not isinstance(value, int) or isinstance(value, bool):
         refuse(where, f"a whole number of at least {low}", repr(value), error=InputTypeError)
-    want(low <= value < MANY, where, f"a whole number of at least {low}", value)
+    want(value >= low, where, f"a whole number of at least {low}", value)
+    want(value < MANY, where, f"a whole number below {MANY:,}", f"{value:,}")

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 pd = pytest.importorskip("pandas")
@@ -424,3 +425,16 @@ def test_large_numbers_are_told_or_refused(tmp_path):
     assert frame.attrs["notes"]["y"] == ["some numbers have more digits than a double holds: rounded."]
     assert numbers(frame, "y").tolist() == [12345678901234568, 5]
     assert numbers(read(write(tmp_path / "x.csv", table("1,1" + "0" * 30, "2,5").encode())), "y")[0] == 1e30
+
+
+@pytest.mark.parametrize("kind", ["Unicode", "unictde", "category", "datetimetz"])
+def test_a_parquet_file_with_false_notes_of_pandas_is_read_or_refused(kind, tmp_path):
+    """What pandas wrote of its types may be damaged as anything in a file."""
+    path = tmp_path / "x.parquet"
+    pd.DataFrame({"a": ["x", "y"], "y": [1.0, 2.0]}, index=pd.Index(["p", "q"], name="i")).to_parquet(path)
+    table = pyarrow.parquet.read_table(path)
+    notes = table.schema.metadata[b"pandas"].replace(b'"unicode"', f'"{kind}"'.encode())
+    notes = notes.replace(b'"object"', f'"{kind}"'.encode())
+    pyarrow.parquet.write_table(table.replace_schema_metadata({b"pandas": notes}), path)
+    with contextlib.suppress(InputError):
+        assert read(path)["y"].tolist() == [1.0, 2.0]

@@ -86,7 +86,9 @@ def _parquet(source: Any, data: bytes | None, where: str) -> Any:
         want(cells <= limit, where, f"at most {limit:,} values in a Parquet file of this size",
              f"{size.num_rows:,} rows of {size.num_columns:,} columns", "Leave some out.")  # fmt: skip
         return _frame(file.read().to_pandas())
-    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:
+    except (
+        pa.ArrowException, OSError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RuntimeError,
+    ) as error:  # fmt: skip  # of pandas' notes in the file too
         if isinstance(error, InputError):
             raise
         refuse(where, "a Parquet file", f"one that cannot be read ({' '.join(str(error).split())[:200]})")

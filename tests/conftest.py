@@ -35,6 +35,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Readline, which pytest imports, tells child processes of a terminal of 80 columns.
 os.environ.pop("COLUMNS", None)
+os.unsetenv("COLUMNS")
 
 torch.set_num_threads(int(os.environ.get("GATED_TEST_THREADS", "1")))  # two workers share two cores
 

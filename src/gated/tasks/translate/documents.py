@@ -256,7 +256,7 @@ WEB_LATIN = (
 )  # cp1252 in browsers, if not UTF-8
 CATALOGUE = re.compile(r"(?:#.*\n|\s*\n)*msg(?:id|ctxt) \"")
 LINES = (".tsv", ".tab", ".csv", ".jsonl", ".ndjson")  # tables of sentences, as data.py reads them
-TODO = "Save its text as a file of lines, UTF-8."
+ADVICE = "Save its text as a file of lines, UTF-8."
 
 
 def form(name: str | os.PathLike[str], head: bytes) -> str:
@@ -268,9 +268,9 @@ def form(name: str | os.PathLike[str], head: bytes) -> str:
     expected = f"lines of text, or one of {', '.join(SUFFIXES)}"
     for magic, kind in MAGIC:
         if head.startswith(magic):
-            refuse(where, expected, kind, TODO)
+            refuse(where, expected, kind, ADVICE)
     if suffix in FOREIGN:
-        refuse(where, expected, FOREIGN[suffix], TODO)
+        refuse(where, expected, FOREIGN[suffix], ADVICE)
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
     first = _decode(head)[0].lstrip("\ufeff \t\r\n").split("\n")

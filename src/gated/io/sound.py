@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -163,7 +164,7 @@ def _open(where: str) -> Iterator[Any]:
         source: Any = where
         if film:
             status = os.stat(where)
-            source = _decode(where, film, status.st_mtime_ns, status.st_size).name
+            source = _decode(where, film, status.st_mtime_ns, status.st_size).path
         elif (patch := _find_size(where)) is not None:
             source = stack.enter_context(_patch(where, *patch))
         with _name_faults(where, soundfile):
@@ -315,27 +316,25 @@ def _patch(where: str, at: int, length: int) -> mmap.mmap:
     return copy
 
 
+class _Decoded:
+    """A temporary file, which lasts as long as this object."""
+
+    def __init__(self) -> None:
+        handle, self.path = tempfile.mkstemp(suffix=".w64")
+        os.close(handle)
+        weakref.finalize(self, os.unlink, self.path)
+
+
 @functools.lru_cache(maxsize=1)  # the spans of a manifest come one after the other
-def _decode(where: str, film: str, *_: int) -> Any:
-    """The first sound track, decoded by ffmpeg into a temporary file; it lasts as long as the result."""
+def _decode(where: str, film: str, *_: int) -> _Decoded:
+    """The first sound track, decoded by ffmpeg."""
     program = shutil.which("ffmpeg")
     todo = "Install ffmpeg, or save the sound as WAV or FLAC."
     want(program is not None, where, "ffmpeg, which reads such files", "no such program", todo)
-    file: Any = tempfile.NamedTemporaryFile(suffix=".w64")  # noqa: SIM115
-    words = [
-        str(program),
-        "-v",
-        "error",
-        "-nostdin",
-        "-y",
-        "-protocol_whitelist",
-        "file",
-        "-f",
-        film,
-        "-i",
-        f"file:{where}",
-    ]
-    words += ["-map", "0:a:0", "-t", str(HOURS * 3600), "-c:a", "pcm_s16le", "-f", "w64", file.name]
+    result = _Decoded()
+    words = [str(program), "-v", "error", "-nostdin", "-y", "-protocol_whitelist", "file", "-f", film]
+    words += ["-i", f"file:{where}", "-map", "0:a:0", "-t", str(HOURS * 3600)]
+    words += ["-c:a", "pcm_s16le", "-f", "w64", result.path]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     message = " ".join(clean(done.stderr.decode(errors="replace")).split())[-200:]
     silent = "matches no streams" in message
@@ -346,7 +345,7 @@ def _decode(where: str, film: str, *_: int) -> Any:
         "a whole file of sound",
         message.rstrip(".") or f"status {done.returncode} of ffmpeg",
     )
-    return file
+    return result
 
 
 # ---- live

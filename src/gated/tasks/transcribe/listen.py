@@ -6,7 +6,8 @@ of any size.
 
 from __future__ import annotations
 
-import contextlib
+import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -77,12 +78,11 @@ class Listener:
 
     def stream(self, chunks: Iterable[Float32[np.ndarray, " _"]], latency: Latency) -> Iterator[Update]:
         """An update for each chunk, and one for the end; `latency` counts their computing time. Ctrl-C is the end."""
-        with contextlib.suppress(KeyboardInterrupt):
-            for samples in chunks:
-                update = self.push(samples)
-                latency.chunks.append(update.compute_seconds)
-                latency.sound += len(samples) / self.rate
-                yield update
+        for samples in _until_interrupt(chunks):
+            update = self.push(samples)
+            latency.chunks.append(update.compute_seconds)
+            latency.sound += len(samples) / self.rate
+            yield update
         last = self.close()
         latency.closing += last.compute_seconds
         yield last
@@ -139,6 +139,35 @@ class Listener:
         self._begin()
         utterance = make_hypothesis(self.model, log_probs, reading, offset)
         return utterance if utterance.words else None
+
+
+def _until_interrupt(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The chunks until Ctrl-C. It ends the wait for one; what is being computed or written is completed."""
+    before, pressed, waiting = signal.getsignal(signal.SIGINT), False, False
+    if threading.current_thread() is not threading.main_thread() or before in (signal.SIG_IGN, None):
+        yield from chunks
+        return
+
+    def press(number: int, frame: Any) -> None:
+        nonlocal pressed
+        pressed = True
+        if waiting:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, press)
+    rest = iter(chunks)
+    try:
+        while True:
+            waiting = True
+            chunk = None if pressed else next(rest, None)
+            waiting = False
+            if chunk is None:
+                return
+            yield chunk
+    except KeyboardInterrupt:
+        return
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def decode_offline(model: Transcriber, x: Float[np.ndarray, "R T"], search: Search) -> Hypothesis:

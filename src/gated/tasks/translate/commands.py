@@ -74,6 +74,8 @@ def predict(
     want(data != "-" or prefix != "-", "prefixes", "a file", "standard input, which is the source")
     if data == "-" and sys.stdin.isatty():
         sys.stderr.write("Type a sentence a line; Ctrl-D ends.\n")
+    beside = [translator.load(other) for other in with_]
+    starts = None if prefix is None else read_sentences(prefix).source
     stream = open_stream(data)
     document = documents.read(stream, columns or run.config.columns or ("source",))
     if document is not None:
@@ -81,8 +83,7 @@ def predict(
         given = ", ".join(name for name, value in others.items() if value)
         want(not given, stream.where, f"for a file with a structure no {', '.join(others)}", given, "Leave it out.")
         return _report(run.fill(document, fuzzy=fuzzy, lossy=lossy, **how), out)
-    beside, scores = [translator.load(other) for other in with_], scores or search.n_best > 1
-    starts = None if prefix is None else read_sentences(prefix).source
+    scores = scores or search.n_best > 1
     rows: list[dict[str, Any]] = []
     alignments: list[str] = []
     notes: list[str] = []

@@ -15,6 +15,7 @@ is copied: keys, times, syntax, order, line ends, encoding. `messages.translate`
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import os
 import re
@@ -283,16 +284,18 @@ def form(name: str | os.PathLike[str], head: bytes) -> str:
 
 
 def read(stream: Stream, keys: Sequence[str] = ()) -> Document | po.Catalogue | None:
-    """What a stream holds, closed then; None where that is lines of text.
+    """What a stream holds; None where that is lines of text, and only then it stays open.
 
     keys: those of sentences in JSON lines. A single line of JSON without them is a document.
     """
-    kind = form(stream.name, stream.head)
-    if not kind and keys and Path(stream.name.lower().removesuffix(".gz")).suffix not in LINES:
-        kind = "json" if _is_json(stream, keys) else ""
-    if not kind:
-        return None
-    with stream:
+    with contextlib.ExitStack() as stack:
+        stack.push(stream)
+        kind = form(stream.name, stream.head)
+        if not kind and keys and Path(stream.name.lower().removesuffix(".gz")).suffix not in LINES:
+            kind = "json" if _is_json(stream, keys) else ""
+        if not kind:
+            stack.pop_all()
+            return None
         data = stream.read(LIMIT)
     return po.parse(data, stream.where) if kind == "po" else parse(data, kind, stream.where)
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
@@ -158,8 +159,9 @@ def test_python_blocks_run(block, desk, monkeypatch):
 
 @pytest.mark.timeout(600)  # a page trains several runs, one after another
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_pages_run(page, gated):
+def test_pages_run(page, gated, monkeypatch, tmp_path):
     """The blocks of a page of docs/ run one after another, and the Python blocks print what the page says."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # pages leave their files there
     names = {"__name__": "__main__"}
     for block in blocks(page):
         if block.kind == "python":

@@ -284,12 +284,15 @@ def spoilt(kind: str, path: Path) -> None:
         image = np.zeros((10, 190_000), np.uint8)
         image[4:6, ::7] = 1
         Image.fromarray(255 * (1 - image)).save(path, "PNG")
+    elif kind == "pointer":
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     elif kind == "folder":
         path.mkdir()
 
 
 SPOILT = {
-    "missing": "no such file", "folder": "a folder", "text": "none that can be read", "empty": "none that can be read",
+    "missing": "no such file", "folder": "a folder", "text": "none that can be read", "empty": "an empty file",
+    "pointer": "git lfs pull",
     "cut": "a whole image", "cut jpeg": "a whole image", "damaged": "a whole image", "pages": "2 pages",
     "white": "a blank one", "black": "a blank one", "clear": "a blank one", "grain": "a blank one",
     "large": "9000 x 9000", "bomb": "pixels", "long": "at most 4,096 columns", "wide": "at most 4,096 columns",

@@ -253,7 +253,7 @@ FFMPEG = """#!/bin/sh
 for word; do case $word in file:*) source=${word#file:};; esac; last=$word; done
 case $(head -c 4 "$source") in
     mute) echo "Stream map '0:a:0' matches no streams." >&2; exit 1;;
-    RIFF) exec cp "$source.w64" "$last";;
+    film) exec cp "$source.w64" "$last";;
     *) echo "moov atom not found" >&2; exit 1;;
 esac
 """
@@ -263,7 +263,7 @@ esac
 def test_films_are_read_by_ffmpeg(tmp_path, monkeypatch, ending):
     """What libsndfile does not read ffmpeg decodes, if it is there; without it, and of what it refuses, one error."""
     path = tmp_path / f"x{ending}"
-    path.write_bytes(wav())
+    path.write_bytes(b"film")
     soundfile.write(f"{path}.w64", noise(8000), 8000, subtype="PCM_16")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     refused([path.name, "ffmpeg", "no such program"], sound.samples, path, 8000)
@@ -277,6 +277,37 @@ def test_films_are_read_by_ffmpeg(tmp_path, monkeypatch, ending):
     for content, word in ((b"mute", "without a sound track"), (b"....", "moov atom not found")):
         (tmp_path / f"y{ending}").write_bytes(content)
         refused([f"y{ending}", word], sound.samples, tmp_path / f"y{ending}", 8000)
+
+
+ENDS = {  # another ending than the content's: its first bytes, None for WAV; the words of the refusal
+    "x.m4a": (None, None), "x.mp4": (None, None), "x.flac": (None, None), "x.mp3": (None, None),
+    "film.wav": (b"\0\0\0\x20ftypM4A ", "ffmpeg"), "film.mp3": (b"\x1aE\xdf\xa3", "ffmpeg"),
+    "lfs.wav": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "lfs.mp4": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "page.wav": (b"<html>", "Format not recognised"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_file_is_known_by_its_first_bytes(tmp_path, monkeypatch, name):
+    """A sound with another format's ending is read as what it is, and a film in one of sound is one for ffmpeg."""
+    content, word = ENDS[name]
+    monkeypatch.setenv("PATH", "")
+    (tmp_path / name).write_bytes(wav() if content is None else content + bytes(99))
+    if word is None:
+        assert len(sound.samples(tmp_path / name, 8000)) == 8000
+    else:
+        refused([name, word], sound.samples, tmp_path / name, 8000)
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.6, 0.99])
+def test_a_sphere_file_cut_short_is_refused(tmp_path, keep):
+    """NIST's header says how many samples there are."""
+    soundfile.write(tmp_path / "x.sph", noise(8000), 8000, format="NIST")
+    assert len(sound.samples(tmp_path / "x.sph", 8000)) == 8000
+    content = (tmp_path / "x.sph").read_bytes()
+    (tmp_path / "x.sph").write_bytes(content[: 1024 + int(keep * (len(content) - 1024))])
+    refused(["x.sph", "cut short"], sound.samples, tmp_path / "x.sph", 8000)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ PAPER = 4, 32  # heights of the ink that an image may be high, of several letter
 LETTERS = 4  # inked runs of columns that are several
 SMOOTH = 2.0  # line heights that the middle is followed over, as a Gaussian's deviation
 SPAN = "the image of one line"
+POINTER = b"version https://git-lfs"
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 
 
@@ -273,6 +274,7 @@ def grey(path: str | Path) -> np.ndarray:
     image, ops = optional("PIL.Image", "transcribe"), optional("PIL.ImageOps", "transcribe")
     want(path.exists(), where, "a file", "no such file")
     want(not path.is_dir(), where, "a file", "a folder")
+    want(not path.is_file() or path.stat().st_size > 0, where, "an image", "an empty file")
     most = f"an image of at most {PIXELS:,} pixels"
     try:
         with image.open(path) as scan:
@@ -287,7 +289,10 @@ def grey(path: str | Path) -> np.ndarray:
     except (image.DecompressionBombError, image.DecompressionBombWarning) as error:
         refuse(where, most, str(error))
     except image.UnidentifiedImageError:
-        refuse(where, "an image", "none that can be read")
+        with path.open("rb") as file:
+            pointer = file.read(len(POINTER)) == POINTER
+        todo = "Fetch the file itself by git lfs pull." if pointer else ""
+        refuse(where, "an image", "a pointer of Git LFS" if pointer else "none that can be read", todo)
     except BROKEN as error:
         refuse(where, "a whole image", str(error).rstrip(".") or type(error).__name__, "It was cut short or damaged.")
 

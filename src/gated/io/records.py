@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ from gated.io.text import form, lines, source_name
 __all__ = ["Record", "records"]
 
 ARRAY = 1 << 28  # bytes of a JSON array, which is read at once
-DELIMITERS = "\t|;,"
+DELIMITERS = "|;,"
+QUOTED = re.compile(r'\s*"[^"]*"\s*')
 
 
 class Record(NamedTuple):
@@ -26,6 +28,7 @@ class Record(NamedTuple):
     where: str
     values: dict[str, Any]
     fault: str = ""  # why the row cannot be read
+    literal: bool = False  # whether quotes in it are characters like others
 
 
 def records(
@@ -33,8 +36,9 @@ def records(
 ) -> Iterator[Record]:
     """The rows of a table, or the objects of JSON lines or of a JSON array.
 
-    The delimiter is the first of tab, | ; and comma that stands in the first line; a tab in .tsv. Fields between commas
-    or semicolons may be quoted; between tabs and bars a quote is a character like another.
+    The delimiter is a tab, if the first line has one, or else the first of | ; and comma in it. Fields between commas
+    or semicolons may be quoted, and so may those between tabs and bars if all of the first line are; else a quote is a
+    character like another there.
 
     is_header: of the first row and where it stands, whether it names the columns; it may refuse them
     notes      where another encoding than UTF-8 is noted
@@ -50,7 +54,9 @@ def records(
     elif kind == "jsonl" or (start == "{" and not kind):
         yield from _objects(where, numbered)
     else:
-        yield from _rows(where, numbered, "\t" if kind == "tsv" else _delimiter(first[1]), is_header)
+        delimiter = _delimiter(first[1])
+        quotes = delimiter in ",;" or all(map(QUOTED.fullmatch, first[1].split(delimiter)))
+        yield from _rows(where, numbered, delimiter, quotes, is_header)
 
 
 # ---- JSON
@@ -86,7 +92,8 @@ def _parse(where: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        refuse(where, "a JSON object", str(error)[:80])
+        part = text.strip() == "{"
+        refuse(where, "a JSON object a line, or an array", "one over several lines" if part else str(error)[:80])
 
 
 def _object(where: str, content: Any) -> Record:
@@ -98,15 +105,17 @@ def _object(where: str, content: Any) -> Record:
 
 
 def _delimiter(line: str) -> str:
-    """The first delimiter of a line, behind a quoted field where one begins it."""
+    """A tab, or the first other delimiter of a line, behind a quoted field where one begins it."""
+    if "\t" in line:
+        return "\t"
     start = line.find('"', 1) if line.startswith('"') else 0
     return next((c for c in line[max(start, 0) :] if c in DELIMITERS), ",")
 
 
 def _rows(
-    where: str, numbered: Iterator[tuple[int, str]], delimiter: str, is_header: Callable[[str, list[str]], bool]
-) -> Iterator[Record]:
-    quotes = delimiter in ",;"
+    where: str, numbered: Iterator[tuple[int, str]], delimiter: str, quotes: bool,
+    is_header: Callable[[str, list[str]], bool],
+) -> Iterator[Record]:  # fmt: skip
     quoting: Any = dict(skipinitialspace=True) if quotes else dict(quoting=csv.QUOTE_NONE)
     numbers: list[int] = []  # of the lines that the reader took
     reader = csv.reader(_track(numbered, numbers), delimiter=delimiter, strict=True, **quoting)
@@ -126,7 +135,7 @@ def _rows(
             todo = " Put text that has commas in it between quotes." * (delimiter == "," and len(row) > len(names))
             fits = len(row) == len(names)
             fault = "" if fits else f"{here}: expected {expected}, got {len(row)}.{todo}"
-            yield Record(here, dict(zip(names, row, strict=True)) if fits else {}, fault)
+            yield Record(here, dict(zip(names, row, strict=True)) if fits else {}, fault, not quotes)
     except csv.Error as error:
         here, expected = f"{where}, line {numbers[before]}", f"fields of {'CSV' if quotes else 'TSV'}"
         if "new-line" in str(error):

@@ -40,6 +40,8 @@ FILMS = {  # read by ffmpeg, each as the format of its ending and no other: a pl
     **dict.fromkeys((".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp"), "mov"), ".mkv": "matroska", ".webm": "matroska",
     ".aac": "aac", ".wma": "asf", ".amr": "amr", ".avi": "avi", ".mpg": "mpeg",
 }  # fmt: skip
+CONTAINERS = (b"ftyp", "mov"), (b"\x1aE\xdf\xa3", "matroska")  # by their first bytes, whatever the ending
+POINTER = b"version https://git-lfs"
 CHUNKS = 1000  # of a WAV file, at most, in which its size is looked for
 HOURS = 12  # of a film, at most
 SCAN = 1 << 20  # samples of all channels by which opposite phases are known
@@ -159,7 +161,12 @@ def _open(where: str) -> Iterator[Any]:
     raw = where.lower().endswith(".raw")
     want(not raw, where, "a file with a header", "raw samples", "They may come on standard input.")
     want(os.path.getsize(where) > 0, where, "a file of sound", "an empty file")
-    film = FILMS.get(os.path.splitext(where)[1].lower())
+    with open(where, "rb") as file:
+        head = file.read(64)
+    pointer = head.startswith(POINTER)
+    want(not pointer, where, "a file of sound", "a pointer of Git LFS", "Fetch the file itself by git lfs pull.")
+    film = None if head[:4] in MARKS else FILMS.get(os.path.splitext(where)[1].lower())
+    film = film or next((name for mark, name in CONTAINERS if mark in head[:8]), None)
     with contextlib.ExitStack() as stack:
         source: Any = where
         if film:
@@ -194,6 +201,10 @@ def _header(sound: Any, where: str, size: int) -> None:
     lost = LOST.search(sound.extra_info)
     got = f"{sound.frames / sound.samplerate:.2f} s, and {size} bytes of file" if lost else ""
     want(lost is None or 2 * int(lost[1]) > size, where, "a header that counts all samples", got, "It is damaged.")
+    if sound.format == "NIST":  # whose header is text
+        with open(where, "rb") as file:
+            count = re.search(rb"sample_count -i (\d{1,12})", file.read(1024))
+        _check_length(sound, where, int(count[1]) if count else 0, sound.frames)
     if sound.format == "OGG":
         with open(where, "rb") as file:
             file.seek(max(0, size - (1 << 17)))

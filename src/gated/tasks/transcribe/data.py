@@ -27,6 +27,7 @@ from gated.tasks.transcribe.manifests import (
     name_layout,
     read_kaldi,
     read_manifest,
+    spell,
 )  # fmt: skip
 from gated.unicode import clean
 
@@ -34,7 +35,16 @@ MAX_TEXT = 1 << 20  # bytes of one file of text
 ENDINGS = {"sound": ".txt", "print": ".gt.txt"}  # of the text; X.txt beside an image is some program's output
 NOUNS = {"sound": "sound", "print": "image"}
 FORM = re.compile(r"\.(bin|nrm)(\..*)?$")  # X.bin.png and X.nrm.png are other forms of the line X.png
+SAMPLES = re.compile(r"0 \d{4,6} (?=\D)")
 SOURCES = "a manifest (.csv, .tsv, .jsonl), a folder, a file of sound or an image"
+OTHERS = {  # files that people have beside those, and what to do with them
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".parquet", ".arrow", ".feather"), "a table to be saved as CSV"),
+    **dict.fromkeys((".stm", ".ctm", ".trs", ".eaf", ".textgrid", ".srt", ".vtt", ".mlf"),
+                    "annotations of a sound, to be written as a manifest with start and end"),
+    **dict.fromkeys((".xml", ".hocr", ".html"), "annotations of pages, of which lines are to be cut out"),
+    **dict.fromkeys((".pdf", ".djvu"), "pages, of which lines are to be cut out as images"),
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".ark"), "an archive to be unpacked"),
+}  # fmt: skip
 MANIFESTS = ("metadata.csv", "metadata.jsonl", "metadata.tsv")  # of folders
 
 
@@ -97,6 +107,7 @@ def read_items(
     repeats -= sum(not item.path for item in items)
     if repeats > 0:
         notes.append(f"Listed again: {plural(repeats, 'item')} of the same file and times as another.")
+    items = _strip_samples(items, notes)
     kind = _find_kind(items, where) if bad != "skip" else kind or _common_kind(items, where)
     if bad == "skip":
         items = [_refuse_kind(item, kind) for item in items]
@@ -116,6 +127,12 @@ def _read_folder(
     if table is not None and not any(_find_text(path) for path in _list_files(folder) if kind_of(path)):
         notes.append(f"{folder} is read by its {table.name}.")
         return read_manifest(table, text, columns, notes, bad, strict)
+    lists = [Path(path) for path in _list_files(folder) if path.endswith(".trans.txt")] if text else []
+    if lists and not any(_find_text(path) for path in _list_files(folder) if kind_of(path)):
+        remarks: list[str] = []  # the same for each
+        items = [item for one in lists for item in read_manifest(one, text, (), remarks, bad)]
+        notes.append(f"{folder} is read by its {plural(len(lists), 'file')} of texts, .trans.txt.")
+        return items
     return list(_pair_files(folder, text, notes))
 
 
@@ -167,10 +184,13 @@ def _list_files(folder: Path) -> list[str]:
 
 
 def _find_text(path: str) -> str | None:
-    """The file with the text of this one, if it is there."""
+    """The file with the text of this one, if it is there: X.txt, or X.wav.txt beside X.wav."""
     ending = ENDINGS[kind_of(path)]
-    stems = os.path.splitext(path)[0], _strip_form(path)
-    return next(filter(os.path.isfile, (stem + one for stem in stems for one in (ending, ending.upper()))), None)
+    stems = os.path.splitext(path)[0], _strip_form(path), path
+    endings = ending, ending.upper(), ending.replace("txt", "TXT"), ending.replace("txt", "Txt")
+    names = [stem + one for stem in dict.fromkeys(stems) for one in endings]
+    names += [] if path.isascii() else [one for name in names for one in spell(name)]
+    return next(filter(os.path.isfile, names), None)
 
 
 def _strip_form(path: str) -> str:
@@ -220,6 +240,16 @@ def _read_entry(n: int, entry: Any, text: bool, layout: Layout, notes: list[str]
 def _read_text(path: str | None, notes: list[str]) -> str:
     found = lines(path, max_bytes=MAX_TEXT, notes=notes) if path else ()
     return clean(" ".join(line for _, line in found), every_space=True)
+
+
+def _strip_samples(items: list[Item], notes: list[str]) -> list[Item]:
+    """Without the first and last sample that stand before each text of TIMIT."""
+    beside = [item for item in items if item.text and item.where == item.path and kind_of(item.path) == "sound"]
+    if not beside or not all(SAMPLES.match(item.text or "") for item in beside):
+        return items
+    notes.append(f"Left out: the numbers of samples before {plural(len(beside), 'text')}, as in TIMIT.")
+    mine = set(map(id, beside))
+    return [item._replace(text=SAMPLES.sub("", item.text or "")) if id(item) in mine else item for item in items]
 
 
 # ---- checks of all items
@@ -283,4 +313,7 @@ def _refuse_kind(item: Item, kind: str) -> Item:
 def _describe_ending(path: Path) -> str:
     if not path.exists():
         return "no such file"
+    what = OTHERS.get(path.suffix.lower(), "")
+    if what:
+        return f"{what}: {path.name}"
     return f"{path.name}, and {path.suffix or 'a name without ending'} is none of {', '.join(KINDS)}"

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import sys
 import zipfile
 import zlib
@@ -95,7 +96,7 @@ def _unzip(data: bytes, where: str) -> bytes:
             want(total <= limit, where, f"a file that unpacks to at most {limit:,} bytes", f"{total:,}", UNPACK)
             if BOOKS & set(sizes):
                 return data
-            names = [name for name in sizes if not name.startswith("__MACOSX/")]
+            names = [name for name, size in sizes.items() if size and not re.search(r"^__MACOSX/|(^|/)\.[^/]*$", name)]
             listed = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             want(
                 len(names) == 1,

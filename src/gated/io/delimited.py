@@ -21,6 +21,7 @@ pd: Any = optional("pandas", "forecast")
 
 ROWS = "a file with a header line and rows"
 DELIMITERS = ",;\t|"
+SPACE = " "  # where no other delimits
 HEAD = 100  # lines that show what a file is like
 COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+"  # 1234,5 and 1.234,5
 POINT = r"[+-]?\d*\.\d+"
@@ -42,25 +43,27 @@ class Layout(NamedTuple):
 
 def read(
     where: str, path: str | None, data: bytes | None, start: bytes, *, ids: Collection[str], times: Collection[str],
-    missing: Sequence[str] = (), encoding: str | None = None,
+    missing: Sequence[str] = (), encoding: str | None = None, wide: bool = False,
 ) -> Any:  # fmt: skip
     """A pandas frame of a file's text (at `path`, or in `data`), whose index "line" counts its lines from 1.
 
     ids: columns that are text unless every name in them is a plain integer. times: columns that stay text if they are
-    fractions. A column that may have points or commas for thousands is text as well, for `io.numbers` to settle. In
-    attrs: `notes`, `delimiter`, and `decimals`, the decimal of each column that shows it in the first lines.
+    fractions. A column that may have points or commas for thousands is text as well, for `io.numbers` to settle. wide:
+    where no column is one of times, those without a digit in their names are ids.
+
+    In attrs: `notes`, `delimiter`, `ids`, and `decimals`, the decimal of each column that shows it in the first lines.
     """
     notes: list[str] = []
     encoding = _encoding(start, where, encoding)
     if encoding == "utf-8" and not _decodes(start):
         encoding = _fallback(where, path, data, notes)
     try:
-        frame = _parse(where, path, data, start, encoding, ids, times, missing, notes)
+        frame = _parse(where, path, data, start, encoding, ids, times, missing, notes, wide)
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
             refuse(where, f"text in {encoding}", str(error.reason), "Name its encoding with --encoding.")
         encoding = _fallback(where, path, data, notes)
-        frame = _parse(where, path, data, start, encoding, ids, times, missing, notes)
+        frame = _parse(where, path, data, start, encoding, ids, times, missing, notes, wide)
     frame.attrs["notes"] = notes + frame.attrs["notes"]
     return frame
 
@@ -130,6 +133,8 @@ def find_layout(lines: list[str], where: str) -> Layout:
     is_comment = lambda line: line[:1] == "#" or not line.strip()  # noqa: E731
     offset = next((n for n in range(k, len(lines)) if not is_comment(lines[n])), len(lines))
     records = {d: _records(lines[offset : offset + HEAD], d, where) for d in (rule[1] if rule else DELIMITERS)}
+    if not rule and all(_width(rows) == 1 for rows in records.values()):
+        records[SPACE] = _records([line.rstrip() for line in lines[offset : offset + HEAD]], SPACE, where)
     delimiter = max(records, key=lambda d: _score(records[d]))
     rows = records[delimiter]
     if not rows:
@@ -141,8 +146,12 @@ def find_layout(lines: list[str], where: str) -> Layout:
     titles = [" ".join(filter(None, map(str.strip, cells))) for _, cells in rows[:first]]
     skipped = places("line", [offset + line for line, _ in rows[:first]])
     notes = [f"Above the header, {skipped} skipped: {', '.join(map(repr, titles[:3]))}."] if titles else []
-    names = [cell.strip() or f"column {n + 1}" for n, cell in enumerate(rows[first][1])]
     below = [cells for _, cells in rows[first + 1 :]]
+    header = rows[first][1]
+    more = max(map(len, below), default=0) - len(header)
+    if more > 0 and not any(any(map(str.strip, cells[len(header) :])) for cells in below):  # delimiters alone
+        header = [*header, *[""] * more]
+    names = [cell.strip() or f"column {n + 1}" for n, cell in enumerate(header)]
     if len(names) > 1 and len(below) > 1 and not re.search(r"\d", "".join(below[0])):
         line, todo = offset + rows[first + 1][0], "Remove this line: units and types have no place below the header."
         refuse(f"{where}, line {line}", "values below the header", repr(delimiter.join(below[0])), todo)
@@ -158,7 +167,16 @@ def _find_header(rows: list[tuple[int, list[str]]]) -> int:
     while first + 1 < len(rows) and 2 * fields[first] <= fields[first + 1] and not values[first + 1]:
         first += 1
     words = [i for i in range(first) if len(rows[i][1]) > 1 and not values[i]]
-    return words[-1] if values[first] and words else first  # a header of another width, which pandas will refuse
+    lost = values[first] and words and not _is_across(rows[first][1])
+    return words[-1] if lost else first  # a header of another width, which pandas will refuse
+
+
+def _is_across(cells: list[str]) -> bool:
+    """Whether cells are names of columns with years or dates among them, each later than the one before."""
+    times = [cell.strip() for cell in cells if _is_value(cell)]
+    years = [int(year[0]) for word in times if (year := re.search(r"\d{4}", word))]
+    rising = len(years) == len(times) and years[0] >= 1678 and years[-1] <= 2261 and sorted(years) == years
+    return len(set(times)) == len(times) > 1 and rising and not _is_value(cells[0])
 
 
 def _records(lines: list[str], delimiter: str, where: str) -> list[tuple[int, list[str]]]:
@@ -196,9 +214,9 @@ def _is_value(cell: str) -> bool:
 
 def _parse(
     where: str, path: str | None, data: bytes | None, start: bytes, encoding: str, ids: Collection[str],
-    times: Collection[str], missing: Sequence[str], notes: list[str],
+    times: Collection[str], missing: Sequence[str], notes: list[str], wide: bool,
 ) -> Any:  # fmt: skip
-    text = codecs.getincrementaldecoder(encoding)("ignore").decode(start).removeprefix("\ufeff")
+    text = codecs.getincrementaldecoder(encoding)("ignore").decode(start).lstrip("\ufeff")
     lines = re.split("\r\n|\n|\r", text)
     layout = find_layout(lines[:-1] if len(start) == 1 << 16 else lines, where)
     names, twice = layout.names, [name for name, count in Counter(layout.names).items() if count > 1]
@@ -206,6 +224,7 @@ def _parse(
     got = f"{', '.join(map(repr, twice))} twice"
     want(not twice, f"{where}, line {layout.line}", "a header of different names", got, f"Rename one.{lacks}")
     want(len(names) > 0, where, ROWS, "an empty file")
+    ids = [*ids, *(n for n in names if not re.search(r"\d", n))] if wide and not set(times) & set(names) else ids
     cells = [[row[k].strip() for row in layout.rows if len(row) > k] for k in range(len(names))]
     columns = {name: list(filter(None, column)) for name, column in zip(names, cells, strict=True)}
     decimals = {name: _decimal(cells) for name, cells in columns.items()}
@@ -213,15 +232,17 @@ def _parse(
     decimal = "," if layout.delimiter != "," and "," in shown and "." not in shown else "."
     no_value = {name: [""] if name in ids else [*MISSING, *missing] for name in names}
     options: dict[str, Any] = dict(
-        sep=layout.delimiter, encoding=encoding, header=None, names=names, skiprows=layout.line, skip_blank_lines=False,
-        index_col=False, skipinitialspace=True, low_memory=False, decimal=decimal, keep_default_na=False,
-        na_values=no_value,
+        sep=r"\s+" if layout.delimiter == SPACE else layout.delimiter, encoding=encoding, header=None, names=names,
+        skiprows=layout.line, skip_blank_lines=False, index_col=False, skipinitialspace=True, low_memory=False,
+        decimal=decimal, keep_default_na=False, na_values=no_value,
     )  # fmt: skip
-    frame = _rows(where, path, data, options | {"dtype": {id: str for id in ids if id in names} or None})
+    frame = _rows(where, path, data, options | {"dtype": {id: str for id in ids if id in names} or None}, layout)
     fractions = {name: frame[name].to_numpy() for name in names if frame[name].dtype.kind == "f"}
-    again = {n: str for n, v in fractions.items() if _may_be_groups(v, columns[n], decimal, n in times)}
+    again = {
+        n: str for n, v in fractions.items() if _may_be_groups(v, columns[n], decimal, layout.delimiter, n in times)
+    }
     if again:
-        some = _rows(where, path, data, options | {"usecols": list(again), "dtype": again})
+        some = _rows(where, path, data, options | {"usecols": list(again), "dtype": again}, layout)
         frame = frame.assign(**{name: some[name] for name in again})
     frame = frame.set_axis(pd.RangeIndex(layout.line + 1, layout.line + 1 + len(frame), name="line"), axis=0)
     blank = np.ones(len(frame), bool)
@@ -233,12 +254,12 @@ def _parse(
     for id in [id for id in ids if id in frame]:
         plain = all(isinstance(n, str) and re.fullmatch(r"0|-?[1-9]\d{0,17}", n) for n in frame[id].unique())
         frame[id] = frame[id].astype("int64") if plain and len(frame) else frame[id]
-    frame.attrs = {"notes": layout.notes, "delimiter": layout.delimiter,
+    frame.attrs = {"notes": layout.notes, "delimiter": layout.delimiter, "ids": list(ids),
                    "decimals": {name: d for name, d in decimals.items() if d}}  # fmt: skip
     return frame
 
 
-def _rows(where: str, path: str | None, data: bytes | None, options: dict[str, Any]) -> Any:
+def _rows(where: str, path: str | None, data: bytes | None, options: dict[str, Any], layout: Layout) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
@@ -247,7 +268,11 @@ def _rows(where: str, path: str | None, data: bytes | None, options: dict[str, A
             refuse(where, "at least one row below the header", "none")
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
             got = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-            refuse(where, "rows with as many fields as the header", got)
+            todo = f"Name every column in the header, and quote values that have {layout.delimiter!r} in them."
+            count = max(map(len, layout.rows), default=0)
+            if isinstance(error, pd.errors.ParserWarning) and count > len(layout.names):
+                got = f"{count} instead of {len(layout.names)}"
+            refuse(where, "rows with as many fields as the header", got, "" if "EOF" in got else todo)
 
 
 def _decimal(cells: list[str]) -> str | None:
@@ -257,13 +282,16 @@ def _decimal(cells: list[str]) -> str | None:
     return None if comma == point else "," if comma else "."
 
 
-def _may_be_groups(values: np.ndarray, cells: list[str], decimal: str, time: bool) -> bool:
+def _may_be_groups(values: np.ndarray, cells: list[str], decimal: str, delimiter: str, time: bool) -> bool:
     """Whether numbers that were read with this decimal could have it for thousands; as times, whether it has a use."""
-    fractions = values[np.isfinite(values)]
-    fractions = fractions[fractions % 1 != 0]
-    if time or not len(fractions):
-        return bool(time and len(fractions))
-    if any(decimal in c and not re.fullmatch(DOUBTFUL[decimal], c) for c in cells):
+    whole = values[np.isfinite(values)]
+    fractions = whole[whole % 1 != 0]
+    if time:
+        return len(fractions) > 0
+    shown = [c for c in cells if decimal in c]
+    if any(not re.fullmatch(DOUBTFUL[decimal], c) for c in shown):
         return False
+    if not len(fractions):  # 1.000 is 1 or 1000; numbers that are whole and none missing would be integers
+        return bool(shown or len(whole) == len(values) or delimiter != ",") and bool((np.abs(whole) < 1000).all())
     size, thousands = np.abs(fractions), fractions * 1000
     return bool(((size >= 1) & (size < 1000) & (np.abs(thousands - np.rint(thousands)) < 1e-6)).all())

@@ -20,14 +20,15 @@ pd: Any = optional("pandas", "forecast")
 pa: Any = optional("pyarrow", "forecast")
 pc: Any = optional("pyarrow.compute", "forecast")
 
-MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "-", "NaT"]
+MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "-", "NaT", "\\N"]
 WORDS = {  # beside these, in lower case: what people and spreadsheets write where a number is missing
     *map(str.lower, MISSING), "na", "n.a.", "n.a", "n. a.", "nil", "<na>", "(null)", "-nan", "?", "??", "???", ".",
-    "..", "...", "--", "---", "–", "—", "missing", "unknown", "unavailable", "not available", "nd", "n.d.", "n/d",
-    "n.v.", "k.a.", "k. a.", "keine angabe", "fehlt", "s/d", "#div/0!", "#value!", "#ref!", "#name?", "#num!", 
-    "#null!", "#n/a n/a", "#wert!", "#nv", "#zahl!", "#bezug!", "1.#qnan", "1.#ind", "-1.#ind",
+    "..", "...", ":", "*", "**", "***", "****", "--", "---", "–", "—", "missing", "unknown", "unavailable",
+    "not available", "nd", "n.d.", "n/d", "n.v.", "k.a.", "k. a.", "keine angabe", "fehlt", "s/d", "#div/0!", "#value!",
+    "#ref!", "#name?", "#num!", "#null!", "#n/a n/a", "#wert!", "#nv", "#zahl!", "#bezug!", "1.#qnan", "1.#ind",
+    "-1.#ind",
 }  # fmt: skip
-SPACES = "\u00a0\u2007\u2009\u202f\u2006\u2005\t "
+SPACES = "\u00a0\u2007\u2009\u202f\u2006\u2005\u200b\ufeff\t "
 CURRENCY = (
     r"[$€£¥₹₽₩₺₪₫฿₴₦¢]|(?:US|A|C|R|HK|NZ)\$|(?:EUR|USD|GBP|CHF|JPY|CNY|RMB|INR|RUB|BRL|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|"
     r"RON|BGN|TRY|ILS|MXN|ZAR|KRW|SGD|HKD|THB|UAH|Rs\.?|kr\.?|zł|Kč|Ft|Fr\.|руб\.?|euros?)"
@@ -48,6 +49,12 @@ PLAIN = "^[0-9]+$"
 GROUPED = r"^[1-9][0-9]{0,2}[.,][0-9]{3}$"  # fits both
 MANY = 20  # values of exactly three digits behind the separator: with decimals one in ten would end in 0 and be shorter
 LARGEST = 1e100  # whose squares are numbers still
+CODES = {  # numbers that stand for missing ones; 99 and 9.99 are prices too
+    float(f"{sign}{'9' * digits}{rest}")
+    for sign, first, rests in (("-", 1, ("", ".9", ".99", ".999")), ("", 3, ("", ".9")))
+    for digits in range(first, 8)
+    for rest in rests
+} - {-9.0}
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,20 @@ def parse(column: Any, hints: Hints = NONE) -> Reading:
     seen = decimal if bool((fit & ~_matches(digits, PLAIN)).any()) else None
     values, bad = np.append(np.where(fit, values, np.nan), np.nan)[codes], np.append(~fit & ~gone, False)[codes]
     return Reading(values, bad, seen, doubt, notes)
+
+
+def find_code(values: np.ndarray) -> tuple[str, ...]:
+    """A note where the least or the largest number is one such as -9999, several times and far from all others."""
+    ends = {float(np.fmin.reduce(values)), float(np.fmax.reduce(values))} if len(values) else set()
+    for code in sorted(CODES & ends):
+        others = values[(values != code) & ~np.isnan(values)]
+        count = int((values == code).sum())
+        if count > 1 and len(others) > 1:
+            low, high = float(others.min()), float(others.max())
+            if code < low - (high - low) or code > high + 4 * max(high - low, abs(high)):
+                others = f"lies far from the others, {low:.6g} to {high:.6g}"
+                return (f"{code:.12g} ({count:,} times) {others}: does it mean missing (--missing {code:.12g})?",)
+    return ()
 
 
 def _texts(column: Any) -> Any:

@@ -16,19 +16,36 @@ LIMIT = 256 << 20  # bytes: as Python's objects they are ten times as large
 def read(data: bytes, where: str) -> Any:
     """A pandas frame of a JSON document; `{"columns": [...], "data": [[...]]}` as pandas writes it is one as well."""
     want(len(data) <= LIMIT, where, f"at most {LIMIT:,} bytes of JSON", f"{len(data):,}", "Save it as CSV or Parquet.")
-    content = _load(data, where)
-    if isinstance(content, dict) and isinstance(content.get("data"), list):
+    content: Any = _load(data, where)
+    notes: list[str] = []
+    if isinstance(content, dict) and not isinstance(content.get("data"), list):
+        tables = [name for name, part in content.items() if _is_records(part)]
+        if len(tables) == 1:
+            content, notes = content[tables[0]], [f"The records under {tables[0]!r} are read."]
+    elif isinstance(content, dict):
         content, names = content["data"], content.get("columns")
         if isinstance(names, list) and all(isinstance(row, list) and len(row) == len(names) for row in content):
             content = [dict(zip(map(str, names), row, strict=True)) for row in content]
-    if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
-        return pd.DataFrame.from_records(content)
-    if isinstance(content, dict) and content and all(isinstance(column, list | dict) for column in content.values()):
-        columns = {name: list(c.values()) if isinstance(c, dict) else c for name, c in content.items()}
-        lengths = sorted({len(column) for column in columns.values()})
+    if _is_records(content):
+        frame = pd.DataFrame.from_records(content)
+        frame.attrs["notes"] = notes
+        return frame
+    parts = list(content.values()) if isinstance(content, dict) else []
+    if parts and all(isinstance(part, dict) for part in parts):
+        if all(map(str.isdecimal, content)) and not any(map(str.isdecimal, parts[0])):  # rows, by their numbers
+            return pd.DataFrame.from_records(parts)
+        same = all(part.keys() == parts[0].keys() for part in parts)
+        want(same, where, "columns of the same rows", "others")
+        return pd.DataFrame({name: [part[key] for key in parts[0]] for name, part in content.items()})  # in any order
+    if parts and all(isinstance(part, list) for part in parts):
+        lengths = sorted(set(map(len, parts)))
         want(len(lengths) == 1, where, "columns of one length", ", ".join(map(str, lengths)))
-        return pd.DataFrame(columns)
+        return pd.DataFrame(content)
     refuse(where, EXPECTED, f"{'a list' if isinstance(content, list) else 'an object'} of something else")
+
+
+def _is_records(content: Any) -> bool:
+    return isinstance(content, list) and bool(content) and all(isinstance(row, dict) for row in content)
 
 
 def _load(data: bytes, where: str) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gated._check import InputError, optional, refuse, want
 from gated.io import archives, delimited, sheets, structured
-from gated.io.numbers import LARGEST, NONE, Hints, parse
+from gated.io.numbers import LARGEST, NONE, Hints, find_code, parse
 from gated.io.text import is_path, places, source_name
 
 pd: Any = optional("pandas", "forecast")
@@ -27,7 +27,7 @@ DIGITS = 2.0**53  # whole numbers beyond have more digits than a double
 def read(
     source: Any, *, id: str | None = None, time: str | None = None, decimal: str | None = None,
     decimals: dict[str, str] | None = None, missing: Sequence[str] = (), encoding: str | None = None,
-    sheet: str | None = None,
+    sheet: str | None = None, wide: bool = False,
 ) -> Any:  # fmt: skip
     """A pandas frame of a file, "-" for standard input, or of a pandas or polars frame (anything with `to_pandas`).
 
@@ -39,7 +39,7 @@ def read(
     Text whose values are all numbers becomes numbers (`io.numbers` says which notations); `decimal`, "." or ",", is the
     notation if it may be either, `decimals` what a column of this name had before, and the words `missing` are missing
     values. Not so the columns `id` (default `unique_id`) and `time`, several with commas between them: an id is
-    text unless every name in it is a plain integer: "007" stays "007".
+    text unless every name in it is a plain integer: "007" stays "007". wide: nor those beside dates across a file.
 
     attrs: `notes`, sentences by column, on the file under None; `decimals`, by column; `hints`, of columns of text.
 
@@ -47,13 +47,14 @@ def read(
     """
     ids, times = _columns(id or "unique_id"), _columns(time or "ds")
     if is_path(source):
-        frame = _file(source, ids, times, missing, encoding, sheet)
+        frame = _file(source, ids, times, missing, encoding, sheet, wide)
     else:
         frame = _frame(source)
     twice = list(frame.columns[frame.columns.duplicated()])
     want(not twice, "columns", "different names", f"{twice} twice")
     want(len(frame) > 0, source_name(source) if is_path(source) else "the data", "at least one row", "none")
-    return _settle(frame, {*ids, *times}, Hints(decimal=decimal, missing=tuple(missing)), decimals or {})
+    keep = {*ids, *times, *frame.attrs.get("ids", ())}
+    return _settle(frame, keep, Hints(decimal=decimal, missing=tuple(missing)), decimals or {})
 
 
 def _columns(name: str) -> list[str]:
@@ -62,19 +63,22 @@ def _columns(name: str) -> list[str]:
 
 def _file(
     source: Any, ids: Collection[str], times: Collection[str], missing: Sequence[str], encoding: str | None,
-    sheet: str | None,
+    sheet: str | None, wide: bool,
 ) -> Any:  # fmt: skip
     where = source_name(source)
     start, data = archives.sniff(source, EXPECTED)
     if start[:4] == b"PAR1":
         return _parquet(source, data, where)
     if data is not None and data.startswith((archives.ZIP, archives.OLE)):
-        return sheets.read(data, where, sheet)
+        return sheets.read(data, where, sheet, ids=ids)
     want(sheet is None, where, "a workbook, of which sheet names a table", "a file of one table")
     if start.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"[", b"{"):
-        return _frame(structured.read(Path(source).read_bytes() if data is None else data, where))
+        content = structured.read(Path(source).read_bytes() if data is None else data, where)
+        frame = _frame(content)
+        frame.attrs["notes"] = content.attrs.get("notes", [])
+        return frame
     path = str(Path(source)) if data is None else None
-    return delimited.read(where, path, data, start, ids=ids, times=times, missing=missing, encoding=encoding)
+    return delimited.read(where, path, data, start, ids=ids, times=times, missing=missing, encoding=encoding, wide=wide)
 
 
 def _parquet(source: Any, data: bytes | None, where: str) -> Any:
@@ -109,8 +113,8 @@ def _frame(source: Any) -> Any:
     if any(isinstance(dtype, pd.ArrowDtype) for dtype in frame.dtypes):  # plain columns instead of Arrow's
         arrow = optional("pyarrow", "forecast").Table.from_pandas(frame, preserve_index=False)
         frame = arrow.replace_schema_metadata().to_pandas()
-    frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
-    frame = frame.set_axis(pd.RangeIndex(len(frame), name="row"), axis=0)
+    names = ["/".join(str(part) for part in c if part != "") if isinstance(c, tuple) else str(c) for c in frame.columns]
+    frame = frame.set_axis(names, axis=1).set_axis(pd.RangeIndex(len(frame), name="row"), axis=0)
     frame.attrs = {}  # those of a user, or of an earlier reading
     return frame
 
@@ -126,9 +130,11 @@ def _settle(frame: Any, keep: Collection[str], hints: Hints, decimals: dict[str,
     for name in [name for name in frame.columns if name not in keep]:
         column, others = frame[name], {d for other, d in shown.items() if other != name and other not in keep}
         if column.dtype.kind in "iuf":
-            new |= {name: column.where(~column.isin(words))} if words and column.isin(words).any() else {}
+            if words and column.isin(words).any():
+                column = new[name] = column.where(~column.isin(words))
             large = column.dtype.kind != "f" and len(column) and max(int(column.max()), -int(column.min())) > DIGITS
             notes[name] = ["some numbers have more digits than a double holds: rounded."] if large else []
+            notes[name] += find_code(column.to_numpy(np.float64, na_value=np.nan))
             settled |= {name: shown[name]} if name in shown else {}
             continue
         categorical = isinstance(column.dtype, pd.CategoricalDtype)
@@ -143,7 +149,8 @@ def _settle(frame: Any, keep: Collection[str], hints: Hints, decimals: dict[str,
             continue
         reading = parse(column, mine)
         if reading.doubt is None and not reading.bad.any() and not np.isnan(reading.values).all():
-            new[name], notes[name] = reading.values, list(reading.notes)
+            values = np.where(np.isin(reading.values, list(words)), np.nan, reading.values) if words else reading.values
+            new[name], notes[name] = values, [*reading.notes, *find_code(values)]
             settled |= {} if reading.decimal is None else {name: reading.decimal}
     frame = frame.assign(**new) if new else frame
     frame.attrs = {"notes": notes, "decimals": settled, "hints": known}
@@ -162,10 +169,18 @@ def name_rows(frame: Any, mask: np.ndarray, values: Any = None) -> str:
     """The rows of a mask in words: "lines 7, 9, 12 and 3 more", or each value with its line."""
     rows, kind = np.flatnonzero(mask), frame.index.name or "row"
     if values is None:
-        return places(kind, [frame.index[r] for r in rows])
+        return places(kind, list(dict.fromkeys(frame.index[r] for r in rows)))
     values = values.astype(object)  # Python's own numbers print as they are read
     more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
     return ", ".join(f"{values.iloc[r]!r} ({kind} {frame.index[r]})" for r in rows[:5]) + more
+
+
+def describe_end(frame: Any, mask: np.ndarray) -> str:
+    """What to do with rows that are the last of a table, such as a total, or nothing."""
+    count, kind = int(mask.sum()), frame.index.name or "row"
+    if not 0 < count <= min(20, len(mask) // 2) or not mask[-count:].all():
+        return ""
+    return f"Remove the last {kind if count == 1 else f'{count} {kind}s'}, a total or a footer."
 
 
 def refuse_rows(frame: Any, bad: np.ndarray, where: str, expected: str, values: Any = None, todo: str = "") -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from gated._check import optional, refuse, want
 from gated.io import epochs, patterns, zones
 from gated.io.epochs import MEANING, SPANS, UNITS
-from gated.io.tables import name_rows, refuse_rows, text, to_numbers
+from gated.io.tables import describe_end, name_rows, refuse_rows, text, to_numbers
 
 pd: Any = optional("pandas", "forecast")
 pa: Any = optional("pyarrow", "forecast")
@@ -93,7 +93,9 @@ def times(
     columns, where = split(frame, name), f"column {name!r}"
     zones.check(zone)
     for column in columns:
-        refuse_rows(frame, frame[column].isna().to_numpy(bool), f"column {column!r}", "a time in every row")
+        missing = frame[column].isna().to_numpy(bool)
+        todo = describe_end(frame, missing) or "Fill it in, or leave these rows out."
+        refuse_rows(frame, missing, f"column {column!r}", "a time in every row", todo=todo)
     if kind is not None:
         notation = notation or _notation_of(kind)
     elif notation is not None and notation not in (*SPANS, "count"):
@@ -310,8 +312,9 @@ def _words(frame: Any, words: Any, where: str, notation: str | None, strict: boo
     masks = [_fields(array, p).bad for p in proposals]
     masks += [pd.to_datetime(words, format="ISO8601", errors="coerce", utc=True).isna().to_numpy(bool)]
     bad = min(masks, key=np.sum)
-    bad = name_rows(frame, bad if bad.any() else ~bad, words)
-    refuse(where, ISO, bad, "Correct these rows, say how times are written with --time-format, or name another column.")
+    bad = bad if bad.any() else ~bad
+    todo = "Correct these rows, say how times are written with --time-format, or name another column."
+    refuse(where, ISO, name_rows(frame, bad, words), describe_end(frame, bad) or todo)
 
 
 def _tidy(words: Any) -> Any:

@@ -188,6 +188,8 @@ def want_column(frame: Any, name: str, role: str, where: str = "") -> None:
     todo = f"Did you mean {near[0]!r}?" if near else f"Name the column with {role}."
     if any(c.replace(".", "", 1).lstrip("-").isdecimal() for c in columns):
         todo += " The file seems to lack a header line."
+    if not name.isascii() and any("Windows-1252" in note for note in frame.attrs.get("notes", {}).get(None, ())):
+        todo += " The file is not UTF-8: is it in another encoding than Windows-1252? --encoding names it."
     down = role == "target" and sum(frame[c].dtype.kind in "iuf" for c in columns) > 1
     if not near and (down or (role == "time" and sum(bool(re.search(r"\d{4}", c)) for c in columns) > 2)):
         todo += " A wide table, with a column per series or with dates across, is read with --wide."

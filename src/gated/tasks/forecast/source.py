@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,11 +22,12 @@ def read(source: Any, config: Config, decimals: Mapping[str, str] | None = None,
 
     decimals: of the columns in the run's history. wide: False for a file of covariates.
     """
+    wide = config.wide and wide is None
     frame = tables.read(
         source, id=config.id, time=config.time, decimal=config.decimal, decimals=dict(decimals or {}),
-        missing=config.missing, encoding=config.encoding, sheet=config.sheet,
+        missing=config.missing, encoding=config.encoding, sheet=config.sheet, wide=wide,
     )  # fmt: skip
-    return to_rows(frame, config) if (config.wide if wide is None else wide) else frame
+    return to_rows(frame, config) if wide else frame
 
 
 def notes_of(frame: Any, columns: Iterable[str]) -> tuple[str, ...]:
@@ -43,6 +45,7 @@ def to_rows(frame: Any, config: Config) -> Any:
     covariates = [*config.known, *config.past, *config.static]
     want(not covariates, "wide", "a table without covariates", ", ".join(map(repr, covariates)))
     time, target, id = config.time, config.target, config.id or "unique_id"
+    frame = frame.drop(columns=[n for n in frame if re.fullmatch(r"column \d+", n) and frame[n].isna().all()])
     clock = split(frame, time)
     if all(column in frame for column in clock):
         series = [name for name in frame.columns if name not in clock]
@@ -51,19 +54,21 @@ def to_rows(frame: Any, config: Config) -> Any:
         values = np.stack([tables.numbers(frame, name) for name in series])
         table = {id: np.repeat(np.array(series, object), len(frame))}
         table |= {column: np.tile(frame[column].to_numpy(), len(series)) for column in clock}
-        index = np.tile(frame.index.to_numpy(), len(series))
+        index, more = np.tile(frame.index.to_numpy(), len(series)), []
     else:
-        series = _dates(frame, time)
+        series, moments, more = _dates(frame, time, split(frame, config.id) if config.id else [])
         names = [name for name in frame.columns if name not in series]
         id = config.id or ",".join(names) or "unique_id"
+        if config.id is None and len(names) > 1:
+            more = [*more, f"Series are identified by {', '.join(map(repr, names))} (--id names others)."]
         ids = {name: frame[name].to_numpy() for name in names} or {id: np.arange(len(frame)).astype(str)}
         values = np.stack([tables.numbers(frame, name) for name in series], 1)
         table = {name: np.repeat(column, len(series)) for name, column in ids.items()}
-        table[time] = np.tile(np.array(series, object), len(frame))
+        table[time] = np.tile(moments, len(frame))
         index = np.repeat(frame.index.to_numpy(), len(series))
     want(target not in table, "wide", "another name for the values", repr(target), "Name it with target.")
     rows = pd.DataFrame({**table, target: values.ravel()}, index=pd.Index(index, name=frame.index.name))
-    notes = _notes_of_wide(frame, series)
+    notes = [*_notes_of_wide(frame, series), *more]
     rows.attrs = {"notes": {None: notes}, "decimals": {}, "id": id}
     return rows
 
@@ -74,17 +79,25 @@ def _notes_of_wide(frame: Any, series: Sequence[str]) -> list[str]:
     return [*frame.attrs.get("notes", {}).get(None, ()), *(f"Columns of series: {note}" for note in own)]
 
 
-def _dates(frame: Any, time: str) -> list[str]:
-    """The columns whose names are times."""
-    names = [name for name in frame.columns if re.search(r"\d", name)]
+def _dates(frame: Any, time: str, ids: Sequence[str]) -> tuple[list[str], np.ndarray, list[str]]:
+    """The columns whose names are times; these times, or beside ids steps such as d_1, d_2, …; and notes."""
+    numbered = [name for name in frame.columns if re.search(r"\d", name) and name not in ids]
+    for names in (numbered, [name for name in numbered if name[0].isdigit()]):  # lat2 is no time
+        if len(names) > 1:
+            with contextlib.suppress(InputError):
+                read = times(pd.DataFrame({time: names}), time)
+                years = read.kind != "integer" or bool(((read.values >= 1678) & (read.values <= 2261)).all())
+                if ids or years:  # 1, 2, 3 may be shops
+                    return names, np.array(names, object), []
+    parts = [re.fullmatch(r"(.*?)(\d{1,9})", name) for name in numbered]
+    steps = [int(part[2]) for part in parts if part]
+    alike = len({part and part[1] for part in parts}) == 1 and len(steps) == len(numbered) > 1
+    if ids and alike and (np.diff(steps) == 1).all():
+        note = f"The columns {numbered[0]!r} to {numbered[-1]!r} are read as the steps {steps[0]} to {steps[-1]}."
+        return numbered, np.array(steps), [note]
     expected = f"the time column {time!r} beside columns of series, or dates as the names of columns"
-    listed = ", ".join(map(repr, frame.columns[:5]))
-    want(len(names) > 1, "wide", expected, f"the columns {listed}", "Name the time column with time.")
-    try:
-        times(pd.DataFrame({time: names}), time)
-    except InputError as error:
-        refuse("wide", expected, f"the columns {listed}", f"They are not read as dates: {error}")
-    return names
+    todo = "Name the time column with time, or with id the columns beside dates or steps."
+    refuse("wide", expected, f"the columns {', '.join(map(repr, frame.columns[:7]))}", todo)
 
 
 # ---- series of several columns

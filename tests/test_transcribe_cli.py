@@ -26,6 +26,8 @@ def desk(tmp_path_factory, transcriber, listener):
     for name, count, seed in (("train", 40, 1), ("dev", 5, 2)):
         rows = record(folder / name, count, seed)
         (folder / f"{name}.csv").write_text("path,text\n" + "".join(f"{row['path']},{row['text']}\n" for row in rows))
+    (folder / "blank.csv").write_text("path,text\ndev/00.wav,\ndev/01.wav, \n")
+    (folder / "capitals.csv").write_text("path,text\ndev/00.wav,LO HI\n")
     (folder / "wrong.csv").write_text("file,text\ndev/00.wav,lo\n")
     (folder / "none.csv").write_text("path,text\ndev/00.wav,lo\ndev/99.wav,lo\n")
     (folder / "spans.csv").write_text("path,start,end\ndev/00.wav,,0.5\ndev/01.wav,0.1,\n")
@@ -368,6 +370,16 @@ def test_a_language_is_learnt_for_the_search(gated, tmp_path):
         ("score run cut.wav", "cut.txt beside it"),
         ("listen run dev/00.wav", "Train one with streaming=True (--streaming)."),
         ("listen live nowhere.wav", "no such file"),
+        ("listen live dev/00.wav --rate 8000", "rate: expected none beside a file, whose header has it, got 8000"),
+        ("predict run - dev/00.wav", "FILE: expected - alone"),
+        ("predict run dev/00.wav - dev/01.wav", "FILE: expected - alone"),
+        ("predict run dev/00.wav --words --format text", "words: expected a form that has words, got text"),
+        ("predict run dev/00.wav --words --out x.srt", "words: expected a form that has words, got srt"),
+        ("predict run dev/00.wav --words --format vtt", "got vtt. Leave --words out."),
+        ("predict run dev/00.wav --out x.json", "out: expected an ending .jsonl"),
+        ("predict run dev/00.wav --out x.docx", "or a --format, got .docx"),
+        ("predict run dev/00.wav --out x.TextGrid", "or a --format, got .textgrid"),
+        ("score run blank.csv", "blank.csv: expected texts to score against, got only empty ones"),
         ("listen live dev/00.wav --pause 0", "pause: expected a number"),
         ("listen live dev/00.wav --piece 0", "piece: expected a number"),
         ("language run nowhere.txt --out x", "nowhere.txt"),
@@ -383,13 +395,39 @@ def test_a_mistake_is_one_line_and_status_2(gated, words, said):
     assert not Path("x").exists()
 
 
-@pytest.mark.parametrize(("data", "said"), [(b"", "got nothing"), (b"RIFF\0\0\0\0WAVE", "got a WAV file")])
+@pytest.mark.parametrize(("data", "said"), [
+    (b"", "got nothing"), (b"RIFF\0\0\0\0WAVE", "got a WAV file"), (b"OggS" + bytes(9), "an Ogg file"),
+    (b"ID3\4" + bytes(9), "an MP3 file"), (b"\0\0\0\x20ftypM4A ", "a film's file"),
+    (b"\x1aE\xdf\xa3" + bytes(9), "a film's file"), (b".snd" + bytes(9), "an AU file"),
+    (b"dev/00.wav\n", "a text file"), (b"hello\n", "a text file"), (b"<html>" * 9, "a text file"),
+])  # fmt: skip
 def test_a_stream_that_is_none_is_a_mistake(gated, monkeypatch, data, said):
     """Nothing at all, or the bytes of a file with a header, are one line and status 2."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     status, out, err = gated("listen", "live")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert said in err
+
+
+@pytest.mark.parametrize("data", [b"\1", b"\1\2", b"\1\2\3", bytes(7), b"\1\2" * 400 + b"\3"])
+def test_a_stream_of_any_length_is_sound(gated, monkeypatch, data):
+    """A byte that is half a sample is no error."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert gated("listen", "live")[0] == 0
+
+
+def test_a_rate_of_zero_is_a_mistake(gated, monkeypatch):
+    """It is not that of the run."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(bytes(99))))
+    status, _, err = gated("listen", "live", "--rate", "0")
+    assert (status, "rate of the raw samples: expected" in err) == (2, True)
+
+
+def test_texts_in_another_case_are_noted(gated):
+    """A score against capitals that a run does not write names the option that ignores case."""
+    assert "(--lower) ignores case" in " ".join(gated("score", "run", "capitals.csv")[2].split())
+    assert "(--lower)" not in gated("score", "run", "capitals.csv", "--lower")[2]
+    assert "(--lower)" not in gated("score", "run", "dev.csv")[2]
 
 
 def test_a_terminal_is_no_sound(gated, monkeypatch):

@@ -283,6 +283,27 @@ def test_a_folder_of_librispeech(here):
     assert len(read_items(here / "l", text=False).items) == 3
 
 
+@pytest.mark.parametrize(("names", "again"), [
+    (("a.wav", "a.mp3"), 1), (("a.WAV", "a.wav", "a.flac"), 2), (("a.wav", "b.wav"), 0), (("a.png", "a.bin.png"), 0),
+])  # fmt: skip
+def test_files_with_one_text_are_noted(here, names, again):
+    """A recording in two formats is there twice, which a validation would not show."""
+    for name in names:
+        stem, ending = name.split(".")[0], ".gt.txt" if "png" in name else ".txt"
+        put(here, {f"s/{name}": "", f"s/{stem}{ending}": "one"})
+    notes = [note for note in read_items(here / "s").notes if "with the text of another" in note]
+    assert [f"{again} file" in note for note in notes] == [True] * bool(again)
+
+
+@pytest.mark.parametrize(("name", "near"), [("a.mav", "a.wav"), ("clip/c.mp3", ""), ("wavs/LJ-1.wave", "LJ-1.wav")])
+def test_a_name_that_is_nearly_there_is_suggested(here, name, near):
+    """One missing file of a manifest or an argument is met with the name that is there."""
+    for source in (put(here, {"x.csv": f"path,text\nb.wav,x\n{name},one\n"}), [(str(here / name), "one")]):
+        with pytest.raises(InputError, match="no such file") as error:
+            read_items(source)
+        assert (f"Did you mean '{near}'?" in str(error.value)) == bool(near)
+
+
 TIMIT = {  # the texts; as they are read
     ("0 63488 She had your suit.", "0 46797 Don't ask me."): ["She had your suit.", "Don't ask me."],
     ("0 61748 x",): ["x"], ("0 9640 One two.", "0 1234567 x"): None, ("0 63488 x", "seven"): None,

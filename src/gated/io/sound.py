@@ -47,7 +47,11 @@ HOURS = 12  # of a film, at most
 SCAN = 1 << 20  # samples of all channels by which opposite phases are known
 CANCEL = 1e-3  # the mean's energy, of the loudest channel's, below which channels cancel each other
 FULL, CLIPPED = 0.9999, 0.01  # full scale; the fraction of samples there from which a note is made
-MARKS = {b"RIFF": "WAV", b"RF64": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"FORM": "AIFF", b"caff": "CAF"}
+MARKS = {
+    b"RIFF": "a WAV", b"RF64": "a WAV", b"fLaC": "a FLAC", b"OggS": "an Ogg", b"FORM": "an AIFF", b"caff": "a CAF",
+    b"riff": "a W64", b".snd": "an AU", b"NIST": "a NIST", b"ID3\2": "an MP3", b"ID3\3": "an MP3", b"ID3\4": "an MP3",
+}  # fmt: skip
+TEXT = frozenset(b"\t\n\r" + bytes(range(32, 127)))
 # libsndfile goes on with less than a header promises, and tells so in its log alone.
 CUT = re.compile(r"^ ?(?:data|SSND|riff|  Data Size|  Riff size)\s*: (\d+) \(should be (\d+)\)", re.M)
 LOST = re.compile(r"Unknown chunk marker .* at position (\d+)\. Exiting")
@@ -368,14 +372,15 @@ def _live(stream: Any, size: int) -> Iterator[Float32[np.ndarray, " _"]]:
     read: Any = getattr(stream, "read1", None) or getattr(stream, "read", None)
     want(callable(read), where, "a path, or a stream open for bytes", type(stream).__name__)
     rest = b""
-    while len(rest) < 4:  # two samples, or the mark that a file of sound begins with
-        data = read(4 - len(rest))
+    while len(rest) < 8:  # four samples, or the mark that a file of sound begins with
+        data = read(8 - len(rest))
         want(isinstance(data, bytes), where, "a stream open for bytes", f"{type(data).__name__} from it")
         if not data:
             break
         rest += data
-    name = MARKS.get(rest[:4])
-    want(name is None, where, "raw 16-bit samples", f"a {name} file", "Give its name, not its bytes.")
+    name = MARKS.get(rest[:4]) or next(("a film's" for mark, _ in CONTAINERS if mark in rest), None)
+    name = name or ("a text" if len(rest) > 4 and set(rest) <= TEXT else None)
+    want(name is None, where, "raw 16-bit samples", f"{name} file", "Give its name, not its bytes.")
     want(len(rest) > 0, where, "raw 16-bit samples", "nothing")
     while True:
         whole = len(rest) // 2 * 2

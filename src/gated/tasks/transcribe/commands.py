@@ -66,7 +66,8 @@ def predict(
     standard input, each answered as it comes.
     """
     files.check(out)
-    form = format or ("words" if words else formats.ENDINGS.get(Path(out).suffix.lower(), "text"))
+    form = _choose_form(words, format, Path(out).suffix.lower())
+    want("-" not in data or len(data) == 1, "FILE", "- alone, for names on standard input", " ".join(data))
     frames, live = run.model.frames, data == ("-",)
     sources: Any = ([line.strip()] for _, line in text.lines("-") if line.strip()) if live else [_source(data)]
     pairs: list[tuple[Item, list[Hypothesis]]] = []
@@ -176,6 +177,15 @@ def language(
 ) -> Output:
     model = languages.fit(text, run.model.alphabet, config, **options.words())
     return options.output(model)
+
+
+def _choose_form(words: bool, format: str | None, ending: str) -> str:
+    """The form of the output by the options, or by the ending of its file."""
+    form = format or formats.ENDINGS.get(ending, "words" if words else "text")
+    want(not words or form not in ("text", "srt", "vtt"), "words", "a form that has words", form, "Leave --words out.")
+    endings = f"{', '.join(formats.ENDINGS)}, .txt or .tsv, or a --format"
+    want(format is not None or ending not in formats.OTHERS, "out", f"an ending {endings}", ending)
+    return form
 
 
 def _source(data: tuple[str, ...]) -> Any:

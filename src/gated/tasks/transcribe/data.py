@@ -19,6 +19,8 @@ from gated.tasks.transcribe.manifests import (
     FIELDS,
     KINDS,
     LAYOUTS,
+    PRINT,
+    SOUND,
     Item,
     Layout,
     is_manifest,
@@ -156,14 +158,20 @@ def _pair_files(folder: Path, text: bool, notes: list[str]) -> Iterator[Item]:
     want(len(kinds) == 1, where, "sound or images", got, "Give the folder of one kind, or a manifest.")
     paths = usable[kinds[0]]
     distinct = _choose_forms(paths)
+    partners = [_find_text(path) for path in distinct] if text else [None] * len(distinct)
     encodings: list[str] = []
-    for path in distinct:
-        yield Item(path, _read_text(_find_text(path), encodings) if text else None, where=path)
+    for path, partner in zip(distinct, partners, strict=True):
+        yield Item(path, _read_text(partner, encodings) if text else None, where=path)
     notes += encodings[:1] + [f"{plural(len(encodings) - 1, 'more text')} likewise."] * (len(encodings) > 1)
     if text:
-        alone = sum(map(len, sources.values())) - len(paths), others[".txt"] - len(distinct)
+        names = set(partners)
+        alone = sum(map(len, sources.values())) - len(paths), others[".txt"] - len(names)
         reasons = ("file", "of sound or print without text"), ("text", "without its file")
         notes += [f"Left out: {plural(n, noun)} {why}." for n, (noun, why) in zip(alone, reasons, strict=True) if n > 0]
+        if len(names) < len(distinct):
+            shared = Counter(partners).most_common(1)[0][0]
+            again = plural(len(distinct) - len(names), "file")
+            notes.append(f"Listed again: {again} with the text of another, as those of {shared}.")
     if len(distinct) < len(paths):
         notes.append(f"Left out: {plural(len(paths) - len(distinct), 'image')} of the same line as another.")
 
@@ -262,7 +270,9 @@ def _check_files(where: str, items: list[Item]) -> None:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         what = "a folder" if all(os.path.isdir(item.path) for item in missing) else "no such file"
         here = missing[0].where if len(missing) == 1 else where
-        todo = "" if len(items) == 1 else "With bad='skip' (--bad skip) they are left out."
+        path = Path(missing[0].path)
+        todo = siblings(path) or siblings(Path(where).parent / path) if len(missing) == 1 else ""
+        todo = todo or ("" if len(items) == 1 else "With bad='skip' (--bad skip) they are left out.")
         refuse(here, "files that are there", what if names == here else f"{what}: {names}{more}", todo)
 
 
@@ -316,4 +326,5 @@ def _describe_ending(path: Path) -> str:
     what = OTHERS.get(path.suffix.lower(), "")
     if what:
         return f"{what}: {path.name}"
-    return f"{path.name}, and {path.suffix or 'a name without ending'} is none of {', '.join(KINDS)}"
+    endings = f"{', '.join(SOUND[:6])} … of sound, or {', '.join(PRINT[:4])} … of images"
+    return f"{path.name}, and {path.suffix or 'a name without ending'} is none of {endings}"

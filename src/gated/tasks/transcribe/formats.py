@@ -27,6 +27,7 @@ ENDINGS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".srt": "srt", ".vtt": "vtt", ".hocr": "hocr", ".html": "hocr",
     ".xml": "alto",
 }  # fmt: skip
+OTHERS = (".json", ".xlsx", ".docx", ".odt", ".pdf", ".ass", ".sbv", ".textgrid", ".eaf")  # which nothing writes
 
 
 def render(form: str, pairs: Pairs, frames: Frames) -> str:

@@ -293,9 +293,15 @@ def _find(path: str, folder: Path, layout: Layout) -> str | None:
     It may be spelt as other systems do: with backslashes, another normal form of Unicode, or case of its ending.
     """
     within = [os.path.join(folder, below) if below else str(folder) for below in layout.folders]
-    spellings = dict.fromkeys((path, *spell(path), *spell(path.replace("\\", "/"))))
-    tries = (os.path.join(at, one + ending) for one in spellings for at in (*within, "") for ending in layout.endings)
+    tries = (
+        os.path.join(at, one + ending) for one in _spellings(path) for at in (*within, "") for ending in layout.endings
+    )
     return next(filter(os.path.exists, tries), None)
+
+
+def _spellings(path: str) -> Iterator[str]:
+    yield path
+    yield from dict.fromkeys((*spell(path), *spell(path.replace("\\", "/"))))
 
 
 def spell(path: str) -> list[str]:

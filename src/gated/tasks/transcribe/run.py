@@ -117,7 +117,8 @@ class Run:
         """
         how = options.make(Search, choices, where="listen")
         listener = listen.Listener(self.model, how, pause)
-        raw = None if is_path(source) else rate or listener.rate
+        want(rate is None or not is_path(source), "rate", "none beside a file, whose header has it", rate)
+        raw = None if is_path(source) else listener.rate if rate is None else rate
         return listener.stream(sound.chunks(source, listener.rate, chunk, raw=raw), latency or Latency())
 
     def score(
@@ -136,6 +137,7 @@ class Run:
         best = [some[0] for some in hypotheses if some]
         want(bool(best), dataset.where, "files to score on", f"none that can be read. {' '.join(left)}")
         items = [item for item, some in zip(dataset.items, hypotheses, strict=True) if some]
+        want(any(item.text for item in items), dataset.where, "texts to score against", "only empty ones")
         letters, how = self.model.alphabet, self.model.frames
         result = scoring.score(
             [one.text for one in best], [letters.plain(item.text or "") for item in items], constant=self.constant,
@@ -143,7 +145,11 @@ class Run:
             seconds=seconds, duration=count * how.unit if how.kind == "sound" else None, lower=lower,
             punctuation=punctuation,
         )  # fmt: skip
-        notes = [*dataset.notes, *left, *training.note_unknown(letters, items), *result["notes"]]
+        unknown = training.note_unknown(letters, items)
+        capitals = [item._replace(text=(item.text or "").lower()) for item in items] if unknown and not lower else []
+        if capitals and training.note_unknown(letters, capitals) != unknown:
+            unknown.append("Some of these are known in lower case: lower=True (--lower) ignores case.")
+        notes = [*dataset.notes, *left, *unknown, *result["notes"]]
         return result | {"notes": notes}
 
     def update(

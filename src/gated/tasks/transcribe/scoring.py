@@ -179,9 +179,11 @@ def _notes(result: Mapping[str, Any], truth: list[str], texts: list[str]) -> Ite
         yield f"Ignored: {' and '.join(ignored)}."
     blank = sum(not line for line in truth)
     if blank:
-        yield f"{blank:,} of {plural(lines, 'line')} have an empty truth; the text there counts as inserted."
+        verb = "has" if blank == 1 else "have"
+        yield f"{blank:,} of {plural(lines, 'line')} {verb} an empty truth; the text there counts as inserted."
     if result["empty"] > blank:
-        yield f"{result['empty']:,} of {plural(lines, 'transcript')} are empty."
+        verb = "is" if result["empty"] == 1 else "are"
+        yield f"{result['empty']:,} of {plural(lines, 'transcript')} {verb} empty."
     if result["exact"] == 1:
         most = 1 - 0.05 ** (1 / lines)
         yield f"No line is wrong; that fewer than {percent(most)} of others are is more than {lines:,} can show (95 %)."

@@ -67,6 +67,9 @@ FORMATS = {  # files, the first of which is given; what the items are
               [("train/w1.jpg", "one, two"), ("train/w2.jpg", "[06]")]),
     "a tab before all": ({"x.txt": "a.wav\tone, two | three\nb.wav\tfour\n"},
                          [("a.wav", "one, two | three"), ("b.wav", "four")]),
+    "a tab within quotes": ({"x.csv": '"path","a\tb","text"\na.wav,q,"one\ttwo"\n'}, [("a.wav", "one two")]),
+    "a tab within quotes, no header": ({"x.csv": 'a.wav,"one\ttwo"\n'}, [("a.wav", "one two")]),
+    "quotes and tabs": ({"x.txt": 'a.wav\t5" or "6\nb.wav\t"\n'}, [("a.wav", '5" or "6'), ("b.wav", '"')]),
     ".tsv with commas": ({"x.tsv": "path,text\na.wav,one\n"}, [("a.wav", "one")]),
     "an array": ({"x.json": json.dumps([{"path": "a.wav", "text": "one"}])}, [("a.wav", "one")]),
 }  # fmt: skip
@@ -281,6 +284,20 @@ def test_a_folder_of_librispeech(here):
     ]  # fmt: skip
     assert found.notes == [f"{here / 'l'} is read by its 2 files of texts, .trans.txt."]
     assert len(read_items(here / "l", text=False).items) == 3
+    put(here, {"l/84/2/84-2-7.flac": ""})
+    assert read_items(here / "l").notes[1] == "Left out: 1 sound without a line in them."
+    put(here, {"l/84/2/84-2.trans.txt": "84-2-0 HEAR\n84-2-9 MORE\n"})
+    with pytest.raises(InputError, match=r"84-2.trans.txt, line 2: .*no such file: 84-2-9"):
+        read_items(here / "l")
+
+
+@pytest.mark.parametrize("tables", [("train.tsv", "test.tsv"), ("x.csv",), ("dev.jsonl.gz",), ()])
+def test_a_folder_without_texts_names_its_tables(here, tables):
+    """As that of Common Voice, which has a table for each part."""
+    put(here, {"cv/clips/a.mp3": "", **{f"cv/{name}": "x" for name in tables}})
+    with pytest.raises(InputError, match="1 sound without text") as error:
+        read_items(here / "cv")
+    assert f"Or give a table of it: {', '.join(sorted(tables))}." in str(error.value) or not tables
 
 
 @pytest.mark.parametrize(("names", "again"), [

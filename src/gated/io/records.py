@@ -54,7 +54,7 @@ def records(
     elif kind == "jsonl" or (start == "{" and not kind):
         yield from _objects(where, numbered)
     else:
-        delimiter = _delimiter(first[1])
+        delimiter = "\t" if kind == "tsv" and "\t" in first[1] else _delimiter(first[1])
         quotes = delimiter in ",;" or all(map(QUOTED.fullmatch, first[1].split(delimiter)))
         yield from _rows(where, numbered, delimiter, quotes, is_header)
 
@@ -106,7 +106,7 @@ def _object(where: str, content: Any) -> Record:
 
 def _delimiter(line: str) -> str:
     """A tab, or the first other delimiter of a line, behind a quoted field where one begins it."""
-    if "\t" in line:
+    if "\t" in re.sub('"[^"]*"', "", line):
         return "\t"
     start = line.find('"', 1) if line.startswith('"') else 0
     return next((c for c in line[max(start, 0) :] if c in DELIMITERS), ",")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gated._check import InputError, one_of, refuse, want
-from gated.io.text import is_path, lines, plural, siblings, source_name
+from gated.io.text import form, is_path, lines, plural, siblings, source_name
 from gated.tasks.transcribe.manifests import (
     FIELDS,
     KINDS,
@@ -134,6 +134,8 @@ def _read_folder(
         remarks: list[str] = []  # the same for each
         items = [item for one in lists for item in read_manifest(one, text, (), remarks, bad)]
         notes.append(f"{folder} is read by its {plural(len(lists), 'file')} of texts, .trans.txt.")
+        alone = sum(kind_of(path) == "sound" for path in _list_files(folder)) - len({item.path for item in items})
+        notes += [f"Left out: {plural(alone, 'sound')} without a line in them."] if alone > 0 else []
         return items
     return list(_pair_files(folder, text, notes))
 
@@ -153,7 +155,9 @@ def _pair_files(folder: Path, text: bool, notes: list[str]) -> Iterator[Item]:
     if not kinds:
         kind, paths = next((kind, paths) for kind, paths in sources.items() if paths)
         got = f"{plural(len(paths), NOUNS[kind])} without text"
-        refuse(where, f"X{ENDINGS[kind]} beside X{Path(paths[0]).suffix}", got)
+        tables = [name for name in sorted(os.listdir(folder)) if form(name)]
+        todo = f"Or give a table of it: {', '.join(tables[:4])}." if tables else ""
+        refuse(where, f"X{ENDINGS[kind]} beside X{Path(paths[0]).suffix}", got, todo)
     got = " and ".join(plural(len(paths), NOUNS[kind]) for kind, paths in sources.items())
     want(len(kinds) == 1, where, "sound or images", got, "Give the folder of one kind, or a manifest.")
     paths = usable[kinds[0]]

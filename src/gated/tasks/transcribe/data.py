@@ -291,8 +291,10 @@ def _find_kind(items: list[Item], where: str) -> str:
 
 
 def _check_item(item: Item) -> None:
-    kind, path = kind_of(item.path), Path(item.path)
-    want(kind != "", item.where, "a file of sound or an image", _describe_ending(path), siblings(path))
+    kind = kind_of(item.path)
+    if not kind:
+        path = Path(item.path)
+        refuse(item.where, "a file of sound or an image", _describe_ending(path), siblings(path))
     span = item.start is not None or item.end is not None
     want(kind == "sound" or not span, item.where, "start and end for sound only", f"them for {item.path}")
 

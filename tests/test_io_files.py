@@ -122,6 +122,9 @@ def test_what_cannot_be_written_is_refused_before(tmp_path):
     refused(["a folder that exists", "Make"], files.check, tmp_path / "none" / "x")
     refused(["a folder that exists"], files.write, tmp_path / "none" / "x", b"")
     refused(["x.txt", "ends in .csv or .parquet"], files.check, tmp_path / "x.txt", (".csv", ".parquet"))
+    for name in ("y.srt.gz", "y.txt.GZ", "y.xz", "y.zip"):  # it would be plain
+        refused([name, "not packed", "Leave .", "out"], files.check, tmp_path / name)
+        refused([name], files.write, tmp_path / name, b"")
     for fine in (None, "-", tmp_path / "x.CSV"):
         files.check(fine, (".csv",))
 

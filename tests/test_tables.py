@@ -404,3 +404,50 @@ def test_a_parquet_file_with_false_notes_of_pandas_is_read_or_refused(kind, tmp_
     pyarrow.parquet.write_table(table.replace_schema_metadata({b"pandas": notes}), path)
     with contextlib.suppress(InputError):
         assert read(path)["y"].tolist() == [1.0, 2.0]
+
+
+# -- text is read by Arrow, and the whole file by pandas where the two could differ
+
+ROWS = {
+    "text": "a1,z\nb,z",
+    "quotes": '"x, y",1\n"q""q",2',
+    "a quote in a word": '5" pipe,1\nb,2',
+    "lines in a cell": '"a\nb",1\nc,2',
+    "a line in a later cell": 'c,2\n"a\nb",x',
+    "missing": "NA,1\n-,2\nb,n/a",
+    "in quotes": '"NA",1\nb,"1,234.5"',
+    "spaces": "a ,1\nb, 2",
+    "spaces in quotes": '" a",1\nb,2',
+    "zeros": "007,1\n08,x",
+    "booleans": "a1,True\nb,NA\nc,x",
+    "late words": "a,1\nb,2\nc,x",
+    "only words": "a1,b\nc,d",
+    "short": "a1\nb,2",
+    "dates": "31.12.2023,1.5\n01.01.2024,2.5",
+    "umlauts": "Köln,1\nBonn,2",
+}
+
+
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+def test_a_blank_line_changes_nothing(tmp_path, rows):
+    """A file with a blank line, which pandas reads alone, gives the columns of the file without."""
+    frames = []
+    for end in ("\n", "\n\n"):
+        (path := tmp_path / "data.csv").write_text("k,v\n" + rows + end)
+        frame = read(str(path))
+        frames.append(frame.astype(object).where(frame.notna(), None))
+    pd.testing.assert_frame_equal(*frames)
+
+
+def test_an_open_quote_at_the_end_is_refused(tmp_path):
+    """A file that ends within quotes is refused, were its columns all of text."""
+    (path := tmp_path / "data.csv").write_text('k,v\na1,b\nc,"d\ne,f\n')
+    with pytest.raises(InputError, match="EOF inside string"):
+        read(str(path))
+
+
+def test_words_far_down_keep_a_column_of_text(tmp_path):
+    """A column of numbers with a word far below stays text, each value as it was written."""
+    (path := tmp_path / "data.csv").write_text("v,w\n" + "007,1\n" * 300_000 + "x,2\n")
+    column = read(str(path))["v"]
+    assert set(column) == {"007", "x"}

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import click
 
-from gated._check import InputError, escape
+from gated._check import InputError, escape, near
 from gated.cli import grammar
 from gated.cli.grammar import JSON, STDOUT, Lazy, say, show
 from gated.io import files
@@ -132,6 +132,10 @@ def main(words: list[str] | None = None) -> None:
         say(help.format_message())
         sys.exit(2)
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):  # click calls --out near --colums, by the dashes
+            word, names = error.option_name, error.possibilities or ()
+            alike = [name for name in names if near(word.strip("-"), [name.strip("-")])][:1]
+            error = click.NoSuchOption(word, possibilities=alike, ctx=error.ctx)
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "gated"
         fail(f"{' '.join(error.format_message().split())} See {where} --help.")
     except InputError as error:

@@ -18,6 +18,9 @@ from gated.io.numbers import MISSING
 from gated.io.text import places
 
 pd: Any = optional("pandas", "forecast")
+pa: Any = optional("pyarrow", "forecast")
+pc: Any = optional("pyarrow.compute", "forecast")
+arrow: Any = optional("pyarrow.csv", "forecast")
 
 ROWS = "a file with a header line and rows"
 DELIMITERS = ",;\t|"
@@ -26,6 +29,8 @@ HEAD = 100  # lines that show what a file is like
 COMMA = r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+"  # 1234,5 and 1.234,5
 POINT = r"[+-]?\d*\.\d+"
 DOUBTFUL = {".": r"[+-]?[1-9]\d{0,2}\.\d{3}", ",": r"[+-]?[1-9]\d{0,2},\d{3}"}  # decimals, or a group of thousands
+NUMBER = r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[iI][nN][fF]\w*)"  # a number of pandas
+BOOLEANS = {"True", "TRUE", "true", "False", "FALSE", "false"}
 VALUE = r"[+-]?[\d.,:/ -]*\d[\d.,:/ -]*"  # a number or a date of digits, of which a header has none
 NEWLINE, NEAR = b"\n", 1 << 16  # bytes behind the first that is not UTF-8, which tell damage from Windows-1252
 MULTIBYTE = rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
@@ -233,18 +238,17 @@ def _parse(
     no_value = {name: [""] if name in ids else [*MISSING, *missing] for name in names}
     options: dict[str, Any] = dict(
         sep=r"\s+" if layout.delimiter == SPACE else layout.delimiter, encoding=encoding, header=None, names=names,
-        skiprows=layout.line, skip_blank_lines=False, index_col=False, skipinitialspace=True, low_memory=False,
-        decimal=decimal, keep_default_na=False, na_values=no_value,
+        skiprows=layout.line, skip_blank_lines=False, index_col=False, skipinitialspace=True, decimal=decimal,
+        keep_default_na=False, na_values=no_value,
     )  # fmt: skip
-    frame = _rows(where, path, data, options | {"dtype": {id: str for id in ids if id in names} or None}, layout)
+    words = [n for n in names if n in ids or not all(_is_plain(c, decimal, no_value[n]) for c in columns[n])]
+    frame = _table(where, path, data, options, words, layout)
     fractions = {name: frame[name].to_numpy() for name in names if frame[name].dtype.kind == "f"}
-    again = {
-        n: str for n, v in fractions.items() if _may_be_groups(v, columns[n], decimal, layout.delimiter, n in times)
-    }
+    again = [n for n, v in fractions.items() if _may_be_groups(v, columns[n], decimal, layout.delimiter, n in times)]
     if again:
-        some = _rows(where, path, data, options | {"usecols": list(again), "dtype": again}, layout)
+        some = _table(where, path, data, options | {"usecols": again}, again, layout)
         frame = frame.assign(**{name: some[name] for name in again})
-    frame = frame.set_axis(pd.RangeIndex(layout.line + 1, layout.line + 1 + len(frame), name="line"), axis=0)
+    frame.index = pd.RangeIndex(layout.line + 1, layout.line + 1 + len(frame), name="line")
     blank = np.ones(len(frame), bool)
     for name in sorted(names, key=lambda name: frame[name].dtype.kind == "O"):  # text last, which is slow
         blank &= frame[name].isna().to_numpy(bool)
@@ -259,11 +263,58 @@ def _parse(
     return frame
 
 
+def _table(
+    where: str, path: str | None, data: bytes | None, options: dict[str, Any], words: list[str], layout: Layout
+) -> Any:
+    """The frame of pandas' options, in which the columns `words` are text.
+
+    Arrow reads these in a tenth of pandas' time, as columns that hold no objects. pandas reads all of a file in which
+    the two could differ: with blank or short lines, or with spaces behind delimiters.
+    """
+    names = options.get("usecols", options["names"])
+    texts, others = _texts(path, data, options, words), [name for name in names if name not in words]
+    if texts is not None:  # pandas refuses an open quote, if only that
+        frame = _rows(where, path, data, options | {"usecols": others}, layout)
+        if not others or len(frame) == len(texts[words[0]]):
+            return pd.DataFrame({n: texts[n] if n in texts else frame[n] for n in names}, copy=False)
+    return _rows(where, path, data, options | {"dtype": dict.fromkeys(words, str)}, layout)
+
+
+def _texts(path: str | None, data: bytes | None, options: dict[str, Any], words: list[str]) -> dict[str, Any] | None:
+    """These columns as Arrow's text, missing where pandas' options say so; None where pandas should read the file."""
+    if not words or len(options["sep"]) > 1:
+        return None
+    names, skip, encoding = options["names"], options["skiprows"], options["encoding"]
+    reading = arrow.ReadOptions(column_names=names, skip_rows=skip, encoding=encoding)
+    parsing = arrow.ParseOptions(delimiter=options["sep"], newlines_in_values=True, ignore_empty_lines=False)
+    converting = arrow.ConvertOptions(include_columns=words, column_types=dict.fromkeys(words, pa.large_string()))
+    try:
+        with pa.OSFile(path) if data is None else pa.BufferReader(data) as file:
+            table = arrow.read_csv(file, reading, parsing, converting)
+    except (pa.ArrowException, ValueError, LookupError, TypeError, OSError):  # which pandas reads, or says better
+        return None
+    spaces = any(pc.any(pc.starts_with(table[name], " ")).as_py() for name in words)
+    if spaces or table.num_rows == 0:
+        return None
+    out = {}
+    for name in words:
+        column = table[name]
+        gone = pc.is_in(column, pa.array(options["na_values"][name], pa.large_string()))
+        out[name] = pd.arrays.ArrowStringArray(pc.if_else(gone, None, column) if pc.any(gone).as_py() else column)
+    return out
+
+
 def _rows(where: str, path: str | None, data: bytes | None, options: dict[str, Any], layout: Layout) -> Any:
+    """The frame that pandas reads, in parts if it can: in whole where the parts of a column are of several types."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
+        warnings.simplefilter("error", pd.errors.DtypeWarning)
+        source = lambda: path if data is None else io.BytesIO(data)  # noqa: E731
         try:
-            return pd.read_csv(path if data is None else io.BytesIO(data), compression=None, **options)
+            try:
+                return pd.read_csv(source(), compression=None, **options)
+            except pd.errors.DtypeWarning:
+                return pd.read_csv(source(), compression=None, low_memory=False, **options)
         except pd.errors.EmptyDataError:
             refuse(where, "at least one row below the header", "none")
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
@@ -275,6 +326,11 @@ def _rows(where: str, path: str | None, data: bytes | None, options: dict[str, A
             refuse(where, "rows with as many fields as the header", got, "" if "EOF" in got else todo)
 
 
+def _is_plain(cell: str, decimal: str, missing: Collection[str]) -> bool:
+    """Whether pandas reads a cell as a number, a boolean or a missing value."""
+    return cell in BOOLEANS or cell in missing or re.fullmatch(NUMBER, cell.replace(decimal, ".")) is not None
+
+
 def _decimal(cells: list[str]) -> str | None:
     """The decimal that a column shows: one that cannot group thousands."""
     comma = any(re.fullmatch(COMMA, c) and not re.fullmatch(DOUBTFUL[","], c) for c in cells)
@@ -284,13 +340,13 @@ def _decimal(cells: list[str]) -> str | None:
 
 def _may_be_groups(values: np.ndarray, cells: list[str], decimal: str, delimiter: str, time: bool) -> bool:
     """Whether numbers that were read with this decimal could have it for thousands; as times, whether it has a use."""
+    shown = [c for c in cells if decimal in c]
+    if not time and any(not re.fullmatch(DOUBTFUL[decimal], c) for c in shown):
+        return False
     whole = values[np.isfinite(values)]
     fractions = whole[whole % 1 != 0]
     if time:
         return len(fractions) > 0
-    shown = [c for c in cells if decimal in c]
-    if any(not re.fullmatch(DOUBTFUL[decimal], c) for c in shown):
-        return False
     if not len(fractions):  # 1.000 is 1 or 1000; numbers that are whole and none missing would be integers
         return bool(shown or len(whole) == len(values) or delimiter != ",") and bool((np.abs(whole) < 1000).all())
     size, thousands = np.abs(fractions), fractions * 1000

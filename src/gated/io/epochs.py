@@ -79,9 +79,23 @@ def fit(values: np.ndarray) -> tuple[list[str], list[str]]:
                 nearly.append(name)
     if not fits:
         fits = [name for name, (first, last) in SPANS.items() if first <= low and high <= last]
+    if not fits:
+        fits = [name for name in UNITS if may_be_early(values, name) and _by_minutes(values, name)]
     if not fits and values.dtype.kind == "f" and (values % 1 != 0).any() and low >= 18_264 and high <= 73_050:
         fits = ["excel"]
     return fits, nearly
+
+
+def may_be_early(values: np.ndarray, unit: str) -> bool:
+    """Whether numbers may be times since 1970 of which the first lie before September 2001, of a digit less."""
+    first, last = SPANS[unit]
+    return bool(first // 10 <= values.min() < first and values.max() <= last)
+
+
+def _by_minutes(values: np.ndarray, unit: str) -> bool:
+    """Whether whole numbers lie whole minutes apart, as times do and counts seldom."""
+    steps = np.diff(np.unique(values)) % (60 * 10**9 // UNITS[unit])
+    return len(steps) > 0 and not steps.any()
 
 
 def write(times: np.ndarray, kind: str) -> np.ndarray:

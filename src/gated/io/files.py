@@ -16,6 +16,7 @@ from gated._check import refuse, want
 
 __all__ = ["check", "create", "flush", "lock", "named", "put", "replace", "write"]
 
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # what is written is plain
 LOCK = ".lock"  # in a folder that a fit writes
 DESCRIPTOR = re.compile(r"/dev/(?:fd/(\d+)|(stdin|stdout|stderr))|/proc/(?:self|\d+)/fd/(\d+)")
 
@@ -29,6 +30,9 @@ def check(out: str | os.PathLike[str] | None, endings: Sequence[str] = ()) -> No
         return
     path, where = Path(out), str(out)
     want(not path.is_dir(), where, "a file to write", "a folder")
+    packed = path.suffix.lower() in PACKED and not _special(path)
+    todo = f"Leave {path.suffix} out, and pack the file when it is written."
+    want(not packed, where, "a name of a file that is not packed", path.name, todo)
     want(path.parent.is_dir(), where, "a file in a folder that exists", "none", f"Make {path.parent} first.")
     place = path if _special(path) else Path(os.path.realpath(path)).parent
     want(os.access(place, os.W_OK), where, "a file that can be written", f"no right to write to {place}")

@@ -1,7 +1,7 @@
 """Patterns of times: strptime's codes, and %q, the quarter; proposed from a word, read and written a column at once.
 
 Reading is lenient where people are: 1/2/2024 fits %m/%d/%Y, names of months are known in several languages, 24:00 is
-00:00 of the next day, and a name of a weekday fits %a whatever day it is.
+00:00 of the next day, 23:59:60 as well, and a name of a weekday fits %a whatever day it is.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def assemble(part: dict[str, np.ndarray], rows: int) -> tuple[np.ndarray, np.nda
     """Times [R] datetime64[ns] of the numbers under each code, and where they make none."""
     bad, one = np.zeros(rows, bool), np.ones(rows, np.int64)
     for code, low, high in (("m", 1, 12), ("b", 1, 12), ("d", 1, 31), ("j", 1, 366), ("V", 1, 53), ("W", 0, 53),
-                            ("U", 0, 53), ("H", 0, 24), ("I", 1, 12), ("M", 0, 59), ("S", 0, 59)):  # fmt: skip
+                            ("U", 0, 53), ("H", 0, 24), ("I", 1, 12), ("M", 0, 59), ("S", 0, 60)):  # fmt: skip
         if code in part:
             bad |= (part[code].astype(np.int64) < low) | (part[code].astype(np.int64) > high)
     year = part.get("Y", part.get("G", part.get("y", 1970 * one)))
@@ -192,6 +192,7 @@ def assemble(part: dict[str, np.ndarray], rows: int) -> tuple[np.ndarray, np.nda
         begin = start.astype("datetime64[M]") + months - 1
         days = begin.astype("datetime64[D]") + number("d", 1) - 1
         bad |= days.astype("datetime64[M]") != begin
+    bad |= (number("S") == 60) & (number("M") != 59)  # of a leap second
     hours = number("H")
     if "I" in part:
         hours = number("I", 12) % 12 + 12 * number("p")

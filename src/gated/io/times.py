@@ -19,6 +19,7 @@ import numpy as np
 from gated._check import optional, refuse, want
 from gated.io import epochs, patterns, zones
 from gated.io.epochs import MEANING, SPANS, UNITS
+from gated.io.numbers import to_arrow
 from gated.io.tables import describe_end, name_rows, refuse_rows, text, to_numbers
 
 pd: Any = optional("pandas", "forecast")
@@ -29,6 +30,7 @@ FIRST, LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # what 6
 ISO = "dates such as 2024-01-31 or 2024-01-31T13:30, years 1678 to 2261"
 OFFSET = r"(?:Z|[+-]\d\d:?(?:\d\d)?)$"
 ZONED = r"(?:\d\d:\d\d|T\d{4}).*" + OFFSET
+LEAP = "59:?60([^0-9]|$)"
 TIDY = {
     "[\u00a0\u2009\u202f]": " ", "\u2212": "-", r"(?i)(\d)(?:st|nd|rd|th|er)\b": r"\1", r"(?i) (?:of|de) ": " ",
     r"([+-]\d{4}) \([^)]*\)$": r"\1", r"^\[(.*)\]$": r"\1",
@@ -106,7 +108,8 @@ def times(
     if reading.local.dtype.kind == "M":
         moments = reading.local if reading.instants is None else reading.instants
         wild = (moments < FIRST) | (moments >= LAST) | np.isnat(moments)
-        refuse_rows(frame, wild, where, "years 1678 to 2261", frame[columns[0]].astype(str))
+        if wild.any():
+            refuse_rows(frame, wild, where, "years 1678 to 2261", frame[columns[0]].astype(str))
     values, got, zone = _place(frame, reading, where, kind, zone, codes)
     if kind is not None and _family(got) != _family(kind) and (kind, got) != ("wall", "utc"):
         first = name_rows(frame, np.arange(len(frame)) < 1, frame[columns[0]])
@@ -140,8 +143,9 @@ def _place(
     if instants is None and named is not None:
         instants, skipped = zones.to_instants(local, named, codes)
         expected = f"local times of {named}, whose clocks skip an hour in spring"
-        values = pd.Series(local, frame.index).astype(str)
-        refuse_rows(frame, skipped, where, expected, values, "Correct them, or name another zone with --zone.")
+        if skipped.any():
+            values = pd.Series(local, frame.index).astype(str)
+            refuse_rows(frame, skipped, where, expected, values, "Correct them, or name another zone with --zone.")
         if reading.zone is None:
             return instants, "wall" if got in ("datetime", "date") else got, zone
     if instants is None:
@@ -193,9 +197,7 @@ def _read(frame: Any, columns: list[str], where: str, notation: str | None, stri
         return _numbers(frame, column, where, notation)
     words = column if pd.api.types.infer_dtype(column, skipna=False) == "string" else column.astype(str)
     if pc.all(
-        pc.match_substring_regex(
-            pa.array(words.iloc[_sample(len(words))], pa.string()), r"^\s*[+-]?\d{1,19}(\.\d+)?\s*$"
-        )
+        pc.match_substring_regex(to_arrow(words.iloc[_sample(len(words))]), r"^\s*[+-]?\d{1,19}(\.\d+)?\s*$")
     ).as_py():
         numbers = pd.to_numeric(words, errors="coerce")
         if numbers.notna().all() and not (notation and "%" in notation and strict):
@@ -216,7 +218,8 @@ def _moments(column: Any) -> Any:
 def _nanoseconds(frame: Any, column: Any, raw: Any, where: str) -> np.ndarray:
     values = column.to_numpy()
     wild = (values < FIRST) | (values >= LAST) | np.isnat(values)
-    refuse_rows(frame, wild, where, "years 1678 to 2261", raw.astype(str))
+    if wild.any():
+        refuse_rows(frame, wild, where, "years 1678 to 2261", raw.astype(str))
     return values.astype("datetime64[ns]")
 
 
@@ -248,7 +251,9 @@ def _numbers(frame: Any, column: Any, where: str, notation: str | None) -> _Read
         todo = "If these are seconds, say --time-format s; if they are Excel's days, --time-format excel."
         refuse_rows(frame, ~whole, where, "dates or whole numbers", column, todo)
         refuse_rows(frame, bad, where, "whole numbers below 2**61", column)
-        return _Reading(local, "integer", "count")
+        early = [name for name in UNITS if epochs.may_be_early(values, name)]
+        note = f"{where.capitalize()}: {column.iloc[0]} is read as a count; --time-format {{}} reads {{}}."
+        return _Reading(local, "integer", "count", None, None, tuple(note.format(n, MEANING[n]) for n in early))
     (name, *others), notes = fits, ()
     local, _ = epochs.read(values, name)
     if name in MEANING:
@@ -266,21 +271,21 @@ def _numbers(frame: Any, column: Any, where: str, notation: str | None) -> _Read
 
 def _words(frame: Any, words: Any, where: str, notation: str | None, strict: bool, columns: list[str]) -> _Reading:
     rows = _sample(len(words))
-    iso = _iso(words, words.iloc[rows]) if len(columns) == 1 and notation is None else None
+    iso = _iso(words, words.iloc[rows].astype(object)) if len(columns) == 1 and notation is None else None
     if iso is not None:
         return iso
-    words = words.str.strip()
+    words = words.astype(object).str.strip()
     tidy = _tidy(words)
     if notation is not None:
         want("%" in notation, where, f"numbers, for --time-format {notation}", repr(words.iloc[0]))
         patterns.check(notation)
         for written in (words, tidy):
-            fields = _fields(pa.array(written, pa.string()), notation)
+            fields = _fields(to_arrow(written), notation)
             if not fields.bad.any():
                 return _reading(words, where, notation, fields, columns)
         todo = "Correct them, or name the notation of all rows with --time-format."
         refuse_rows(frame, fields.bad & strict, where, f"times written as {notation}", words, todo)
-    words, array, sample = tidy, pa.array(tidy, pa.string()), tidy.iloc[rows]
+    words, array, sample = tidy, to_arrow(tidy), tidy.iloc[rows]
     zoned = np.asarray(pc.match_substring_regex(array, ZONED))
     if zoned.any():
         named = np.asarray(pc.match_substring_regex(array, r"[A-Za-z]{2}|\]$"))
@@ -288,7 +293,7 @@ def _words(frame: Any, words: Any, where: str, notation: str | None, strict: boo
     chosen = dict.fromkeys(sample.iloc[k] for k in (0, len(sample) // 2, -1))
     proposals = list(dict.fromkeys(p for word in chosen for p in _propose(word, sample, columns)))
     proposals = [p for p in proposals if re.search("%-?[YGy]", p)]
-    some = pa.array(sample, pa.string())
+    some = to_arrow(sample)
     readings = {p: _fields(array, p) for p in proposals if not patterns.read(some, p).bad.any()}
     whole = _plausible({p: fields for p, fields in readings.items() if not fields.bad.any()})
     if len({fields.local.tobytes() for fields in whole.values()}) > 1:
@@ -312,6 +317,11 @@ def _words(frame: Any, words: Any, where: str, notation: str | None, strict: boo
     masks = [_fields(array, p).bad for p in proposals]
     masks += [pd.to_datetime(words, format="ISO8601", errors="coerce", utc=True).isna().to_numpy(bool)]
     bad = min(masks, key=np.sum)
+    yearless = re.fullmatch(r"(\d\d?)(\W*)([^\W\d]+\.?)", words.iloc[0])
+    if yearless and patterns.month(yearless[3]):
+        years = f", or say --time-format '%y{yearless[2]}%b' if the numbers are years"
+        todo = f"Write the years{years if len(yearless[1]) == 2 else ''}."
+        refuse(where, "a year in every time", repr(words.iloc[0]), todo)
     bad = bad if bad.any() else ~bad
     todo = "Correct these rows, say how times are written with --time-format, or name another column."
     refuse(where, ISO, name_rows(frame, bad, words), describe_end(frame, bad) or todo)
@@ -319,7 +329,7 @@ def _words(frame: Any, words: Any, where: str, notation: str | None, strict: boo
 
 def _tidy(words: Any) -> Any:
     """Words with plain spaces and signs, and without what varies beside numbers: 1st, 1er, 31 de enero de 2024."""
-    if pc.any(pc.match_substring_regex(pa.array(words, pa.string()), UNTIDY)).as_py():
+    if pc.any(pc.match_substring_regex(to_arrow(words), UNTIDY)).as_py():
         for old, new in TIDY.items():
             words = words.str.replace(old, new, regex=True)
     return words
@@ -340,6 +350,8 @@ def _iso(words: Any, sample: Any) -> _Reading | None:
     """Days and times without a zone after ISO 8601, which is quick and what most files have; or None."""
     if not sample.str.match(r"\s*\d{4}([-/.])\d{1,2}\1\d|\d{8}T").all():
         return None
+    with contextlib.suppress(pa.ArrowException):  # the quickest, of years, months and days of full width
+        return _Reading(pc.cast(to_arrow(words), pa.timestamp("ns")).to_numpy(zero_copy_only=False), "datetime")
     with contextlib.suppress(ValueError, TypeError, FutureWarning), warnings.catch_warnings():
         warnings.simplefilter("error")  # zones in some rows
         times = pd.to_datetime(words, format="ISO8601")
@@ -406,6 +418,13 @@ def _reading(words: Any, where: str, pattern: str, fields: patterns.Fields, colu
     codes = {part[-1] for part in patterns.elements(pattern) if part[0] == "%"}
     if "y" in codes:
         notes.append(f"{where.capitalize()}: years of two digits, {words.iloc[0]!r} is read as {_short(local[0])}.")
+    if "S" in codes:
+        leap = np.asarray(pc.match_substring_regex(to_arrow(words), LEAP)) & (
+            local.astype(np.int64) % (60 * 10**9) == 0
+        )
+        if leap.any():
+            k = int(np.argmax(leap))
+            notes.append(f"{where.capitalize()}: {words.iloc[k]!r}, a leap second, is read as {_short(local[k])}.")
     zone, minutes, hints = None, fields.minutes, []
     if fields.names is not None:
         regions = sorted({name for name in fields.names if "/" in name})

@@ -84,12 +84,20 @@ def enumerate_some(names: Sequence[str], count: int = 5) -> str:
     return ", ".join(names[:count]) + (f" and {len(names) - count:,} more" if len(names) > count else "")
 
 
-def infer(
+def infer(frame: Any, **options: Any) -> Schema:
+    """What the columns of a frame (from `tables.read`) are, the frequency inferred from all series.
+
+    Options and errors: see `infer_rows`.
+    """
+    return infer_rows(frame, **options)[0]
+
+
+def infer_rows(
     frame: Any, *, time: str | None = None, target: str | None = None, id: str | None = None, past: Sequence[str] = (),
     known: Sequence[str] = (), static: Sequence[str] = (), freq: str | None = None, time_format: str | None = None,
     zone: str | None = None,
-) -> Schema:  # fmt: skip
-    """What the columns of a frame (from `tables.read`) are, the frequency inferred from all series.
+) -> tuple[Schema, _Rows]:  # fmt: skip
+    """The schema of a frame, and its rows, which `panel` need not read again.
 
     time, target, id default to `ds`, `y`, `unique_id`; without an id column the frame is one series. past: covariates
     known up to now; known: in the future as well; static: one value a series. A covariate is a number, or a category of
@@ -127,12 +135,14 @@ def infer(
         _want_once(rows, moved, roles["time"], roles["target"], id, alias)
         grid = f"the {clocks.RULES[parsed.rule]} of the month" if unit == "month" else f"regular steps of {alias}"
         notes.append(f"Times are moved to {grid}: the first is {pd.Timestamp(moved[0])}.")
+        rows = replace(rows, times=moved)
     parts = [{name: _categories(frame, name) for name in part} for part in (past, known, static)]
     hours = rows.zone if rows.kind != "local" else None
-    return Schema(
+    schema = Schema(
         roles["time"], roles["target"], id, alias, rows.kind, rows.zone, ids_kind, *parts, notation=rows.notation,
         phase=phase, hours=hours, notes=notes, decimals=dict(frame.attrs.get("decimals", {})),
     )  # fmt: skip
+    return schema, rows
 
 
 def _clock(rows: _Rows, freq: str | None) -> tuple[str, int | None, _Rows]:
@@ -356,16 +366,18 @@ def encode(frame: Any, columns: dict[str, list[str] | None], unknown: dict[str, 
     return np.concatenate([np.zeros((len(frame), 0)), *parts], 1)
 
 
-def panel(frame: Any, schema: Schema, *, context: int = 0, new: bool = False) -> tuple[Panel, tuple[str, ...]]:
+def panel(
+    frame: Any, schema: Schema, rows: _Rows | None = None, *, context: int = 0, new: bool = False
+) -> tuple[Panel, tuple[str, ...]]:
     """The frame's series on the schema's clock; and in sentences, its size and what was done to it.
 
-    Rows are sorted by time, steps without a row are inserted as NaN, a missing value is NaN. context: series with fewer
-    steps are reported as short. new: rows for a run, which may be constant. Errors name the rows: unknown columns,
-    times and ids that are missing or twice, times beside the clock, text or infinities in numbers, a static column that
-    changes within a series, no value at all.
+    Rows are sorted by time, steps without a row are inserted as NaN, a missing value is NaN. rows: the frame's, where
+    `infer_rows` has read them. context: series with fewer steps are reported as short. new: rows for a run, which may
+    be constant. Errors name the rows: unknown columns, times and ids that are missing or twice, times beside the clock,
+    text or infinities in numbers, a static column that changes within a series, no value at all.
     """
     want_columns(frame, schema, "target", "past", "known", "static")
-    rows = rows_of(frame, schema)
+    rows = rows_of(frame, schema) if rows is None else rows
     frame, codes, n = rows.frame, rows.codes, len(rows.ids)
     values, unknown = numbers(frame, schema.target), {}
     want(not np.isnan(values).all(), f"column {schema.target!r}", "at least one number", "no value in any row")

@@ -217,12 +217,12 @@ def fit(
     config = options.make(Config, choices, config)
     with runs.start(TASK, out, resume, overwrite, progress) as job:
         data = read(source, config)
-        schema = frame.infer(
+        schema, rows = frame.infer_rows(
             data, time=config.time, target=config.target, id=data.attrs.get("id", config.id), past=config.past,
             known=config.known, static=config.static, freq=config.freq, time_format=config.time_format,
             zone=config.zone,
         )  # fmt: skip
-        panel, notes = frame.panel(data, schema, context=config.context or 0)
+        panel, notes = frame.panel(data, schema, rows, context=config.context or 0)
         notes += notes_of(data, frame.numeric(schema))
         model, metrics, history = training.fit(panel, config, job)
         return job.finish(Run(config, schema, model, panel, metrics, history, notes))

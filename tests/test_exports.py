@@ -49,7 +49,10 @@ def column(values, header="ds,y", delimiter=",", days=DAYS):
 # -- numbers that stand for none, and numbers of two readings
 
 CODES = [  # values, the one in the note, options that follow it
-    ("-9999 5.1 5.2 -9999 5.4", "-9999 (2 times) lies far from the others, 5.1 to 5.4: does it mean missing"),
+    (
+        "-9999 5.1 5.2 -9999 5.4",
+        "-9999 (2 times) lies far from the others, 5.1 to 5.4: fit with --missing -9999 if it means none.",
+    ),
     ("35.6 9999.9 36.7 9999.9 38", "--missing 9999.9"),
     ("-999 2.5 -999 2.5 -999", "--missing -999"),
     ("-9.99 0.3 -9.99 0.5 1.2", "--missing -9.99"),
@@ -64,7 +67,7 @@ def test_a_number_that_may_mean_missing_is_a_note(values, note, tmp_path):
     text = column(values, "ds;y", ";") if ",0" in values else column(values)
     series, notes, _ = whole(path := file(tmp_path / "x.csv", text))
     assert note in notes
-    code = notes.partition("--missing ")[2].partition(")")[0]
+    code = notes.partition("--missing ")[2].partition(" ")[0]
     series, notes, _ = whole(path, missing=(code,))
     assert "--missing" not in notes
     assert np.isnan(series["y"]).sum() == sum(float(v.replace(",", ".")) == float(code) for v in values.split())
@@ -131,10 +134,10 @@ WIDE = [  # text, options, series, columns of the next step, a note
     ("region,lat2,2019,2020\nA,50,1,2\nB,51,2,3\n", {"id": "region"}, {"A": [1, 2], "B": [2, 3]},
      {"region": ["A", "B"], "ds": [2021] * 2}, ""),
     ("id,store,d_1,d_2,d_3\nA_1,CA,1,2,3\nA_2,CA,0,0,1\n", {"id": "id"}, {"A_1": [1, 2, 3], "A_2": [0, 0, 1]},
-     {"id": ["A_1", "A_2"], "ds": [4, 4]}, "'d_1' to 'd_3' are read as the steps 1 to 3."),
+     {"id": ["A_1", "A_2"], "ds": [4, 4]}, "Columns such as 'd_1' are read as steps, 1 to 3."),
     ('"V1","V2","V3"\n"Y1","5","6"\n"Y2","7","8"\n', {"id": "V1"}, {"Y1": [5, 6], "Y2": [7, 8]},
-     {"V1": ["Y1", "Y2"], "ds": [4, 4]}, "the steps 2 to 3"),
-    ("shop;T09;T10;T11\na;1,5;2;3\n", {"id": "shop"}, {"a": [1.5, 2, 3]}, {"shop": ["a"], "ds": [12]}, "9 to 11"),
+     {"V1": ["Y1", "Y2"], "ds": [4, 4]}, "steps, 2 to 3"),
+    ("shop;T09;T10;T11\na;1,5;2;3\n", {"id": "shop"}, {"a": [1.5, 2, 3]}, {"shop": ["a"], "ds": [12]}, ", 9 to 11"),
     ("shop,1,2,3\na,5,6,7\n", {"id": "shop"}, {"a": [5, 6, 7]}, {"shop": ["a"], "ds": [4]}, ""),
     ('"Data Source","Indicators",\n\n"Updated","2024-01-01",\n\n"Country","Code","1960","1961",\n'
      '"Aruba","ABW",,"1.5",\n"Angola","AGO","1","2",\n', {"id": "Code"}, {"ABW": [nan, 1.5], "AGO": [1, 2]},

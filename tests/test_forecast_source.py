@@ -40,6 +40,11 @@ def file(path, content):
     return str(path)
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    return fit(pd.DataFrame({"ds": DAYS, "y": np.arange(30.0)}))
+
+
 # -- what the run remembers
 
 
@@ -267,3 +272,54 @@ def test_nothing_is_below_zero_where_the_history_is_not():
     paths = run.predict(samples=50).set_index("unique_id").drop(columns="ds")
     assert paths.loc["counts"].to_numpy().min() == 0
     assert run.model.held[0].min() >= 0
+
+
+LATER = [  # ids of the fit, of a later file, series forecast; or the error
+    (("7", "8"), ("7",), [7], ""),
+    (("7", "8"), ("7", "12"), [7, 12], "1 series that the fit has not seen: 12."),
+    (("007", "8"), ("8",), ["8"], ""),
+    (("007", "8"), ("7",), ["7"], "1 series that the fit has not seen: 7."),
+    (("7", "8"), ("7", "x"), None, "expected whole numbers, as in the fit, got 'x'"),
+    (("7", "8"), ("007",), None, "expected whole numbers, as in the fit, got '007'"),
+    (("7", "8"), ("7.0",), None, "expected whole numbers, as in the fit, got '7.0'"),
+    (("1,a", "2,b"), ("1,a",), ["1/a"], ""),
+    (("1,a", "2,b"), ("1,5",), ["1/5"], "1 series that the fit has not seen: 1/5."),
+    (("1,a", "2,b"), ("x,a",), None, "column 's': expected whole numbers"),
+    (("1,a", "2,b"), ("01,a",), None, "column 's': expected whole numbers"),
+    (("01,5", "2,5"), ("2,5",), ["2/5"], ""),
+]
+
+
+@pytest.mark.parametrize(("first", "later", "series", "note"), LATER)
+def test_series_of_a_later_file_are_those_of_the_fit(first, later, series, note, tmp_path, fitted):
+    """A name of another kind is refused, never a new series beside the one that is meant; a new one is a note."""
+    header = "s,p,ds,y" if "," in first[0] else "s,ds,y"
+
+    def write(name, ids):
+        days = [day for day in DAYS[:3] for _ in ids]
+        return file(tmp_path / name, text(ids * 3, days, "1" * len(days), header=header))
+
+    schema, panel, _ = whole(write("x.csv", first), id="s,p" if "," in first[0] else "s")
+    run = dataclasses.replace(fitted, config=Config(horizon=2, id=schema.id), schema=schema, panel=panel)
+    if series is None:
+        with pytest.raises(InputError, match=note):
+            run._extend(run._read(write("y.csv", later)))
+        return
+    new, notes = run._extend(run._read(write("y.csv", later)))
+    assert new.ids.tolist() == series
+    assert note in " ".join(notes)
+    assert bool(note) == ("not seen" in " ".join(notes))
+
+
+def test_a_later_wide_file_may_hold_one_step(tmp_path, fitted):
+    """The next date alone, and the next step of numbered columns beside ids."""
+    for header, later, options, ahead in (
+        ("shop,2024-01,2024-02", "shop,2024-03", {}, "2024-04"), ("shop,d_1,d_2", "shop,d_3", {"id": "shop"}, 4),
+        ("shop,Jan 2024,Feb 2024", "shop,Mar 2024", {}, "Apr 2024"),
+    ):  # fmt: skip
+        schema, panel, _ = whole(file(tmp_path / "x.csv", f"{header}\n007,1,2\n"), wide=True, **options)
+        config = Config(horizon=1, wide=True, **options)
+        run = dataclasses.replace(fitted, config=config, schema=schema, panel=panel)
+        new, _ = run._extend(run._read(file(tmp_path / "y.csv", f"{later}\n007,3\n")))
+        assert new.y.tolist() == [1, 2, 3]
+        assert to_frame(schema, new, {"median": np.zeros((1, 1))})["ds"].tolist() == [ahead]

@@ -129,7 +129,7 @@ def find_code(values: np.ndarray) -> tuple[str, ...]:
             low, high = float(others.min()), float(others.max())
             if code < low - (high - low) or code > high + 4 * max(high - low, abs(high)):
                 others = f"lies far from the others, {low:.6g} to {high:.6g}"
-                return (f"{code:.12g} ({count:,} times) {others}: does it mean missing (--missing {code:.12g})?",)
+                return (f"{code:.12g} ({count:,} times) {others}: fit with --missing {code:.12g} if it means none.",)
     return ()
 
 

@@ -19,7 +19,7 @@ from gated.io.tables import name_rows, numbers, refuse_rows, text, to_numbers
 from gated.io.text import plural
 from gated.io.times import KINDS, restore, split, times
 from gated.tasks.forecast.panel import CELLS, Panel
-from gated.tasks.forecast.source import join_ids
+from gated.tasks.forecast.source import read_ids
 
 pd: Any = optional("pandas", "forecast")
 
@@ -262,11 +262,7 @@ def _rows(
     if id is None:
         codes, ids = np.zeros(len(frame), np.int64), np.array([target], object)
     else:
-        keys = split(frame, id)
-        for name in keys:
-            refuse_rows(frame, frame[name].isna().to_numpy(bool), f"column {name!r}", "a series in every row")
-        column = frame[keys[0]] if len(keys) == 1 else join_ids(frame, keys)
-        column = column if ids_kind == "integer" and column.dtype.kind in "iu" else text(column)
+        column = read_ids(frame, split(frame, id), ids_kind)
         codes, names = pd.factorize(column)
         ids = np.asarray(names, None if column.dtype.kind in "iu" else object)
     moments, kind, zone, notation, notes = times(frame, time, kind, notation=notation, zone=zone, codes=codes)

@@ -177,9 +177,13 @@ class Run:
     def _extend(self, data: Any) -> tuple[Panel, tuple[str, ...]]:
         """`extend`, with what is strange in the data."""
         new, (_, *sentences) = frame.panel(data, self.schema, new=True)
-        notes = (*notes_of(data, frame.numeric(self.schema)), *(s for s in sentences if s not in self.notes))
+        sentences = [*notes_of(data, frame.numeric(self.schema)), *sentences]
+        notes = tuple(s for s in sentences if s not in self.notes)
         notes += frame.describe_change(self.panel, new, self.schema.target)
         old = np.flatnonzero(np.isin(self.panel.ids, new.ids))
+        strange = [str(name) for name in new.ids[~np.isin(new.ids, self.panel.ids)]]
+        if strange:
+            notes += (f"{len(strange):,} series that the fit has not seen: {frame.enumerate_some(strange)}.",)
         if len(old):
             new = frame.join(roll.cut(self.panel, old, self.panel.lengths[old]), new)
         return new, notes

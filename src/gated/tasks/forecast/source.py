@@ -16,6 +16,8 @@ from gated.tasks.forecast.task import Config
 
 pd: Any = optional("pandas", "forecast")
 
+INTEGER = r"0|-?[1-9]\d{0,17}"  # in one way
+
 
 def read(source: Any, config: Config, decimals: Mapping[str, str] | None = None, *, wide: bool | None = None) -> Any:
     """The frame of a source (see `tables.read`), in rows where the options say that it is wide.
@@ -83,17 +85,17 @@ def _dates(frame: Any, time: str, ids: Sequence[str]) -> tuple[list[str], np.nda
     """The columns whose names are times; these times, or beside ids steps such as d_1, d_2, …; and notes."""
     numbered = [name for name in frame.columns if re.search(r"\d", name) and name not in ids]
     for names in (numbered, [name for name in numbered if name[0].isdigit()]):  # lat2 is no time
-        if len(names) > 1:
+        if names:
             with contextlib.suppress(InputError):
                 read = times(pd.DataFrame({time: names}), time)
                 years = read.kind != "integer" or bool(((read.values >= 1678) & (read.values <= 2261)).all())
-                if ids or years:  # 1, 2, 3 may be shops
+                if ids or (years and (read.kind != "integer" or len(names) > 1)):  # 1, 2, 3 may be shops
                     return names, np.array(names, object), []
     parts = [re.fullmatch(r"(.*?)(\d{1,9})", name) for name in numbered]
     steps = [int(part[2]) for part in parts if part]
-    alike = len({part and part[1] for part in parts}) == 1 and len(steps) == len(numbered) > 1
+    alike = len({part and part[1] for part in parts}) == 1 and len(steps) == len(numbered)
     if ids and alike and (np.diff(steps) == 1).all():
-        note = f"The columns {numbered[0]!r} to {numbered[-1]!r} are read as the steps {steps[0]} to {steps[-1]}."
+        note = f"Columns such as {numbered[0]!r} are read as steps, {steps[0]} to {steps[-1]}."
         return numbered, np.array(steps), [note]
     expected = f"the time column {time!r} beside columns of series, or dates as the names of columns"
     todo = "Name the time column with time, or with id the columns beside dates or steps."
@@ -103,9 +105,25 @@ def _dates(frame: Any, time: str, ids: Sequence[str]) -> tuple[list[str], np.nda
 # ---- series of several columns
 
 
-def join_ids(frame: Any, columns: Sequence[str]) -> Any:
-    """The names of series that several columns identify: their texts with / between, and \\/ for a / in one."""
-    texts = [tables.text(frame[name]).str.replace(r"([\\/])", r"\\\1", regex=True) for name in columns]
+def read_ids(frame: Any, columns: Sequence[str], kinds: str) -> Any:
+    """The names of the series of all rows: of several columns, their texts with / between, and \\/ for a / in one.
+
+    kinds: "integer" or "text" of each, commas between. Errors, with their rows: none; text where the fit had integers.
+    """
+    parts = []
+    for name, kind in zip(columns, kinds.split(","), strict=True):
+        column, where = frame[name], f"column {name!r}"
+        tables.refuse_rows(frame, column.isna().to_numpy(bool), where, "a series in every row")
+        if kind == "text" or column.dtype.kind not in "iu":
+            column = tables.text(column)
+        if kind == "integer" and column.dtype.kind not in "iu":
+            odd = ~column.str.fullmatch(INTEGER).to_numpy(bool)
+            tables.refuse_rows(frame, odd, where, "whole numbers, as in the fit", column, "Name series as there.")
+            column = column.astype("int64")
+        parts.append(column)
+    if len(parts) == 1:
+        return parts[0]
+    texts = [tables.text(part).str.replace(r"([\\/])", r"\\\1", regex=True) for part in parts]
     return texts[0].str.cat(texts[1:], sep="/")
 
 

@@ -142,6 +142,10 @@ WIDE = [  # text, options, series, columns of the next step, a note
     ('"Data Source","Indicators",\n\n"Updated","2024-01-01",\n\n"Country","Code","1960","1961",\n'
      '"Aruba","ABW",,"1.5",\n"Angola","AGO","1","2",\n', {"id": "Code"}, {"ABW": [nan, 1.5], "AGO": [1, 2]},
      {"Code": ["ABW", "AGO"], "ds": [1962] * 2}, "Above the header, lines 1, 3 skipped"),
+    ("Country,Code,1960,1961\nAruba,ABW,,\nAngola,AGO,1,2\n", {"id": "Code"}, {"ABW": [nan, nan], "AGO": [1, 2]},
+     {"Code": ["ABW", "AGO"], "ds": [1962] * 2}, "1 series without any value: ABW"),
+    ("geo;2020;2021\nFR;NA;n.a.\nDE;2;3,5\n", {}, {"FR": [nan, nan], "DE": [2, 3.5]},
+     {"geo": ["FR", "DE"], "ds": [2022] * 2}, ""),
     ("GDP,in dollars\nCountry,2019,2020,2021\nA,1,2,3\nB,2,3,4\n", {}, {"A": [1, 2, 3], "B": [2, 3, 4]},
      {"Country": ["A", "B"], "ds": [2022] * 2}, "line 1 skipped"),
     ("freq,geo\\TIME\t2015-01 \t2015-02 \nM,DE\t1.1 \t: \nM,FR\t: \t2.5 \n", {},
@@ -173,6 +177,17 @@ def test_numbered_columns_may_be_series(text, tmp_path):
 
 
 # -- text and JSON
+
+TITLES = ["Report;2024\nds;y\n1;5\n2;6\n", "Made on;2024-01-31;\nds;y;z\n1;5;1\n2;6;1\n", "12;34\nds;y\n1;5\n2;6\n"]
+
+
+@pytest.mark.parametrize("text", TITLES)
+def test_a_title_with_numbers_is_no_header(text, tmp_path):
+    """A title may have as many fields as the rows, and a date in it: the words below it are the header."""
+    series, notes, _ = whole(file(tmp_path / "x.csv", text))
+    assert series == {"y": [5, 6]}
+    assert "Above the header, line 1 skipped" in notes
+
 
 TEXTS = [  # text, values
     ("ds y\n2024-01-01 0.5\n2024-01-02 1.5\n", [0.5, 1.5]),
@@ -267,6 +282,8 @@ def test_sheets_with_dates_across_and_names_of_any_kind(tmp_path):
     rows = [["GDP by", "country"], ["geo", 2020, 2021, 2022], ["NA", 1, 2, 3], ["007", 2, 3, 4]]
     series, _, ahead = whole(file(tmp_path / "x", workbook(Data=rows)), wide=True, id="geo")
     assert series == {"NA": [1, 2, 3], "007": [2, 3, 4]}
+    rows = [["geo", "code", 2020, 2021], ["Aruba", "AW", None, None], ["Angola", "AO", 1, 2]]
+    assert whole(file(tmp_path / "y", workbook(Data=rows)), wide=True, id="code")[0]["AO"] == [1, 2]
     assert ahead["geo"].tolist() == ["NA", "007"]
 
 

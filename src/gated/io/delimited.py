@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gated._check import optional, refuse, want
-from gated.io.numbers import MISSING
+from gated.io.numbers import MISSING, WORDS
 from gated.io.text import places
 
 pd: Any = optional("pandas", "forecast")
@@ -148,6 +148,8 @@ def find_layout(lines: list[str], where: str) -> Layout:
         last = [line.lstrip("# ") for line in lines[k:offset] if line.strip()][-1:]
         rows = [*((0, cells) for _, cells in _records(last, delimiter, where) if len(cells) == len(rows[0][1])), *rows]
     first = _find_header(rows)
+    if _is_words(rows[first + 1 :]) and any(map(_is_value, rows[first][1])) and not _is_across(rows[first][1]):
+        first += 1  # a title of several fields, with a number or date in it
     titles = [" ".join(filter(None, map(str.strip, cells))) for _, cells in rows[:first]]
     skipped = places("line", [offset + line for line, _ in rows[:first]])
     notes = [f"Above the header, {skipped} skipped: {', '.join(map(repr, titles[:3]))}."] if titles else []
@@ -157,7 +159,7 @@ def find_layout(lines: list[str], where: str) -> Layout:
     if more > 0 and not any(any(map(str.strip, cells[len(header) :])) for cells in below):  # delimiters alone
         header = [*header, *[""] * more]
     names = [cell.strip() or f"column {n + 1}" for n, cell in enumerate(header)]
-    if len(names) > 1 and len(below) > 1 and not re.search(r"\d", "".join(below[0])):
+    if len(names) > 1 and _is_words(rows[first + 1 :]):
         line, todo = offset + rows[first + 1][0], "Remove this line: units and types have no place below the header."
         refuse(f"{where}, line {line}", "values below the header", repr(delimiter.join(below[0])), todo)
     return Layout(delimiter, offset + rows[first][0], names, below, notes)
@@ -174,6 +176,15 @@ def _find_header(rows: list[tuple[int, list[str]]]) -> int:
     words = [i for i in range(first) if len(rows[i][1]) > 1 and not values[i]]
     lost = values[first] and words and not _is_across(rows[first][1])
     return words[-1] if lost else first  # a header of another width, which pandas will refuse
+
+
+def _is_words(rows: list[tuple[int, list[str]]]) -> bool:
+    """Whether the first row is no values, such as units, but words in columns that hold values below."""
+    (_, first), *others = rows if len(rows) > 1 else [(0, [""]), (0, [""])]
+    words = [k for k, cell in enumerate(first) if cell.strip() and cell.strip().lower() not in WORDS]
+    return not any(re.search(r"\d", cell) for cell in first) and any(
+        _is_value(cells[k]) for k in words for _, cells in others if len(cells) > k
+    )
 
 
 def _is_across(cells: list[str]) -> bool:

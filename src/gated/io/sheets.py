@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gated._check import optional, refuse, want
-from gated.io.numbers import MISSING
+from gated.io.numbers import MISSING, WORDS
 from gated.io.text import places
 
 pd: Any = optional("pandas", "forecast")
@@ -53,9 +53,11 @@ def read(data: bytes, where: str, sheet: str | None = None, *, ids: Collection[s
     got = f"{', '.join(map(repr, twice))} twice"
     want(not twice, f"{where}, row {header + 1}", "a header of different names", got, "Rename one.")
     frame = table.iloc[header + 1 :, used].infer_objects().set_axis(columns, axis=1)
-    below = [str(c) for c in frame.iloc[0].dropna()] if len(frame) > 1 else []
-    if len(below) > 1 and text[header + 1 : header + 2].sum() == len(below) and not text[header + 2 :].all(1).any():
-        words = not re.search(r"\d", "".join(below)) and (full[header + 2 : HEAD] & ~text[header + 2 :]).any()
+    below = [str(c) for c in table.iloc[header + 1].dropna()] if header + 2 < len(table) else []
+    if below and (text == full[:HEAD])[header + 1 : header + 2].all():
+        over = text[header + 1] & (full[header + 2 : HEAD] & ~text[header + 2 :]).any(0)  # above numbers or dates
+        meant = [str(c).strip().lower() not in WORDS for c in table.iloc[header + 1, np.flatnonzero(over)]]
+        words = any(meant) and not re.search(r"\d", "".join(below))
         todo = "Remove this row: units, types and second headers have no place below the header."
         want(not words, f"{where}, row {header + 2}", "values below the header", ", ".join(map(repr, below[:5])), todo)
     frame = frame.set_axis(pd.RangeIndex(header + 2, len(table) + 1, name="row"), axis=0).dropna(how="all")

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "crf.h"
 #include "dispatch.h"
 #include "scratch.h"
 #include "threads.h"
@@ -192,6 +193,18 @@ void apply(const std::string& name, int width, uintptr_t from, uintptr_t to, int
         body().apply_double(op, at<double>(from), at<double>(to), n);
 }
 
+// A chain of crf.h, from sizes and the addresses of scores, transitions, start, end and lengths.
+Chain chain(const std::vector<int64_t>& sizes, const Addresses& a) {
+    if (sizes.size() != 3 || a.size() != 5 || sizes[0] < 0 || sizes[1] < 0 || sizes[2] < 1)
+        throw std::invalid_argument("chain: expected T, B, K and five addresses");
+    const Chain c{sizes[0],         sizes[1],         sizes[2],         at<double>(a[0]),
+                  at<double>(a[1]), at<double>(a[2]), at<double>(a[3]), at<int64_t>(a[4])};
+    for (int64_t b = 0; b < c.B; ++b)
+        if (c.lengths[b] < 0 || c.lengths[b] > c.T)
+            throw std::invalid_argument("chain: expected lengths from 0 to T");
+    return c;
+}
+
 // Fields of a call that hold an address, or a list of them, as whole numbers.
 template <class T>
 void address(nb::class_<Arguments>& c, const char* name, T* Call::* field) {
@@ -247,6 +260,27 @@ NB_MODULE(_native, m) {
     m.def("threads", &threads, "Whose threads run: 'openmp', those the process has, or 'pool', our own.");
     m.def("apply", &apply, "exp, sigmoid or tanh of n numbers, for tests.");
     add_table(m);
+    m.def("crf_forward",
+          [](const std::vector<int64_t>& sizes, const Addresses& a, uintptr_t alpha, uintptr_t log_z) {
+              const Chain c = chain(sizes, a);
+              nb::gil_scoped_release release;
+              crf_forward(c, at<double>(alpha), at<double>(log_z));
+          });
+    m.def("crf_backward", [](const std::vector<int64_t>& sizes, const Addresses& a, uintptr_t alpha,
+                             uintptr_t log_z, uintptr_t weight, const Addresses& d) {
+        const Chain c = chain(sizes, a);
+        if (d.size() != 4) throw std::invalid_argument("chain: expected the addresses of four gradients");
+        nb::gil_scoped_release release;
+        crf_backward(c, at<double>(alpha), at<double>(log_z), at<double>(weight), at<double>(d[0]),
+                     at<double>(d[1]), at<double>(d[2]), at<double>(d[3]));
+    });
+    m.def("crf_best", [](const std::vector<int64_t>& sizes, const Addresses& a, int64_t N, uintptr_t tags,
+                         uintptr_t score) {
+        const Chain c = chain(sizes, a);
+        if (N < 1 || N * c.K > INT32_MAX) throw std::invalid_argument("chain: expected N from 1 to 2^31 / K");
+        nb::gil_scoped_release release;
+        crf_best(c, N, at<int64_t>(tags), at<double>(score));
+    });
     nb::class_<Arguments> call(m, "Call", "One call: sizes, addresses and strides, by the names of plan.h.");
     call.def("__init__", &make_call, nb::arg("width"), nb::arg("T"), nb::arg("B"), nb::arg("I"), nb::arg("H"),
              nb::arg("P"), nb::arg("D"));

@@ -1,6 +1,7 @@
 // What a file of isa/ compiles for its target.
 #pragma once
 
+#include "chain.h"
 #include "dispatch.h"
 #include "drive.h"
 #include "stream.h"
@@ -37,6 +38,9 @@ void apply(int op, const T* from, T* to, int64_t n) {
                                 {target::backward<float>, target::backward<double>}, \
                                 {target::stream<float>, target::stream<double>},     \
                                 target::apply<float>,                                \
-                                target::apply<double>};
+                                target::apply<double>,                               \
+                                target::chain_sum,                                   \
+                                target::chain_outer,                                 \
+                                target::chain_best};
 
 }  // namespace gated

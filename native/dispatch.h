@@ -32,6 +32,10 @@ struct Body {
     void (*apply_float)(int op, const float* from, float* to,
                         int64_t n);  // SIGMOID, TANH, else e^x for x <= 0
     void (*apply_double)(int op, const double* from, double* to, int64_t n);
+    // chain.h
+    void (*chain_sum)(int64_t K, const double* x, const double* M, double* to);
+    void (*chain_outer)(int64_t K, const double* x, const double* y, double* M);
+    void (*chain_best)(int64_t K, const double* x, const double* M, double* to, int64_t* from);
 };
 
 // Whether this processor, with the set in use, multiplies bfloat16 numbers.

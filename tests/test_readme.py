@@ -91,6 +91,11 @@ def desk(tmp_path_factory):
             (folder / f"{name}.{kind}").write_text("".join(f"{pairs[row][side]}\n" for row in rows))
     entries = "\n".join(f'msgid "{source}"\nmsgstr ""\n' for source, _ in pairs[:3])
     (folder / "messages.po").write_text(f'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n{entries}')
+    columns = [f"{who} B-PER\n{does} O\n{there} B-LOC\n" for who in ("Mary", "Ann") for does in ("saw", "left")
+               for there in ("Oslo", "Rome", "Kiel")]  # fmt: skip
+    for name in ("train", "dev", "test"):
+        (folder / f"{name}.conll").write_text("\n".join(columns))
+    (folder / "letter.txt").write_text("Mary saw Kiel.\n")
     spoken(folder, rng)
     typeset.save(folder / "lines", typeset.lines(24, seed=0))
     typeset.save(folder / "page", typeset.lines(3, seed=1))

@@ -46,13 +46,20 @@ class CRF(nn.Module):
         self.tags = tags
         self.transitions = nn.Parameter(torch.empty(tags, tags))
         self.start, self.end = nn.Parameter(torch.empty(tags)), nn.Parameter(torch.empty(tags))
-        masks = {"allowed": (allowed, (tags, tags)), "allowed_start": (start, (tags,)), "allowed_end": (end, (tags,))}
-        for name, (mask, size) in masks.items():
-            mask = torch.ones(size, dtype=torch.bool) if mask is None else mask
-            shape(f"CRF {name}", mask, *size)
-            self.register_buffer(name, mask.bool(), persistent=False)
+        self.restrict(allowed, start, end)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -0.1, 0.1)
+
+    def restrict(
+        self, allowed: Bool[Tensor, "K K"] | None = None, start: Bool[Tensor, " K"] | None = None,
+        end: Bool[Tensor, " K"] | None = None,
+    ) -> None:  # fmt: skip
+        """Set what is allowed; the masks are no part of the state dict."""
+        masks = {"allowed": (allowed, 2), "allowed_start": (start, 1), "allowed_end": (end, 1)}
+        for name, (mask, axes) in masks.items():
+            mask = torch.ones([self.tags] * axes, dtype=torch.bool) if mask is None else mask
+            shape(f"CRF {name}", mask, *[self.tags] * axes)
+            self.register_buffer(name, mask.to(self.start.device, torch.bool), persistent=False)
 
     def forward(
         self, scores: Float[Tensor, "T B K"], tags: Int64[Tensor, "T B"], lengths: Int64[Tensor, " B"] | None = None

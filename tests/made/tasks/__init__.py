@@ -84,6 +84,24 @@ def words_alone(run):
     return run.predict(lines), [run.predict([line])[0] for line in lines]
 
 
+def write_sentences(folder):
+    lines = [
+        f"{name} B-PER\n{verb} O\n{place} B-LOC\n{more} I-LOC\n"
+        for name in ("Mary", "John", "Ann", "Ole")
+        for verb in ("saw", "left")
+        for place, more in (("New", "York"), ("Los", "Angeles"), ("Oslo", "West"))
+    ]
+    for name, own in (("train", lines[:18]), ("dev", lines[18:21]), ("test", lines[21:])):
+        (folder / f"{name}.conll").write_text("\n".join(own))
+    (folder / "letter.txt").write_text("Mary saw Oslo.\n\nIn New York Ole left\n")
+
+
+def sentences_alone(run):
+    lines = ["Mary saw Oslo.", "Ann", "", "New York and Los Angeles left John in Paris"]
+    alone = [run.predict(line) for line in lines]
+    return [[str(pairs) for pairs in side] for side in (run.predict(lines), alone)]
+
+
 EXAMPLES = {
     "counts": Example(
         write=write_words,
@@ -102,6 +120,14 @@ EXAMPLES = {
         predict="sales.csv",
         alone=shops_alone,
         verbs={"backtest": "--windows 2", "update": "later.csv --steps 2 --out updated"},
+    ),
+    "tag": Example(
+        write=write_sentences,
+        fit="train.conll --valid dev.conll --units 8 --embedding 8 --characters 4 --batch 30 --steps 6 --precision 32",
+        noise="",
+        score="test.conll",
+        predict="letter.txt",
+        alone=sentences_alone,
     ),
     "transcribe": Example(
         write=write_sounds,

@@ -1,0 +1,80 @@
+"""Tagged sentences as columns, as JSON lines, and as the spans of brat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gated.tasks.tag import spans
+from gated.tasks.tag.data import Sentences
+from gated.tasks.tag.search import Tagged
+
+FORMATS = ("columns", "jsonl", "brat")
+
+
+def columns(sentences: Sentences, tagged: Sequence[Tagged], scores: bool) -> Iterator[str]:
+    """A word a line with its tag, and with `scores` its probability; a blank line behind each sentence.
+
+    Lines of a file of columns are as they were, with the tag behind them.
+    """
+    ends = [[f"\t{tag}" + f"\t{p:.4f}" * scores for tag, p in zip(one.tags, one.p, strict=True)] for one in tagged]
+    if sentences.rows:
+        at = {
+            n: end for lines, row in zip(sentences.lines, ends, strict=True) for n, end in zip(lines, row, strict=True)
+        }
+        yield from (f"{line}{at.get(n, '')}\n" for n, line in enumerate(sentences.rows, 1))
+        return
+    for words, row, one in zip(sentences.words, ends, tagged, strict=True):
+        if one.label:
+            yield f"# label = {one.label}" + f" {one.label_p:.4f}" * scores + "\n"
+        yield "".join(f"{word}{end}\n" for word, end in zip(words, row, strict=True)) + "\n"
+
+
+def entries(sentences: Sentences, tagged: Sequence[Tagged], scheme: str) -> Iterator[dict[str, Any]]:
+    """Each sentence as an object: its words with tags and probabilities, its spans by characters, its label."""
+    for k, (words, one) in enumerate(zip(sentences.words, tagged, strict=True)):
+        text = sentences.texts[k] if sentences.texts else " ".join(words)
+        out: dict[str, Any] = {"text": text, "tokens": words, "tags": one.tags, "p": one.p}
+        if scheme != "plain":
+            places = sentences.offsets[k] if sentences.offsets else _join(words)
+            out["spans"] = [
+                {"start": places[s.first][0], "end": places[s.last][1], "label": s.kind,
+                 "text": text[places[s.first][0] : places[s.last][1]], "p": min(one.p[s.first : s.last + 1])}
+                for s in spans.find(one.tags)
+            ]  # fmt: skip
+        if one.label:
+            out |= {"label": one.label, "label_p": one.label_p}
+        if len(one.n_best) > 1:
+            out["n_best"] = [{"tags": tags, "p": p} for p, tags in one.n_best]
+        yield out
+
+
+def jsonl(sentences: Sentences, tagged: Sequence[Tagged], scheme: str) -> Iterator[str]:
+    """`entries`, a line each."""
+    return (json.dumps(one, ensure_ascii=False) + "\n" for one in entries(sentences, tagged, scheme))
+
+
+def brat(
+    sentences: Sentences, tagged: Sequence[Tagged], scheme: str, first: int = 1, start: int = 0
+) -> tuple[str, int, int]:
+    """The spans as brat's text-bound annotations, T1 and on, by characters of the lines joined by line ends.
+
+    With the number of the next span and the place of the next line, at which further sentences go on.
+    """
+    out = ""
+    for one in entries(sentences, tagged, scheme):
+        for span in one.get("spans", ()):
+            kind = "_".join(span["label"].split())
+            out += f"T{first}\t{kind} {start + span['start']} {start + span['end']}\t{span['text']}\n"
+            first += 1
+        start += len(one["text"]) + 1
+    return out, first, start
+
+
+def _join(words: Sequence[str]) -> list[tuple[int, int]]:
+    out, at = [], 0
+    for word in words:
+        out.append((at, at + len(word)))
+        at += len(word) + 1
+    return out

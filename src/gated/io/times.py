@@ -324,7 +324,7 @@ def _words(frame: Any, words: Any, where: str, notation: str | None, strict: boo
         refuse(where, "a year in every time", repr(words.iloc[0]), todo)
     bad = bad if bad.any() else ~bad
     todo = "Correct these rows, say how times are written with --time-format, or name another column."
-    refuse(where, ISO, name_rows(frame, bad, words), describe_end(frame, bad) or todo)
+    refuse(where, ISO, name_rows(frame, bad, words), f"{describe_end(frame, bad)} {todo}".strip())
 
 
 def _tidy(words: Any) -> Any:

@@ -27,6 +27,7 @@ from forecast_sets import SETS, Set
 from gated.io.tables import read
 from gated.tasks import forecast
 from gated.tasks.forecast import frame, scoring
+from gated.tasks.forecast.schema import infer
 
 RESULTS = Path(__file__).parent / "results"
 CLASSICAL = ("SeasonalNaive", "AutoETS", "Theta", "DynamicOptimizedTheta")
@@ -59,7 +60,7 @@ def peer(data: Set, python: str, threads: int) -> dict:
 def measured(data: Set, made: pd.DataFrame) -> dict:
     """The metrics of a forecast in the column LSTM, by the function that measures ours."""
     train = read(data.train)
-    history, _ = frame.panel(train, frame.infer(train))
+    history, _ = frame.panel(train, infer(train))
 
     def rows(table: pd.DataFrame, column: str) -> np.ndarray:
         values = {str(n): g.sort_values("ds")[column].to_numpy(float) for n, g in table.groupby("unique_id")}

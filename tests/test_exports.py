@@ -12,6 +12,7 @@ pd = pytest.importorskip("pandas")
 from gated._check import InputError  # noqa: E402
 from gated.tasks.forecast import frame, source  # noqa: E402
 from gated.tasks.forecast.horizon import to_frame  # noqa: E402
+from gated.tasks.forecast.schema import infer, numeric  # noqa: E402
 from gated.tasks.forecast.task import Config  # noqa: E402
 from made.books import workbook  # noqa: E402
 
@@ -23,14 +24,14 @@ def whole(data, **options):
     """The series of a source by their names, all notes, and the columns of ids and times of the next step."""
     config = Config(horizon=1, **options)
     rows = source.read(data, config)
-    schema = frame.infer(rows, time=config.time, target=config.target, id=rows.attrs.get("id", config.id),
+    schema = infer(rows, time=config.time, target=config.target, id=rows.attrs.get("id", config.id),
                          known=config.known)  # fmt: skip
     panel, notes = frame.panel(rows, schema)
     ahead = to_frame(schema, panel, {"median": np.zeros((len(panel), 1))}).drop(columns="median")
     series = {
         name: panel.y[a:b].tolist() for name, a, b in zip(panel.ids, panel.offsets, panel.offsets[1:], strict=False)
     }
-    return series, " ".join((*notes, *source.notes_of(rows, frame.numeric(schema)))), ahead
+    return series, " ".join((*notes, *source.notes_of(rows, numeric(schema)))), ahead
 
 
 def file(path, content):

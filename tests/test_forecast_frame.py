@@ -14,8 +14,9 @@ pd = pytest.importorskip("pandas")
 from gated._check import InputError  # noqa: E402
 from gated.features import calendar  # noqa: E402
 from gated.io.tables import read  # noqa: E402
-from gated.tasks.forecast.frame import Schema, infer, join, panel  # noqa: E402
+from gated.tasks.forecast.frame import join, panel  # noqa: E402
 from gated.tasks.forecast.horizon import future_times, read_known, read_truth, to_frame  # noqa: E402
+from gated.tasks.forecast.schema import Schema, infer  # noqa: E402
 
 
 def daily(n=6, start="2024-01-01", freq="D", **columns):

@@ -12,6 +12,7 @@ from gated import forecast  # noqa: E402
 from gated._check import InputError  # noqa: E402
 from gated.tasks.forecast import frame, source  # noqa: E402
 from gated.tasks.forecast.horizon import to_frame  # noqa: E402
+from gated.tasks.forecast.schema import Schema, infer, numeric  # noqa: E402
 from gated.tasks.forecast.task import Config  # noqa: E402
 
 DAYS = [f"2024-01-{d:02}" for d in range(1, 31)]
@@ -21,10 +22,10 @@ def whole(data, **options):
     """A source to its schema, panel and all notes, without a fit."""
     config = Config(horizon=2, **options)
     rows = source.read(data, config)
-    schema = frame.infer(rows, time=config.time, target=config.target, id=rows.attrs.get("id", config.id),
+    schema = infer(rows, time=config.time, target=config.target, id=rows.attrs.get("id", config.id),
                          past=config.past, known=config.known)  # fmt: skip
     panel, notes = frame.panel(rows, schema)
-    return schema, panel, (*notes, *source.notes_of(rows, frame.numeric(schema)))
+    return schema, panel, (*notes, *source.notes_of(rows, numeric(schema)))
 
 
 def fit(data, **options):
@@ -55,7 +56,7 @@ def test_the_notation_of_the_history_reads_what_is_doubtful_later(tmp_path):
     for decimal, expected in ((",", [10061, 9196]), (".", [10.061, 9.196])):
         data = file(tmp_path / "x.csv", text(DAYS, values[decimal], header="ds;y", delimiter=";"))
         schema, _, _ = whole(data)
-        again = frame.Schema(**json.loads(json.dumps(dataclasses.asdict(schema))))
+        again = Schema(**json.loads(json.dumps(dataclasses.asdict(schema))))
         assert again.decimals == {"y": decimal}
         rows = source.read(later, Config(horizon=2), again.decimals)
         assert frame.panel(rows, again)[0].y.tolist() == expected

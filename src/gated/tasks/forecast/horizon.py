@@ -11,8 +11,10 @@ from gated._check import optional, refuse, want
 from gated.features import calendar as clocks
 from gated.io.tables import numbers
 from gated.io.times import restore, restore_columns
-from gated.tasks.forecast.frame import Schema, encode, enumerate_some, rows_of, span, want_columns
+from gated.tasks.forecast.frame import encode, span
 from gated.tasks.forecast.panel import Panel
+from gated.tasks.forecast.rows import enumerate_some
+from gated.tasks.forecast.schema import Schema, rows_of, want_columns
 from gated.tasks.forecast.source import split_ids
 
 pd: Any = optional("pandas", "forecast")

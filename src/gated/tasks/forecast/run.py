@@ -16,6 +16,8 @@ from gated.tasks.forecast import frame, likelihood, roll, scoring, training
 from gated.tasks.forecast import horizon as horizons
 from gated.tasks.forecast.baselines import BASELINES
 from gated.tasks.forecast.panel import Panel
+from gated.tasks.forecast.rows import enumerate_some
+from gated.tasks.forecast.schema import Schema, infer_rows, numeric, rows_of, want_columns
 from gated.tasks.forecast.source import notes_of, read
 from gated.tasks.forecast.task import TASK, Config
 from gated.tasks.forecast.training import Forecaster
@@ -28,7 +30,7 @@ class Run:
     """A forecaster and the history that it continues."""
 
     config: Config
-    schema: frame.Schema
+    schema: Schema
     model: Forecaster
     panel: Panel  # the history
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -77,8 +79,8 @@ class Run:
         scoring.check_detail(per)
         later = self._read(source)
         horizon = self.config.horizon
-        frame.want_columns(later, self.schema, "target")
-        if np.isin(frame.rows_of(later, self.schema).ids, self.panel.ids).any():
+        want_columns(later, self.schema, "target")
+        if np.isin(rows_of(later, self.schema).ids, self.panel.ids).any():
             truth = horizons.read_truth(later, self.schema, self.panel, horizon)
             known = horizons.read_known(later, self.schema, self.panel, horizon, partial=True)
             keep = np.flatnonzero(~np.isnan(truth).all(1))
@@ -131,7 +133,7 @@ class Run:
         with runs.start(TASK, out, overwrite=overwrite, progress=progress) as job:
             data = self._read(source)
             new, notes = frame.panel(data, self.schema, new=True)
-            notes += notes_of(data, frame.numeric(self.schema))
+            notes += notes_of(data, numeric(self.schema))
             notes += frame.describe_change(self.panel, new, self.schema.target)
             panel = frame.join(self.panel, new)
             model, _, history = training.fit(panel, self.config, job, start=copy.deepcopy(self.model), steps=steps)
@@ -177,13 +179,13 @@ class Run:
     def _extend(self, data: Any) -> tuple[Panel, tuple[str, ...]]:
         """`extend`, with what is strange in the data."""
         new, (_, *sentences) = frame.panel(data, self.schema, new=True)
-        sentences = [*notes_of(data, frame.numeric(self.schema)), *sentences]
+        sentences = [*notes_of(data, numeric(self.schema)), *sentences]
         notes = tuple(s for s in sentences if s not in self.notes)
         notes += frame.describe_change(self.panel, new, self.schema.target)
         old = np.flatnonzero(np.isin(self.panel.ids, new.ids))
         strange = [str(name) for name in new.ids[~np.isin(new.ids, self.panel.ids)]]
         if strange:
-            notes += (f"{len(strange):,} series that the fit has not seen: {frame.enumerate_some(strange)}.",)
+            notes += (f"{len(strange):,} series that the fit has not seen: {enumerate_some(strange)}.",)
         if len(old):
             new = frame.join(roll.cut(self.panel, old, self.panel.lengths[old]), new)
         return new, notes
@@ -221,13 +223,13 @@ def fit(
     config = options.make(Config, choices, config)
     with runs.start(TASK, out, resume, overwrite, progress) as job:
         data = read(source, config)
-        schema, rows = frame.infer_rows(
+        schema, rows = infer_rows(
             data, time=config.time, target=config.target, id=data.attrs.get("id", config.id), past=config.past,
             known=config.known, static=config.static, freq=config.freq, time_format=config.time_format,
             zone=config.zone,
         )  # fmt: skip
         panel, notes = frame.panel(data, schema, rows, context=config.context or 0)
-        notes += notes_of(data, frame.numeric(schema))
+        notes += notes_of(data, numeric(schema))
         model, metrics, history = training.fit(panel, config, job)
         return job.finish(Run(config, schema, model, panel, metrics, history, notes))
 
@@ -236,14 +238,14 @@ def load(folder: str | os.PathLike[str]) -> Run:
     """The run of a folder; nothing in it is executed, and a damaged or hostile one is one clear error."""
 
     def restore(stored: Any, config: Config, **common: Any) -> Run:
-        schema = frame.Schema(**stored.extras["schema"])
+        schema = Schema(**stored.extras["schema"])
         panel = _panel(stored, schema, f"run folder {folder}")
         return Run(config, schema, training.restore(stored, config, panel), panel, **common)
 
     return runs.load(TASK, folder, restore)
 
 
-def _panel(stored: Any, schema: frame.Schema, where: str) -> Panel:
+def _panel(stored: Any, schema: Schema, where: str) -> Panel:
     """The series of a run folder."""
     arrays = {k.removeprefix("panel."): v for k, v in stored.arrays.items() if k.startswith("panel.")}
     times = arrays.pop("times").astype(np.int64)

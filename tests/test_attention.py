@@ -9,7 +9,7 @@ from torch import nn
 
 from gated import InputError
 from gated.layers import GRU, LSTM, Attention, Decoder
-from gated.layers.dropout import Dropout, dropout
+from gated.layers.dropout import Dropout, drop_weights, dropout, embed, locked
 from gated.layers.output import cross_entropy
 from gated.layers.seq2seq import State
 from made.layers import close
@@ -261,6 +261,41 @@ def test_dropout_leaves_out_a_share_and_keeps_the_mean(p):
     assert abs(gone.mean() - p) < 5 * spread + 1 / 65536
     for other in (gone[:, 1:] * gone[:, :-1], gone[:, 4:] * gone[:, :-4], gone[1:] * gone[:-1]):
         assert abs(other.mean() - p * p) < 6 * spread
+
+
+def test_locked_dropout_has_one_mask_for_all_steps():
+    """A number is left out at every step or at none, another one in each sequence; the mean stays."""
+    y = locked(torch.ones(5, 200, 40), 0.25)
+    assert torch.equal(y, y[:1].expand_as(y))
+    assert y.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert (y == 0).float().mean() == pytest.approx(0.25, abs=0.02)
+    assert torch.equal(locked(y, 0.25, training=False), y)
+
+
+def test_dropout_of_tokens_leaves_out_a_token_wherever_it_occurs():
+    """A token's embedding is zero at all its places or at none, and others are scaled."""
+    tokens, table = torch.randint(0, 400, (30, 50)), torch.ones(400, 3)
+    y = embed(tokens, table, 0.4)[..., 0]
+    by_token = [set(y[tokens == k].tolist()) for k in tokens.unique()]
+    assert all(len(values) == 1 for values in by_token)
+    assert (y == 0).float().mean() == pytest.approx(0.4, abs=0.1)
+    assert torch.equal(embed(tokens, table, 0.4, training=False), torch.ones(30, 50, 3))
+
+
+def test_weight_dropout_is_the_layer_with_masked_recurrent_weights():
+    """DropConnect multiplies R by one mask a call, in the native core, and its gradient reaches what is left of R."""
+    layer, x = LSTM(3, 4), torch.randn(6, 2, 3)
+    R = layer.weight_hh_l0.detach().clone()
+    y, _ = drop_weights(layer, 0.5, True, x)
+    y.sum().backward()
+    kept = layer.weight_hh_l0.grad != 0
+    assert 0 < kept.float().mean() < 1
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(R * kept * 2)
+    torch.testing.assert_close(layer(x)[0], y.detach())
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(R)
+    torch.testing.assert_close(drop_weights(layer, 0.5, False, x)[0], layer(x)[0])
 
 
 def test_dropout_at_the_ends():

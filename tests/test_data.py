@@ -67,6 +67,26 @@ def test_streams_read_every_row_once_a_pass_in_order(k):
         assert [c.first for c in chunks] == [True] + [False] * (pieces - 1)
 
 
+@pytest.mark.parametrize(("parts", "k"), [(1, 5), (2, 7)])
+def test_streams_with_a_seed_begin_each_epoch_elsewhere(parts, k):
+    """Each row goes on from chunk to chunk of an epoch, y is x a step later, and the next epoch begins elsewhere."""
+    sequence = torch.arange(100)
+    chunk, rows = data.streams(sequence, 2, k, parts, seed=3), 2 * parts
+    epoch = -(-(100 // rows - 1) // k)
+    starts = []
+    for e in range(3):
+        for part in range(parts):
+            chunks = [chunk((e * epoch + row) * parts + part) for row in range(epoch)]
+            assert [one.first for one in chunks] == [True] + [False] * (epoch - 1)
+            x, y = (torch.cat([getattr(one, name) for one in chunks]) for name in "xy")
+            assert torch.equal(y[:-1], x[1:])
+            assert torch.equal((x[1:] - x[:-1]) % 100, torch.ones_like(x[1:]))
+            assert len(x) == 100 // rows - 1
+            starts += x[0].tolist()
+    assert len(set(starts)) > rows
+    assert torch.equal(chunk(4).x, data.streams(sequence, 2, k, parts, seed=3)(4).x)
+
+
 def test_parts_of_a_step_are_the_rows_of_one_larger_batch():
     """Two parts of b rows side by side are one part of 2b rows, at every piece."""
     sequence = torch.randn(50, 2)

@@ -312,3 +312,84 @@ def test_no_damage_crashes(tmp_path_factory, at, byte, cut):
     path = put(tmp_path_factory.mktemp("lm") / "lm.arpa", bytes(data))
     with contextlib.suppress(InputError):
         assert ngram.load(path).log_prob(["red", "Fox"]) < 0
+
+
+# ---- Kneser-Ney
+
+
+STREAMS = st.lists(st.integers(0, 4), min_size=1, max_size=40)
+
+
+def brute_kneser_ney(ids, size, order, context, word):
+    """p(word | context) by the definition: counts at the top, numbers of distinct words before below it."""
+
+    def counts(n):
+        grams = Counter(zip(*(ids[k:] for k in range(n)), strict=False))
+        if n == min(order, len(ids)):
+            return grams
+        longer = set(zip(*(ids[k:] for k in range(n + 1)), strict=False))
+        return {gram: sum(other[1:] == gram for other in longer) for gram in grams}
+
+    def p(h, w):
+        if h is None:
+            return 1 / size
+        c = counts(len(h) + 1)
+        n1, n2, n3, n4 = (sum(count == k for count in c.values()) for k in (1, 2, 3, 4))
+        y = n1 / (n1 + 2 * n2) if n1 and n2 else 0.75
+        rates = [k - (k + 1) * y * b / a if a and b else 0.75 for k, a, b in ((1, n1, n2), (2, n2, n3), (3, n3, n4))]
+        rates = [0.0, *(min(max(rate, 0.05), k - 0.05) for k, rate in enumerate(rates, 1))]
+        mine = {gram: count for gram, count in c.items() if gram[:-1] == h}
+        total = sum(mine.values())
+        below = p(h[1:] if h else None, w)
+        if not total:
+            return below
+        taken = sum(rates[min(count, 3)] for count in mine.values())
+        own = mine.get((*h, w), 0)
+        return (own - rates[min(own, 3)] + taken * below) / total
+
+    return p(tuple(context), word)
+
+
+@few
+@given(STREAMS, st.integers(1, 4), STREAMS)
+def test_kneser_ney_is_its_definition_and_sums_to_1(train, order, text):
+    """Each probability is that of the definition, and those after any context sum to 1, unseen words included."""
+    model = ngram.kneser_ney(np.array(train), 6, order)
+    highest = model.order
+    context = ()
+    for k, word in enumerate(text[:6]):
+        assert np.exp(model.row(context)).sum() == pytest.approx(1)
+        history = text[max(0, k - highest + 1) : k]
+        assert math.exp(model.conditional(context, word)) == pytest.approx(
+            brute_kneser_ney(train, 6, highest, history, word)
+        )
+        context = model.extend(context, word)
+
+
+@few
+@given(STREAMS, st.integers(1, 5), STREAMS)
+def test_a_stream_scored_at_once_is_scored_word_by_word(train, order, text):
+    """log_probs of a stream is the conditional of each word after those before it."""
+    model = ngram.kneser_ney(np.array(train), 5, order)
+    context, alone = (), []
+    for word in text:
+        alone.append(model.conditional(context, word))
+        context = model.extend(context, word)
+    np.testing.assert_allclose(model.log_probs(np.array(text)), alone, atol=1e-9)
+
+
+def test_the_order_is_that_which_is_best_on_other_text():
+    """Of a text in which each word follows from the two before it, three words are enough."""
+    rng = np.random.default_rng(0)
+    words = [0, 1]
+    for _ in range(3000):
+        words.append((words[-1] * 2 + words[-2] + (rng.random() < 0.2)) % 5)
+    stream = np.array(words)
+    assert ngram.kneser_ney(stream[:2500], 5, 8, stream[2500:]).order == 3
+
+
+@pytest.mark.parametrize(("ids", "order"), [([], 2), ([1], 0), ([1], 11)])
+def test_kneser_ney_needs_words_and_an_order(ids, order):
+    """No word, or an order out of bounds, is one error."""
+    with pytest.raises(InputError, match="kneser_ney"):
+        ngram.kneser_ney(np.array(ids), 5, order)

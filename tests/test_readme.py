@@ -102,6 +102,8 @@ def desk(tmp_path_factory):
     (folder / "page/00001.png").rename(folder / "page/1.png")
     (folder / "page/00001.gt.txt").rename(folder / "page/1.gt.txt")
     (folder / "book.txt").write_text("".join(f"{text}\n" for _, text in typeset.lines(30, seed=2)))
+    for name in ("later.txt", "draft.txt"):
+        (folder / name).write_text("".join(f"{text}\n" for _, text in typeset.lines(5, seed=3)))
     (folder / "docs").symlink_to(ROOT / "docs")  # pages name themselves in what they print
     return folder
 

@@ -7,6 +7,7 @@ from .layers import LSTM as LSTM
 from .layers import RNN as RNN
 from .layers import Recurrent as Recurrent
 from .tasks import forecast as forecast
+from .tasks import language as language
 from .tasks import tag as tag
 from .tasks import transcribe as transcribe
 from .tasks import translate as translate

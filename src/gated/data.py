@@ -53,13 +53,17 @@ class Chunk(NamedTuple):
     first: bool
 
 
-def streams(sequence: Shaped[Tensor, "N ..."], batch: int, k: int, parts: int = 1) -> Callable[[int], Chunk]:
+def streams(
+    sequence: Shaped[Tensor, "N ..."], batch: int, k: int, parts: int = 1, seed: int | None = None
+) -> Callable[[int], Chunk]:
     """One long sequence as B parallel streams in chunks of k steps, for truncated BPTT: n -> chunk n.
 
     The sequence is cut into B · parts rows of equal length (the few steps left over at the end are not used), which are
     read side by side, k steps at a time; the last chunk of an epoch may be shorter, and after it the rows begin anew.
     `parts` is the number of micro-batches a step (accumulate × processes): micro-batch n is chunk n // parts of part
     n mod parts, so each part carries a state of its own.
+
+    seed: with one, each epoch begins its rows and cuts its chunks elsewhere, on the sequence as a ring.
     """
     rows = batch * parts
     length = len(sequence) // rows
@@ -69,11 +73,19 @@ def streams(sequence: Shaped[Tensor, "N ..."], batch: int, k: int, parts: int = 
     table = sequence[: rows * length].unflatten(0, (rows, length)).transpose(0, 1)
     chunks = -(-(length - 1) // k)
 
+    @functools.lru_cache(maxsize=2)
+    def shift(epoch: int) -> int:
+        return int(np.random.default_rng((seed or 0, epoch)).integers(len(sequence)))
+
     def chunk(n: int) -> Chunk:
-        row, part = n // parts % chunks, n % parts
+        epoch, row, part = n // parts // chunks, n // parts % chunks, n % parts
         low, high = row * k, min((row + 1) * k, length - 1)
         mine = slice(part * batch, (part + 1) * batch)
-        return Chunk(table[low:high, mine], table[low + 1 : high + 1, mine], row == 0)
+        if seed is None:
+            return Chunk(table[low:high, mine], table[low + 1 : high + 1, mine], row == 0)
+        starts = torch.arange(rows)[mine] * length + shift(epoch)
+        both = sequence[(starts + torch.arange(low, high + 1)[:, None]) % len(sequence)]
+        return Chunk(both[:-1], both[1:], row == 0)
 
     return chunk
 

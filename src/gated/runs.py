@@ -158,11 +158,10 @@ def fit(
     data: what is trained and evaluated on, as arrays and plain values; a fit of other data or options is not resumed.
     Ctrl-C ends in KeyboardInterrupt once the state is saved in the folder, if there is one.
     """
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and _native.bf16())  # where the processor has it
     fields: dict[str, Any] = dict(
         lr=config.lr, clip_norm=config.clip, ema=config.ema, best_k=config.average, patience=config.patience,
         time_limit=job.left(config, share), seed=config.seed, device=config.device, watch=config.watch,
-        precision="bf16-mixed" if bf16 else "32",
+        precision="bf16-mixed" if is_mixed(config) else "32",
     )  # fmt: skip
     out = job.out if out is None else out
     origin = None if out is None else {"data": checkpoint.fingerprint(data), "options": asdict(config)}
@@ -175,6 +174,11 @@ def fit(
         todo = "" if out is None else " Go on with --resume."
         raise KeyboardInterrupt(f"Stopped at step {history.steps:,}.{todo}")
     return history
+
+
+def is_mixed(config: options.Training) -> bool:
+    """Whether a fit multiplies matrices in bfloat16: where it is asked for, or the processor has it."""
+    return config.precision == "bf16" or (config.precision == "auto" and _native.bf16())
 
 
 def device(config: options.Training) -> torch.device:

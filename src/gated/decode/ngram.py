@@ -26,11 +26,12 @@ import numpy as np
 
 from gated._check import refuse, want, within
 
-__all__ = ["NGram", "estimate", "load", "save"]
+__all__ = ["NGram", "estimate", "kneser_ney", "load", "save"]
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 SPACE = "<space>"  # a space, which an ARPA file cannot hold as a word
 MAX_ORDER = 10
+PATIENCE = 2  # orders tried beyond the best
 MAX_LINE = 1 << 16  # bytes
 MAX_COUNT = 1 << 30  # n-grams of one order
 LOG10_ZERO = -99.0  # ARPA's log10 of 0
@@ -97,6 +98,21 @@ class NGram:
                     return total + float(self.log_p[n][whole])
                 total += float(self.back[n - 1][at])
         return total + float(self.log_p[0][word])
+
+    def log_probs(self, ids: np.ndarray) -> np.ndarray:
+        """log p of every word of a stream, (N,), each after the order - 1 words before it, the first after fewer."""
+        at, N, W = np.asarray(ids, np.int64), len(ids), len(self.words)
+        first, total = at, self.log_p[0][at]
+        for n in range(2, min(self.order, N) + 1):
+            context, keys = at[:-1], self.keys[n - 1]  # the n - 1 words from each place on, but the last such place
+            key = context * W + first[n - 1 :]
+            whole = np.searchsorted(keys, key)
+            listed = (context >= 0) & (keys[np.minimum(whole, len(keys) - 1)] == key) if len(keys) else context < -1
+            longer = self.log_p[n - 1][np.where(listed, whole, 0)] if len(keys) else 0.0
+            shorter = total[n - 1 :] + np.where(context >= 0, self.back[n - 2][context], 0.0)
+            total[n - 1 :] = np.where(listed, longer, shorter)
+            at = np.where(listed, whole, -1)
+        return total
 
     def row(self, context: Context) -> np.ndarray:
         """log p(word | context) of every word, (W,), the context shorter than the order."""
@@ -171,6 +187,72 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> NGram:
         at[starts] = which
     back.append(np.zeros(len(keys[-1])))
     return NGram(list(ids), keys, [np.log(x) for x in p], back)
+
+
+def kneser_ney(ids: np.ndarray, size: int, order: int, valid: np.ndarray | None = None) -> NGram:
+    """An interpolated model of one stream of word ids 0 … size - 1, by modified Kneser-Ney smoothing:
+
+        p(w | h) = (c(h w) - D(c(h w))) / c(h) + back(h) p(w | h')        back(h) = Σ_w D(c(h w)) / c(h)
+
+    c counts at the highest order; below it c(g) is the number of distinct words before g. p(w | nothing's h') = 1 /
+    size. D(1), D(2), D(3 and more) follow from the numbers of n-grams that occur once to four times.
+
+    order: the highest; of these the best on the stream `valid`, if it is given. The words are the ids as text.
+
+    Chen and Goodman 1999, section 3; Kneser and Ney 1995.
+    """
+    within("kneser_ney order", order, 1, MAX_ORDER)
+    want(len(ids) > 0, "kneser_ney", "at least one word", "none")
+    words = np.asarray(ids, np.int64)
+    at, keys, counts = words, np.arange(size), np.bincount(words, minlength=size)
+    lower, suffix = np.full(size, 1 / size), np.zeros(size, np.int64)  # p of the suffixes; which suffix an n-gram has
+    lower_keys: list[np.ndarray] = []
+    lower_p: list[np.ndarray] = []
+    lower_back: list[np.ndarray] = []
+    names = [str(k) for k in range(size)]
+    best, best_valid = NGram(names, [], [], []), -math.inf
+    contexts, h = 1, np.zeros(size, np.int64)
+    for n in range(1, order + 1):
+        p, back = _discount(counts, h, contexts, lower if n == 1 else lower[suffix])
+        model = NGram(
+            names, [*lower_keys, keys],
+            [*lower_p, np.log(p)], [*lower_back, np.zeros(len(keys))],
+        )  # fmt: skip
+        if n > 1:
+            model.back[n - 2] = np.log(back)
+        score = -math.inf if valid is None else float(model.log_probs(valid).mean())
+        if valid is None or score > best_valid:
+            best, best_valid = model, score
+        if n == order or len(words) <= n or n >= best.order + PATIENCE:
+            break
+        above, first, which, above_counts = np.unique(
+            at[:-1] * size + words[n:], return_index=True, return_inverse=True, return_counts=True
+        )
+        next_suffix = at[first + 1]
+        p, back = _discount(
+            np.bincount(next_suffix, minlength=len(keys)), h, contexts, lower if n == 1 else lower[suffix]
+        )
+        lower_keys, lower_p = [*lower_keys, keys], [*lower_p, np.log(p)]
+        if n > 1:
+            lower_back[n - 2] = np.log(back)
+        lower_back = [*lower_back, np.zeros(len(keys))]
+        contexts, h = len(keys), above // size
+        at, keys, counts, lower, suffix = which, above, above_counts, p, next_suffix
+    return best
+
+
+def _discount(counts: np.ndarray, h: np.ndarray, contexts: int, lower: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """p of each n-gram with these counts, and the weight of what is below of each context; h is an n-gram's."""
+    n1, n2, n3, n4 = (max(int(np.count_nonzero(counts == k)), 0) for k in (1, 2, 3, 4))
+    y = n1 / (n1 + 2 * n2) if n1 and n2 else 0.75
+    rates = [k - (k + 1) * y * above / of if above and of else 0.75
+             for k, of, above in ((1, n1, n2), (2, n2, n3), (3, n3, n4))]  # fmt: skip
+    table = np.array([0.0, *(min(max(rate, 0.05), k - 0.05) for k, rate in enumerate(rates, 1))])
+    taken = table[np.minimum(counts, 3)]
+    total = np.bincount(h, counts, contexts)
+    safe = np.maximum(total, 1)
+    back = np.where(total > 0, np.bincount(h, taken, contexts) / safe, 1.0)
+    return (counts - taken) / safe[h] + back[h] * lower, back
 
 
 def save(model: NGram, path: str | Path) -> None:

@@ -89,7 +89,7 @@ class Stream:
     def lines(self) -> Iterator[bytes]:
         """Its lines, in UTF-8 where it is UTF-16, without the \\n; a line far too long is cut."""
         rest = b""
-        for block in self._blocks():
+        for block in self.blocks():
             *whole, rest = (rest + block).split(b"\n")
             for k, line in enumerate(whole, 1):
                 self.waiting = k < len(whole)
@@ -99,7 +99,7 @@ class Stream:
         if rest:
             yield rest
 
-    def _blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Iterator[bytes]:
         """What comes, in UTF-8 where it is UTF-16."""
         name = next((name for mark, name in MARKS if self.head.startswith(mark)), "")
         decoder = codecs.getincrementaldecoder(name or "utf-8")()

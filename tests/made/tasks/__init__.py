@@ -84,6 +84,17 @@ def words_alone(run):
     return run.predict(lines), [run.predict([line])[0] for line in lines]
 
 
+def write_story(folder):
+    lines = [f"{a} {b} sat on {c}.\n" for a in ("the", "a", "one") for b in ("cat", "dog") for c in ("mats", "a log")]
+    (folder / "story.txt").write_text("".join(lines * 3))
+    (folder / "new.txt").write_text("a cat sat on mats.\n")
+
+
+def texts_alone(run):
+    texts = ["the cat sat", "a dog", "x"]
+    return np.concatenate(run.surprise(texts)), np.concatenate([run.surprise(text) for text in texts])
+
+
 def write_sentences(folder):
     lines = [
         f"{name} B-PER\n{verb} O\n{place} B-LOC\n{more} I-LOC\n"
@@ -120,6 +131,16 @@ EXAMPLES = {
         predict="sales.csv",
         alone=shops_alone,
         verbs={"backtest": "--windows 2", "update": "later.csv --steps 2 --out updated"},
+    ),
+    "language": Example(
+        write=write_story,
+        fit="story.txt --units 12 --embedding 8 --batch 4 --window 16 --steps 6 --precision 32",
+        noise="--dropout 0.2 --input-dropout 0.1 --embedding-dropout 0.1 --weight-dropout 0.2 --activation 1 "
+        "--temporal 1 --hold 0.2",
+        score="new.txt",
+        predict="new.txt",
+        alone=texts_alone,
+        verbs={"surprise": "new.txt --out surprise.html", "update": "new.txt --steps 2 --out updated"},
     ),
     "tag": Example(
         write=write_sentences,

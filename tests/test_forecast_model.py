@@ -11,7 +11,7 @@ pytest.importorskip("pandas")
 
 from gated._check import InputError
 from gated.tasks.forecast import features, likelihood
-from gated.tasks.forecast.model import Network, bound, shrink
+from gated.tasks.forecast.model import Network, bound, renew, shrink
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.recipe import derive
 from gated.tasks.forecast.task import Config
@@ -84,13 +84,13 @@ def test_smoothing_is_the_recursion_written_out():
 
 @pytest.mark.parametrize("m", [4, 7, 12])
 def test_a_pure_season_is_found(m):
-    """A season that repeats exactly is forecast by both bases, by Theta up to the drift of its first season."""
+    """A season that repeats exactly is forecast by all bases, by Theta up to the drift of its first season."""
     season = 10 + random(m).normal(size=m)
     data = replace(panel(np.tile(season, 9)[: 9 * m - 2]), freq={4: "QS", 7: "D", 12: "MS"}[m])
     windows = Windows(data, derive(data, Config(horizon=2 * m)))
     b = windows.at(*windows.last())
     truth = np.tile(season, 11)[9 * m - 2 : 11 * m - 2]
-    for base, near in ((0, 1e-5), (1, 5e-3)):
+    for base, near in ((0, 1e-5), (1, 5e-3), (2, 1e-2)):
         y = likelihood.units(b.bases[..., base], b) * b.unit + b.origin
         np.testing.assert_allclose(y[0].numpy(), truth, rtol=near)
 
@@ -138,8 +138,8 @@ def test_what_is_held_back_is_never_a_target():
 # ---- the network
 
 
-def test_untrained_it_is_the_mean_of_seasonal_naive_and_theta():
-    """Untrained, the median is the mean of the two bases on the smooth scale, whatever the other weights."""
+def test_untrained_it_is_the_mean_of_the_bases():
+    """Untrained, the median is the mean of the three bases on the smooth scale, whatever the other weights."""
     windows, network = build(panel(months(), months(30, 1)), likelihood="quantiles")
     b = windows.at(*windows.last())
     expected = likelihood.units(b.bases.mean(-1), b) * b.unit + b.origin
@@ -240,30 +240,90 @@ def test_covariates_reach_the_forecast(name):
 
 
 @pytest.mark.parametrize(("change", "trust"), [(1.0, 1), (2.0, 0), (0.3, 0)])
-def test_after_a_change_beyond_all_training_the_bases_hold(change, trust):
-    """A level that doubles or falls within the last horizon gives the mean of the bases; else the network counts."""
-    y = months(120)
-    y[-4:] *= change
+@pytest.mark.parametrize("others", [0, 3])
+def test_after_a_change_beyond_all_training_the_new_level_holds(change, trust, others):
+    """A level that doubles or falls within the last horizon goes on with its season; else the network counts."""
+    y, noisy = months(130), [months(110, n) * np.exp(0.3 * random(n).normal(size=110)) for n in range(others)]
+    y[120:] *= change
+    windows, network = build(panel(y[:124], *noisy), moved=3.0)
+    b = windows.at(*windows.last())
+    free = network(b)[0]
+    bound(network, windows, 0)
+    bounded = network(b)[0]
+    torch.testing.assert_close(bounded[0], free[0] if trust else b.flat[0])
+    torch.testing.assert_close(bounded[1:], free[1:])
+    if not trust:
+        np.testing.assert_allclose((likelihood.units(bounded, b) * b.unit)[0].detach().numpy(), y[124:], rtol=0.15)
+    network.drop.p = 0.0
+    torch.testing.assert_close(network.train()(b)[0], free)
+
+
+def test_a_change_that_training_had_is_no_news():
+    """A second level shift like one in the middle of the history leaves the network in place."""
+    y = months(150)
+    y[80:] *= 2
+    y[-4:] *= 2
     windows, network = build(panel(y), moved=3.0)
     b = windows.at(*windows.last())
     free = network(b)[0]
     bound(network, windows, 0)
-    torch.testing.assert_close(network(b)[0], free if trust else b.bases.mean(-1))
-    network.drop.p = 0.0
-    torch.testing.assert_close(network.train()(b)[0], free)
+    torch.testing.assert_close(network(b)[0], free)
 
 
-def test_leaning_on_theta_is_for_forecasts_only():
-    """w is at most a half, moves forecasts towards Theta by that share, and is no part of training."""
+def test_shrinkage_is_for_forecasts_only():
+    """w moves forecasts towards a base by that share, and is no part of training."""
     data = panel(*(np.cumsum(random(n).normal(size=90)) for n in range(20)))
     windows, network = build(data, moved=3.0)
     b = windows.at(*windows.last())
     free = network(b)[0]
-    w = shrink(network, windows, 6)
-    assert 0 < w <= 0.5
-    torch.testing.assert_close(network(b)[0], free + w * (b.bases[..., 1] - free))
+    assert shrink(network, windows, 6) > 0
+    w = network.shrinkage
+    torch.testing.assert_close(network(b)[0], free + w.sum() * (b.bases[..., 1 + int(w.argmax())] - free))
     network.drop.p = 0.0
     torch.testing.assert_close(network.train()(b)[0], free)
+
+
+@pytest.mark.parametrize(("end", "low", "high"), [(120, 1.0, 1.0), (60, 0.0, 0.5)])
+def test_a_base_counts_alone_unless_the_network_adds_to_it(end, low, high):
+    """To a network of last values, all goes to a base where a ramp goes on, at most half where it has ended."""
+    y = np.minimum(np.arange(120.0), end) - 500
+    windows, network = build(panel(y, 2 * y, freq="YS"))
+    network.gate.bias.data = torch.tensor([30.0, 0.0, 0.0])
+    assert low <= shrink(network, windows, 6) <= high
+
+
+@pytest.mark.parametrize(
+    ("series", "log"),
+    [
+        (lambda t, s, e: 100 + 2 * t + 30 * s + 3 * e, False),
+        (lambda t, s, e: 300 - 2 * t + 30 * s + 3 * e, False),
+        (lambda t, s, e: (100 + 2 * t) * (1 + 0.3 * s + 0.03 * e), True),
+        (lambda t, s, e: 100 * np.where(t < 90, 1, 2) * (1 + 0.3 * s + 0.03 * e), True),
+        (lambda t, s, e: 100 + 30 * s + 3 * e, True),
+        (lambda t, s, e: np.where(t % 12 == 5, np.nan, 100 + 2 * t + 30 * s + 3 * e), True),
+    ],
+    ids=["additive", "additive and falling", "multiplicative", "shift", "no trend", "gaps in every season"],
+)
+def test_a_season_that_keeps_its_size_needs_no_log(series, log):
+    """A log scale is for seasons that grow with the level, and where nothing shows whether they do."""
+    t = np.arange(96)
+    y = series(t, np.sin(t * np.pi / 6), random(0).normal(size=96))
+    assert features.scale(y[None], 12)[3].tolist() == [log]
+    assert features.scale(y[None], 12, plain=False)[3].tolist() == [True]
+
+
+def test_networks_of_before_load():
+    """The tensors of a network with two bases and one shrinkage fill one of today, whose third base counts nothing."""
+    windows, network = build(panel(months()), moved=1.0)
+    state = {f"0.{name}": tensor.clone() for name, tensor in network.state_dict().items() if name != "novelty"}
+    state |= {"0.gate.weight": state["0.gate.weight"][:2], "0.gate.bias": state["0.gate.bias"][:2]}
+    state |= {"0.shrinkage": torch.tensor(0.2), "0.largest": torch.tensor(0.1)}
+    renew(state, "0.")
+    network.load_state_dict({name.removeprefix("0."): tensor for name, tensor in state.items()})
+    assert network.shrinkage.tolist() == pytest.approx([0.2, 0.0])
+    b = windows.at(*windows.last())
+    other = replace(b, bases=b.bases + torch.tensor([0.0, 0.0, 5.0]))
+    torch.testing.assert_close(network(other)[0], network(b)[0])
 
 
 def test_negative_counts_are_refused():

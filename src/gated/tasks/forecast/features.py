@@ -16,15 +16,17 @@ CENTRE = 3  # which of them gives the centre of a window
 SHOWN = (1, 4, 7, 9)  # and which the network sees
 SHARPNESS = 8  # power of the errors by which rates are weighed
 GAMMA = 0.2  # slowest rate of the seasonal index
+SMALLEST = 1e-3  # size of errors
 SMALL = 0.01  # in the log of values, so that zeros have one
 STEADY = 0.02  # values that vary less than this about their mean need no log
+ADDITIVE = 0.5  # nor do those whose deviations within seasons vary less than this share of what they do over the level
 
 
 # ---- a smooth scale
 
 
 def scale(
-    Y: Float[np.ndarray, "N T"], m: int
+    Y: Float[np.ndarray, "N T"], m: int, plain: bool = True
 ) -> tuple[Float[np.ndarray, "N T"], Float[np.ndarray, " N"], Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
     """Series on their smooth scales, and the unit, the origin, and whether it is a log, of each.
 
@@ -32,7 +34,8 @@ def scale(
 
     Unit and origin follow from the first max(2 m, 8) observations.
     Log for series without negative values and with at most one zero in twenty that move by more than `STEADY` of their
-    mean. The unit is the mean of those first values, or, without log, their mean distance from their mean.
+    mean, unless they are `additive` and such are to be `plain`. The unit is the mean of those first values, or, without
+    log, their mean distance from their mean.
     """
     observed = ~np.isnan(Y)
     count = observed.sum(1)
@@ -42,6 +45,8 @@ def scale(
     first, overall = mean(zero_filled, head), mean(zero_filled, observed)
     moves = mean(np.abs(zero_filled - overall[:, None]), observed) > STEADY * np.abs(overall)
     log = (zero_filled >= 0).all(1) & ((observed & (Y == 0)).sum(1) <= 0.05 * count) & moves & (first > 0)
+    if plain:
+        log &= ~additive(Y, m)
     distance = np.where(observed, np.abs(zero_filled - first[:, None]), 0.0)
     spread = mean(distance, head)
     size = np.abs(first)
@@ -52,6 +57,27 @@ def scale(
     unit, origin = np.where(log, first, spread), np.where(log, 0.0, first)
     u, X = unit[:, None], Y - origin[:, None]
     return np.where(log[:, None], np.log(np.maximum(X, 0) / u + SMALL), X / u), unit, origin, log
+
+
+def additive(Y: Float[np.ndarray, "N T"], m: int) -> Bool[np.ndarray, " N"]:
+    """Whether a series' deviations keep their size while its level moves, which a log would bend.
+
+        std_j log s_j  <  ADDITIVE · std_j log (s_j / l_j)
+
+    l_j is the mean of season j and s_j the mean distance from its line, of all complete seasons, of which there have to
+    be three. After Guerrero 1993, who chooses a power by how steady s_j / l_j^(1-λ) is.
+    """
+    N, T = Y.shape
+    if m < 4 or 3 * m > T:
+        return np.zeros(N, bool)
+    blocks = Y[:, : T // m * m].reshape(N, -1, m)
+    t = np.arange(m) - (m - 1) / 2
+    level, slope = blocks.mean(2), blocks @ t / (t @ t)
+    s = np.abs(blocks - level[..., None] - slope[..., None] * t).mean(2)
+    usable = level > 0  # of seasons with a gap it is NaN
+    enough = usable.sum(1) >= 3
+    spread = lambda a: np.log(np.maximum(a, 1e-30)).std(1, where=usable | ~enough[:, None])  # noqa: E731
+    return enough & (spread(s) < ADDITIVE * spread(s / np.where(usable, level, 1.0)))
 
 
 # ---- one pass over time
@@ -73,6 +99,14 @@ class Smooth:
     fill: Float[np.ndarray, "T N"]  # the value, or in a gap what was expected of it
     seasonal: Float[np.ndarray, "T N"]  # index of time t's phase, known m // 2 steps later
     state: Float[np.ndarray, "T N 16"]  # all else, in parts of `PARTS`
+
+    def novelty(self, first: int, lag: int) -> Float[np.ndarray, "T N"]:
+        """Size of the latest errors over the largest from step `first` to `lag` steps ago, 0 where there are none."""
+        _, _, best, _, _, naive = np.split(self.state, np.cumsum(PARTS)[:-1], 2)
+        error = np.maximum(np.maximum(naive[..., 0], best[..., 1]), SMALLEST)
+        past = np.full_like(error, np.inf)
+        past[first + lag :] = np.maximum.accumulate(error[first:])[: max(len(error) - first - lag, 0)]
+        return error / past
 
 
 def smooth(X: Float[np.ndarray, "N T"], m: int) -> Smooth:

@@ -34,6 +34,7 @@ class Recipe:
     likelihood: str
     levels: tuple[float, ...]
     seed: int
+    additive: bool = False  # additive series are read without a log; a run of before does not
 
 
 def derive(panel: Panel, config: Config) -> Recipe:
@@ -77,5 +78,5 @@ def derive(panel: Panel, config: Config) -> Recipe:
         lags=min(seasons, 7 if long else 4), width=config.width or (128 if fine else 64), dropout=0.1 if fine else 0.2,
         batch=batch, held=h * max(1, horizons), first=first, second=max(1, steps - first),
         lr=config.lr or (6e-3 if fine else 1e-2), likelihood=config.likelihood, levels=tuple(config.quantiles),
-        seed=config.seed,
+        seed=config.seed, additive=True,
     )  # fmt: skip

@@ -103,7 +103,7 @@ def _fit_part(
 def _calibrate(
     forecaster: Forecaster, windows: Windows, panel: Panel, widen: bool
 ) -> tuple[Forecaster, dict[str, Any]]:
-    """On the held-out horizon fit shrinkage towards Theta, interval widths and rank autocorrelation; its metrics."""
+    """On the held-out horizon fit shrinkage towards a base, interval widths and rank autocorrelation; its metrics."""
     rule, levels = forecaster.recipe, forecaster.recipe.levels
     for network in forecaster.networks:
         model.shrink(network, windows, rule.held)  # pyright: ignore
@@ -160,7 +160,7 @@ def restore(stored: checkpoint.Run, config: Config, panel: Panel) -> Forecaster:
     widths, persistence, held = (stored.arrays[f"learnt.{name}"] for name in ("widths", "persistence", "held"))
     state = {name.replace(".lean", ".shrinkage"): weight for name, weight in stored.state.items()}  # a former name
     for k in range(config.members):
-        state.setdefault(f"{k}.largest", torch.tensor(model.ANY))  # a run of before
+        model.renew(state, f"{k}.")
     counts = rule.season, rule.lags, rule.context, rule.long, rule.held, rule.batch
     longest, head = int(panel.lengths.max(initial=0)), state.get("0.head.weight", torch.empty(0, 0))
     fits = (  # before memory is taken for what the recipe says

@@ -124,7 +124,8 @@ def by_place(
         naive = b.centre + b.spread * z[:, places[:, 0]]
         batch = replace(
             wide, x=cut_z.view(N, S, m) * b.mask, past=past, step=step,
-            bases=torch.stack([naive, wide.bases[..., 1]], -1), whole=torch.cat([cut_z[:, -1:], wide.whole[:, 1:]], 1),
+            bases=torch.cat([naive[..., None], wide.bases[..., 1:]], -1),
+            whole=torch.cat([cut_z[:, -1:], wide.whole[:, 1:]], 1),
         )  # fmt: skip
         centre, _ = network(batch)
         return (likelihood.units(centre, batch) * batch.unit + batch.origin)[:, k]

@@ -30,10 +30,12 @@ class Batch:
     known: Float[Tensor, "B h E K"]  # covariates of each step ahead, and of the steps one season and a long one before
     whole: Float[Tensor, "B G"]  # of the window as a whole
     static: Float[Tensor, "B D"]
-    bases: Float[Tensor, "B h 2"]  # on the smooth scale: the value of the same phase, and theta
+    bases: Float[Tensor, "B h 3"]  # on the smooth scale: the value of the same phase, theta, and drift
     centre: Float[Tensor, "B 1"]
     spread: Float[Tensor, "B 1"]
+    flat: Float[Tensor, "B h"]  # on the smooth scale: the level since the largest change of late, see `Windows.level`
     error: Float[Tensor, "B 1"]  # size of past errors, on the smooth scale
+    novelty: Float[Tensor, "B 1"]  # of these errors, see `features.Smooth`
     log: Bool[Tensor, "B 1"]  # the smooth scale is logarithmic
     unit: Float[Tensor, "B 1"]  # a forecast in units, times this, plus origin, is one in the data's own
     origin: Float[Tensor, "B 1"]
@@ -57,6 +59,7 @@ class Windows:
         total = len(panel.y) + N * (pad + h)
         flat = lambda *more, value=0.0: np.full((total, *more), value, np.float32)  # noqa: E731
         fill, seasonal, mask, state = flat(), flat(), flat(), np.zeros((len(panel.y), sum(features.PARTS)), np.float32)
+        novelty = np.zeros(len(panel.y), np.float32)
         mask[rows] = ~np.isnan(panel.y)
         units, origins, logs, scales, first = np.ones(N), np.zeros(N), np.zeros(N, bool), np.ones(N), np.zeros(N)
         size = np.frexp(lengths)[1]
@@ -67,7 +70,7 @@ class Windows:
             row, place = ((begin[n][:, None] + t)[inside] for begin in (panel.offsets[:-1], start))
             Y = np.full(inside.shape, np.nan)
             Y[inside] = panel.y[row]
-            X, units[n], origins[n], logs[n] = features.scale(Y, m)
+            X, units[n], origins[n], logs[n] = features.scale(Y, m, recipe.additive)
             scales[n] = _naive(Y, m, units[n], logs[n])
             smoothed = features.smooth(X, m)
             start_at = (~np.isnan(X)).argmax(1)
@@ -76,6 +79,7 @@ class Windows:
             fill[place] = np.where(before, first[n], smoothed.fill).T[inside]
             seasonal[place] = smoothed.seasonal.T[inside]
             state[row] = smoothed.state.transpose(1, 0, 2)[inside]
+            novelty[row] = smoothed.novelty(max(3 * m, 10), h).T[inside]
         fill[(start[:, None] - np.arange(1, pad + 1)).reshape(-1)] = np.repeat(first, pad)
         y = np.full(total, np.nan)
         y[rows] = panel.y
@@ -95,6 +99,7 @@ class Windows:
 
         tensor = torch.from_numpy
         self.fill, self.seasonal, self.mask, self.state = tensor(fill), tensor(seasonal), tensor(mask), tensor(state)
+        self.novelty = tensor(novelty)
         self.y, self.covariates, self.calendar = tensor(y), tensor(covariates), tensor(calendar)
         self.static = tensor(panel.static.astype(np.float32))
         self.start, self.lengths = tensor(start), tensor(lengths.astype(np.int64))
@@ -134,15 +139,28 @@ class Windows:
         back = torch.arange(held, 0, -self.recipe.horizon) if held else torch.zeros(1, dtype=torch.int64)
         return series.repeat_interleave(len(back)), (self.lengths[series][:, None] - back).reshape(-1)
 
-    def find_largest_error(self, held: int) -> float:
-        """Of the origins in training that have three seasons before them, where there are such; else 0."""
-        _, _, best, _, _, naive = self.state.split(features.PARTS, 1)
+    def find_largest_novelty(self, held: int) -> float:
+        """The largest of the origins whose horizons end before the last `held` steps."""
         series = torch.repeat_interleave(torch.arange(len(self.lengths)), self.lengths)
-        past = torch.arange(len(self.state)) - self.rows[series] + 1
+        past = torch.arange(len(self.novelty)) - self.rows[series] + 1
         trained = past <= self.lengths[series] - self.recipe.horizon - held
-        trained &= past > min(3 * self.recipe.season, int(self.lengths.max()) // 2)
-        errors = torch.maximum(naive[:, 0], best[:, 1])[trained]
-        return float(errors.max().clamp(min=1e-3)) if len(errors) else 0.0
+        return float(torch.where(trained, self.novelty, 0.0).max())
+
+    def level(self, row: Int[Tensor, "B 1"], before: Float[Tensor, "B 16"]) -> Float[Tensor, "B h"]:
+        """The forecast of a level that changed within the last horizon, with the season as it was before that.
+
+        v is the last 2 h values less the seasonal index of whole seasons before, at least h steps; the change is where
+        least squares split v into two means (Page 1955), and the level is the mean after it. before: the state of h
+        steps ago.
+        """
+        h, m = self.recipe.horizon, self.recipe.season
+        back, trust = m * -(-h // m), before.split(features.PARTS, 1)[4] * (m > 1)
+        past = (row + torch.arange(1 - 2 * h, 1)).clamp(min=back)
+        v = self.fill[past] - trust * self.seasonal[past - back]
+        mean, left = v.mean(1, keepdim=True), torch.arange(2 * h - 1, 0, -1)  # values after each split
+        sums = (v - mean).cumsum(1)[:, :-1]
+        split = (sums.square() / (left * (2 * h - left)))[:, h - 1 :].argmax(1, keepdim=True) + h - 1
+        return mean - sums.gather(1, split) / left[split] + trust * self.seasonal[row + self.index - back]
 
     def at(self, series: Int[Tensor, " B"], ends: Int[Tensor, " B"], until: Int[Tensor, " B"] | None = None) -> Batch:
         """The windows of these series, `ends` steps before each origin; the truth only of steps before `until`."""
@@ -188,8 +206,10 @@ class Windows:
             step=torch.cat([torch.stack(step, -1), self.calendar[ahead]], -1),
             known=torch.stack([self.covariates[w][..., self.kinds :] for w in where], 2),
             whole=torch.cat(whole, 1).float(), static=self.static[series],
-            bases=torch.stack([lags[0], theta], -1), centre=centre, spread=spread,
-            error=torch.maximum(naive, best[:, 1:2]).clamp(min=1e-3), log=self.log[series][:, None],
+            bases=torch.stack([lags[0], theta, theta + slope / 2], -1), centre=centre, spread=spread,
+            flat=self.level(row, self.state[self.rows[series] + (ends - 1 - h).clamp(min=0)]),
+            error=torch.maximum(naive, best[:, 1:2]).clamp(min=features.SMALLEST),
+            novelty=self.novelty[self.rows[series] + ends - 1][:, None], log=self.log[series][:, None],
             unit=unit.float(), origin=origin.float(), y=((y - origin) / unit).float(),
             scale=self.scale[series][:, None].float(),
         )  # fmt: skip

@@ -14,6 +14,7 @@ from gated.tasks.forecast.windows import Batch, Windows
 
 ANY = 1e30  # N of a network that nothing bounds
 WEIGHTS = torch.linspace(0, 1, 11)  # of a base, among which `shrink` chooses
+MOST = 0.9  # of w: the network always counts for something
 SURE = 2  # standard errors; steps of a window are alike, so that one says little
 
 
@@ -36,7 +37,7 @@ class Network(nn.Module):
 
     w is set by `shrink`. Series of one panel rise and fall together, and part of what a network learns of them is the
     past of the panel itself; shrinkage towards a base, which knows one series at a time, corrects for that. Of a
-    few windows a network learns less than a base says of them; then w is 1.
+    few windows a network learns less than a base says of them; then w is `MOST`.
 
     The novelty of an origin is the size of the series' latest errors over the largest that it had up to a horizon
     before, and N the largest novelty in training, at least 1, set by `bound`. Beyond it, as after a level that doubles,
@@ -116,7 +117,7 @@ def shrink(network: Network, windows: Windows, held: int) -> float:
 
     The base is the one of theta and drift that alone has the lower mean absolute error, over the series' own
     seasonal-naive error; w is half of the weight in `WEIGHTS` with the lowest, for a horizon is one draw of the future.
-    But w is 1 unless that weight is better than the base alone by more than `SURE` standard errors over the steps.
+    But w is `MOST` unless that weight is better than the base alone by more than `SURE` standard errors over the steps.
     """
     network.shrinkage.zero_()
     network.eval()
@@ -137,7 +138,7 @@ def shrink(network: Network, windows: Windows, held: int) -> float:
         i = int(total[j].argmin())
         gain = float(total[j, -1] - total[j, i]) / count
         sure = gain > SURE * ((float(squares[j, i]) / count - gain**2) / count) ** 0.5
-        network.shrinkage[j] = WEIGHTS[i] / 2 if sure else 1.0
+        network.shrinkage[j] = WEIGHTS[i] / 2 if sure else MOST
     return float(network.shrinkage.sum())
 
 

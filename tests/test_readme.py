@@ -85,6 +85,7 @@ def desk(tmp_path_factory):
         for does, does_ in (("schläft", "sleeps"), ("spielt", "plays"), ("wartet", "waits"), ("sitzt", "sits"))
         for there, there_ in (("im Gras", "in the grass"), ("im Haus", "in the house"), ("am Meer", "by the sea"))
     ]
+    label(folder, rng)
     order = rng.permutation(len(pairs))
     for name, rows in {"train": order[8:], "val": order[:8], "test": order[:8], "letter": order[:2]}.items():
         for side, kind in enumerate(("de", "en")):
@@ -126,6 +127,27 @@ def spoken(folder: Path, rng: np.random.Generator) -> None:
         (folder / f"{part}.csv").write_text("\n".join(rows))
     soundfile.write(folder / "call.wav", sound(["two", "one"]), 8000)
     (folder / "live.raw").write_bytes(sound(["three", "one"]).tobytes())
+
+
+def label(folder: Path, rng: np.random.Generator) -> None:
+    """Reviews with stars, gestures of two channels, and a folder of sounds by word."""
+    for name, count in {"reviews": 60, "new": 8}.items():
+        stars = rng.integers(1, 3, count)
+        rows = [f"a {('dull', 'fine')[star - 1]} film,{star}" for star in stars]
+        (folder / f"{name}.csv").write_text("\n".join(["review,stars", *rows]) + "\n")
+    for part, count in {"TRAIN": 24, "TEST": 6}.items():
+        rows = []
+        for n in range(count):
+            x = np.linspace(-1, 1, 20 + n % 5) * (-1) ** n
+            channels = [",".join(f"{v:.2f}" for v in channel) for channel in (x, x + 1)]
+            rows.append(":".join([*channels, "ab"[n % 2]]))
+        head = "@timeStamps false\n@classLabel true a b\n@data\n"
+        (folder / f"Gesture_{part}.ts").write_text(head + "\n".join(rows) + "\n")
+    for word, hertz in {"lo": 400, "hi": 900}.items():
+        (folder / "sounds" / word).mkdir(parents=True)
+        for n in range(12):
+            tone = np.sin(2 * np.pi * hertz * np.arange(1600) / 8000) + rng.normal(0, 0.1, 1600)
+            soundfile.write(folder / "sounds" / word / f"{n}.wav", 0.5 * tone, 8000)
 
 
 def hurried(text: str) -> str:

@@ -6,6 +6,7 @@ from .layers import GRU as GRU
 from .layers import LSTM as LSTM
 from .layers import RNN as RNN
 from .layers import Recurrent as Recurrent
+from .tasks import classify as classify
 from .tasks import forecast as forecast
 from .tasks import language as language
 from .tasks import tag as tag

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from gated._check import InputError, optional, refuse, want, within
 
-__all__ = ["Box", "boxes", "columns", "grey", "ink", "level"]
+__all__ = ["Box", "boxes", "columns", "grey", "ink", "level", "scale"]
 
 PIXELS = 20_000_000  # of one image
 FAINT = 16  # of 255 greys: with less than that between ink and paper an image is blank
@@ -295,6 +295,13 @@ def grey(path: str | Path) -> np.ndarray:
         refuse(where, "an image", "a pointer of Git LFS" if pointer else "none that can be read", todo)
     except BROKEN as error:
         refuse(where, "a whole image", str(error).rstrip(".") or type(error).__name__, "It was cut short or damaged.")
+
+
+def scale(path: str | Path, width: int, height: int) -> Float[np.ndarray, "R T"]:
+    """The image at this size, whatever its own, as float32 [height, width], black 0 and white 1; errors as `grey`."""
+    image = optional("PIL.Image", "transcribe")
+    pixels = image.fromarray(grey(path)).resize((width, height), image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(pixels, np.float32) / np.float32(255)
 
 
 def _to_grey(scan: Any, image: Any) -> np.ndarray:

@@ -32,8 +32,9 @@ class Record(NamedTuple):
 
 
 def records(
-    source: Any, is_header: Callable[[str, list[str]], bool], *, max_bytes: int, notes: list[str] | None = None
-) -> Iterator[Record]:
+    source: Any, is_header: Callable[[str, list[str]], bool], *, max_bytes: int, notes: list[str] | None = None,
+    numbered: Iterator[tuple[int, str]] | None = None,
+) -> Iterator[Record]:  # fmt: skip
     """The rows of a table, or the objects of JSON lines or of a JSON array.
 
     The delimiter is a tab, if the first line has one, or else the first of | ; and comma in it. Fields between commas
@@ -42,9 +43,10 @@ def records(
 
     is_header: of the first row and where it stands, whether it names the columns; it may refuse them
     notes      where another encoding than UTF-8 is noted
+    numbered   the source's lines with their numbers, if they are at hand
     """
     where, kind = source_name(source), form(source)
-    numbered = lines(source, max_bytes=max_bytes, notes=notes)
+    numbered = lines(source, max_bytes=max_bytes, notes=notes) if numbered is None else numbered
     first = next((one for one in numbered if one[1].strip()), None)
     if first is None:
         return

@@ -113,7 +113,36 @@ def sentences_alone(run):
     return [[str(pairs) for pairs in side] for side in (run.predict(lines), alone)]
 
 
+def write_reviews(folder):
+    rng = np.random.default_rng(0)
+    words, kinds = (
+        ["the", "film", "a", "plot", "is", "with", "very"],
+        {"good": ["fine", "lovely", "great"], "bad": ["dull", "poor", "sad"]},
+    )
+    for name, count in (("reviews", 60), ("more", 20)):
+        rows = [
+            (" ".join([*rng.choice(words, rng.integers(1, 6)), rng.choice(kinds[kind]), "film"]), kind)
+            for kind in rng.choice(list(kinds), count)
+        ]
+        (folder / f"{name}.csv").write_text("review,stars\n" + "".join(f"{text},{kind}\n" for text, kind in rows))
+
+
+def reviews_alone(run):
+    texts = ["the film", "a very dull plot", "fine", "", "unheard of"]
+    return run.probabilities(texts), np.concatenate([run.probabilities([text]) for text in texts])
+
+
 EXAMPLES = {
+    "classify": Example(
+        write=write_reviews,
+        fit="reviews.csv --text review --target stars --units 6 --embedding 8 --batch 16 --steps 6 --precision 32 "
+        "--dropout 0 --augment 0",
+        noise="--dropout 0.3 --augment 1",
+        score="more.csv",
+        predict="more.csv",
+        alone=reviews_alone,
+        verbs={"attend": "fine"},
+    ),
     "counts": Example(
         write=write_words,
         fit="text.txt --steps 6",

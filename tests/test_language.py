@@ -14,7 +14,7 @@ import torch
 from gated import checkpoint, language
 from gated._check import InputError
 from gated.decode.pick import draw
-from gated.tasks.language import data, demo, generate, page, scoring, training
+from gated.tasks.language import data, demo, generate, mixture, page, scoring, training
 from gated.tasks.language.generate import Sampling, Stepper, choose, find_loop, longest_copy
 from gated.tasks.language.model import Network, Noise, Shape, loss
 
@@ -106,7 +106,7 @@ def test_an_ensemble_averages_probabilities(run, desk):
     """Two runs together give the mean of their probabilities; a run with itself is itself."""
     with data.read(desk / "new.txt") as corpus:
         tokens = data.encode(corpus, run.vocabulary)
-    np.testing.assert_allclose(run.measure(tokens, beside=[run]), run.measure(tokens), rtol=1e-9)
+    np.testing.assert_allclose(run.measure(tokens, beside=[run])[0], run.measure(tokens)[0], rtol=1e-9)
 
 
 # ---- writing
@@ -345,3 +345,53 @@ def test_the_demo_shows_score_text_and_surprise(tmp_path):
     assert "Written after" in text
     assert {"config.json", demo.PICTURE} <= {path.name for path in (tmp_path / "demo").iterdir()}
     assert any("manual" in line for line in lines)
+
+
+# ---- what joins the network in a score
+
+
+def test_the_cache_is_its_definition(run):
+    """log p of each token by the cache, against a sum over the tokens before it, one by one."""
+    ids, size, theta = run.vocabulary.encode(NEW[:30]), 7, 3.0
+    got = mixture.cache(run.network, ids, size, theta)
+    with torch.no_grad():
+        h = run.network(torch.from_numpy(np.concatenate([[0], ids[:-1]]))[:, None])[0][:, 0].numpy()
+    h = h / np.linalg.norm(h, axis=1, keepdims=True)
+    assert got[0] == pytest.approx(-math.log(len(run.vocabulary)))
+    for t in range(1, len(ids)):
+        past = range(max(0, t - size), t)
+        weights = np.array([math.exp(theta * h[t] @ h[i]) for i in past])
+        p = sum(w for w, i in zip(weights, past, strict=True) if ids[i] == ids[t]) / weights.sum()
+        assert math.exp(got[t]) == pytest.approx(p, abs=1e-5)
+
+
+def test_weights_of_a_mixture_maximize_the_likelihood():
+    """Expectation maximization finds the shares in which a text was drawn from two sources."""
+    rng = np.random.default_rng(0)
+    sources = np.array([[0.9, 0.1], [0.2, 0.8]])
+    words = [rng.choice(2, p=sources[int(rng.random() < 0.3)]) for _ in range(20_000)]
+    log_p = np.log(sources[:, words])
+    weights = mixture.fit_weights(log_p, 200)
+    assert weights[1] == pytest.approx(0.3, abs=0.05)
+    assert mixture.mix(log_p, weights).mean() >= mixture.mix(log_p, np.array([0.5, 0.5])).mean()
+
+
+@pytest.mark.parametrize("mixing", [dict(ngram=True), dict(cache=50), dict(ngram=True, cache=50)])
+def test_what_joins_the_network_gets_a_share_that_helps(run, desk, mixing):
+    """With the n-gram and the cache, each with a weight fitted on held-out text, a score is no worse to speak of."""
+    alone, joint = run.score(desk / "story.txt"), run.score(desk / "story.txt", **mixing)
+    assert sum(joint["chosen"]["weights"].values()) == pytest.approx(1)
+    assert joint["nats"] < alone["nats"] + 0.01
+
+
+def test_dynamic_evaluation_adapts_and_leaves_the_run(run, words, desk):
+    """Text that repeats itself becomes less surprising as it is read; the weights of the run stay."""
+    (desk / "repeat.txt").write_text("king fox king bird wolf wolf.\n" * 40)
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    alone, joint = run.score(desk / "repeat.txt"), run.score(desk / "repeat.txt", dynamic=True)
+    assert joint["nats"] < 0.9 * alone["nats"]
+    assert joint["chosen"]["rate"] in mixture.RATES
+    assert all(torch.equal(value, before[name]) for name, value in run.network.state_dict().items())
+    for one in (run, words):  # at a rate of 0 it is the plain score
+        ids, scale = one.vocabulary.encode(NEW), [torch.ones_like(p) for p in one.network.parameters()]
+        np.testing.assert_allclose(mixture.adapt(one.network, [ids], scale, 0.0), one.surprise(NEW), atol=1e-4)

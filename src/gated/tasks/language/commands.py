@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from gated.runs import FitOptions, OutOptions, Output
 from gated.tasks.language import data, generate, page, scoring
 from gated.tasks.language import run as language
 from gated.tasks.language.generate import Sample, Sampling
+from gated.tasks.language.mixture import Mixing
 from gated.tasks.language.run import Run
 from gated.tasks.language.task import Config
 
@@ -90,8 +92,8 @@ def explain(run: Run, sample: Sample) -> list[str]:
     return notes
 
 
-def score(run: Run, data: Texts, /, *, with_: Beside) -> Output:
-    result = run.score(check(data), beside=[language.load(other) for other in with_])
+def score(run: Run, data: Texts, /, *, with_: Beside, mixing: Mixing) -> Output:
+    result = run.score(check(data), beside=[language.load(other) for other in with_], **asdict(mixing))
     return Output(result, lambda: scoring.table(result))
 
 

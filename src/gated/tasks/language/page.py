@@ -61,7 +61,7 @@ def mark(run: Any, source: Any, *, beside: Sequence[Any] = ()) -> Marked:
     """Each token of a text, with −log p by the run, and by others beside it."""
     with data.read(source, run.config.key) as corpus:
         tokens = data.encode(corpus, run.vocabulary)
-        nats = run.measure(tokens, beside=beside)
+        nats, _ = run.measure(tokens, beside=beside)
         chunks = split_chunks(corpus.chunks(run.vocabulary.level), run.vocabulary.level)
         pieces = [piece for chunk in chunks for piece in show(run.vocabulary, chunk)]
         figures = scoring.measure(float(nats.sum()) + scoring.spell(tokens), tokens)

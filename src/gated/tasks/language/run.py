@@ -15,9 +15,10 @@ from jaxtyping import Float, Integer
 from gated import options, runs
 from gated._check import want
 from gated.decode.ngram import NGram
-from gated.tasks.language import data, generate, model, scoring, training, vocabulary
+from gated.tasks.language import data, generate, mixture, model, scoring, training, vocabulary
 from gated.tasks.language.data import Tokens
 from gated.tasks.language.generate import Sample, Sampling, Stepper
+from gated.tasks.language.mixture import Mixing
 from gated.tasks.language.model import Network
 from gated.tasks.language.task import TASK, Config
 from gated.tasks.language.vocabulary import Vocabulary
@@ -35,7 +36,8 @@ class Run:
     config: Config
     vocabulary: Vocabulary
     network: Network
-    text: Integer[np.ndarray, " N"]  # tokens of the training text
+    text: Integer[np.ndarray, " N"]  # tokens of the training text, without what was held out
+    held: list[np.ndarray]  # the held-out parts, or the text to validate on
     metrics: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, int | float]] = field(default_factory=list)  # of the training, a row every few steps
     notes: tuple[str, ...] = ()  # on the data
@@ -87,21 +89,27 @@ class Run:
         return nats[0] if isinstance(text, str) else nats
 
     def measure(
-        self, tokens: Tokens, *, beside: Sequence[Run] = (), batch: int = 16, window: int = 512
-    ) -> Float[np.ndarray, " N"]:
-        """−log p of each token of one text, by this run or by it and others."""
-        self.check_beside(beside)
-        ids = np.asarray(tokens.ids)
-        parts = [scoring.surprise(run.network, [ids], batch=batch, window=window)[0] for run in (self, *beside)]
-        return -(np.logaddexp.reduce([-part for part in parts]) - np.log(len(parts)))
+        self, tokens: Tokens, *, beside: Sequence[Run] = (), **mixing: Any
+    ) -> tuple[Float[np.ndarray, " N"], dict[str, Any]]:
+        """−log p of each token of one text, by this run or by it and others, and what was chosen for that.
 
-    def score(self, source: Any, *, beside: Sequence[Run] = (), **more: Any) -> dict[str, Any]:
-        """Measure on a text, beside unigrams, Kneser-Ney and xz: see `scoring.score`. source: as for `fit`."""
+        mixing: fields of `Mixing`.
+        """
+        self.check_beside(beside)
+        how = options.make(Mixing, mixing, where="score")
+        return mixture.measure([self, *beside], np.asarray(tokens.ids), how)
+
+    def score(self, source: Any, *, beside: Sequence[Run] = (), **mixing: Any) -> dict[str, Any]:
+        """Measure on a text, beside unigrams, Kneser-Ney and xz: see `scoring.score`. source: as for `fit`.
+
+        beside, mixing: as for `measure`.
+        """
         with data.read(source, self.config.key) as corpus:
             tokens = data.encode(corpus, self.vocabulary)
-            nats = self.measure(tokens, beside=beside, **more)
+            nats, chosen = self.measure(tokens, beside=beside, **mixing)
             result = scoring.score(nats, tokens, corpus, self.text, self.ngram, self.vocabulary)
-            return result | {"notes": [*corpus.notes, *data.note_unknown(tokens, self.vocabulary)]}
+            notes = [*corpus.notes, *data.note_unknown(tokens, self.vocabulary)]
+            return result | {"chosen": chosen, "notes": notes}
 
     # ---- the run
 
@@ -120,8 +128,12 @@ class Run:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
-        extras = {"vocabulary": self.vocabulary.save(), "shape": self.network.shape._asdict()}
-        runs.save(TASK, folder, self, self.network, extras, {"text": np.asarray(self.text)})
+        extras: dict[str, Any] = {"vocabulary": self.vocabulary.save(), "shape": self.network.shape._asdict()}
+        arrays = {"text": np.asarray(self.text)}
+        extras["parts"] = [len(part) for part in self.held]
+        if self.held:
+            arrays["held"] = np.concatenate(self.held)
+        runs.save(TASK, folder, self, self.network, extras, arrays)
 
     def summary(self) -> str:
         """The run in a few lines for people."""
@@ -169,7 +181,7 @@ def _fit(
         with data.read(valid, config.key) as other:
             others = data.encode(other, words)
         notes += [*other.notes, *data.note_unknown(others, words)]
-        held = [np.asarray(others.ids)]
+        held = [np.asarray(others.ids[: training.MAX_HELD])]
     if start is not None:
         per = (config.batch or 32) * config.window
         config = replace(config, steps=steps or max(MIN_UPDATES, UPDATE_PASSES * len(ids) // per))
@@ -178,7 +190,7 @@ def _fit(
     network, metrics, history = training.fit(rest, held, words, config, job, first)
     own = config if start is None else start.config
     metrics |= more | {"updated": True} if start is not None else more
-    return job.finish(Run(own, words, network, ids[-MAX_TEXT:].copy(), metrics, history, tuple(notes)))
+    return job.finish(Run(own, words, network, rest[-MAX_TEXT:].copy(), held, metrics, history, tuple(notes)))
 
 
 def _count(rest: np.ndarray, held: list[np.ndarray], words: Vocabulary) -> dict[str, Any]:
@@ -213,10 +225,15 @@ def load(folder: str | os.PathLike[str]) -> Run:
         words = vocabulary.restore(stored.extras["vocabulary"])
         network = model.restore(stored.extras["shape"], len(words), stored.state).to(runs.device(config))
         text, order = stored.arrays["text"], common["metrics"]["order"]
-        fits = text.ndim == 1 and text.dtype.kind in "iu" and len(text) > 0 and int(text.max()) < len(words)
-        want(fits, f"run folder {Path(folder)} text", "tokens of its vocabulary", "something else")
+        joint, parts = stored.arrays.get("held", text[:0]), stored.extras["parts"]
+        for array in (text, joint):
+            fits = array.ndim == 1 and array.dtype.kind in "u" and not (array >= len(words)).any()
+            want(fits, f"run folder {Path(folder)} text", "tokens of its vocabulary", "something else")
+        fits = all(type(part) is int and part > 0 for part in parts) and sum(parts) == len(joint) and len(text) > 0
+        want(fits, f"run folder {Path(folder)} parts", "the sizes of its held-out parts", "something else")
+        held = np.split(joint, np.cumsum(parts)[:-1]) if parts else []
         fits = type(order) is int and 1 <= order <= 10
         want(fits, f"run folder {Path(folder)} order", "an order of 1 to 10", order)
-        return Run(config, words, network, text, **common)
+        return Run(config, words, network, text, held, **common)
 
     return runs.load(TASK, folder, restore)

@@ -347,6 +347,27 @@ def test_the_demo_shows_score_text_and_surprise(tmp_path):
     assert any("manual" in line for line in lines)
 
 
+# ---- in the searches of other tasks
+
+
+def test_a_run_scores_the_prefixes_of_a_search(run):
+    """Start and steps give −log p of a line and its end, whoever else is asked about, and log p of 0 is the end's."""
+    symbols = ("", *sorted(set("the old king saw.")))
+    one = run.scorer(symbols)
+    text = "the old king"
+    state, row = one.start()
+    (states, total) = ([state, state], row[symbols.index("t")])
+    for before, symbol in itertools.pairwise([symbols.index(character) for character in text]):
+        states, rows = one.step(states, [before, symbols.index("s")])
+        total += rows[0][symbol]
+        assert rows.shape == (2, len(symbols))
+    _, rows = one.step(states[:1], [symbols.index("g")])
+    whole = run.surprise(f"\n{text}\n")[1:].sum()
+    assert -(total + rows[0][0]) == pytest.approx(whole, rel=1e-4)
+    with pytest.raises(InputError, match="same case"):
+        run.scorer(("", *"ABCDEFGH"))
+
+
 # ---- what joins the network in a score
 
 

@@ -14,6 +14,7 @@ from gated.decode import ctc, scorer
 from gated.features import alphabet
 from gated.tasks.transcribe import language
 from gated.tasks.transcribe.language import Config, Network, Run, Shape, fit, load
+from gated.tasks.transcribe.search import load_lm
 
 LINES = ["the cat sat", "a cat sat on the mat", "the dog ran", "a dog sat"] * 30
 LETTERS = alphabet.fit(LINES, "char")
@@ -311,3 +312,20 @@ def test_a_run_of_another_task_is_refused(tmp_path, fitted):
     checkpoint.save(tmp_path / "other", {}, fitted.network, task="transcribe")
     with pytest.raises(InputError, match=r"a run of transcribe\.language"):
         load(tmp_path / "other")
+
+
+def test_a_run_of_the_language_task_is_a_scorer(tmp_path):
+    """`--lm` takes any run of `gated language` whose characters are the transcriber's; of other levels none."""
+    from gated import language as languages
+
+    (tmp_path / "book.txt").write_text("\n".join(LINES))
+    tiny = dict(units=16, embedding=8, batch=4, window=16, steps=60, lr=2e-2, precision="32", progress=False)
+    languages.fit(tmp_path / "book.txt", out=tmp_path / "lm", **tiny)
+    model = load_lm(str(tmp_path / "lm"), LETTERS)
+    assert isinstance(model, scorer.Scorer)
+    x = np.log(np.full((6, len(LETTERS)), 1 / len(LETTERS)))
+    best = ctc.beam(x, lm=model, alpha=3.0, width=16)[0]
+    assert LETTERS.decode(best.tokens)[:1] in ("t", "a", "")
+    languages.fit(tmp_path / "book.txt", out=tmp_path / "bytes", level="byte", **tiny | dict(steps=1))
+    with pytest.raises(InputError, match="--level char"):
+        load_lm(str(tmp_path / "bytes"), LETTERS)

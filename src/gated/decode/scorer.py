@@ -1,7 +1,7 @@
 """External scores for prefix beam search (shallow fusion): n-gram and neural language models, hot-word boosting.
 
-All implement one protocol, `Scorer`: here an n-gram over symbols, n-grams over the words that symbols spell, with
-spaces between and without, and hot words; a neural language model implements its two methods itself.
+All implement one protocol, `Scorer`: an n-gram over symbols, n-grams over the words that symbols spell, with spaces
+between and without, a neural language model, and hot words.
 
     symbols    the text of each symbol; symbols[0] is the blank's, whatever it is
     separator  the symbol between words where symbols spell words; None where symbols are words
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -84,6 +84,25 @@ class Symbols:
     def step(self, states: list[Context], tokens: list[int]) -> tuple[list[Context], np.ndarray]:
         contexts = [self.model.extend(context, self.ids[token]) for context, token in zip(states, tokens, strict=True)]
         return contexts, np.stack([self.row(context) for context in contexts])
+
+
+class Neural:
+    """A neural language model that reads one token at a time:  log p(symbol | those before it).
+
+    read(states, tokens) -> states, rows (n, W)     of n states, None before any text, and the next token of each
+    ids     the token of each symbol; at 0, the blank's place, that which ends a text and stands before one
+    """
+
+    def __init__(self, read: Callable[[Sequence[Any], list[int]], tuple[list[Any], np.ndarray]], ids: Sequence[int]):
+        self.read, self.ids = read, list(ids)
+
+    def start(self) -> tuple[Any, Row]:
+        states, rows = self.read([None], self.ids[:1])
+        return states[0], rows[0][self.ids]
+
+    def step(self, states: list[Any], tokens: list[int]) -> tuple[list[Any], np.ndarray]:
+        states, rows = self.read(states, [self.ids[token] for token in tokens])
+        return states, rows[:, self.ids]
 
 
 class Words:

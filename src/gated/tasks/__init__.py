@@ -54,6 +54,11 @@ class Task:
         """The run of a folder."""
         return self.part("run").load(folder)
 
+    @staticmethod
+    def open(name: str, folder: Any) -> Any:
+        """The run of a folder, by the name of its task: so a task takes a run of another."""
+        return TASKS[name].load(folder)
+
 
 class _Tasks(Mapping[str, Task]):
     """The records by name, opened when they are asked for."""

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Integer
 
-from gated import options, runs
+from gated import options, runs, trees
 from gated._check import want
+from gated.decode import scorer
 from gated.decode.ngram import NGram
 from gated.tasks.language import data, generate, mixture, model, scoring, training, vocabulary
 from gated.tasks.language.data import Tokens
@@ -110,6 +112,39 @@ class Run:
             result = scoring.score(nats, tokens, corpus, self.text, self.ngram, self.vocabulary)
             notes = [*corpus.notes, *data.note_unknown(tokens, self.vocabulary)]
             return result | {"chosen": chosen, "notes": notes}
+
+    # ---- in the searches of other tasks
+
+    def scorer(self, symbols: Sequence[str]) -> scorer.Neural:
+        """This run as a scorer of texts of these symbols, of which symbols[0] is the blank: see `decode.scorer`.
+
+        A line end is a text's beginning and end. A symbol that the vocabulary lacks is `<unk>`.
+        """
+        words = self.vocabulary
+        plain = words.level == "char" or (words.level == "word" and words.spaced)
+        todo = "Fit one with --level char, or on words with spaces between them."
+        want(plain, "language model", "one of characters or words", f"one of level {words.level}", todo)
+        table = {piece: id for id, piece in enumerate(words.pieces)}
+        ids = [table.get(symbol, 0) for symbol in ("\n", *symbols[1:])]
+        todo = "Are both in the same case, and both of characters, or of words?"
+        known = 2 * sum(map(bool, ids[1:])) >= len(ids) - 1
+        want(known, "language model", "one that knows the symbols", "one that knows few of them", todo)
+        network = self.network.eval()
+
+        @torch.no_grad()
+        def read(states: Sequence[Any], tokens: list[int]) -> tuple[list[Any], np.ndarray]:
+            x = torch.tensor(tokens, device=network.bias.device)[None]
+            if states[0] is None:  # nothing was read: token 0 stands before a text
+                joined = network(torch.zeros_like(x))[1]
+            else:
+                columns = zip(*map(trees.leaves, states), strict=True)
+                joint = iter([torch.stack(column, 1) for column in columns])
+                joined = trees.map(lambda _: next(joint), states[0])
+            h, after, _ = network(x, joined)
+            rows = torch.log_softmax(network.logits(h[0]).float(), -1).double().cpu().numpy()
+            return [trees.map(lambda part, k=k: part[:, k], after) for k in range(len(tokens))], rows
+
+        return scorer.Neural(read, ids)
 
     # ---- the run
 

@@ -15,10 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gated import checkpoint
 from gated._check import want
 from gated.decode import ctc, ngram, scorer
 from gated.features.alphabet import Alphabet
 from gated.options import check, option
+from gated.tasks import Task
 from gated.tasks.transcribe import batches
 from gated.tasks.transcribe.attention import WIDTH, decode_jointly
 from gated.tasks.transcribe.model import Network, Transcriber
@@ -40,7 +42,9 @@ class Search:
         1, "Beam width; 1 takes the best path, and lm, hot or n_best use at least 16.", low=1, high=10_000
     )
     n_best: int = option(1, "Number of texts per example, best first.", low=1, high=10_000)
-    lm: str | None = option(None, "Language model: an ARPA file (.arpa, .arpa.gz) or a run of `transcribe language`.")
+    lm: str | None = option(
+        None, "Language model: an ARPA file (.arpa, .arpa.gz) or a run of `language` or `transcribe language`."
+    )
     alpha: float = option(0.5, "Weight of the language model.", low=0, high=100)
     beta: float = option(
         0.0, "Insertion bonus per word, or per character with a character language model, in nats.", low=-100, high=100
@@ -151,6 +155,9 @@ def load_lm(path: str, alphabet: Alphabet) -> Any:
     if Path(path).is_dir():
         from gated.tasks.transcribe import language
 
+        stored = checkpoint.load(path)
+        if stored.task == "language" and "vocabulary" in stored.extras:  # else one that transcribers made formerly
+            return Task.open("language", path).scorer(alphabet.symbols)
         model = language.load(path)
         todo = "Train it with the alphabet of this run: transcribe language RUN TEXT."
         want(model.alphabet == alphabet, path, "a language model with this run's symbols", "other ones", todo)

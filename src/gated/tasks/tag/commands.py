@@ -53,6 +53,8 @@ def predict(
     """Text gives a word a line with its tag; a file of columns gives its lines with a column more."""
     files.check(out)
     kind = check_input(input)
+    if run.model.channels is not None:
+        return _predict_series(run, data, [tagger.load(other) for other in with_], out)
     form = format or ENDINGS.get(Path(out).suffix.lower(), "columns")
     want(n_best >= 1, "n_best", "at least 1", n_best)
     want(form != "brat" or run.model.scheme != "plain", "format", "tags that mark spans, as brat has them", "others")
@@ -91,6 +93,17 @@ def predict(
                 file.write(part)
     result: Callable[[], dict[str, Any]] = lambda: {"sentences": rows, "notes": notes}  # noqa: E731
     return Output(result, lambda: "\n".join(dict.fromkeys(notes)), parts() if out == "-" else ())
+
+
+def _predict_series(run: Run, data: str, beside: list[Run], out: str) -> Output:
+    """A table gives its rows with the columns tag and p."""
+    sentences = run.read(data)
+    tagged = run.tag(sentences, beside=beside)
+    table = formats.series(sentences, tagged)
+    if out != "-":
+        files.write(out, table)
+    result = {"segments": formats.list_segments(sentences, tagged), "notes": list(sentences.notes)}
+    return Output(result, "\n".join(sentences.notes), () if out != "-" else [table])
 
 
 def _stream(run: Run, stream: Stream, kind: str) -> Iterator[Sentences]:

@@ -28,7 +28,7 @@ TEXT, TOKENS, TAGS, LABELS = (
     ("intent", "label"),
 )
 SPANS = ("spans", "entities", "labels", "label")
-MAX_LENGTH = 1_000_000  # tokens of one sequence
+TAKEN = ("words", "tags", "labels", "features", "lines", "texts", "offsets", "values", "order", "seconds")
 EXPECTED = "columns, CoNLL-U, JSON lines, a folder with seq.in and seq.out"
 
 
@@ -60,6 +60,12 @@ class Sentences:
     rows: list[str] = field(default_factory=list)  # the lines of a file of columns, to write beside
     width: int = 0
     notes: tuple[str, ...] = ()
+    # of series, whose words are empty:
+    values: list[Any] = field(default_factory=list)  # [T, C] numbers of each
+    columns: tuple[str, ...] = ()  # the names of these
+    order: list[Any] = field(default_factory=list)  # the rows of `frame` that the steps of each are
+    seconds: list[Any] = field(default_factory=list)  # of a step of each, None where that is not known
+    frame: Any = None
 
     def __len__(self) -> int:
         return len(self.words)
@@ -70,8 +76,8 @@ class Sentences:
         def some(values: Any) -> Any:
             return [values[k] for k in indices] if values else values
 
-        parts = {name: some(getattr(self, name)) for name in ("words", "tags", "labels", "features", "lines", "texts")}
-        return replace(self, **parts, offsets=some(self.offsets), rows=[], notes=())
+        parts = {name: some(getattr(self, name)) for name in TAKEN}
+        return replace(self, **parts, rows=[], notes=(), frame=None)
 
     def place(self, sentence: int, step: int) -> str:
         """Where a word stands, for messages."""
@@ -96,6 +102,8 @@ def read(source: Any, layout: Layout = Layout(), *, kind: str = "", tagged: bool
 
     Errors: no such file; another kind; a line with too few columns; a span that is no part of the text; no tags.
     """
+    if isinstance(source, Sentences):
+        return source
     if not is_path(source):
         return _from_list(source, layout, tagged)
     path, where = Path(source), source_name(source)

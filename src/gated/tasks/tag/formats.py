@@ -9,6 +9,7 @@ from typing import Any
 from gated.tasks.tag import spans
 from gated.tasks.tag.data import Sentences
 from gated.tasks.tag.search import Tagged
+from gated.tasks.tag.series import segments
 
 FORMATS = ("columns", "jsonl", "brat")
 
@@ -70,6 +71,28 @@ def brat(
             first += 1
         start += len(one["text"]) + 1
     return out, first, start
+
+
+def series(sentences: Sentences, tagged: Sequence[Tagged]) -> bytes:
+    """The table of some series as CSV, with the columns tag and p behind its own."""
+    frame = sentences.frame.copy()
+    taken = set(map(str, frame.columns))
+    for name, values in (("tag", [one.tags for one in tagged]), ("p", [one.p for one in tagged])):
+        column: list[Any] = [None] * len(frame)
+        for rows, own in zip(sentences.order, values, strict=True):
+            for row, value in zip(rows.tolist(), own, strict=True):
+                column[row] = value
+        frame[f"predicted_{name}" if name in taken else name] = column
+    return frame.to_csv(index=False, float_format="%.6g").encode()
+
+
+def list_segments(sentences: Sentences, tagged: Sequence[Tagged]) -> list[dict[str, Any]]:
+    """Runs of equal tags in series: the series, first and last step from 0, the tag, its mean probability."""
+    return [
+        {"id": name, "first": first, "last": last, "tag": tag, "p": sum(one.p[first : last + 1]) / (last + 1 - first)}
+        for name, one in zip(sentences.texts, tagged, strict=True)
+        for first, last, tag in segments(one.tags)
+    ]
 
 
 def _join(words: Sequence[str]) -> list[tuple[int, int]]:

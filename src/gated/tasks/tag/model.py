@@ -18,6 +18,7 @@ from gated.layers.crf import CRF
 from gated.layers.dropout import Dropout
 from gated.tasks.tag import spans
 from gated.tasks.tag.lexicon import PAD, UNK, Lexicon
+from gated.tasks.tag.series import Channels
 
 AFFIX, CHARACTER = 16, 24  # dimensions of the embeddings of an affix and of a letter
 
@@ -153,10 +154,12 @@ class Tagger:
     """A network with what it reads and writes."""
 
     network: Network
-    lexicon: Lexicon | None  # None where it reads numbers
-    tags: tuple[str, ...]  # as inside the network: bioes where tags mark spans
+    lexicon: Lexicon | None  # None where it reads numbers,
+    channels: Channels | None  # which these are
+    tags: tuple[str, ...]  # as inside the network
     labels: tuple[str, ...]  # of whole sequences
     scheme: str  # of the tags of the data
+    inner: str  # of those inside the network: plain, bioes or iob2
 
     def collate(
         self, words: Sequence[Sequence[str]], features: Sequence[Sequence[Sequence[str]]] = (),
@@ -182,22 +185,31 @@ class Tagger:
         )  # fmt: skip
 
     def collate_values(self, values: Sequence[np.ndarray], tags: Sequence[Sequence[int]] = ()) -> Batch:
-        """A batch of series, [T, I] each."""
+        """A batch of series, [T, C] each."""
+        assert self.channels is not None  # noqa: S101
+        values = [self.channels.scale(row) for row in values]
         lengths = [len(row) for row in values]
         x = torch.zeros(max(lengths, default=0), len(values), self.network.shape.channels)
         for b, row in enumerate(values):
             x[: len(row), b] = torch.from_numpy(row)
-        none = torch.zeros(0, 0, dtype=torch.int64)
-        return Batch(none[..., None], none, none[0:0, 0], none, x, torch.tensor(lengths), data.pad(tags), none[0:0, 0])
+        none = torch.zeros(0, len(values), dtype=torch.int64)
+        return Batch(none[..., None], none, none[:, 0], none, x, torch.tensor(lengths), data.pad(tags), none[:, 0])
 
 
-def restore(words: dict[str, Any], scheme: str, tags: Sequence[str], labels: Sequence[str], lexicon: Lexicon | None,
-            state: dict[str, Tensor]) -> Network:  # fmt: skip
+def restore(
+    words: dict[str, Any], scheme: str, tags: Sequence[str], labels: Sequence[str], lexicon: Lexicon | None,
+    channels: Channels | None, state: dict[str, Tensor],
+) -> Network:  # fmt: skip
     """The network of a run folder."""
     shape = Shape(**words)
     known = (0, 0, 0) if lexicon is None else (len(lexicon.counts), len(lexicon.characters) + 2, lexicon.entries)
     fits = (shape.words, shape.tags, shape.labels) == (known[0], len(tags), len(labels)) and shape.layers <= len(state)
     fits = fits and shape.characters in (0, known[1]) and (lexicon is None or shape.tables == len(lexicon.tables))
     fits = fits and (not shape.tables or shape.entries == known[2]) and type(shape.crf) is bool
+    fits = (
+        fits
+        and shape.channels == (0 if channels is None else channels.size)
+        and (lexicon is None) != (channels is None)
+    )
     want(fits, "run folder", "a shape that its weights, tags and words fit", "another")
     return checkpoint.build(lambda: Network(shape), state).prepare(scheme, tags, lexicon)

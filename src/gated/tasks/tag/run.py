@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from gated import options, runs
 from gated._check import one_of, want
-from gated.tasks.tag import lexicon, model, scoring, spans, training
+from gated.tasks.tag import lexicon, model, scoring, series, spans, training
 from gated.tasks.tag.data import Layout, Sentences, parse, read
 from gated.tasks.tag.model import Tagger
 from gated.tasks.tag.search import Tagged, tag
@@ -53,10 +53,12 @@ class Run:
         for other in beside:
             same = (self.model.tags, self.model.labels) == (other.model.tags, other.model.labels)
             want(same, "beside", "a run of the same tags and labels", "one of others")
-        return tag([self.model, *(run.model for run in beside)], sentences.words, sentences.features, n_best)
+        return tag([self.model, *(run.model for run in beside)], sentences, n_best, self.config.hold)
 
     def read(self, source: Any, kind: str = "", tagged: bool = False) -> Sentences:
         """Sentences of a file or list, by the columns of the fit: see `data.read`."""
+        if self.model.channels is not None:
+            return series.read(source, self.config, self.model.channels.names, tagged)
         return self._check(read(source, self._layout, kind=kind, tagged=tagged))
 
     def read_numbered(self, where: str, lines: Sequence[tuple[int, str]], kind: str) -> Sentences:
@@ -88,18 +90,20 @@ class Run:
         tagged = self.tag(sentences, beside=beside)
         seconds = time.perf_counter() - start
         knows = self.model.lexicon.knows if self.model.lexicon else lambda word: True
-        result = scoring.score(sentences, tagged, self.model.scheme, self.memory, knows, seconds, suite=crfsuite)
+        data = describe_series(self.model, sentences)
+        result = scoring.score(data, tagged, self.model.scheme, self.memory, knows, seconds, suite=crfsuite)
         notes = [*sentences.notes, *training.note_new(self.model, sentences), *result["notes"]]
         return result | {"words_per_second": result["words_count"] / seconds, "notes": notes}
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the run folder: `gated.checkpoint` says what is in it."""
         m, s = self.model, self.memory
-        rows = [[s.words, s.tags, s.labels, s.features]]
-        text = json.dumps(rows[0], ensure_ascii=True)
+        text = json.dumps([s.words, s.tags, s.labels, s.features])
         words = m.lexicon.save() if m.lexicon else None
-        extras = {"shape": m.network.shape._asdict(), "tags": list(m.tags), "labels": list(m.labels),
-                  "scheme": m.scheme, "layout": self.layout}  # fmt: skip
+        extras = {
+            "shape": m.network.shape._asdict(), "tags": list(m.tags), "labels": list(m.labels), "scheme": m.scheme,
+            "inner": m.inner, "channels": None if m.channels is None else asdict(m.channels), "layout": self.layout,
+        }  # fmt: skip
         arrays = {"memory": np.frombuffer(bytearray(text, "ascii"), np.uint8)}
         arrays["lexicon"] = np.frombuffer(bytearray(json.dumps(words), "ascii"), np.uint8)
         runs.save(TASK, folder, self, m.network, extras, arrays)
@@ -124,12 +128,25 @@ def fit(
     config = options.make(Config, choices, config)
     with runs.start(TASK, out, resume, overwrite, progress) as job:
         layout = Layout(config.column, config.word, config.features)
-        sentences = read(source, layout)
-        held = None if valid is None else read(valid, layout)
+        if config.target:
+            sentences = series.read(source, config)
+            held = None if valid is None else series.read(valid, config, sentences.columns)
+        else:
+            sentences = read(source, layout)
+            held = None if valid is None else read(valid, layout)
         tagger, metrics, history, notes = training.fit(sentences, held, config, job)
         own = {"kind": sentences.kind, "width": sentences.width}
         notes = (*sentences.notes, *(held.notes if held else ()), *notes)
-        return job.finish(Run(config, tagger, keep(sentences, config.seed), own, metrics, history, notes))
+        return job.finish(
+            Run(config, tagger, keep(describe_series(tagger, sentences), config.seed), own, metrics, history, notes)
+        )
+
+
+def describe_series(tagger: Tagger, sentences: Sentences) -> Sentences:
+    """The sentences; of series with the bins of their numbers, as words, for the baselines."""
+    if tagger.channels is None:
+        return sentences
+    return replace(sentences, features=[tagger.channels.describe(row) for row in sentences.values])
 
 
 def keep(sentences: Sentences, seed: int) -> Sentences:
@@ -137,7 +154,7 @@ def keep(sentences: Sentences, seed: int) -> Sentences:
     order, total, chosen = np.random.default_rng(seed).permutation(len(sentences)).tolist(), 0, []
     for k in order:
         total += len(sentences.words[k])
-        if total > MAX_WORDS:
+        if total > MAX_WORDS and chosen:
             break
         chosen.append(k)
     few = sentences.take(sorted(chosen))
@@ -154,10 +171,20 @@ def load(folder: str | os.PathLike[str]) -> Run:
             fits = isinstance(values, list) and all(isinstance(one, str) and one for one in values)
             want(fits and len(set(values)) == len(values) < 10_000, where, f"{kind}, each once", "something else")
         one_of(f"{where} scheme", extras["scheme"], spans.SCHEMES)
+        one_of(f"{where} inner scheme", extras["inner"], ("plain", "bioes", "iob2"))
         words = json.loads(stored.arrays["lexicon"].tobytes())
         known = None if words is None else lexicon.restore(words)
-        network = model.restore(extras["shape"], extras["scheme"], *names, known, stored.state)
-        tagger = Tagger(network.to(runs.device(config)), known, tuple(names[0]), tuple(names[1]), extras["scheme"])
+        channels = None if extras["channels"] is None else series.restore(extras["channels"])
+        network = model.restore(extras["shape"], extras["inner"], *names, known, channels, stored.state)
+        tagger = Tagger(
+            network.to(runs.device(config)),
+            known,
+            channels,
+            tuple(names[0]),
+            tuple(names[1]),
+            extras["scheme"],
+            extras["inner"],
+        )
         layout = {"kind": str(extras["layout"]["kind"]), "width": int(extras["layout"]["width"])}
         return Run(config, tagger, _recall(where, stored.arrays["memory"]), layout, **common)
 

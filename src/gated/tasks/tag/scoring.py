@@ -25,6 +25,7 @@ from gated.tasks.tag import baselines, spans
 from gated.tasks.tag.baselines import NAMES
 from gated.tasks.tag.data import Sentences
 from gated.tasks.tag.search import Tagged
+from gated.tasks.tag.series import segments
 
 TRIALS, SEED = 1000, 12345
 CONFUSIONS = 10
@@ -50,9 +51,32 @@ def compare(
     sentences: Sentences, tagged: Sequence[Tagged], scheme: str, known: Callable[[str], bool] = lambda word: True
 ) -> dict[str, Any]:
     """The metrics of some tags."""
-    return summarize(count(sentences, tagged, scheme, known).sum(0), sentences.labels is not None) | {
-        "types": _types(sentences.tags or [], tagged, scheme)
-    }
+    types = _types(sentences.tags or [], tagged, scheme)
+    out = summarize(count(sentences, tagged, scheme, known).sum(0), sentences.labels is not None) | {"types": types}
+    if scheme == "plain":
+        real = [row["f1"] for row in types.values() if row["count"]]
+        out["macro_f1"] = sum(real) / max(1, len(real))
+    if sentences.values:
+        out["segment_f1"] = match_segments(sentences.tags or [], [one.tags for one in tagged])
+    return out
+
+
+def match_segments(tags: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> float:
+    """F1 of segments: a predicted one is right that has the tag of one of the data, and IoU ≥ ½ with it."""
+    right = total = 0
+    for row, other in zip(tags, predictions, strict=True):
+        ours, theirs, k = segments(row), segments(other), 0
+        total += len(ours) + len(theirs)
+        for low, high, tag in theirs:
+            while ours[k][1] < low:  # both go over all steps
+                k += 1
+            for a, b, own in ours[k:]:
+                if a > high:
+                    break
+                if own == tag and 2 * (min(high, b) - max(low, a) + 1) >= max(high, b) - min(low, a) + 1:
+                    right += 1
+                    break
+    return 2 * right / total if total else 0.0
 
 
 def count(

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from gated import data, trees
 from gated.tasks.tag import spans
+from gated.tasks.tag.data import Sentences
 from gated.tasks.tag.model import Batch, Network, Tagger
+from gated.tasks.tag.series import count_steps, hold
 from gated.tasks.tag.tokens import pieces
 
 BUDGET = 6000  # steps of a batch, padding included
@@ -31,30 +33,34 @@ class Tagged(NamedTuple):
 class _Part(NamedTuple):
     tags: np.ndarray  # [N, T]
     log_p: np.ndarray  # [N]
-    marginals: np.ndarray  # [T], of the best tags
+    marginals: np.ndarray  # [T, K]
     labels: np.ndarray  # [L]
 
 
-def tag(
-    taggers: Sequence[Tagger], words: Sequence[Sequence[str]], features: Sequence[Sequence[Any]] = (), n_best: int = 1
-) -> list[Tagged]:
-    """The tags of sentences. Long ones are read in pieces; of several taggers the scores are averaged."""
-    cuts = [(k, low, high) for k, row in enumerate(words) for low, high in pieces(list(row), LONGEST) if row]
-    rows = [words[k][low:high] for k, low, high in cuts]
-    more = [features[k][low:high] for k, low, high in cuts] if features else ()
-    parts = _run(taggers, [len(row) for row in rows], n_best, lambda tagger, indices: tagger.collate(
-        [rows[i] for i in indices], [more[i] for i in indices] if more else ()))  # fmt: skip
-    own: list[list[_Part]] = [[] for _ in words]
-    for (k, _, _), part in zip(cuts, parts, strict=True):
-        own[k].append(part)
-    return [_finish(taggers[0], part) for part in own]
+def tag(taggers: Sequence[Tagger], sentences: Sentences, n_best: int = 1, shortest: str | None = None) -> list[Tagged]:
+    """The tags of sentences. Long ones are read in pieces; of several taggers the scores are averaged.
 
-
-def tag_values(taggers: Sequence[Tagger], values: Sequence[np.ndarray], n_best: int = 1) -> list[Tagged]:
-    """The tags of series, [T, I] each."""
-    parts = _run(taggers, [len(row) for row in values], n_best,
-                 lambda tagger, indices: tagger.collate_values([values[i] for i in indices]))  # fmt: skip
-    return [_finish(taggers[0], [part]) for part in parts]
+    shortest: the shortest duration of a tag in series, see `series.count_steps`.
+    """
+    if sentences.values:
+        lengths, own = [len(row) for row in sentences.values], [[k] for k in range(len(sentences))]
+        parts = _run(
+            taggers, lengths, n_best, lambda one, some: one.collate_values([sentences.values[i] for i in some])
+        )
+        for k, part in enumerate(parts):
+            steps = count_steps(shortest, sentences.seconds[k])
+            best = hold(part.tags[0].tolist(), np.log(part.marginals + 1e-30), steps)
+            parts[k] = part._replace(tags=np.array([best, *part.tags[1:]], np.int64).reshape(len(part.tags), -1))
+    else:
+        cuts = [(k, *ends) for k, row in enumerate(sentences.words) if row for ends in pieces(row, LONGEST)]
+        rows = [sentences.words[k][low:high] for k, low, high in cuts]
+        more = [sentences.features[k][low:high] for k, low, high in cuts] if sentences.features else []
+        parts = _run(taggers, [len(row) for row in rows], n_best, lambda one, some: one.collate(
+            [rows[i] for i in some], [more[i] for i in some] if more else ()))  # fmt: skip
+        own = [[] for _ in sentences.words]
+        for n, (k, _, _) in enumerate(cuts):
+            own[k].append(n)
+    return [_finish(taggers[0], [parts[n] for n in some]) for some in own]
 
 
 @torch.inference_mode()
@@ -77,17 +83,15 @@ def _run(taggers: Sequence[Tagger], lengths: Sequence[int], n_best: int, collate
 def decode(
     networks: Sequence[Network], scores: Tensor, lengths: Tensor, n_best: int = 1
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The best tags [N, T, B], log p of them [N, B], and the marginals of the best [T, B]."""
+    """The best tags [N, T, B], log p of them [N, B], and the marginals of all [T, B, K]."""
     crf = networks[0].crf
     if crf is None:
         log_p = scores.log_softmax(-1)
         top, best = log_p.max(-1)
         real = torch.arange(len(scores), device=scores.device)[:, None] < lengths.to(scores.device)
-        return best[None].cpu().numpy(), top.where(real, 0).sum(0)[None].cpu().numpy(), top.exp().cpu().numpy()
+        return best[None].cpu().numpy(), top.where(real, 0).sum(0)[None].cpu().numpy(), log_p.exp().cpu().numpy()
     best, log_p = crf.n_best(scores, lengths, n_best)
-    marginals = crf.marginals(scores, lengths)
-    p = marginals.gather(2, best[0].clamp(min=0)[..., None])[..., 0]
-    return best.cpu().numpy(), log_p.cpu().numpy(), p.cpu().numpy()
+    return best.cpu().numpy(), log_p.cpu().numpy(), crf.marginals(scores, lengths).cpu().numpy()
 
 
 def _to(network: Network, batch: Batch) -> Batch:
@@ -98,7 +102,7 @@ def _to(network: Network, batch: Batch) -> Batch:
 def _finish(tagger: Tagger, parts: Sequence[_Part]) -> Tagged:
     """One sequence from its pieces; alternatives are given where there is one piece."""
     names = [tagger.tags[k] for part in parts for k in part.tags[0]]
-    p = [float(x) for part in parts for x in part.marginals]
+    p = [float(part.marginals[t, k]) for part in parts for t, k in enumerate(part.tags[0])]
     label, label_p = "", 0.0
     if tagger.labels and parts:
         mean = np.mean([part.labels for part in parts], 0)

@@ -6,7 +6,7 @@
     bilou  the same with L- for E- and U- for S-
     plain  tags that stand for themselves, such as parts of speech
 
-Inside the network a span is always written as bioes.
+Inside the network spans are written as bioes, or as iob2 where that would make too many tags.
 """
 
 from __future__ import annotations
@@ -115,13 +115,13 @@ def violations(tags: Sequence[str], scheme: str) -> Iterator[int]:
 
 
 def rules(tags: Sequence[str], scheme: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Which of the tags, written as bioes, may follow which, begin and end a sequence: masks for `layers.crf.CRF`."""
+    """Which of the tags, of plain, iob2 or bioes, may follow which, begin and end a sequence: masks for `CRF`."""
     K = len(tags)
     if scheme == "plain":
         return torch.ones(K, K).bool(), torch.ones(K).bool(), torch.ones(K).bool()
     parts = [split(tag) for tag in tags]
-    inside = torch.tensor([prefix in ("B", "I") for prefix, _ in parts])  # the span goes on behind it
+    opens = torch.tensor([prefix in ("B", "I") for prefix, _ in parts])  # the span may go on behind it
     goes_on = torch.tensor([prefix in ("I", "E") for prefix, _ in parts])
     same = torch.tensor([[a == b for _, b in parts] for _, a in parts])
-    allowed = torch.where(inside[:, None], goes_on[None] & same, ~goes_on[None])
-    return allowed, ~goes_on, ~inside
+    ends = ~opens if scheme == "bioes" else torch.ones(K).bool()
+    return torch.where(goes_on[None], opens[:, None] & same, ends[:, None]), ~goes_on, ends

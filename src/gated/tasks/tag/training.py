@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,21 @@ from gated._check import want
 from gated.io.text import plural
 from gated.runs import Job
 from gated.tasks.tag import lexicon as words_of
-from gated.tasks.tag import model, scoring, search, spans
+from gated.tasks.tag import model, scoring, search, series, spans
 from gated.tasks.tag.data import Sentences, check_tags
 from gated.tasks.tag.model import Batch, Network, Noise, Shape, Tagger
 from gated.tasks.tag.task import Config
 from gated.tasks.tag.tokens import pieces
 
-MAX_HELD, SHARE = 1000, 10  # held-out sentences where no validation data are given: at most, and one in 10
+MAX_HELD, SHARE = 1000, 10  # held-out sentences where no validation data are given: at most, and one in 10 or 20
 MIN_SENTENCES = 10
-UNITS = ((1_000, 64), (5_000, 128), (50_000, 200), (float("inf"), 256))  # up to so many words
+UNITS = ((2_000, 64), (100_000, 128), (400_000, 200), (float("inf"), 256))  # up to so many words
+SECONDS = {64: 25e-6, 128: 55e-6, 200: 100e-6, 256: 150e-6}  # to train on a word once, on one core
+MIN_EPOCHS = 15  # that a network should see within the time limit; else it is smaller
+MAX_TAGS = 100  # in bioes; the cost of the conditional random field grows with their square
 EPOCHS, MIN_STEPS, MAX_STEPS = 40, 300, 40_000
 EVALUATIONS = 30
+WINDOW = 256  # steps of a series that are trained on at once
 JITTER = 2.0  # words by which an epoch may misjudge a length, so that batches mix
 
 
@@ -32,7 +37,9 @@ def fit(
     """Train on sentences, choose by the held-out ones: the tagger, its metrics, the history, and notes."""
     want(sentences.tags is not None, sentences.where, "words with their tags", "words alone")
     sentences = drop_empty(sentences)
-    scheme = "iob2" if sentences.kind == "json" and sentences.offsets else spans.detect(sentences.tags or [])
+    for seconds in sentences.seconds:
+        series.count_steps(config.hold, seconds)  # an error, if there is one, before the work
+    scheme = choose_scheme(sentences)
     notes = check_tags(sentences, scheme)
     if held is None:
         held, sentences = hold_out(sentences)
@@ -42,30 +49,34 @@ def fit(
         notes += check_tags(held, scheme)
     rows = cut(sentences)
     tagger = build(rows, scheme, config, vectors)
-    network, known = tagger.network, {name: k for k, name in enumerate(tagger.tags)}
-    encoded = [[known[name] for name in inside(row, scheme)] for row in rows.tags or []]
-    labels = [tagger.labels.index(label) for label in rows.labels or []]
+    network = tagger.network
+    tags, labels = ({name: k for k, name in enumerate(names)} for names in (tagger.tags, tagger.labels))
+    encoded = [[tags[name] for name in inside(row, tagger.inner)] for row in rows.tags or []]
     lengths = [len(row) for row in rows.words]
     budget = config.batch or choose_batch(sum(lengths), len(rows))
     indices, epoch = data.bucketed(lengths, budget, config.seed, JITTER)
 
     def batch(n: int) -> Batch:
-        chosen = indices(n)
-        parts = [[side[i] for i in chosen] if side else () for side in (rows.words, rows.features, encoded, labels)]
-        return tagger.collate(*parts)
+        some = indices(n)
+        y = [encoded[i] for i in some]
+        if rows.values:
+            return tagger.collate_values([rows.values[i] for i in some], y)
+        features = [rows.features[i] for i in some] if rows.features else ()
+        whole = [labels[rows.labels[i]] for i in some] if rows.labels else ()
+        return tagger.collate([rows.words[i] for i in some], features, y, whole)
 
     def validate(network: Any) -> dict[str, float]:
-        result = scoring.compare(held, search.tag([tagger], held.words, held.features), tagger.scheme)
+        result = scoring.compare(held, search.tag([tagger], held, shortest=config.hold), scheme)
         return {"errors": 100 * (1 - result["f1"]) + 100 * (1 - result.get("label_accuracy", 1.0))}
 
     steps = config.steps or min(MAX_STEPS, max(MIN_STEPS, EPOCHS * epoch))
-    read = [[held.words, held.tags, held.labels], [rows.words, rows.tags, rows.labels]]
+    read = [[side.words, side.tags, side.labels, side.features, side.values] for side in (held, rows)]
     history = runs.fit(
         network, model.loss, batch, config, job, data=read, validate=validate, steps=steps, warmup=0.05,
         betas=(0.9, 0.98), eval_every=max(1, min(steps, max(epoch, steps // EVALUATIONS))),
     )  # fmt: skip
     network.eval()
-    result = scoring.compare(held, search.tag([tagger], held.words, held.features), scheme)
+    result = scoring.compare(held, search.tag([tagger], held, shortest=config.hold), scheme)
     metrics = {
         "sentences": len(sentences), "words": sum(lengths), "scheme": scheme, "steps": history.steps,
         "passes": history.steps / epoch, "best_step": history.best_step, "stopped": history.stopped,
@@ -82,41 +93,69 @@ def drop_empty(sentences: Sentences) -> Sentences:
     return sentences if len(full) == len(sentences) else sentences.take(full)
 
 
+def choose_scheme(sentences: Sentences) -> str:
+    """The scheme of the tags; spans by characters have none, and are written as iob2."""
+    if sentences.values:
+        return "plain"
+    return "iob2" if sentences.kind == "json" and sentences.offsets else spans.detect(sentences.tags or [])
+
+
 def hold_out(sentences: Sentences) -> tuple[Sentences, Sentences]:
-    """Some of the sentences, and the others."""
+    """Some of the sentences, and the others; of few series the last part of each."""
     count = len(sentences)
+    if sentences.values and count < MIN_SENTENCES:
+        cuts = [len(row) - len(row) // SHARE for row in sentences.words]
+        want(max(map(len, sentences.words)) >= MIN_SENTENCES, sentences.where, f"{MIN_SENTENCES} rows or more", "fewer")
+        ends = [(k, low, high) for k, low in enumerate(cuts) for high in [len(sentences.words[k])] if low < high]
+        return part(sentences, ends), part(sentences, [(k, 0, low) for k, low in enumerate(cuts)])
     todo = f"With fewer than {MIN_SENTENCES} give validation data."
     want(count >= MIN_SENTENCES, sentences.where, f"at least {MIN_SENTENCES} sentences", count, todo)
-    rest, held = data.hold_out(count, min(MAX_HELD, max(1, count // SHARE)))
+    rest, held = data.hold_out(count, min(MAX_HELD, max(1, min(50, count // SHARE), count // (2 * SHARE))))
     return sentences.take(held), sentences.take(rest)
 
 
 def cut(sentences: Sentences) -> Sentences:
-    """The sentences, long ones in pieces."""
+    """The sentences, long ones in pieces; series in windows that overlap by half."""
+    if sentences.values:
+        starts = [(k, range(0, max(1, len(row) - WINDOW // 2), WINDOW // 2)) for k, row in enumerate(sentences.words)]
+        return part(sentences, [(k, low, low + WINDOW) for k, lows in starts for low in lows])
     if max(map(len, sentences.words)) <= search.LONGEST:
         return sentences
-    out: dict[str, list[Any]] = {name: [] for name in ("words", "tags", "features", "labels")}
-    for k, row in enumerate(sentences.words):
-        for low, high in pieces(row, search.LONGEST):
-            for name in ("words", "tags", "features"):
-                side = getattr(sentences, name)
-                out[name] += [side[k][low:high]] if side else []
-            out["labels"] += [sentences.labels[k]] if sentences.labels else []
-    return Sentences(out["words"], out["tags"], out["labels"] or None, sentences.where, sentences.kind, out["features"])
+    return part(
+        sentences, [(k, *ends) for k, row in enumerate(sentences.words) for ends in pieces(row, search.LONGEST)]
+    )
 
 
-def inside(tags: Sequence[str], scheme: str) -> list[str]:
+def part(sentences: Sentences, ends: Sequence[tuple[int, int, int]]) -> Sentences:
+    """Sections of sequences: of each the sequence, its first step and its last + 1."""
+    few = sentences.take([k for k, _, _ in ends])
+    cuts = {name: [row[low:high] for row, (_, low, high) in zip(getattr(few, name) or [], ends, strict=False)]
+            for name in ("words", "tags", "features", "values")}  # fmt: skip
+    return replace(few, **cuts, lines=[], offsets=[], order=[])
+
+
+def inside(tags: Sequence[str], inner: str) -> list[str]:
     """Tags as the network has them."""
-    return list(tags) if scheme == "plain" else spans.convert(tags, "bioes")
+    return spans.convert(tags, inner)
+
+
+def choose_inner(tags: Sequence[Sequence[str]], scheme: str) -> str:
+    """The scheme inside the network: bioes, in which spans are found best, where it has at most `MAX_TAGS` tags."""
+    if scheme == "plain":
+        return "plain"
+    return "bioes" if len({name for row in tags for name in spans.convert(row, "bioes")}) <= MAX_TAGS else "iob2"
 
 
 def build(rows: Sentences, scheme: str, config: Config, vectors: Any = None) -> Tagger:
     """A tagger with the words and tags of these sentences, and its first weights."""
+    if rows.values:
+        return build_series(rows, config)
     lexicon = words_of.fit(rows, config.affixes, () if vectors is None else vectors.words)
-    tags = sorted({name for row in rows.tags or [] for name in inside(row, scheme)})
+    inner = choose_inner(rows.tags or [], scheme)
+    tags = sorted({name for row in rows.tags or [] for name in inside(row, inner)})
     labels = sorted(set(rows.labels or []))
     total = sum(map(len, rows.words))
-    units = config.units or next(units for most, units in UNITS if total <= most)
+    units = config.units or choose_units(total, config.time_limit)
     spelling = min(64, max(16, units // 4)) if config.characters is None else config.characters
     shape = Shape(
         words=len(lexicon.counts), embedding=vectors.size if vectors else config.embedding or min(100, units),
@@ -126,8 +165,29 @@ def build(rows: Sentences, scheme: str, config: Config, vectors: Any = None) -> 
     )  # fmt: skip
     noise = Noise(0.5 if config.dropout is None else config.dropout, config.word_dropout)
     with train.seeded(config.seed):
-        network = Network(shape, noise).prepare(scheme, tags, lexicon)
-    return Tagger(network, lexicon, tuple(tags), tuple(labels), scheme)
+        network = Network(shape, noise).prepare(inner, tags, lexicon)
+    return Tagger(network, lexicon, None, tuple(tags), tuple(labels), scheme, inner)
+
+
+def build_series(rows: Sentences, config: Config) -> Tagger:
+    """A tagger with the columns and labels of these series, and its first weights."""
+    channels = series.fit(rows.values, rows.columns)
+    tags = sorted({name for row in rows.tags or [] for name in row})
+    shape = Shape(
+        words=0, embedding=0, characters=0, spelling=0, entries=0, tables=0, channels=channels.size,
+        units=config.units or choose_units(sum(map(len, rows.words)), config.time_limit), layers=config.layers or 1,
+        tags=len(tags), labels=0, crf=config.crf,
+    )  # fmt: skip
+    with train.seeded(config.seed):
+        network = Network(shape, Noise(0.3 if config.dropout is None else config.dropout)).prepare("plain", tags, None)
+    return Tagger(network, None, channels, tuple(tags), (), "plain", "plain")
+
+
+def choose_units(words: int, time_limit: float | None) -> int:
+    """The size for so many training words, or one that is trained on them often enough within the time."""
+    units = next(units for most, units in UNITS if words <= most)
+    fits = [size for size, seconds in SECONDS.items() if MIN_EPOCHS * words * seconds <= (time_limit or float("inf"))]
+    return min(units, max(fits, default=min(SECONDS)))
 
 
 def choose_batch(words: int, sentences: int) -> int:
@@ -151,9 +211,8 @@ def describe(tagger: Tagger, metrics: dict[str, Any]) -> list[str]:
         held = metrics["held_out"]
         label = f", label {100 * held['label_accuracy']:.1f} %" if "label_accuracy" in held else ""
         f1 = f"F1 {100 * held['f1']:.2f}, " if tagger.scheme != "plain" else ""
-        lines.append(
-            f"{plural(held['sentences'], 'held-out sentence')}: {f1}accuracy {100 * held['accuracy']:.2f} %{label}."
-        )
+        what = plural(held["sentences"], "held-out sentence" if tagger.lexicon else "held-out sequence")
+        lines.append(f"{what}: {f1}accuracy {100 * held['accuracy']:.2f} %{label}.")
     if "fit_seconds" in metrics:
         lines.append(f"Fit in {metrics['fit_seconds']:.1f} s.")
     return lines
@@ -161,7 +220,7 @@ def describe(tagger: Tagger, metrics: dict[str, Any]) -> list[str]:
 
 def note_new(tagger: Tagger, sentences: Sentences) -> list[str]:
     """A note on tags and labels of the data that the tagger cannot give."""
-    kinds = {inside([name], tagger.scheme)[0] for row in sentences.tags or [] for name in row}
+    kinds = {inside([name], tagger.inner)[0] for row in sentences.tags or [] for name in row}
     known = set(tagger.tags)
     if tagger.scheme != "plain":
         kinds, known = ({spans.split(name)[1] for name in side} - {""} for side in (kinds, known))

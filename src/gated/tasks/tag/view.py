@@ -6,7 +6,6 @@ the inputs of the steps; the path starts at inputs of zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,17 @@ from torch import Tensor
 
 from gated import train
 from gated._check import refuse, want
+from gated.tasks.tag.data import Sentences
 from gated.tasks.tag.model import Batch, Network
 from gated.tasks.tag.run import Run
 from gated.tasks.tag.search import LONGEST, Tagged
+from gated.tasks.tag.series import segments
+from gated.tasks.tag.training import part
 from gated.views import MAX_SEQUENCES, Case, Input, Mark, Output, Part, View, keep_numbers, points, spread
 
 ATTRIBUTED = 3  # tags of a sentence
 TITLE = 40  # characters
+STEPS = 300  # of a series, from its beginning
 
 
 def view(run: Run, data: Any = None, count: int = 3) -> View:
@@ -31,16 +34,15 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
         refuse("probe", "sentences: a file or a list", "none", todo)
     text = isinstance(data, str) and not Path(data).exists() and " " in data
     sentences = run.read([data] if text else data)
+    if sentences.values:
+        sentences = part(sentences, [(k, 0, STEPS) for k in range(len(sentences))])
     fits = [k for k, row in enumerate(sentences.words) if 0 < len(row) <= LONGEST][: max(count, MAX_SEQUENCES)]
     want(bool(fits), "probe", f"a sentence of at most {LONGEST} words", f"{len(sentences)} others", todo)
     sentences = sentences.take(fits)
     network = run.model.network.eval()
     with train.seeded(run.config.seed):
         initial = Network(network.shape).to(network.tag.weight.device)
-    cases = [
-        _case(run, words, sentences.features[k : k + 1], one)
-        for k, (words, one) in enumerate(zip(sentences.words, run.tag(sentences), strict=True))
-    ]
+    cases = [_case(run, sentences.take([k]), one) for k, one in enumerate(run.tag(sentences))]
     cases = [*cases[:count], *(case.hide() for case in cases[count:])]
     return View(
         "a tagger", "tag", network, initial.eval(), cases, "log p of a tag", tuple(run.summary().splitlines()),
@@ -48,14 +50,16 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     )  # fmt: skip
 
 
-def _case(run: Run, words: Sequence[str], features: Any, one: Tagged) -> Case:
-    device = run.model.network.tag.weight.device
-    batch = Batch(*(part.to(device) for part in run.model.collate([words], features)))
+def _case(run: Run, sentence: Sentences, one: Tagged) -> Case:
+    device, words, model = run.model.network.tag.weight.device, sentence.words[0], run.model
+    batch = model.collate_values(sentence.values) if sentence.values else model.collate([words], sentence.features)
+    batch = Batch(*(part.to(device) for part in batch))
     with torch.no_grad():
         best = run.model.network(batch)[0][:, 0].argmax(-1).tolist()
-    text = " ".join(words)
+    text = " ".join(words) if not sentence.values else sentence.texts[0] or "the series"
     title = text if len(text) <= TITLE else f"{text[: TITLE - 1]}…"
-    marks = tuple(Mark(t, t, tag) for t, tag in enumerate(one.tags) if tag != "O")
+    marks = tuple(Mark(low, high, tag) for low, high, tag in segments(one.tags) if tag != "O")
+    words = words if not sentence.values else [f"step {t}" for t in range(len(words))]
     outputs = tuple(_output(run.model.network, batch, t, best[t], words[t], run.model.tags[best[t]])
                     for t in spread(len(words), ATTRIBUTED))  # fmt: skip
 
@@ -65,7 +69,11 @@ def _case(run: Run, words: Sequence[str], features: Any, one: Tagged) -> Case:
     def losses(log_p: Tensor) -> list[tuple[dict[str, int], Tensor]]:
         return [({"encoder": t}, log_p[t, best[t]]) for t in points(len(words))]
 
-    shown = Input("tokens", len(words), "word", tuple(words), marks=marks, output=" ".join(one.tags))
+    if sentence.values:
+        curves = dict(zip(sentence.columns, sentence.values[0].T, strict=True))
+        shown = Input("values", len(words), "step", values=curves, marks=marks)
+    else:
+        shown = Input("tokens", len(words), "word", tuple(words), marks=marks, output=" ".join(one.tags))
     return Case(forward, (Part(title, shown, {"encoder": 1.0}, outputs),), losses)
 
 

@@ -198,5 +198,7 @@ def _recall(where: str, text: np.ndarray) -> Sentences:
     fits = fits and [len(row) for row in words] == [len(row) for row in tags]
     fits = fits and (labels is None or (len(labels) == len(words) and all(isinstance(one, str) for one in labels)))
     fits = fits and (not features or [len(row) for row in features] == [len(row) for row in words])
+    columns = {tuple(map(type, values)) for row in features for values in row} if fits else set()
+    fits = fits and all(kind is str for kinds in columns for kind in kinds) and len(columns) <= 1
     want(fits, where, "sentences with a tag for each word", "something else")
-    return Sentences(words, tags, labels, "training data", "list", features)
+    return Sentences(words, tags, labels, "training data", "list", [[*map(tuple, row)] for row in features])

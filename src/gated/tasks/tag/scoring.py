@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -172,7 +173,7 @@ def score(
             continue
         counts = count(sentences, theirs, scheme, known)
         labels = sentences.labels is not None and kind == "frequent"
-        others[kind] = summarize(counts.sum(0), labels) | {
+        others[kind] = compare(sentences if labels else replace(sentences, labels=None), theirs, scheme, known) | {
             "seconds": time.perf_counter() - start,
             "beaten": better(drawn, _f1(resample(counts, TRIALS, SEED)), lower=False),
         }
@@ -186,7 +187,7 @@ def score(
     return {
         "model": name, **result, "interval": [float(low), float(high)], "scheme": scheme,
         "confusions": [[a, b, n] for (a, b), n in wrong.most_common(CONFUSIONS)], "baselines": others,
-        "best": max(rows, key=lambda kind: rows[kind]), "notes": notes, "seconds": seconds,
+        "best": max(rows, key=lambda kind: (rows[kind], kind != name)), "notes": notes, "seconds": seconds,
     }  # fmt: skip
 
 
@@ -230,6 +231,9 @@ def table(result: dict[str, Any], width: int | None = None) -> str:
     }.items():
         if key in result:
             columns[head] = lambda r, key=key: tables.number(100 * r[key] if key in r else None, 2)
+    for head, key in {"macro F1": "macro_f1", "segments": "segment_f1"}.items():
+        if key in result:
+            columns[head] = lambda r, key=key: tables.number(100 * r[key] if key in r else None, 2)
     columns["seconds"] = lambda r: tables.number(r["seconds"], 1)
     grid = tables.grid("", *columns)
     for name in sorted(rows, key=lambda name: -rows[name]["f1"]):
@@ -238,7 +242,9 @@ def table(result: dict[str, Any], width: int | None = None) -> str:
         )
     parts = [tables.draw(grid, width).rstrip("\n"), verdict(result)]
     unknown = f", {result['unknown_count']:,} of them unknown" if result["unknown_count"] else ""
-    what = f"{plural(result['sentences'], 'sentence')}, {plural(result['words_count'], 'word')}{unknown}"
+    names = ("sequence", "step") if "segment_f1" in result else ("sentence", "word")
+    what = ", ".join(plural(result[key], name) for key, name in zip(("sentences", "words_count"), names, strict=True))
+    what += unknown
     counts = "; {spans_count:,} spans, {predicted_count:,} predicted, {correct_count:,} correct".format(**result)
     parts.insert(0, what + counts * (not plain))
     return "\n".join([*parts, *_details(result, width), *result["notes"]])

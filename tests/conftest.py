@@ -26,9 +26,9 @@ settings.load_profile(os.environ.get("GATED_EXAMPLES", "ci"))
 UNCHECKED = {
     "test_cells", "test_classify", "test_cli", "test_drop_in", "test_faults", "test_forecast", "test_lags",
     "test_language", "test_native_parity", "test_observe", "test_plan", "test_probe_tasks", "test_readme",
-    "test_resume", "test_torch_own", "test_train", "test_transcribe", "test_transcribe_cli", "test_transcribe_demo",
-    "test_transcribe_folder", "test_transcribe_language", "test_transcribe_listen", "test_translate",
-    "test_translate_cli", "test_translate_demo",
+    "test_resume", "test_tag", "test_tag_cli", "test_torch_own", "test_train", "test_transcribe",
+    "test_transcribe_cli", "test_transcribe_demo", "test_transcribe_folder", "test_transcribe_language",
+    "test_transcribe_listen", "test_translate", "test_translate_cli", "test_translate_demo",
 }  # fmt: skip
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, which some tests press.

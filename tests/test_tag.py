@@ -150,6 +150,21 @@ def test_further_columns_are_read(tmp_path):
         run.predict("a b")
 
 
+def test_pretrained_vectors_are_read(tmp_path):
+    """With --vectors a word that training never saw is tagged as its neighbours in the vectors are."""
+    cities, verbs = ["Oslo", "Rome", "Kiel", "Bern", "Riga"], ["sees", "likes", "shows", "needs", "finds"]
+    rows = [f"{w.lower()} {1 + k / 9} -1 {k / 7}\n" for k, w in enumerate(cities)]
+    rows += [f"{w} -1 {1 + k / 9} {k / 7}\n" for k, w in enumerate(verbs)]
+    (tmp_path / "v.txt").write_text("".join(rows))
+    data = [[(a, "CITY"), (b, "VERB")] for a in cities[:3] for b in verbs[:3]] * 4
+    run = tag.fit(
+        data, vectors=str(tmp_path / "v.txt"), affixes=False, **TINY | {"steps": 60, "characters": 0, "embedding": None}
+    )
+    assert [name for _, name in run.predict("Riga finds")] == ["CITY", "VERB"]
+    assert run.model.network.shape.embedding == 3
+    assert not run.model.lexicon.knows("Riga")
+
+
 # ---- series
 
 

@@ -77,6 +77,12 @@ class Stream:
         while b"\n" not in self.head and len(self.head) <= limit and (block := self._next()):
             self.head += block
 
+    def more(self) -> bool:
+        """Read on into the head, and whether there was more."""
+        block = self._next()
+        self.head += block
+        return bool(block)
+
     def read(self, limit: int = TOTAL) -> bytes:
         """All of it; more than the limit is refused."""
         parts, total = [self.head], len(self.head)

@@ -69,10 +69,14 @@ class Lexicon:
         """Whether a word occurred in training."""
         return self.words.get(normal(word), 0) > 0
 
+    def find(self, word: str) -> int:
+        """The id of a word in the form of `normal`."""
+        return self._words.get(word, UNK)
+
     def encode(self, word: str) -> np.ndarray:
         """The id of a word, and of its prefixes, suffixes and shape."""
         tables = zip(self._tables[: len(self.tables) - self.columns], parts(word), strict=False)
-        return np.array([self._words.get(normal(word), UNK), *(table.get(one, table[""]) for table, one in tables)])
+        return np.array([self.find(normal(word)), *(table.get(one, table[""]) for table, one in tables)])
 
     def encode_features(self, values: Sequence[str]) -> list[int]:
         """The ids of a word's further columns."""

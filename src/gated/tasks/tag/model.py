@@ -107,6 +107,12 @@ class Network(nn.Module):
         self.counts = torch.tensor(counts, dtype=torch.float32)
         return self
 
+    def set_vectors(self, ids: Sequence[int], vectors: Float[Tensor, "N E"]) -> None:
+        """Begin with these vectors of words, at the scale of the others."""
+        with torch.no_grad():
+            scale = self.shape.embedding**-0.5 / float(vectors.std().clamp(min=1e-9))
+            self.embed.weight[torch.tensor(ids)] = scale * vectors
+
     def read(self, batch: Batch) -> Float[Tensor, "T B X"]:
         """The inputs of the LSTM."""
         s = self.shape

@@ -15,6 +15,7 @@ import numpy as np
 
 from gated import options, runs
 from gated._check import one_of, want
+from gated.io import vectors
 from gated.tasks.tag import lexicon, model, scoring, series, spans, training
 from gated.tasks.tag.data import Layout, Sentences, parse, read
 from gated.tasks.tag.model import Tagger
@@ -134,7 +135,11 @@ def fit(
         else:
             sentences = read(source, layout)
             held = None if valid is None else read(valid, layout)
-        tagger, metrics, history, notes = training.fit(sentences, held, config, job)
+        words = None
+        if config.vectors:
+            known = {lexicon.normal(word) for row in sentences.words for word in row}
+            words = vectors.read(config.vectors, known.__contains__, key=lexicon.normal)
+        tagger, metrics, history, notes = training.fit(sentences, held, config, job, words)
         own = {"kind": sentences.kind, "width": sentences.width}
         notes = (*sentences.notes, *(held.notes if held else ()), *notes)
         return job.finish(

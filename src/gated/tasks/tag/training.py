@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from gated import data, runs, train
 from gated._check import want
@@ -158,7 +159,8 @@ def build(rows: Sentences, scheme: str, config: Config, vectors: Any = None) -> 
     units = config.units or choose_units(total, config.time_limit)
     spelling = min(64, max(16, units // 4)) if config.characters is None else config.characters
     shape = Shape(
-        words=len(lexicon.counts), embedding=vectors.size if vectors else config.embedding or min(100, units),
+        words=len(lexicon.counts),
+        embedding=vectors.values.shape[1] if vectors else config.embedding or min(100, units),
         characters=len(lexicon.characters) + 2 if spelling else 0, spelling=spelling, entries=lexicon.entries,
         tables=len(lexicon.tables), channels=0, units=units, layers=config.layers or 1, tags=len(tags),
         labels=len(labels), crf=config.crf,
@@ -166,6 +168,8 @@ def build(rows: Sentences, scheme: str, config: Config, vectors: Any = None) -> 
     noise = Noise(0.5 if config.dropout is None else config.dropout, config.word_dropout)
     with train.seeded(config.seed):
         network = Network(shape, noise).prepare(inner, tags, lexicon)
+    if vectors:
+        network.set_vectors([lexicon.find(word) for word in vectors.words], torch.from_numpy(vectors.values))
     return Tagger(network, lexicon, None, tuple(tags), tuple(labels), scheme, inner)
 
 

@@ -6,7 +6,7 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip
 NATIVE := $(wildcard native/*.cpp native/*.h native/isa/*.cpp)
 NATIVE_TESTS := $(wildcard tests/native/*.cpp tests/native/*.h benchmarks/*.cpp)
 
-.PHONY: demo setup check test test-avx2 wheel test-wheel docs sanitize exhaustive bench bench-step bench-start bench-layers bench-layers-quick bench-forecast bench-lags bench-language bench-reading bench-classify bench-transcribe bench-translate faults clean
+.PHONY: demo setup check test test-avx2 wheel test-wheel docs sanitize exhaustive bench bench-step bench-start bench-layers bench-layers-quick bench-forecast bench-lags bench-language bench-reading bench-classify bench-tag bench-transcribe bench-translate faults clean
 
 demo: $(READY)
 	$(BIN)/gated demo forecast --out demo
@@ -85,7 +85,7 @@ exhaustive: | $(CMAKE)
 PEERS := .venv-peers/.ready
 LAYER_PEERS := .venv-peers-layers/.ready
 
-bench: bench-start bench-reading bench-step bench-layers bench-lags bench-forecast bench-language bench-classify bench-transcribe bench-translate
+bench: bench-start bench-reading bench-step bench-layers bench-lags bench-forecast bench-language bench-classify bench-tag bench-transcribe bench-translate
 
 bench-step: | $(CMAKE)
 	$(call core,native,Release,$(PLAIN),--target native_step)
@@ -117,6 +117,9 @@ bench-classify: $(READY)
 
 bench-transcribe: $(READY)
 	$(BIN)/python benchmarks/transcribe.py
+
+bench-tag: $(READY)
+	$(BIN)/python benchmarks/tag.py
 
 bench-translate: $(READY)
 	$(BIN)/python benchmarks/translate.py

@@ -97,6 +97,8 @@ def desk(tmp_path_factory):
     for name in ("train", "dev", "test"):
         (folder / f"{name}.conll").write_text("\n".join(columns))
     (folder / "letter.txt").write_text("Mary saw Kiel.\n")
+    states = [(t, t // 20 % 2 + rng.normal(0, 0.3), ("rest", "walk")[t // 20 % 2]) for t in range(200)]
+    pd.DataFrame(states, columns=["seconds", "speed", "state"]).to_csv(folder / "states.csv", index=False)
     spoken(folder, rng)
     typeset.save(folder / "lines", typeset.lines(24, seed=0))
     typeset.save(folder / "page", typeset.lines(3, seed=1))

@@ -15,7 +15,7 @@ from gated import checkpoint, data
 from gated._check import want
 from gated.layers import LSTM
 from gated.layers.crf import CRF
-from gated.layers.dropout import Dropout
+from gated.layers.dropout import dropout
 from gated.tasks.tag import spans
 from gated.tasks.tag.lexicon import PAD, UNK, Lexicon
 from gated.tasks.tag.series import Channels
@@ -43,7 +43,8 @@ class Shape(NamedTuple):
 class Noise(NamedTuple):
     """Rates of the noise of training."""
 
-    dropout: float = 0.0
+    dropout: float = 0.0  # before and after the LSTM, one mask per sequence
+    recurrent: float = 0.0  # recurrent dropout of h
     words: float = 0.0  # α: a word of n occurrences becomes unknown with probability α / (α + n)
 
 
@@ -91,8 +92,7 @@ class Network(nn.Module):
             self.project = nn.Sequential(nn.Linear(s.channels, s.units), nn.Tanh())
             width = s.units
         more: Any = {"dropout": noise.dropout} if s.layers > 1 else {}
-        self.encoder = LSTM(width, s.units, s.layers, bidirectional=True, **more)
-        self.dropout = Dropout(noise.dropout)
+        self.encoder = LSTM(width, s.units, s.layers, bidirectional=True, recurrent_dropout=noise.recurrent, **more)
         self.tag = nn.Linear(2 * s.units, s.tags)
         self.crf = CRF(s.tags) if s.crf else None
         if s.labels:
@@ -130,10 +130,16 @@ class Network(nn.Module):
             parts.append(self.embed_affixes(batch.ids[..., 1:]).flatten(2))
         return torch.cat(parts, -1)
 
+    def _drop(self, x: Float[Tensor, "T B X"]) -> Float[Tensor, "T B X"]:
+        """Dropout with one mask for all steps of a sequence (Gal & Ghahramani 2016)."""
+        if not self.training or not self.noise.dropout:
+            return x
+        return x * dropout(torch.ones_like(x[:1]), self.noise.dropout)
+
     def forward(self, batch: Batch) -> tuple[Float[Tensor, "T B K"], Float[Tensor, "B L"] | None]:
         """Scores of tags, and of labels of the whole where there are labels."""
-        y, _ = self.encoder(self.dropout(self.read(batch)), lengths=batch.lengths)
-        y = self.dropout(y)
+        y, _ = self.encoder(self._drop(self.read(batch)), lengths=batch.lengths)
+        y = self._drop(y)
         labels = None
         if self.shape.labels:
             real = torch.arange(len(y), device=y.device)[:, None] < batch.lengths

@@ -31,6 +31,7 @@ class Config(Training):
     characters: int | None = option(None, "Hidden units of each direction of the LSTM over letters; 0 disables it.")
     affixes: bool = option(True, "Embed prefixes, suffixes and the shape of each word.")
     dropout: float | None = option(None, "Dropout before and after the LSTM.", low=0, high=0.95)
+    recurrent_dropout: float = option(0.25, "Recurrent dropout of h, one mask per sequence.", low=0, high=0.95)
     word_dropout: float = option(
         0.25, "α of word dropout: a word of n occurrences becomes unknown with probability α / (α + n).", low=0
     )

@@ -165,7 +165,7 @@ def build(rows: Sentences, scheme: str, config: Config, vectors: Any = None) -> 
         tables=len(lexicon.tables), channels=0, units=units, layers=config.layers or 1, tags=len(tags),
         labels=len(labels), crf=config.crf,
     )  # fmt: skip
-    noise = Noise(0.5 if config.dropout is None else config.dropout, config.word_dropout)
+    noise = Noise(0.5 if config.dropout is None else config.dropout, config.recurrent_dropout, config.word_dropout)
     with train.seeded(config.seed):
         network = Network(shape, noise).prepare(inner, tags, lexicon)
     if vectors:
@@ -183,7 +183,8 @@ def build_series(rows: Sentences, config: Config) -> Tagger:
         tags=len(tags), labels=0, crf=config.crf,
     )  # fmt: skip
     with train.seeded(config.seed):
-        network = Network(shape, Noise(0.3 if config.dropout is None else config.dropout)).prepare("plain", tags, None)
+        noise = Noise(0.3 if config.dropout is None else config.dropout, config.recurrent_dropout)
+        network = Network(shape, noise).prepare("plain", tags, None)
     return Tagger(network, None, channels, tuple(tags), (), "plain", "plain")
 
 

@@ -259,6 +259,13 @@ def test_series_stand_beside_their_neighbours(riser):
     json.dumps(result, allow_nan=False)
 
 
+def test_pairs_are_those_that_occur_twice():
+    """Of neighbouring tokens the frequent pairs have weights, in order; never across two texts."""
+    xs = [np.array([5, 6, 7]), np.array([5, 6]), np.array([7, 5]), np.array([8])]
+    assert training.find_pairs(xs, 10, 2).tolist() == [56]
+    assert training.find_pairs([np.array([3, 4, 3, 4, 3])], 10, 2).tolist() == [34, 43]
+
+
 def test_rare_labels_may_weigh_more():
     """With balance=1 the labels weigh alike; the weights are 1 in the mean over the examples."""
     codes = np.repeat([0, 1], [90, 10])
@@ -274,7 +281,9 @@ def test_rare_labels_may_weigh_more():
 
 def test_the_word_that_decides_has_the_largest_effect(critic, tmp_path):
     """The one word that makes a text good stands out, and the picture is drawn."""
-    result, text = classify.attend(critic, "the film plot lovely a film", tmp_path / "why.png")
+    result, text = classify.attend(critic, "The film isn't 10 plot lovely a film", tmp_path / "why.png")
+    words = ["the", "film", "isn", "'", "t", "1", "0", "plot", "lovely", "a", "film"]  # unknown ones as they are
+    assert [step["text"] for step in result["steps"]] == words
     assert max(result["steps"], key=lambda step: step["effect"])["text"] == "lovely"
     assert sum(step["attention"] for step in result["steps"]) == pytest.approx(1)
     assert result["label"] == "good"

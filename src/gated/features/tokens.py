@@ -80,6 +80,12 @@ class Tokens:
             ids += [row.ids for row in self._tokenizer.encode_batch_fast(part, add_special_tokens=False)]
         return ids
 
+    def cuts(self, text: str) -> list[str]:
+        """The words and marks of a text as it is cut, each without the space before it; in word each is a token."""
+        text = normal(text, self.lower)
+        cuts = self._tokenizer.pre_tokenizer.pre_tokenize_str(f" {text}") if text else ()
+        return [cut.strip(" ") for cut, _ in cuts]
+
     def decode(self, rows: Iterable[Sequence[int]], unknown: str = SPECIAL[UNK]) -> list[str]:
         """The texts of ids: up to END, without PAD and BEGIN, `unknown` for UNK.
 

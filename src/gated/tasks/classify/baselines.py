@@ -178,7 +178,7 @@ def distances(a: Float[np.ndarray, "N L R"], b: Float[np.ndarray, "M L R"], wind
 
 def _memoryless(made: Classifier, old: Sequence[Any], codes: np.ndarray, new: Sequence[Any], seed: int) -> np.ndarray:
     text = made.layout.kind == "text"
-    shape = made.network.shape._replace(layers=0, plane=False, blocks=() if text else MEMORYLESS)
+    shape = made.network.shape._replace(layers=0, pairs=0, plane=False, blocks=() if text else MEMORYLESS)
     with train.seeded(seed):
         network = model.Network(shape, 0.3)
     xs, test = (made.inputs.encode(items) for items in (old, new))

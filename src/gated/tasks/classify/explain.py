@@ -38,7 +38,7 @@ class Explanation(NamedTuple):
     words: tuple[str, ...]
     effects: tuple[float, ...]
     attention: tuple[float, ...] | None
-    x: np.ndarray  # the example as the network reads it
+    item: Any  # the example
 
 
 def explain(run: Run, item: Any, label: str | None = None) -> Explanation:
@@ -65,10 +65,10 @@ def explain(run: Run, item: Any, label: str | None = None) -> Explanation:
         variants.append(one)
     scores = training.score(made, [x, *variants]).astype(np.float64)
     s = _log_odds(scores, goal.kind, k) * (goal.std if goal.kind == "number" else 1.0)
-    words = [piece.strip() for piece in made.inputs.pieces(x)] if tokens else [f"{a + 1}–{b}" for a, b in places]
+    words = made.inputs.words(item) if tokens else [f"{a + 1}–{b}" for a, b in places]
     share = _attention(run, x, places) if "attention" in made.network.shape.pooling else None
     p = None if goal.kind == "number" else float(answer[k])
-    return Explanation(name, p, tuple(places), tuple(words), tuple((s[0] - s[1:]).tolist()), share, x)
+    return Explanation(name, p, tuple(places), tuple(words), tuple((s[0] - s[1:]).tolist()), share, item)
 
 
 def _log_odds(scores: np.ndarray, kind: str, k: int) -> np.ndarray:
@@ -176,12 +176,14 @@ def _span(y: float, axes: Any) -> tuple[float, float]:
 def _draw_steps(path: Path, one: Explanation, title: str) -> None:
     figure = canvas(9, 4, "classify")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    R, T = one.x.shape
+    R, T = one.item.shape
     if R <= 8:
-        for row in one.x:
+        for row in one.item:
             upper.plot(np.arange(T) + 0.5, row, color=INK, linewidth=1)
     else:
-        upper.imshow(one.x, aspect="auto", origin="lower", extent=(0, T, 0, R), cmap="Greys", interpolation="nearest")
+        upper.imshow(
+            one.item, aspect="auto", origin="lower", extent=(0, T, 0, R), cmap="Greys", interpolation="nearest"
+        )
     most = max([1e-9, *map(abs, one.effects)])
     for (a, b), effect in zip(one.places, one.effects, strict=True):
         color, alpha = _shade(effect, most)

@@ -118,9 +118,10 @@ class Inputs:
         assert self.scale is not None  # noqa: S101, for the type checker
         return [self.scale.apply(x) for x in items]
 
-    def pieces(self, ids: np.ndarray) -> list[str]:
+    def words(self, text: str) -> list[str]:
+        """The words and marks of a text, one for each of its tokens."""
         assert self.tokens is not None  # noqa: S101, for the type checker
-        return [self.tokens.piece(int(id)) for id in ids]
+        return self.tokens.cuts(text)[: self.longest]
 
 
 def fit(items: Sequence[Any], layout: Layout, size: int, lower: bool, longest: int) -> Inputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int64
@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from gated import checkpoint
 from gated._check import want
-from gated.features.tokens import PAD
+from gated.features.tokens import PAD, UNK
 from gated.layers import GRU, LSTM
 from gated.layers.convolution import Block, Convolutions
 from gated.layers.dropout import Dropout
-from gated.layers.pooling import KINDS, Pooling
+from gated.layers.pooling import KINDS, Pooling, mask
 
 LAYERS = {"lstm": LSTM, "gru": GRU}
 OUTPUTS = ("label", "labels", "number")
+WIDE = 0.3  # dropout of the linear model's terms
 
 
 class Shape(NamedTuple):
@@ -33,6 +34,7 @@ class Shape(NamedTuple):
     layers: int  # 0 is a network without memory
     units: int
     pooling: tuple[str, ...]
+    pairs: int = 0  # of neighbouring tokens, which have weights of their own; 0 where single tokens have none either
 
 
 class Batch(NamedTuple):
@@ -51,6 +53,9 @@ class Network(nn.Module):
     The pooled front bypasses the recurrent layers, as in LSTM-FCN (Karim et al. 2018). Without a front y is x, the
     embeddings of tokens, and only h is pooled. s are logits of labels, or one number in units of the target's
     standard deviation.
+
+    Of text a linear model is added, as in Cheng et al. (2016): Σ_t u[x_t] + v[x_t, x_{t+1}], of the pairs that occur
+    twice in the training data. In training its terms are dropped at the rate `WIDE`.
     """
 
     def __init__(self, shape: Shape, dropout: float = 0.0) -> None:
@@ -75,6 +80,10 @@ class Network(nn.Module):
             self.pooling = Pooling(2 * shape.units, shape.pooling)
             width += self.pooling.features
         self.output = nn.Linear(width, shape.outputs)
+        self.wide = nn.Embedding(shape.vocabulary + shape.pairs, shape.outputs) if shape.pairs else None
+        if self.wide is not None:
+            nn.init.zeros_(self.wide.weight)
+            self.register_buffer("pairs", torch.zeros(shape.pairs, dtype=torch.int64))  # x V + y, in order
 
     def encode(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """The outputs of front and recurrent layers, (T', B, …), and their lengths."""
@@ -91,7 +100,21 @@ class Network(nn.Module):
         y, h, lengths = self.encode(x, lengths)
         parts = [] if self.bypass is None else [self.bypass(y, lengths)]
         parts += [] if h is None else [self.pooling(h, lengths)]
-        return self.output(self.dropout(torch.cat(parts, 1))).float()
+        s = self.output(self.dropout(torch.cat(parts, 1))).float()
+        return s if self.wide is None else s + self.add(x, lengths)
+
+    def add(self, x: Int64[Tensor, "T B"], lengths: Int64[Tensor, " B"]) -> Float[Tensor, "B K"]:
+        """The linear model's terms: of tokens but the unknown one, and of known pairs."""
+        assert self.wide is not None  # noqa: S101, for the type checker
+        V, pairs, exists = self.shape.vocabulary, cast(Tensor, self.pairs), mask(lengths, len(x))
+        code = x[:-1] * V + x[1:]
+        k = torch.searchsorted(pairs, code).clamp(max=len(pairs) - 1)
+        known = exists[1:] & (pairs[k] == code)
+        terms = torch.cat([torch.where(exists & (x != UNK), x, PAD), torch.where(known, V + k, PAD)])
+        use = terms != PAD
+        if self.training:
+            use = use & (torch.rand(terms.shape, device=terms.device) >= WIDE)
+        return (self.wide(terms) * use[..., None]).sum(0).float()
 
     def attention(self, x: Tensor, lengths: Int64[Tensor, " B"]) -> Float[Tensor, "S B"]:
         """The share of each step in the attention pooling."""
@@ -125,6 +148,7 @@ def restore(words: dict[str, Any], state: dict[str, Tensor]) -> Network:
         all(type(n) is int and 0 < n < 1 << 20 for n in counts) and type(shape.vocabulary) is int
         and 0 <= shape.vocabulary < 1 << 24 and type(shape.plane) is bool and shape.output in OUTPUTS
         and shape.cell in LAYERS and all(len(block) == 4 for block in blocks)
+        and type(shape.pairs) is int and 0 <= shape.pairs < 1 << 24
         and set(shape.pooling) <= set(KINDS) and max(shape.layers, len(blocks)) <= len(state)
     )  # fmt: skip
     want(fits, "run folder", "a shape that its weights fit", "another")

@@ -44,7 +44,7 @@ class Config(Training):
         0.0, "Weight of rare labels in the loss, from 0, as often as they occur, to 1, all labels alike.", low=0, high=1
     )
     hold: float = option(0.1, "Share of the examples held out where there are no validation data.", low=0, high=0.5)
-    batch: int = option(32, "Examples in a batch.", low=1)
+    batch: int | None = option(None, "Examples in a batch; by default 64 texts, 32 others.", low=1)
     lr: float = default("lr", 2e-3)
 
 

@@ -31,9 +31,11 @@ MAX_HELD, MIN_HELD = 2000, 10
 FIRST = "held"  # folder, in the run folder, from which the first part resumes
 SHARE = 0.4  # of the time limit that the first part takes
 EVALUATIONS = 20  # of a training
-EPOCHS = {"text": 12, "series": 100, "sound": 60, "image": 30, "video": 60}
-MIN_STEPS, MAX_STEPS = 800, 30_000
+EPOCHS = {"text": 10, "series": 60, "sound": 60, "image": 40, "video": 60}  # of up to `MANY` examples
+MANY = {"text": 10_000}  # examples, 1,000 of other kinds, from which epochs fall with the root of their number
+MIN_STEPS, MAX_STEPS = 600, 30_000
 VOCABULARY = 30_000
+MAX_PAIRS, WEIGHTS = 200_000, 4_000_000  # of the linear model beside the network for text
 STEPS = 128  # of the recurrent layers, up to which a front shortens long series
 BUDGET = 1 << 22  # numbers of a batch in evaluation
 DROPOUT = {"text": 0.5, "series": 0.3, "sound": 0.3, "image": 0.3, "video": 0.3}
@@ -66,11 +68,14 @@ def fit(
     notes = [*dataset.notes, *(valid.notes if valid is not None else ())]
     goal = targets.fit(dataset.targets, dataset.places, config.output, notes)
     codes = goal.encode(dataset.targets, dataset.places)
-    size = config.vocabulary or VOCABULARY
-    reads = inputs.fit(dataset.inputs, dataset.layout, size, config.lower, config.longest)
+    words = config.vocabulary or VOCABULARY
+    reads = inputs.fit(dataset.inputs, dataset.layout, words, config.lower, config.longest)
     xs = reads.encode(dataset.inputs)
     notes += note_lengths(dataset, xs, config)
-    shape, steps = choose_sizes(config, dataset.layout, reads, goal, xs)
+    size = config.batch or (64 if dataset.layout.kind == "text" else 32)
+    shape, steps = choose_sizes(config, dataset.layout, reads, goal, xs, size)
+    pairs = find_pairs(xs, shape.vocabulary, len(goal)) if shape.vocabulary else np.zeros(0, np.int64)
+    shape = shape._replace(pairs=len(pairs))
     if job.out is not None and not job.resume:
         (checkpoint.claim(job.out, job.artefacts) / checkpoint.TRAINING).unlink(missing_ok=True)
     if valid is None:
@@ -88,11 +93,14 @@ def fit(
     def make() -> Classifier:
         dropout = DROPOUT[dataset.layout.kind] if config.dropout is None else config.dropout
         with train.seeded(config.seed):
-            return Classifier(dataset.layout, reads, goal, Network(shape, dropout))
+            network = Network(shape, dropout)
+        if shape.pairs:
+            network.pairs.copy_(torch.from_numpy(pairs))  # pyright: ignore[reportCallIssue]
+        return Classifier(dataset.layout, reads, goal, network)
 
     read = [xs, codes, *test]
     made, rows, held_out = make(), [], {}
-    history = _fit_part(made, [xs[k] for k in used], codes[used], test, config, job, steps, read, part=again)
+    history = _fit_part(made, [xs[k] for k in used], codes[used], test, config, job, steps, size, read, part=again)
     metrics: dict[str, Any] = {"examples": len(xs), "steps": history.steps, "best_step": history.best_step}
     temperature, spread = 1.0, 0.0
     if len(test[0]):
@@ -104,12 +112,12 @@ def fit(
     if again:
         made = make()
         done = history.steps if config.time_limit is None else 10**9
-        history = _fit_part(made, xs, codes, ([], codes[:0]), config, job, done, read)
+        history = _fit_part(made, xs, codes, ([], codes[:0]), config, job, done, size, read)
         past = rows[-1] if rows else {"step": 0, "seconds": 0.0}
         rows = rows + [{**row, **{key: row[key] + past[key] for key in ("step", "seconds")}} for row in history.rows]
         metrics |= {"steps": metrics["steps"] + history.steps}
     metrics |= {
-        "epochs": history.steps * config.batch / len(xs), "stopped": history.stopped, "held_out": held_out or None,
+        "epochs": history.steps * size / len(xs), "stopped": history.stopped, "held_out": held_out or None,
         "calibration": {"temperature": temperature},
     }  # fmt: skip
     made = Classifier(made.layout, reads, goal, made.network.eval(), temperature, spread)
@@ -118,12 +126,12 @@ def fit(
 
 def _fit_part(
     made: Classifier, xs: Sequence[np.ndarray], codes: np.ndarray, held: tuple[Sequence[np.ndarray], np.ndarray],
-    config: Config, job: Job, steps: int, read: Any, part: bool = False,
+    config: Config, job: Job, steps: int, size: int, read: Any, part: bool = False,
 ) -> train.History:  # fmt: skip
     """Train the network; with held-out examples, unless these are trained on later, the best weights stay."""
     kind, goal = made.layout.kind, made.targets
     weights = balance(codes, goal, config.balance)
-    indices = batches(inputs.lengths(xs), config.batch, config.seed)
+    indices = batches(inputs.lengths(xs), size, config.seed)
 
     def batch(n: int) -> Batch:
         k = indices(n)
@@ -199,7 +207,7 @@ def balance(codes: np.ndarray, goal: Targets, power: float) -> torch.Tensor | No
 
 
 def choose_sizes(
-    config: Config, layout: Layout, reads: Inputs, goal: Targets, xs: Sequence[np.ndarray]
+    config: Config, layout: Layout, reads: Inputs, goal: Targets, xs: Sequence[np.ndarray], batch: int
 ) -> tuple[Shape, int]:
     """The network and the number of updates; where the config has None they follow from the data."""
     for kind in config.pooling:
@@ -210,15 +218,24 @@ def choose_sizes(
     conv = config.front == "conv" or (config.front == "auto" and layout.kind != "text" and typical > 4)
     plane = conv and layout.kind in ("sound", "image")
     blocks = choose_blocks(layout.kind, typical, reads.rows, plane) if conv else ()
-    units = config.units or (128 if text or plane else 64)
-    rows = (config.embedding or 128) if text else reads.rows
+    units = config.units or (192 if text else 128 if plane else 64)
+    rows = (config.embedding or 200) if text else reads.rows
     shape = Shape(
         len(reads.tokens) if reads.tokens is not None else 0, rows, len(goal), goal.kind, blocks, plane, config.cell,
         config.layers, units, config.pooling or ("mean", "max", "attention"),
     )  # fmt: skip
-    epochs = EPOCHS[layout.kind]
-    steps = config.steps or int(min(MAX_STEPS, max(MIN_STEPS, epochs * len(xs) / config.batch)))
+    epochs = EPOCHS[layout.kind] * min(1.0, (MANY.get(layout.kind, 1000) / len(xs)) ** 0.5)
+    steps = config.steps or int(min(MAX_STEPS, max(MIN_STEPS, epochs * len(xs) / batch)))
     return shape, steps
+
+
+def find_pairs(xs: Sequence[np.ndarray], vocabulary: int, outputs: int) -> np.ndarray:
+    """The pairs x, y of neighbouring tokens that occur twice, the most frequent ones, as x V + y, in order."""
+    codes = np.concatenate([x[:-1] * vocabulary + x[1:] for x in xs])
+    pairs, counts = np.unique(codes, return_counts=True)
+    most = max(1, min(MAX_PAIRS, WEIGHTS // outputs))
+    order = np.argsort(-counts, kind="stable")[:most]
+    return np.sort(pairs[order[counts[order] > 1]])
 
 
 def choose_blocks(kind: str, typical: int, rows: int, plane: bool) -> tuple[tuple[int, int, int, int], ...]:

@@ -56,7 +56,7 @@ def _case(run: Run, network: Network, item: Any, place: str) -> Case:
     T, stride = x.shape[-1], -(-x.shape[-1] // steps)
     name = "the number" if made.targets.kind == "number" else made.targets.labels[k]
     if made.inputs.tokens is not None:
-        words = tuple(piece.strip() for piece in made.inputs.pieces(x))
+        words = tuple(made.inputs.words(item))
         assert network.embed is not None  # noqa: S101, for the type checker
         with torch.no_grad():
             start = network.embed(tensor).transpose(0, 1)

@@ -227,7 +227,11 @@ def test_the_confusion_table_counts(critic):
     table = scoring.confusion(np.array([0, 1, 1, 1]), np.array([0, 0, 0, 1]), Targets("label", ("a", "b")))
     assert table["counts"] == [[1, 2], [0, 1]]
     assert table["pairs"] == [{"truth": "a", "prediction": "b", "count": 2}]
-    assert table["labels"]["a"] == {"precision": 1.0, "recall": 1 / 3, "examples": 3}
+    a = table["labels"]["a"]
+    assert (a["precision"], a["recall"], a["examples"]) == (1.0, 1 / 3, 3)
+    assert a["recall_interval"] == pytest.approx([0.0615, 0.7923], abs=1e-3)
+    result = critic.score(*texts(40, 3))
+    assert result["f1_interval"][0] <= result["f1"] <= result["f1_interval"][1]
 
 
 def slow_dtw(a, b, window):

@@ -28,6 +28,7 @@ NAMES = {
 }  # fmt: skip
 BINS, TRIALS, SEED = 15, 1000, 12345
 SHOWN = 8  # confusions
+MANY = 100  # labels, above which macro F1 has no interval
 
 
 def evaluate(p: Float[np.ndarray, "N K"], codes: np.ndarray, goal: Targets) -> dict[str, Any]:
@@ -109,11 +110,35 @@ def compare(
     pick = min if lower else max
     best = pick(every, key=lambda name: every[name][by])
     out = {"model": "LSTM", **ours, "examples": len(codes), "by": by, "baselines": rows, "best": best}
-    return out if goal.kind != "label" else out | {"confusion": confusion(p.argmax(1), codes, goal)}
+    if goal.kind != "label":
+        return out
+    guess = p.argmax(1)
+    return out | {"f1_interval": _f1_interval(guess, codes, goal, trials), "confusion": confusion(guess, codes, goal)}
+
+
+def _f1_interval(guess: np.ndarray, codes: np.ndarray, goal: Targets, trials: int) -> list[float] | None:
+    """The interval of macro F1; None above `MANY` labels."""
+    if len(goal) > MANY:
+        return None
+    eye = np.arange(len(goal))
+    told, truth = guess[:, None] == eye, codes[:, None] == eye
+    sums = resample(np.concatenate([told & truth, told.astype(int) + truth], 1).astype(float), trials, SEED)
+    hits, sizes = np.split(sums, 2, 1)
+    f1 = np.sort((2 * hits / np.maximum(sizes, 1)).sum(1) / np.maximum((sizes > 0).sum(1), 1))
+    return [float(f1[trials // 40]), float(f1[trials - 1 - trials // 40])]
+
+
+def wilson(hits: int, count: int, z: float = 1.96) -> list[float] | None:
+    """The interval of 95 % of a share, (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n) (Wilson 1927)."""
+    if not count:
+        return None
+    p, d = hits / count, z * z / count
+    middle, wide = (p + d / 2) / (1 + d), np.sqrt(p * (1 - p) * d + d * d / 4) / (1 + d)
+    return [float(max(0.0, middle - wide)), float(min(1.0, middle + wide))]
 
 
 def confusion(guess: np.ndarray, codes: np.ndarray, goal: Targets) -> dict[str, Any]:
-    """The confusion table: a row for each label, and, of every label, its precision, recall and number.
+    """The confusion table: a row a label; and, of every label, its precision, its recall with interval, its number.
 
     `counts` is left out above 50 labels; `pairs` are the most frequent mistakes.
     """
@@ -126,6 +151,7 @@ def confusion(guess: np.ndarray, codes: np.ndarray, goal: Targets) -> dict[str, 
         label: {
             "precision": float(hits[k] / said[k]) if said[k] else None,
             "recall": float(hits[k] / truth[k]) if truth[k] else None, "examples": int(truth[k]),
+            "recall_interval": wilson(int(hits[k]), int(truth[k])),
         }
         for k, label in enumerate(goal.labels)
     }  # fmt: skip

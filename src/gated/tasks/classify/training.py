@@ -34,6 +34,7 @@ EVALUATIONS = 20  # of a training
 EPOCHS = {"text": 10, "series": 60, "sound": 60, "image": 40, "video": 60}  # of up to `MANY` examples
 MANY = {"text": 10_000}  # examples, 1,000 of other kinds, from which epochs fall with the root of their number
 MIN_STEPS, MAX_STEPS = 600, 30_000
+LONGER = 4  # times as many updates, if a time limit allows them; text would be learnt by heart
 VOCABULARY = 30_000
 MAX_PAIRS, WEIGHTS = 200_000, 4_000_000  # of the linear model beside the network for text
 STEPS = 128  # of the recurrent layers, up to which a front shortens long series
@@ -111,8 +112,7 @@ def fit(
     rows = history.rows
     if again:
         made = make()
-        done = history.steps if config.time_limit is None else 10**9
-        history = _fit_part(made, xs, codes, ([], codes[:0]), config, job, done, size, read)
+        history = _fit_part(made, xs, codes, ([], codes[:0]), config, job, steps, size, read)
         past = rows[-1] if rows else {"step": 0, "seconds": 0.0}
         rows = rows + [{**row, **{key: row[key] + past[key] for key in ("step", "seconds")}} for row in history.rows]
         metrics |= {"steps": metrics["steps"] + history.steps}
@@ -153,8 +153,7 @@ def _fit_part(
     return runs.fit(
         made.network, loss, batch, config, job, data=read, validate=validate if len(held[0]) and not part else None,
         out=job.out / FIRST if part and job.out is not None else None, share=SHARE if part else 1.0,
-        steps=steps if config.time_limit is None or config.steps else 10**9, warmup=0.1,
-        eval_every=max(1, min(steps, MAX_STEPS) // EVALUATIONS),
+        steps=steps, warmup=0.1, eval_every=max(1, steps // EVALUATIONS),
     )  # fmt: skip
 
 
@@ -225,8 +224,9 @@ def choose_sizes(
         config.layers, units, config.pooling or ("mean", "max", "attention"),
     )  # fmt: skip
     epochs = EPOCHS[layout.kind] * min(1.0, (MANY.get(layout.kind, 1000) / len(xs)) ** 0.5)
-    steps = config.steps or int(min(MAX_STEPS, max(MIN_STEPS, epochs * len(xs) / batch)))
-    return shape, steps
+    steps = min(MAX_STEPS, max(MIN_STEPS, epochs * len(xs) / batch))
+    more = 1 if config.time_limit is None or text else LONGER
+    return shape, config.steps or int(more * steps)
 
 
 def find_pairs(xs: Sequence[np.ndarray], vocabulary: int, outputs: int) -> np.ndarray:

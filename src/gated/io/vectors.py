@@ -64,7 +64,7 @@ def _rows(stream: Stream) -> Iterator[tuple[str, str, np.ndarray]]:
         want(0 < size <= MAX_SIZE, stream.where, f"1 to {MAX_SIZE:,} dimensions", size)
         while len(stream.head) < 4 * (size + MAX_WORD) and stream.more():
             pass
-        body = stream.head.split(b"\n", 1)[1]
+        body = stream.head.partition(b"\n")[2]
         if _is_binary(body, size):
             yield from _binary(stream, count, size)
             return
@@ -89,13 +89,15 @@ def _text(stream: Stream, skip: bool) -> Iterator[tuple[str, str, np.ndarray]]:
         word, *numbers = line.decode("utf-8", "replace").rstrip().split(" ")
         want(0 < len(numbers) <= MAX_SIZE, here, f"a word and 1 to {MAX_SIZE:,} numbers", len(numbers))
         try:
-            yield here, word, np.array(numbers, np.float32)
+            with np.errstate(over="ignore"):  # what is too large is infinite, and refused as such
+                row = np.array(numbers, np.float64).astype(np.float32)
         except ValueError:
             refuse(here, "numbers behind a word", repr(" ".join(numbers))[:60])
+        yield here, word, row
 
 
 def _binary(stream: Stream, count: int, size: int) -> Iterator[tuple[str, str, np.ndarray]]:
-    data = stream.head.split(b"\n", 1)[1]
+    data = stream.head.partition(b"\n")[2]
     for n in range(1, count + 1):
         while (end := data.find(b" ")) < 0 or len(data) < end + 1 + 4 * size:
             stream.head = b""

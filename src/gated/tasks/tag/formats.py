@@ -28,8 +28,13 @@ def columns(sentences: Sentences, tagged: Sequence[Tagged], scores: bool) -> Ite
         return
     for words, row, one in zip(sentences.words, ends, tagged, strict=True):
         if one.label:
-            yield f"# label = {one.label}" + f" {one.label_p:.4f}" * scores + "\n"
-        yield "".join(f"{word}{end}\n" for word, end in zip(words, row, strict=True)) + "\n"
+            yield f"# label = {_join_lines(one.label)}" + f" {one.label_p:.4f}" * scores + "\n"
+        yield "".join(f"{_join_lines(word)}{end}\n" for word, end in zip(words, row, strict=True)) + "\n"
+
+
+def _join_lines(text: str) -> str:
+    """A word that may hold white space, such as a token of JSON, in one column."""
+    return " ".join(text.split())
 
 
 def entries(sentences: Sentences, tagged: Sequence[Tagged], scheme: str) -> Iterator[dict[str, Any]]:
@@ -67,7 +72,7 @@ def brat(
     for one in entries(sentences, tagged, scheme):
         for span in one.get("spans", ()):
             kind = "_".join(span["label"].split())
-            out += f"T{first}\t{kind} {start + span['start']} {start + span['end']}\t{span['text']}\n"
+            out += f"T{first}\t{kind} {start + span['start']} {start + span['end']}\t{_join_lines(span['text'])}\n"
             first += 1
         start += len(one["text"]) + 1
     return out, first, start

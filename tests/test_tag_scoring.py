@@ -142,6 +142,7 @@ def test_the_table_names_the_best_and_the_mistakes():
         assert "most frequent tag ◂ best" in text
         assert "the most frequent tag wins on this data" in text
         assert "B-y as O 20" in text
+    assert "a tie" in scoring.table(score(gold, gold, train))
     low, high = result["interval"]
     assert low <= result["f1"] <= high
 

@@ -201,6 +201,8 @@ def verdict(result: dict[str, Any]) -> str:
     rival = max(result["baselines"], key=lambda kind: result["baselines"][kind]["f1"])
     theirs = result["baselines"][rival]
     figures = f"{name} {ours:.2f}, {NAMES[rival]} {100 * theirs['f1']:.2f} {word}"
+    if f"{ours:.2f}" == f"{100 * theirs['f1']:.2f}":
+        return f"{name} and {NAMES[rival]}: {ours:.2f} {word}, a tie."
     if close(theirs["beaten"]):
         return f"{figures}: too close to call on {plural(result['sentences'], 'sentence')}."
     if result["best"] != name:

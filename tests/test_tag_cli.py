@@ -1,12 +1,15 @@
 """`gated tag` on files and pipes: columns, JSON lines and brat out, whatever comes in."""
 
+import io
 import json
+import os
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from gated import cli
+from gated import cli, tag
+from gated.tasks.tag import commands
 
 COMMAND = ("tag",)
 TRAIN = "\n".join(
@@ -56,6 +59,21 @@ def test_a_pipe_is_answered(gated):
     assert gated("predict", "run", stdin=b"")[::2] == (
         2, "Error: standard input: expected at least one line, got an empty file.\n"
     )  # fmt: skip
+
+
+def test_a_pipe_is_answered_line_by_line(desk, monkeypatch):
+    """The answer to a line comes before the next line is there."""
+    monkeypatch.chdir(desk)
+    reader, writer = os.pipe()
+    with open(reader, "rb") as stdin, open(writer, "wb", buffering=0) as end:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stdin))
+        end.write(b"Mary left\n")
+        answers = iter(commands.predict(tag.load("run"), with_=[]).data)
+        assert next(answers) == b"Mary\tB-PER\nleft\tO\n\n"
+        end.write(b"Ann saw New York\n")
+        assert next(answers).startswith(b"Ann\tB-PER\n")
+        end.close()
+        assert list(answers) == []
 
 
 def test_columns_keep_their_lines(gated, desk):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,13 +118,14 @@ def _stream(run: Run, stream: Stream, kind: str) -> Iterator[Sentences]:
         "json" if line.lstrip().startswith("{") else "conllu" if tabs == 9 else "columns" if tabs else "text"
     )
     kind = "slots" if kind == "text" and run.layout["kind"] == "slots" else kind
-    lines = [(n, line)]
-    for one in numbered:
-        if kind not in ("columns", "conllu") and (len(lines) == LINES or not stream.waiting):
+    whole, lines = kind in ("columns", "conllu"), []
+    for one in itertools.chain([(n, line)], numbered):
+        lines.append(one)
+        if not whole and (len(lines) == LINES or not stream.waiting):
             yield run.read_numbered(stream.where, lines, kind)
             lines = []
-        lines.append(one)
-    yield run.read_numbered(stream.where, lines, kind)
+    if lines:
+        yield run.read_numbered(stream.where, lines, kind)
 
 
 def score(

@@ -259,3 +259,4 @@ def test_siblings_are_named_where_nothing_is(tmp_path):
     assert text.siblings(tmp_path / "3.cvs") == "Did you mean '3.csv'?"
     assert text.siblings(tmp_path / "0.csv") == text.siblings(tmp_path / "letter.tsv") == ""
     assert text.siblings(tmp_path / "none" / "x.csv") == text.siblings(tmp_path / "x") == ""
+    assert text.siblings(tmp_path / ("x" * 999)) == ""  # no system has names so long

@@ -15,6 +15,7 @@ import torch
 from gated import checkpoint, cli, forecast, probe, transcribe, translate
 from gated.probe.document import Document
 from gated.probe.view import open_view
+from gated.tasks import TASKS
 from gated.tasks.forecast import frame as frames
 from gated.tasks.forecast import training
 from gated.tasks.forecast import view as of_forecast
@@ -367,7 +368,8 @@ def test_a_run_of_another_task_is_refused(gated, desk):
         checkpoint.save(desk / task, {}, torch.nn.Linear(1, 1), task=task)
         status, out, err = gated("probe", task, "sales.csv")
         assert (status, out) == (2, "")
-        assert "expected a run of a task with a view (forecast, transcribe, translate), its folder, or a module" in err
+        names = ", ".join(name for name, task in TASKS.items() if task.has("view"))
+        assert f"expected a run of a task with a view ({names}), its folder, or a module" in err
         assert f"got a run of {task} in {task}" in err
 
 

@@ -150,7 +150,7 @@ def media_files():
 
 
 def fitted(folder):
-    """A tiny run of every task and one of a language, by name, and the words with which each predicts."""
+    """The folders of tiny runs of tasks, by name, and of a language model of the transcriber's symbols."""
     runs = {name: folder / name / "run" for name in ("forecast", "translate", "transcribe")}
     for name, run in runs.items():
         run.parent.mkdir()
@@ -158,8 +158,8 @@ def fitted(folder):
         with contextlib.chdir(run.parent):
             cli.main([name, "fit", *EXAMPLES[name].fit.split(), "--quiet", "--out", "run"])
     letters = transcribe.load(runs["transcribe"]).model.alphabet
-    language.fit(LINES, letters, SMALL, out=folder / "language", progress=False)
-    return runs | {"language": folder / "language"}
+    language.fit(LINES, letters, SMALL, out=folder / "letters", progress=False)
+    return runs | {"letters": folder / "letters"}
 
 
 class Data:
@@ -340,7 +340,7 @@ class Runs:
     def case(made, draw, place):
         name = draw.choice(sorted(made))
         parts = {part: data for part, data in made[name].items() if part != "training.safetensors"}
-        if name == "language" and draw.random() < 0.5:  # what a stopped fit left
+        if name == "letters" and draw.random() < 0.5:  # what a stopped fit left
             data = made[name]["training.safetensors"]
             damage = mutate if draw.random() < 0.2 else damage_tensors
             (place / "training.safetensors").write_bytes(damage(data, draw))
@@ -364,7 +364,7 @@ class Runs:
 
 def use(name, folder):
     """Load the run of a folder and let it do a little."""
-    if name == "language":
+    if name == "letters":
         language.load(folder).log_probs(["lo hi"])
         return
     run = TASKS[name].load(folder)

@@ -113,7 +113,7 @@ def command(verb: str, help: str, function: Callable[..., Any], load: Callable[[
     def call(as_json: bool, **words: Any) -> None:
         if "run" in words:
             folder = words["run"]
-            want(folder.exists(), f"run folder {folder}", "a folder", "nothing there", siblings(folder))
+            want(os.path.exists(folder), f"run folder {folder}", "a folder", "nothing there", siblings(folder))
             words["run"] = load(folder)
         for name, kind in records.items():
             mine = [one.name for one in dataclasses.fields(kind)]

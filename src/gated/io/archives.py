@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import re
 import sys
 import zipfile
@@ -43,7 +44,7 @@ def sniff(source: Any, expected: str) -> tuple[bytes, bytes | None]:
     if str(source) == "-":
         data = _all(sys.stdin.buffer, where)
     else:
-        want(path.exists(), where, expected, "no such file", siblings(path))
+        want(os.path.exists(path), where, expected, "no such file", siblings(path))
         want(not path.is_dir(), where, expected, "a folder")
         with path.open("rb") as file:
             start = file.read(HEAD) if path.is_file() else start

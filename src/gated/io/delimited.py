@@ -139,7 +139,9 @@ def find_layout(lines: list[str], where: str) -> Layout:
     offset = next((n for n in range(k, len(lines)) if not is_comment(lines[n])), len(lines))
     records = {d: _records(lines[offset : offset + HEAD], d, where) for d in (rule[1] if rule else DELIMITERS)}
     if not rule and all(_width(rows) == 1 for rows in records.values()):
-        records[SPACE] = _records([line.rstrip() for line in lines[offset : offset + HEAD]], SPACE, where)
+        apart = _records([line.rstrip() for line in lines[offset : offset + HEAD]], SPACE, where)
+        if any(map(_is_value, (cell for _, cells in apart for cell in cells))):  # else they are sentences
+            records[SPACE] = apart
     delimiter = max(records, key=lambda d: _score(records[d]))
     rows = records[delimiter]
     if not rows:

@@ -7,6 +7,7 @@ level, how dark the ink is. What is left here is the same for all of them.
 from __future__ import annotations
 
 import itertools
+import os
 import struct
 import zlib
 from collections.abc import Sequence
@@ -272,7 +273,7 @@ def grey(path: str | Path) -> np.ndarray:
     """The pixels of an image as bytes [h, w], black 0 and white 255, whatever the file holds; errors as `columns`."""
     path, where = Path(path), str(path)
     image, ops = optional("PIL.Image", "transcribe"), optional("PIL.ImageOps", "transcribe")
-    want(path.exists(), where, "a file", "no such file")
+    want(os.path.exists(path), where, "a file", "no such file")
     want(not path.is_dir(), where, "a file", "a folder")
     want(not path.is_file() or path.stat().st_size > 0, where, "an image", "an empty file")
     most = f"an image of at most {PIXELS:,} pixels"

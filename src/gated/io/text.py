@@ -138,7 +138,7 @@ def open_stream(source: Any) -> Stream:
     if str(source) == "-":
         return Stream(_unpack(sys.stdin.buffer, where), where)
     path = Path(source)
-    want(path.exists(), where, "a file", "no such file", siblings(path))
+    want(os.path.exists(path), where, "a file", "no such file", siblings(path))
     want(not path.is_dir(), where, "a file", "a folder")
     try:
         file = path.open("rb")
@@ -396,9 +396,10 @@ def source_name(source: Any) -> str:
 
 def siblings(path: Path) -> str:
     """The file that a path may have meant, as a question, where nothing has its name."""
-    if path.exists() or not path.parent.is_dir():
+    try:
+        return "" if path.exists() else near(path.name, sorted(os.listdir(path.parent)))
+    except OSError:  # no such folder, no right to list it, or a name that is too long
         return ""
-    return near(path.name, sorted(os.listdir(path.parent)))
 
 
 def plural(n: int, one: str, many: str = "") -> str:

@@ -327,7 +327,7 @@ def _refuse_kind(item: Item, kind: str) -> Item:
 
 
 def _describe_ending(path: Path) -> str:
-    if not path.exists():
+    if not os.path.exists(path):
         return "no such file"
     what = OTHERS.get(path.suffix.lower(), "")
     if what:

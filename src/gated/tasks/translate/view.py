@@ -7,8 +7,8 @@ the source's tokens; the path starts at embeddings of zero.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     """The first sentences of a file, or of a list."""
     if data is None:
         refuse("probe", "sentences: a file or a list", "none", "Name a file with a sentence a line.")
-    lines = [data] if isinstance(data, str) and not Path(data).exists() and " " in data else run.read_lines(data)
+    lines = [data] if isinstance(data, str) and not os.path.exists(data) and " " in data else run.read_lines(data)
     lines = [line for line in lines if line.strip()]
     fits = [line for line in lines if 0 < len(run.model.source.encode([line])[0]) <= run.model.longest]
     fits = fits[: max(count, MAX_SEQUENCES)]

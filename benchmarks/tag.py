@@ -126,10 +126,10 @@ def main() -> None:
         raise SystemExit(f"{DATA} is not there. Name the folder of the data with GATED_DATA.")
     torch.set_num_threads(1)
     path = RESULTS / "tag.json"
-    results = json.loads(path.read_text()) if path.exists() else {}
     for name in given.only:
-        results = {**results, "machine": sheet.machine(), name: measure(name, given.ensemble, given.again)}
-        write(results)
+        row = measure(name, given.ensemble, given.again)
+        results = json.loads(path.read_text()) if path.exists() else {}
+        write({**results, "machine": sheet.machine(), name: row})
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ MAX_HELD, SHARE = 1000, 10  # held-out sentences where no validation data are gi
 MIN_SENTENCES = 10
 UNITS = ((2_000, 64), (100_000, 128), (400_000, 200), (float("inf"), 256))  # up to so many words
 SECONDS = {64: 25e-6, 128: 55e-6, 200: 100e-6, 256: 150e-6}  # to train on a word once, on one core
-MIN_EPOCHS = 15  # that a network should see within the time limit; else it is smaller
+ENOUGH = 15  # epochs that a network should see within the time limit; else it is smaller
 MAX_TAGS = 100  # in bioes; the cost of the conditional random field grows with their square
-EPOCHS, MIN_STEPS, MAX_STEPS = 40, 300, 40_000
+EPOCHS, MIN_EPOCHS, MIN_STEPS, MAX_STEPS = 40, 10, 300, 5000  # the larger the data, the fewer epochs, 10 at least
 EVALUATIONS = 30
 WINDOW = 256  # steps of a series that are trained on at once
 JITTER = 2.0  # words by which an epoch may misjudge a length, so that batches mix
@@ -70,7 +70,7 @@ def fit(
         result = scoring.compare(held, search.tag([tagger], held, shortest=config.hold), scheme)
         return {"errors": 100 * (1 - result["f1"]) + 100 * (1 - result.get("label_accuracy", 1.0))}
 
-    steps = config.steps or min(MAX_STEPS, max(MIN_STEPS, EPOCHS * epoch))
+    steps = config.steps or max(MIN_STEPS, min(EPOCHS * epoch, max(MAX_STEPS, MIN_EPOCHS * epoch)))
     read = [[side.words, side.tags, side.labels, side.features, side.values] for side in (held, rows)]
     history = runs.fit(
         network, model.loss, batch, config, job, data=read, validate=validate, steps=steps, warmup=0.05,
@@ -191,7 +191,7 @@ def build_series(rows: Sentences, config: Config) -> Tagger:
 def choose_units(words: int, time_limit: float | None) -> int:
     """The size for so many training words, or one that is trained on them often enough within the time."""
     units = next(units for most, units in UNITS if words <= most)
-    fits = [size for size, seconds in SECONDS.items() if MIN_EPOCHS * words * seconds <= (time_limit or float("inf"))]
+    fits = [size for size, seconds in SECONDS.items() if ENOUGH * words * seconds <= (time_limit or float("inf"))]
     return min(units, max(fits, default=min(SECONDS)))
 
 

@@ -120,6 +120,7 @@ def test_labels_are_text_and_come_back(tmp_path):
         lines, ["007", "10", "9", "a b"] * 10, steps=40, embedding=8, lr=0.02, out=tmp_path / "r", **TINY
     )
     assert run.model.targets.labels == ("007", "9", "10", "a b")
+    assert run.model.network.shape.outputs == 4
     again = classify.load(tmp_path / "r")
     assert again.predict(["one", "two", "three", "four"]) == ["007", "10", "9", "a b"]
 
@@ -251,6 +252,15 @@ def test_dtw_is_its_definition(window):
     a, b = rng.normal(size=(3, 11, 2)).astype(np.float32), rng.normal(size=(4, 11, 2)).astype(np.float32)
     expected = [[slow_dtw(x, y, window) for y in b] for x in a]
     np.testing.assert_allclose(baselines.distances(a, b, window), expected, rtol=1e-4)
+
+
+def test_neighbours_are_sought_in_the_better_units():
+    """Series that differ by their level alone have neighbours in units of the data, though each varies by itself."""
+    rng = np.random.default_rng(0)
+    xs = [rng.normal(n % 2, 0.1, 12) for n in range(40)]
+    run = classify.fit(xs, [n % 2 for n in range(40)], steps=2, **TINY)
+    assert run.model.inputs.scale.own
+    assert run.score(xs[::3], [n % 2 for n in range(40)][::3])["baselines"]["euclid"]["accuracy"] == 1
 
 
 def test_series_stand_beside_their_neighbours(riser):

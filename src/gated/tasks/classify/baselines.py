@@ -2,8 +2,8 @@
 
 majority     the most frequent labels, with their shares; of numbers their mean
 tfidf        text: logistic regression, or of numbers ridge regression, on TF-IDF of words and pairs (scikit-learn)
-euclid, dtw  series: the nearest training series, all at one length; dynamic time warping (Sakoe & Chiba 1978) within
-             the window that is best among the training series
+euclid, dtw  series: the nearest training series, all at one length, in units of the data or in their own; dynamic
+             time warping (Sakoe & Chiba 1978) within a window; units and window are the best of the training series
 memoryless   the same network without memory: each step by itself, then the mean and the maximum over steps
 """
 
@@ -24,11 +24,11 @@ from gated.tasks.classify.training import Classifier
 
 LENGTH = 96  # steps to which series are brought for neighbours
 WINDOWS = (0.03, 0.1, 0.2)  # of DTW, as shares of the length
-TUNED = 60  # training series by which a window is chosen
+TUNED, LEFT_OUT = 60, 500  # training series by which a window is chosen, and units
 CELLS = 2_000_000_000  # of DTW's tables, at most; with more, fewer training series are compared
 BLOCK = 4_000_000  # numbers of a table at once
 WORDS: dict[str, Any] = {"token_pattern": r"(?u)\b\w+\b|[^\w\s]"}  # words and marks
-STEPS = 300  # of the network without memory
+STEPS, EPOCHS = (100, 400), 20  # updates of the network without memory, at least and at most
 MEMORYLESS = ((64, 1, 1, 1), (64, 1, 1, 1))
 
 
@@ -46,7 +46,7 @@ def answers(
     if kind == "text":
         makers["ridge" if number else "tfidf"] = lambda: _tfidf(made, old, codes, new)
     elif kind == "series":
-        a, b = _resample(made, old), _resample(made, new)
+        a, b = _resample(made, old, new, codes)
         makers["euclid"] = lambda: _one_hot(made, codes, _euclid(a, b))
         makers["dtw"] = lambda: _one_hot(made, codes, _dtw(a, b, codes, notes))
     makers["memoryless"] = lambda: _memoryless(made, old, codes, new, seed)
@@ -103,42 +103,58 @@ def _logistic(linear: Any) -> Any:
 # ---- neighbours
 
 
-def _resample(made: Classifier, items: Sequence[np.ndarray]) -> Float[np.ndarray, "N L R"]:
-    """Series in their own units, or those of the data, at one length."""
+def _resample(
+    made: Classifier, old: Sequence[np.ndarray], new: Sequence[np.ndarray], codes: np.ndarray
+) -> tuple[Float[np.ndarray, "N L R"], Float[np.ndarray, "M L R"]]:
+    """Training and new series at one length, in units of the data or in their own: as the nearest others do better."""
     scale = made.inputs.scale
     assert scale is not None  # noqa: S101, for the type checker
     C = len(scale.mean)
-    rows = slice(C, 2 * C) if scale.own else slice(0, C)
-    out = np.zeros((len(items), LENGTH, C), np.float32)
-    for n, x in enumerate(items):
-        y = scale.apply(x)[rows]
-        if y.shape[1]:
-            at = np.linspace(0, y.shape[1] - 1, LENGTH)
-            out[n] = np.stack([np.interp(at, np.arange(y.shape[1]), row) for row in y], 1)
-    return out
+    ways = []
+    for k in range(1 + scale.own):
+        rows = slice(k * C, (k + 1) * C)
+        a, b = ([_stretch(scale.apply(x)[rows]) for x in items] for items in (old, new))
+        ways.append((np.stack(a), np.stack(b)))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(old))[:LEFT_OUT])
+    return max(ways, key=lambda way: _leave_one_out(_square(way[0][chosen], way[0][chosen]), codes[chosen]))
+
+
+def _stretch(x: Float[np.ndarray, "R T"]) -> Float[np.ndarray, "L R"]:
+    if not x.shape[1]:
+        return np.zeros((LENGTH, len(x)), np.float32)
+    at = np.linspace(0, x.shape[1] - 1, LENGTH)
+    return np.stack([np.interp(at, np.arange(x.shape[1]), row) for row in x], 1).astype(np.float32)
+
+
+def _leave_one_out(d: Float[np.ndarray, "N N"], codes: np.ndarray) -> float:
+    """How well the nearest other has each one's target, by the distances of all."""
+    if len(d) < 2:
+        return 0.0
+    np.fill_diagonal(d, np.inf)
+    near = codes[d.argmin(1)]
+    if codes.dtype.kind == "f" and codes.ndim == 1:
+        return -float(((near - codes) ** 2).mean())
+    same = near == codes
+    return float((same.all(1) if same.ndim > 1 else same).mean())
+
+
+def _square(a: np.ndarray, b: np.ndarray) -> Float[np.ndarray, "N M"]:
+    """Squared Euclidean distances, but for a term that is the same for all of b."""
+    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    return (b**2).sum(1) - 2 * a @ b.T
 
 
 def _euclid(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    a, b = new.reshape(len(new), -1), old.reshape(len(old), -1)
-    rows, out = max(1, BLOCK // len(b)), np.zeros(len(a), np.int64)
-    norms = (b**2).sum(1)
-    for k in range(0, len(a), rows):
-        out[k : k + rows] = (norms - 2 * a[k : k + rows] @ b.T).argmin(1)
-    return out
+    rows = max(1, BLOCK // len(old))
+    return np.concatenate([_square(new[k : k + rows], old).argmin(1) for k in range(0, len(new), rows)])
 
 
 def _dtw(old: np.ndarray, new: np.ndarray, codes: np.ndarray, notes: list[str]) -> np.ndarray:
     """The nearest training series of each new one."""
     rng = np.random.default_rng(0)
     tuned = np.sort(rng.permutation(len(old))[:TUNED])
-    right = {}
-    for window in WINDOWS:
-        d = distances(old[tuned], old[tuned], window)
-        np.fill_diagonal(d, np.inf)
-        near = codes[tuned][d.argmin(1)] if len(tuned) > 1 else codes[tuned]
-        same = near == codes[tuned]
-        right[window] = float((same.all(1) if same.ndim > 1 else same).mean())
-    window = max(WINDOWS, key=lambda w: right[w])
+    own = old[tuned]
+    window = max(WINDOWS, key=lambda w: _leave_one_out(distances(own, own, w), codes[tuned]))
     cells = len(new) * LENGTH * (2 * window * LENGTH + 1) * old.shape[2]
     most = max(50, int(CELLS / max(1, cells)))
     chosen = np.sort(rng.permutation(len(old))[:most])
@@ -183,7 +199,7 @@ def _memoryless(made: Classifier, old: Sequence[Any], codes: np.ndarray, new: Se
         network = model.Network(shape, 0.3)
     xs, test = (made.inputs.encode(items) for items in (old, new))
     indices = training.batches(inputs.lengths(xs), 64, seed)
-    config = train.Config(steps=min(STEPS, 20 * len(xs)), lr=5e-3, seed=seed, device="cpu")
+    config = train.Config(steps=int(np.clip(EPOCHS * len(xs) / 64, *STEPS)), lr=5e-3, seed=seed, device="cpu")
 
     def batch(n: int) -> Any:
         k = indices(n)

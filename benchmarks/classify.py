@@ -198,7 +198,7 @@ def write(results: dict[str, Any]) -> None:
         "# Classification, measured by `make bench-classify`",
         f"{where['processor']}, torch {where['torch']}, one thread.",
         "Accuracy in %; default recipe, each test set scored once. Seconds are those of the processor, for a fit.",
-        sheet.table(text), sheet.table(series), mean, sheet.table(files),
+        *(sheet.table(rows) for rows in (text, series, files) if len(rows) > 1), mean,
     ]  # fmt: skip
     (RESULTS / "classify.md").write_text("\n\n".join(part for part in parts if part) + "\n")
 

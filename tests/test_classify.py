@@ -1,6 +1,7 @@
 """The classifier: padding, labels, gaps, several labels, numbers, calibration, what decided, and its demo."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -312,6 +313,48 @@ def test_steps_of_a_series_are_explained(riser, tmp_path):
     assert result["steps"][-1]["last"] == waves(1, 7)[0][0].shape[1]
     with pytest.raises(InputError, match="label: expected one of '0', '1'"):
         classify.attend(riser, waves(1, 7)[0][0], label="up")
+
+
+# ---- the command line
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory, critic, riser):
+    """A folder with both runs, two texts with their labels, and two series of the UCR archive without."""
+    folder = tmp_path_factory.mktemp("desk")
+    critic.save(folder / "critic")
+    riser.save(folder / "riser")
+    (folder / "new.csv").write_text("review,stars\nthe lovely film,good\na dull plot,bad\n")
+    (folder / "new.ts").write_text("@classLabel false\n@data\n-2,-1,0,1,2:0,0,?,0,0\n2,1,0,-1,-2:0,0,0,0,0\n")
+    (folder / "new.tsv").write_text("0.5\t1\t2\t3\t4\n")
+    return folder
+
+
+def test_predictions_are_lines(gated):
+    """A line an example: its label and its probability; with --top more of both; --out writes them to a file."""
+    status, out, err = gated("classify", "predict", "critic", "-", stdin=b"the lovely film\n\na dull plot\n")
+    assert (status, err) == (0, "")
+    labels = [line.split("\t")[0] for line in out.splitlines()]
+    assert (labels[0], labels[2], len(labels)) == ("good", "bad", 3)
+    assert gated("classify", "predict", "riser", "new.ts", "--out", "p.txt") == (0, "", "")
+    assert [line[0] for line in Path("p.txt").read_text().splitlines()] == ["1", "0"]
+    first, *_ = json.loads(gated("classify", "predict", "riser", "new.ts", "--top", 2, "--json")[1])["predictions"]
+    assert (first["label"], first["place"], [one["label"] for one in first["top"]]) == ("1", "line 3", ["1", "0"])
+
+
+def test_a_row_of_a_file_is_explained(gated):
+    """`attend --row` explains one example of a file; there is no third of two."""
+    result = json.loads(gated("classify", "attend", "riser", "new.ts", "--row", 2, "--json")[1])
+    assert (result["label"], result["steps"][0]["text"]) == ("0", "1")
+    status, _, err = gated("classify", "attend", "riser", "new.ts", "--row", 3)
+    assert (status, err) == (2, "Error: row: expected a number from 1 to 2, got 3.\n")
+
+
+def test_values_are_not_taken_for_labels(gated):
+    """A line of the UCR archive without a label is refused, rather than read without its first value."""
+    status, _, err = gated("classify", "predict", "riser", "new.tsv")
+    assert status == 2
+    assert "channel" in err or "label" in err
 
 
 # ---- the demo

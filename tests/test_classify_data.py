@@ -66,6 +66,9 @@ def test_frames_and_lists():
     frame = pd.DataFrame(ROWS, columns=["Review", "Stars"])
     dataset = take(frame, text="Review", target="Stars")
     assert (dataset.inputs, dataset.targets) == EXPECTED
+    later = pd.DataFrame({"REVIEW": ["1999", "7"], "STARS": ["007", "8"]})  # text stays text, by any case of its name
+    dataset = read(later, dataset.layout, need=True)
+    assert (dataset.inputs, dataset.targets) == (["1999", "7"], [("007",), ("8",)])
     dataset = read(EXPECTED[0], Layout(), need=True, targets=["pos", "neg"])
     assert (dataset.inputs, dataset.targets) == EXPECTED
 

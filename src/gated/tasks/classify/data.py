@@ -222,20 +222,20 @@ def _table(rows: Iterator[Record], where: str, layout: Layout, need: bool, notes
     want(bool(target) or not need, where, "a column of labels", f"the columns {got}", "Name it with --target.")
     whole = itertools.chain(head, rows)
     if text:
-        done = replace(layout, kind="text", text=text, target=target)
+        done = replace(layout, kind="text", text=layout.text or text, target=layout.target or target)
         return _texts(whole, done), done
     return frames.read_wide(whole, names, target, where, layout, head)
 
 
 def _texts(rows: Iterable[Record], layout: Layout) -> Rows:
+    text, goal = layout.text.casefold(), layout.target.casefold()
     for one in rows:
         if one.fault:
             raise InputError(one.fault)
-        value = one.values.get(layout.text)
+        value = one.values.get(text)
         got = repr(value)[:40]
         want(value is None or isinstance(value, str), one.where, f"text under {layout.text!r}", got)
-        target = one.values.get(layout.target) if layout.target else None
-        yield clean(value or ""), labels_of(target, layout), _place(one.where)
+        yield clean(value or ""), labels_of(one.values.get(goal), layout), _place(one.where)
 
 
 def _place(where: str) -> str:

@@ -65,7 +65,7 @@ def explain(run: Run, item: Any, label: str | None = None) -> Explanation:
         variants.append(one)
     scores = training.score(made, [x, *variants]).astype(np.float64)
     s = _log_odds(scores, goal.kind, k) * (goal.std if goal.kind == "number" else 1.0)
-    words = made.inputs.words(item) if tokens else [f"{a + 1}–{b}" for a, b in places]
+    words = made.inputs.words(item) if tokens else [f"{a + 1}–{b}" if b > a + 1 else f"{b}" for a, b in places]
     share = _attention(run, x, places) if "attention" in made.network.shape.pooling else None
     p = None if goal.kind == "number" else float(answer[k])
     return Explanation(name, p, tuple(places), tuple(words), tuple((s[0] - s[1:]).tolist()), share, item)

@@ -20,10 +20,12 @@ ENDINGS = (".parquet", ".pq", ".xlsx", ".xls", ".ods")
 
 def to_records(source: Any, layout: Layout) -> Iterator[Record]:
     """The rows of a data frame, or of a file of one."""
-    names = [name for name in (layout.text, layout.target) if name]
+    own = {name.casefold() for name in (layout.text, layout.target) if name}
+    names = [str(name) for name in getattr(source, "columns", ()) if str(name).casefold() in own]
+    names = names or [name for name in (layout.text, layout.target) if name]
     frame = tables.read(source, id=",".join(names) or None)
     kind, columns = frame.index.name, [str(name).casefold() for name in frame.columns]
-    for name in [name for name in frame.columns if str(name) in names or frame[name].dtype == object]:
+    for name in [name for name in frame.columns if str(name).casefold() in own or frame[name].dtype == object]:
         frame[name] = tables.text(frame[name])
     return (
         Record(f"the data, {kind} {n}", dict(zip(columns, row, strict=True)))

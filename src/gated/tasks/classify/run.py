@@ -51,7 +51,13 @@ class Run:
         """The examples of a source, as `predict` takes it."""
         if isinstance(source, str) and self.model.layout.kind == "text":
             source = [source]
-        return read(source, self.model.layout, need=need, targets=targets)
+        dataset = read(source, self.model.layout, need=need, targets=targets)
+        goal, given = self.model.targets, [target for target in dataset.targets if target]
+        if dataset.layout.kind == "series" and goal.kind == "label" and given:
+            known = any(set(target) <= set(goal.labels) for target in given)
+            todo = "A line of the UCR archive begins with a label, which may be any of them."
+            want(known, dataset.where, "a label of the run in some line", f"{given[0][0]!r} and the like", todo)
+        return dataset
 
     def predict(self, source: Any) -> Any:
         """The label of a text; of a list, a data frame or a `Path` to a file, as `fit` reads it, a list of labels.

@@ -14,8 +14,9 @@ import torch
 from gated import checkpoint, language
 from gated._check import InputError
 from gated.decode.pick import draw
-from gated.tasks.language import data, demo, generate, mixture, page, scoring, training
+from gated.tasks.language import data, demo, mixture, page, scoring, training
 from gated.tasks.language.generate import Sampling, Stepper, choose, find_loop, longest_copy
+from gated.tasks.language.mixture import Mixing
 from gated.tasks.language.model import Network, Noise, Shape, loss
 
 COMMAND = ("language",)
@@ -230,14 +231,28 @@ def test_the_longest_copy_is_the_longest():
     assert longest_copy([], np.array([1])) == (0, 0)
 
 
-def test_ngram_and_network_write_together(run):
-    """With a share of the n-gram, probabilities still sum to 1, and a share near 1 is the n-gram."""
-    adjust = generate.interpolate(run.ngram, 0.3)
-    z = adjust(Stepper(run.network).read([0]), [[5, 3, 4]])
-    assert np.exp(z).sum() == pytest.approx(1)
-    near = generate.interpolate(run.ngram, 1 - 1e-12)(Stepper(run.network).read([0]), [[5, 3, 4]])[0]
-    context = tuple([5, 3, 4][-(run.ngram.order - 1) :])
-    np.testing.assert_allclose(near, run.ngram.row(context), atol=1e-6)
+@pytest.mark.parametrize("mixing", [dict(ngram=True), dict(cache=9), dict(ngram=True, cache=100)])
+def test_what_is_drawn_is_what_is_scored(run, mixing):
+    """With the n-gram and the cache, log p of a sample's tokens is that of the score, and probabilities sum to 1."""
+    how, samples, prompt = Mixing(**mixing), [], "the old "
+    chosen = mixture.choose([run], how)
+    for _ in run.write(prompt, Sampling(length=30, temperature=1.0, n=2), samples, **mixing):
+        pass
+    for sample in samples:
+        ids = np.array([*run.vocabulary.encode(prompt), *sample.ids])
+        nats = mixture.measure([run], ids, how, chosen)[len(prompt) :]
+        assert sample.log_prob == pytest.approx(-nats.sum(), abs=0.1)  # a sample is never `<unk>`
+
+
+def test_a_prompt_may_be_trained_on(run):
+    """With dynamic evaluation the network reads the prompt as training text, and the run stays as it was."""
+    prompt = "king fox king bird wolf wolf.\n" * 30
+    text = run.predict(prompt, length=29, temperature=0)
+    samples = []
+    for _ in run.write(prompt, Sampling(length=29, temperature=0), samples, dynamic=True):
+        pass
+    assert samples[0].text != text
+    assert run.predict(prompt, length=29, temperature=0) == text
 
 
 # ---- the commands
@@ -262,7 +277,7 @@ def test_predict_writes_text_and_says_what_is_copied(run, gated):
         ("predict run new.txt --prompt x", "both"),
         ("predict run --prompt x --temperature -1", "temperature"),
         ("predict run --prompt x --regex (", "a regular expression"),
-        ("predict run --prompt x --ngram 1", "ngram"),
+        ("predict run --prompt x --cache -1", "cache"),
         ("score run", "TEXT"),
         ("surprise run new.txt --out a.pdf", ".csv or .html"),
     ],
@@ -415,4 +430,4 @@ def test_dynamic_evaluation_adapts_and_leaves_the_run(run, words, desk):
     assert all(torch.equal(value, before[name]) for name, value in run.network.state_dict().items())
     for one in (run, words):  # at a rate of 0 it is the plain score
         ids, scale = one.vocabulary.encode(NEW), [torch.ones_like(p) for p in one.network.parameters()]
-        np.testing.assert_allclose(mixture.adapt(one.network, [ids], scale, 0.0), one.surprise(NEW), atol=1e-4)
+        np.testing.assert_allclose(mixture.adapt(one.network, [ids], scale, 0.0)[0], one.surprise(NEW), atol=1e-4)

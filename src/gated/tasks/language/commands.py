@@ -37,11 +37,10 @@ def predict(
     *,
     prompt: Annotated[str | None, "Text to continue."] = None,
     with_: Beside,
-    ngram: Annotated[float, "Share of the Kneser-Ney n-gram in the probabilities, 0 to 1."] = 0.0,
     sampling: Sampling,
+    mixing: Mixing,
 ) -> Output:
     """The prompt is given by --prompt, or is the content of a file, or of standard input for "-"."""
-    want(0 <= ngram < 1, "ngram", "a share of at least 0 and below 1", ngram)
     want(text is None or prompt is None, "predict", "a file or --prompt", "both")
     notes: list[str] = []
     begin = prompt or ""
@@ -53,7 +52,7 @@ def predict(
 
     def parts() -> Iterator[bytes]:
         """The first sample as it is made, the others behind it."""
-        for k, part in run.write(begin, sampling, samples, beside=beside, ngram=ngram):
+        for k, part in run.write(begin, sampling, samples, beside=beside, **asdict(mixing)):
             if k == 0:
                 yield part
         for sample in samples[1:]:

@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Float
 
 from gated._check import optional, refuse, want
-from gated.decode.ngram import NGram
 from gated.options import check, option
 from gated.tasks.language.model import Network
 from gated.tasks.language.vocabulary import Vocabulary
@@ -61,12 +60,16 @@ class Sample:
 
 
 class Stepper:
-    """A network that reads one token of each of B texts at a time, in the native core, in float32."""
+    """A network that reads one token of each of B texts at a time, in the native core, in float32.
+
+    outputs: of the last layer for what was read last, (T, B, O).
+    """
 
     def __init__(self, network: Network, batch: int = 1) -> None:
         self.network, self.batch = network, batch
         arrays = [part.detach().float().cpu().numpy() for part in (network.embed.weight, network.readout, network.bias)]
         self.embedding, self.readout, self.bias = arrays
+        self.outputs = np.zeros((0, batch, 0), np.float32)
         self.streams: list[Any] = [layer.stream(batch) for layer in network.layers]  # pyright: ignore
 
     def step(self, tokens: Sequence[int]) -> Float[np.ndarray, "B V"]:
@@ -74,6 +77,7 @@ class Stepper:
         h = self.embedding[tokens]
         for stream in self.streams:
             h = stream.push(h)
+        self.outputs = h[None]
         return h @ self.readout.T + self.bias
 
     def read(self, ids: Sequence[int]) -> Float[np.ndarray, "B V"]:
@@ -81,6 +85,7 @@ class Stepper:
         h = np.repeat(self.embedding[np.asarray(ids, np.int64)][:, None], self.batch, 1)
         for stream in self.streams:
             h = stream.push_block(h)
+        self.outputs = h
         return h[-1] @ self.readout.T + self.bias
 
 
@@ -187,19 +192,6 @@ def combine(logits: Sequence[Float[np.ndarray, "B V"]]) -> Float[np.ndarray, "B 
         top = z.max(-1, keepdims=True)
         parts.append(z - top - np.log(np.exp(z - top).sum(-1, keepdims=True)))
     return np.logaddexp.reduce(parts) - math.log(len(parts))
-
-
-def interpolate(model: NGram, weight: float) -> Callable[[np.ndarray, list[list[int]]], np.ndarray]:
-    """An `adjust` that gives the n-gram this share of the probability."""
-
-    def adjust(z: np.ndarray, ids: list[list[int]]) -> np.ndarray:
-        z = combine([z])
-        for k, row in enumerate(ids):
-            context = tuple(row[max(0, len(row) - model.order + 1) :])
-            z[k] = np.logaddexp(z[k] + math.log1p(-weight), model.row(context) + math.log(weight))
-        return z
-
-    return adjust
 
 
 def _pick(

@@ -6,8 +6,8 @@ p(w) = Σ_k a_k p_k(w)        a by expectation maximization on the run's held-ou
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from gated import data, trees
 from gated._check import want
 from gated.options import check, option
 from gated.tasks.language import model, scoring
+from gated.tasks.language.generate import Stepper, combine
 from gated.tasks.language.model import Network
 
 SHARPNESS = (4.0, 8.0, 16.0, 32.0)  # θ of a cache, tried
@@ -31,61 +32,112 @@ TRIED = 20_000  # held-out tokens on which a rate is chosen
 
 @dataclass(frozen=True, kw_only=True)
 class Mixing:
-    """What joins the network in a score; weights and rates are chosen on the run's held-out text."""
+    """What joins the network; weights and rates are chosen on the run's held-out text."""
 
     ngram: bool = option(False, "Interpolate with the Kneser-Ney n-gram.", flag=True)
     cache: int = option(0, "Interpolate with a neural cache of the last N tokens.", low=0, high=1 << 16)
-    dynamic: bool = option(False, "Dynamic evaluation: train on the text as it is read.", flag=True)
+    dynamic: bool = option(False, "Dynamic evaluation: train on the text, or on the prompt, as it is read.", flag=True)
 
     def __post_init__(self) -> None:
         check(self)
 
 
-def measure(
-    runs: Sequence[Any], ids: np.ndarray, how: Mixing, batch: int = 16, window: int = 512
-) -> tuple[Float[np.ndarray, " N"], dict[str, Any]]:
-    """−log p of each token of a text by the runs' mean and what joins it, and what was chosen."""
-    first = runs[0]
-    joined = how.ngram or how.cache or how.dynamic
-    todo = "It fits what joins the network; fit the run without --hold 0."
-    want(not joined or bool(first.held), "score", "a run with held-out text", "none", todo)
-    facts: dict[str, Any] = {}
-    statistics = [_root_mean_square(run) for run in runs] if how.dynamic else []
-    if how.dynamic:
-        some = _limit(first.held, TRIED)
-        losses = {rate: adapt(first.network, some, statistics[0], rate).mean() for rate in RATES}
-        facts["rate"] = min(losses, key=losses.__getitem__)
+@dataclass(frozen=True)
+class Chosen:
+    """What was chosen on the held-out text."""
 
-    def network(rows: list[np.ndarray]) -> np.ndarray:
-        if how.dynamic:
-            parts = [-adapt(run.network, rows, own, facts["rate"]) for run, own in zip(runs, statistics, strict=True)]
-        else:
-            parts = [-np.concatenate(scoring.surprise(run.network, rows, batch=batch, window=window)) for run in runs]
-        return np.logaddexp.reduce(parts) - np.log(len(parts))
+    rate: float = 0.0  # of dynamic evaluation
+    sharpness: float = 0.0  # of the cache
+    weights: tuple[float, ...] = (1.0,)  # of the network, the n-gram, the cache, as many as there are
 
-    def parts(rows: list[np.ndarray], sharpness: float) -> list[np.ndarray]:
-        out = [network(rows)]
-        if how.ngram:
-            out.append(np.concatenate([first.ngram.log_probs(row) for row in rows]))
-        if how.cache:
-            out.append(np.concatenate([cache(first.network, row, how.cache, sharpness) for row in rows]))
-        return out
-
-    best, weights = SHARPNESS[0], np.ones(1)
-    if how.ngram or how.cache:
-        fixed = parts(first.held, best)
-        tries = {best: fixed}
-        for sharpness in SHARPNESS[1:] if how.cache else ():
-            own = np.concatenate([cache(first.network, row, how.cache, sharpness) for row in first.held])
-            tries[sharpness] = [*fixed[:-1], own]
-        fits = {sharpness: fit_weights(np.stack(some)) for sharpness, some in tries.items()}
-        best = min(fits, key=lambda sharpness: -mix(np.stack(tries[sharpness]), fits[sharpness]).mean())
-        weights = fits[best]
+    def facts(self, how: Mixing) -> dict[str, Any]:
+        """As JSON has it."""
         names = ["network", *["ngram"] * how.ngram, *["cache"] * bool(how.cache)]
-        facts["weights"] = dict(zip(names, weights.tolist(), strict=True))
+        shares = {"weights": dict(zip(names, self.weights, strict=True))} if len(names) > 1 else {}
+        more = {"rate": self.rate} if how.dynamic else {}
+        return shares | more | ({"sharpness": self.sharpness} if how.cache else {})
+
+
+def choose(runs: Sequence[Any], how: Mixing) -> Chosen:
+    """Rates and weights, on the held-out text of the first run."""
+    if not (how.ngram or how.cache or how.dynamic):
+        return Chosen()
+    first, held = runs[0], _limit(runs[0].held, TRIED)
+    todo = "What joins the network is fitted on it; fit the run without --hold 0."
+    want(bool(first.held), "language model", "a run with held-out text", "none", todo)
+    rate = 0.0
+    if how.dynamic:
+        scale = root_mean_square(first)
+        losses = {rate: adapt(first.network, held, scale, rate)[0].mean() for rate in RATES}
+        rate = min(losses, key=losses.__getitem__)
+    if not (how.ngram or how.cache):
+        return Chosen(rate)
+    fixed = _parts(runs, held, replace(how, cache=0), Chosen(rate))
+    tries = []
+    for sharpness in SHARPNESS if how.cache else (0.0,):
+        own = [_cache(first, held, how.cache, sharpness)] if how.cache else []
+        log_p = np.stack([*fixed, *own])
+        weights = fit_weights(log_p)
+        tries.append((mix(log_p, weights).mean(), Chosen(rate, sharpness, tuple(weights.tolist()))))
+    return max(tries, key=lambda one: one[0])[1]
+
+
+def measure(runs: Sequence[Any], ids: np.ndarray, how: Mixing, chosen: Chosen) -> Float[np.ndarray, " N"]:
+    """−log p of each token of a text by the runs' mean and what joins it."""
+    return -mix(np.stack(_parts(runs, [ids], how, chosen)), np.array(chosen.weights))
+
+
+def _parts(runs: Sequence[Any], rows: list[np.ndarray], how: Mixing, chosen: Chosen) -> list[np.ndarray]:
+    """log p of all tokens of some texts by the runs' mean, the n-gram and the cache, as many as there are."""
+    if how.dynamic:
+        logs = [-adapt(run.network, rows, root_mean_square(run), chosen.rate)[0] for run in runs]
+    else:
+        logs = [-np.concatenate(scoring.surprise(run.network, rows)) for run in runs]
+    out = [np.logaddexp.reduce(logs) - np.log(len(logs))]
+    if how.ngram:
+        out.append(np.concatenate([runs[0].ngram.log_probs(row) for row in rows]))
+    if how.cache:
+        out.append(_cache(runs[0], rows, how.cache, chosen.sharpness))
+    return out
+
+
+def _cache(run: Any, rows: list[np.ndarray], size: int, sharpness: float) -> np.ndarray:
+    return np.concatenate([cache(run.network, row, size, sharpness) for row in rows])
+
+
+def join(
+    run: Any, stepper: Stepper, how: Mixing, chosen: Chosen
+) -> Callable[[Float[np.ndarray, "B V"], list[list[int]]], Float[np.ndarray, "B V"]]:
+    """What `generate.write` asks to adjust its logits: they become log p with the n-gram's and the cache's shares.
+
+    stepper: that of the run, whose outputs the cache keeps.
+    """
+    keys: list[np.ndarray] = []  # (B, O), the output that predicted each token
+
+    def adjust(z: np.ndarray, ids: list[list[int]]) -> np.ndarray:
+        parts = [combine([z])]
+        if how.ngram:
+            order = run.ngram.order
+            rows = [run.ngram.row(tuple(row[max(0, len(row) - order + 1) :])) for row in ids]
+            parts.append(np.stack(rows))
         if how.cache:
-            facts["sharpness"] = best
-    return -mix(np.stack(parts([ids], best)), weights), facts
+            new = stepper.outputs if not keys else stepper.outputs[-1:]
+            keys.extend(new / np.maximum(np.linalg.norm(new, axis=-1, keepdims=True), 1e-12))
+            del keys[: -how.cache - 1]
+            parts.append(np.log(np.stack([look_up(k, row) for k, row in enumerate(ids)])))
+        weights = np.log(np.maximum(chosen.weights, 1e-300))
+        return np.logaddexp.reduce([part + weight for part, weight in zip(parts, weights, strict=True)])
+
+    def look_up(k: int, row: list[int]) -> np.ndarray:
+        """p of each token by the cache of sample k."""
+        V = run.network.shape.tokens
+        if len(keys) < 2:
+            return np.full(V, 1 / V)
+        scores = chosen.sharpness * np.stack([key[k] for key in keys[:-1]]) @ keys[-1][k]
+        weights = np.exp(scores - scores.max())
+        return np.bincount(row[-len(weights) :], weights, V) / weights.sum() + 1e-300
+
+    return adjust
 
 
 def mix(log_p: Float[np.ndarray, "K N"], weights: Float[np.ndarray, " K"]) -> Float[np.ndarray, " N"]:
@@ -145,7 +197,7 @@ def _outputs(network: Network, ids: np.ndarray, window: int = 512) -> torch.Tens
 # ---- dynamic evaluation
 
 
-def _root_mean_square(run: Any) -> list[torch.Tensor]:
+def root_mean_square(run: Any) -> list[torch.Tensor]:
     """Of each weight the root mean square of its gradient on training text."""
     network = copy.deepcopy(run.network).eval()
     rows = max(1, min(32, len(run.text) // (2 * SEGMENT)))
@@ -159,14 +211,16 @@ def _root_mean_square(run: Any) -> list[torch.Tensor]:
     return [s.sqrt() for s in sums]
 
 
-def adapt(network: Network, rows: list[np.ndarray], scale: list[torch.Tensor], rate: float) -> np.ndarray:
+def adapt(
+    network: Network, rows: list[np.ndarray], scale: list[torch.Tensor], rate: float
+) -> tuple[Float[np.ndarray, " N"], Network]:
     """−log p of each token of the texts, by a network that is trained on each segment once it has been scored:
 
         θ ← θ − η g / (s + ε) + λ (θ_0 − θ) s / mean(s)        s: root mean square of g on training text
 
-    Krause et al. 2018, section 4.2. Each text begins with the trained weights.
+    Krause et al. 2018, section 4.2. Each text begins with the trained weights; the network after the last comes too.
     """
-    out: list[np.ndarray] = []
+    own, out = network, [np.zeros(0)]
     mean = sum(float(s.sum()) for s in scale) / sum(s.numel() for s in scale)
     pull = [(DECAY * s / mean).clamp(max=1.0) for s in scale]
     step = [rate / (s + FLOOR * mean) for s in scale]
@@ -188,4 +242,4 @@ def adapt(network: Network, rows: list[np.ndarray], scale: list[torch.Tensor], r
             with torch.no_grad():
                 for p, p0, g, a, b in zip(weights, start, gradients, step, pull, strict=True):
                     p.sub_(a * g).add_(b * (p0 - p))
-    return np.concatenate(out)
+    return np.concatenate(out), own

@@ -61,18 +61,24 @@ class Run:
         return texts[0] if chosen.n == 1 else texts
 
     def write(
-        self, prompt: str, how: Sampling, samples: list[Sample], *, beside: Sequence[Run] = (), ngram: float = 0.0
+        self, prompt: str, how: Sampling, samples: list[Sample], *, beside: Sequence[Run] = (), **mixing: Any
     ) -> Iterator[tuple[int, bytes]]:
         """Continue a prompt; gives (k, bytes) of sample k as they are made, and fills `samples`.
 
-        beside: other runs of the same vocabulary, with which this one averages probabilities. ngram: the share of the
-        Kneser-Ney n-gram in them.
+        beside: other runs of the same vocabulary, with which this one averages probabilities. mixing: fields of
+        `Mixing`.
         """
         self.check_beside(beside)
-        steppers = [Stepper(run.network, how.n) for run in (self, *beside)]
-        adjust = generate.interpolate(self.ngram, ngram) if ngram else None
-        ids = self.vocabulary.encode(prompt).tolist()
-        return generate.write(steppers, self.vocabulary, ids, how, samples, adjust)
+        runs, what = [self, *beside], options.make(Mixing, mixing, where="predict")
+        chosen, ids = mixture.choose(runs, what), self.vocabulary.encode(prompt)
+        networks = [run.network for run in runs]
+        if what.dynamic:
+            networks = [
+                mixture.adapt(run.network, [ids], mixture.root_mean_square(run), chosen.rate)[1] for run in runs
+            ]
+        steppers = [Stepper(network, how.n) for network in networks]
+        adjust = mixture.join(self, steppers[0], what, chosen) if what.ngram or what.cache else None
+        return generate.write(steppers, self.vocabulary, ids.tolist(), how, samples, adjust)
 
     def check_beside(self, beside: Sequence[Run]) -> None:
         """Refuse runs of another vocabulary."""
@@ -99,7 +105,9 @@ class Run:
         """
         self.check_beside(beside)
         how = options.make(Mixing, mixing, where="score")
-        return mixture.measure([self, *beside], np.asarray(tokens.ids), how)
+        chosen = mixture.choose([self, *beside], how)
+        nats = mixture.measure([self, *beside], np.asarray(tokens.ids), how, chosen)
+        return nats, chosen.facts(how)
 
     def score(self, source: Any, *, beside: Sequence[Run] = (), **mixing: Any) -> dict[str, Any]:
         """Measure on a text, beside unigrams, Kneser-Ney and xz: see `scoring.score`. source: as for `fit`.

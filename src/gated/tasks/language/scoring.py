@@ -19,7 +19,7 @@ from gated.tasks.language.model import Network
 from gated.tasks.language.vocabulary import Vocabulary, pack
 
 ORDERS = {"byte": 10, "char": 10, "bpe": 5, "word": 5}  # of n-grams, the highest tried
-COUNTED = 1 << 23  # tokens of training text that an n-gram counts, the last ones
+COUNTED = 1 << 22  # tokens of training text that an n-gram counts, the last ones
 SPELT = math.log(256)  # −log p of each byte of a token that is spelt out, and of its end
 NAMES = {"unigram": "Unigram", "ngram": "Kneser-Ney", "xz": "xz"}
 

@@ -183,6 +183,7 @@ def test_a_hostile_vocabulary_is_one_error(change):
 LEVELS = {
     "prose": ("He said: 'Come, we go.' They went; it rained, and all was well.\n" * 40, ("char", False)),
     "cut into words": ("he said come , we go . they <unk> went ; it rained <unk>\n" * 40, ("word", True)),
+    "cut into words without marks": ("mr. <unk> is chairman of <unk> n.v. the inc. group \n" * 40, ("word", True)),
     "marks apart": ("He said , come . They went , it rained .\n" * 40, ("word", True)),
     "code": ("def f(x):\n    return [x, x + 1]\n" * 40, ("char", False)),
     "a script of thousands": ("".join(chr(0x4E00 + k) for k in range(5000)), ("byte", False)),

@@ -136,12 +136,12 @@ def choose_sizes(
         expected = 10.0
         steps = max(200, int(expected * count / per))
     steps = config.steps or steps
-    rate = min(0.5, 0.1 * max(0.0, math.log2(max(expected, 1.0) / 4)))  # of dropout, by epochs
+    rate = min(0.5, max(0.0, 0.1 * math.log2(max(expected, 1.0)) - 0.05))  # of dropout, by epochs: 8 have 0.25
     noise = Noise(
         output=rate if config.dropout is None else config.dropout,
         input=(0.0 if small else rate) if config.input_dropout is None else config.input_dropout,
         token=(0.0 if small else 0.1) if config.embedding_dropout is None else config.embedding_dropout,
-        weight=rate if config.weight_dropout is None else config.weight_dropout,
+        weight=0.6 * rate if config.weight_dropout is None else config.weight_dropout,
         activation=(0.0 if small else 2.0) if config.activation is None else config.activation,
         temporal=(0.0 if small else 1.0) if config.temporal is None else config.temporal,
     )

@@ -23,10 +23,15 @@ PICTURE = "surprise.html"
 
 
 def texts() -> tuple[str, str]:
-    """The pages of the manual, and those of them that are left out, each as one text."""
+    """The pages of the manual, and those of them that are left out, each as one text; no paragraph comes twice."""
     from pydoc_data import topics
 
-    pages = [text.strip() + "\n\n" for _, text in sorted(topics.topics.items())]
+    seen: set[str] = set()
+    pages = []
+    for _, text in sorted(topics.topics.items()):
+        own = [part for part in dict.fromkeys(text.strip().split("\n\n")) if part.strip() and part.strip() not in seen]
+        seen.update(part.strip() for part in own)
+        pages += ["\n\n".join(own) + "\n\n"] if own else []
     random.Random(0).shuffle(pages)
     count = max(1, len(pages) // SHARE)
     return "".join(pages[count:]), "".join(pages[:count])
@@ -49,11 +54,12 @@ def run(
         fitted: Run = fit(train, out=out, overwrite=True, progress=progress, **recipe)
         say(fitted.summary())
         result = fitted.score(test)
+        joint = fitted.score(test, ngram=True)
         marked = page.mark(fitted, test)
     marked.where = "Python's manual"
     files.write(out / PICTURE, page.render(marked).encode())
     text = [
-        scoring.table(result), f"Written after {PROMPT!r}:",
+        scoring.table(result), f"Network and n-gram together: {joint['nats']:.3f} nats.", f"Written after {PROMPT!r}:",
         PROMPT + str(fitted.predict(PROMPT, length=LENGTH, temperature=0.7)),
         f"The pages left out, coloured by what surprises in them: {out / PICTURE}.",
     ]  # fmt: skip

@@ -22,6 +22,7 @@ from gated.layers.dropout import drop_weights, embed, locked
 from gated.layers.output import cross_entropy
 
 LAYERS = {"lstm": LSTM, "gru": GRU}
+WHOLE = 1000  # tokens of a vocabulary whose logits are made at once
 
 
 class Shape(NamedTuple):
@@ -94,7 +95,10 @@ def loss(network: Network, x: Int64[Tensor, "T B"], y: Int64[Tensor, "T B"], sta
     """
     out, states, h = network(x, states)
     flat = out.flatten(0, 1)
-    total = cross_entropy(flat, network.readout, network.bias, y.flatten())
+    if len(network.bias) <= WHOLE:
+        total = nn.functional.cross_entropy(network.logits(flat).float(), y.flatten(), reduction="sum")
+    else:
+        total = cross_entropy(flat, network.readout, network.bias, y.flatten())
     noise = network.noise
     if network.training and noise.activation:
         total = total + noise.activation * y.numel() * out.float().square().mean()

@@ -26,9 +26,11 @@ PLACES, MIN_PLACE = 8, 500  # parts of the text that are held out, and the token
 MAX_HELD = 100_000  # tokens
 IN_MEMORY = 1 << 26  # tokens that are copied; of more one part is held out, at the end
 UNITS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)
-MIN_PASSES, MAX_PASSES = 8, 100  # epochs that the network's size leaves time for; and at most
+MIN_PASSES = ((512, 6), (10**9, 12))  # epochs that networks of up to so many units leave time for
+MAX_PASSES = 100
 STREAMS = 32  # of a validation
 MEASURED = 3  # steps
+SHARED = 256  # units from which all threads train a layer; in smaller ones they would wait for each other
 
 
 def hold_out(count: int, share: float) -> list[slice]:
@@ -63,7 +65,7 @@ def fit(
     """
     want(len(ids) > 2, "text", "at least 3 tokens to train on", len(ids))
     batch = config.batch or max(1, min(32, len(ids) // (4 * config.window)))
-    shape, noise, steps, lr = choose_sizes(ids, vocabulary, config, job, batch, start)
+    shape, noise, steps, threads = choose_sizes(ids, vocabulary, config, job, batch, start)
     with train.seeded(config.seed):
         network = Network(shape, noise)
     if start is not None:
@@ -78,10 +80,11 @@ def fit(
     def validate(network: Any) -> float:
         return measure_loss(network, held)
 
-    history = runs.fit(
-        network, loss, batches, config, job, data=[np.asarray(ids), *held], validate=validate if held else None,
-        steps=steps, lr=lr, carry=True, warmup=0.05, betas=(0.9, 0.99), eval_every=max(1, steps // EVALUATIONS),
-    )  # fmt: skip
+    with train.threads(threads):
+        history = runs.fit(
+            network, loss, batches, config, job, data=[np.asarray(ids), *held], validate=validate if held else None,
+            steps=steps, carry=True, warmup=0.05, betas=(0.9, 0.99), eval_every=max(1, steps // EVALUATIONS),
+        )  # fmt: skip
     network.eval()
     metrics = {
         "tokens": len(ids), "held_out": sum(map(len, held)), "steps": history.steps,
@@ -113,8 +116,8 @@ def measure_loss(network: Network, parts: list[np.ndarray], window: int = 256) -
 
 def choose_sizes(
     ids: np.ndarray, vocabulary: Vocabulary, config: Config, job: Job, batch: int, start: Network | None
-) -> tuple[Shape, Noise, int, float]:
-    """The network's shape, its noise, the updates and the learning rate."""
+) -> tuple[Shape, Noise, int, int]:
+    """The network's shape, its noise, the updates, and the threads to train with."""
     small = vocabulary.level in ("byte", "char")
     count, V = len(ids), len(vocabulary)
     tie = (not small) if config.tie is None else config.tie
@@ -129,10 +132,11 @@ def choose_sizes(
         chosen = shape(next((u for u in UNITS if u**2 * 4 >= count), 512) if seconds is None else 512)
     per = batch * config.window
     if chosen is None or seconds is not None:
-        chosen, tokens = _fit_size(chosen, shape, ids, batch, config, seconds or 0.0)
+        chosen, tokens, threads = _fit_size(chosen, shape, ids, batch, config, seconds or 0.0)
         expected = tokens / count
         steps = int(min(max(1, 1.2 * tokens / per), MAX_PASSES * count / per + 1))  # the clock ends it, if need be
     else:
+        threads = torch.get_num_threads() if chosen.units >= SHARED else 1
         expected = 10.0
         steps = max(200, int(expected * count / per))
     steps = config.steps or steps
@@ -145,19 +149,31 @@ def choose_sizes(
         activation=(0.0 if small else 2.0) if config.activation is None else config.activation,
         temporal=(0.0 if small else 1.0) if config.temporal is None else config.temporal,
     )
-    return chosen, noise, steps, config.lr
+    return chosen, noise, steps, threads
 
 
 def _fit_size(
     chosen: Shape | None, shape: Callable[[int], Shape], ids: np.ndarray, batch: int, config: Config, seconds: float
-) -> tuple[Shape, float]:
-    """The shape, if none is chosen the largest that reads the text often enough in so many seconds; tokens it reads."""
+) -> tuple[Shape, float, int]:
+    """The shape, if none is chosen the largest that reads the text often enough in so many seconds; the tokens that it
+    reads; and with how many threads, one or all: where another program wants the processor, one may be faster.
+    """
     probe = chosen or shape(512)
-    tokens = measure_speed(probe, ids, batch, config) * seconds
+    speeds = {}
+    for threads in {1, torch.get_num_threads()}:
+        with train.threads(threads):
+            speeds[threads] = measure_speed(probe, ids, batch, config)
+    threads = max(speeds, key=speeds.__getitem__)
+    tokens = speeds[threads] * seconds
     if chosen is None:
         sizes = [(shape(units), tokens * cost(probe) / cost(shape(units))) for units in UNITS]
-        chosen, tokens = next((pair for pair in reversed(sizes) if pair[1] >= MIN_PASSES * len(ids)), sizes[0])
-    return chosen, tokens
+        chosen, tokens = next((one for one in reversed(sizes) if one[1] >= min_passes(one[0]) * len(ids)), sizes[0])
+    return chosen, tokens, threads
+
+
+def min_passes(shape: Shape) -> int:
+    """Epochs that a network of this shape must have time for."""
+    return next(passes for units, passes in MIN_PASSES if shape.units <= units)
 
 
 def cost(shape: Shape) -> float:

@@ -217,6 +217,20 @@ def test_a_table_is_written_with_its_tags(listener, tmp_path):
     assert (ends[0]["first"], ends[-1]["last"]) == (0, 399)
 
 
+def test_the_probe_sees_words_and_series(run, listener):
+    """A view names the words, or the steps, with their tags; series are shown from their beginning."""
+    from gated.tasks.tag.view import STEPS, view
+
+    case = view(run, ["wake me up at noon please"]).cases[0]
+    assert case.parts[0].input.labels == ("wake", "me", "up", "at", "noon", "please")
+    assert len(case.parts[0].outputs) == 3
+    case = view(listener, waves(4)).cases[0]
+    assert case.parts[0].input.steps == STEPS
+    assert set(case.parts[0].input.values) == {"x", "y", "none"}
+    assert "held-out sequence" in listener.summary()
+    assert "steps" in listener.summary()
+
+
 @pytest.mark.parametrize(
     ("options", "part"),
     [

@@ -209,9 +209,9 @@ def describe(tagger: Tagger, metrics: dict[str, Any]) -> list[str]:
     lines = [f"A network of {size:,} weights knows {marks}{labels}."]
     if "sentences" in metrics:
         m = metrics
-        lines.append(
-            f"Trained on {plural(m['sentences'], 'sentence')} of {m['words']:,} words for {m['passes']:.1f} epochs."
-        )
+        words = f"{plural(m['sentences'], 'sentence')} of {m['words']:,} words"
+        steps = f"{plural(m['sentences'], 'sequence')} of {m['words']:,} steps"
+        lines.append(f"Trained on {words if tagger.lexicon else steps} for {m['passes']:.1f} epochs.")
     if metrics.get("held_out"):
         held = metrics["held_out"]
         label = f", label {100 * held['label_accuracy']:.1f} %" if "label_accuracy" in held else ""

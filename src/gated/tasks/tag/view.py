@@ -85,4 +85,5 @@ def _output(network: Network, batch: Batch, t: int, tag: int, word: str, name: s
         y, _ = network.encoder(x.transpose(0, 1))
         return network.tag(y[t]).log_softmax(-1)[:, tag]
 
-    return Output(f"log p of {name} at `{word}`, word {t + 1}", function, (x,), lambda shares: shares[0].sum(1))
+    at = f"`{word}`, word {t + 1}" if network.shape.words else word
+    return Output(f"log p of {name} at {at}", function, (x,), lambda shares: shares[0].sum(1))

@@ -11,7 +11,7 @@ import torch
 
 from gated import tag
 from gated._check import InputError
-from gated.tasks.tag import baselines, demo, requests, search, spans
+from gated.tasks.tag import baselines, demo, requests, search, series, spans
 from gated.tasks.tag.data import Sentences
 
 COUNT = 200
@@ -201,6 +201,25 @@ def test_a_label_is_held(listener):
     lengths = [len(list(group)) for _, group in itertools.groupby(name for _, name in pairs)]
     assert len(lengths) > 1
     assert min(lengths) >= 10
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 100])
+def test_short_segments_go_one_by_one(steps):
+    """The shortest segment goes first, to the neighbour that is more probable there, as a slow loop decides it."""
+    rng = np.random.default_rng(steps)
+    for _ in range(30):
+        T = int(rng.integers(0, 25))
+        best, log_p = rng.integers(0, 3, T).tolist(), rng.normal(size=(T, 3))
+        slow = list(best)
+        while True:
+            parts = [(high - low + 1, low, high + 1) for low, high, _ in series.segments(slow)]
+            short = [one for one in parts if one[0] < steps]
+            if len(parts) < 2 or not short:
+                break
+            _, low, high = min(short)
+            beside = [slow[t] for t in (low - 1, high) if 0 <= t < T]
+            slow[low:high] = [max(beside, key=lambda k: log_p[low:high, k].sum())] * (high - low)
+        assert series.hold(best, log_p, steps) == slow
 
 
 def test_a_table_is_written_with_its_tags(listener, tmp_path):

@@ -71,7 +71,8 @@ def match_segments(tags: Sequence[Sequence[str]], predictions: Sequence[Sequence
         for low, high, tag in theirs:
             while ours[k][1] < low:  # both go over all steps
                 k += 1
-            for a, b, own in ours[k:]:
+            for n in range(k, len(ours)):
+                a, b, own = ours[n]
                 if a > high:
                     break
                 if own == tag and 2 * (min(high, b) - max(low, a) + 1) >= max(high, b) - min(low, a) + 1:

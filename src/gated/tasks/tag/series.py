@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -172,17 +173,36 @@ def count_steps(hold: str | None, seconds: float | None) -> int:
 def hold(best: Sequence[int], log_p: Float[np.ndarray, "T K"], steps: int) -> list[int]:
     """The path without segments shorter than so many steps: the shortest goes first, to the better neighbour.
 
-    The better one has the higher Σ log p over the segment's steps.
+    The better one has the higher Σ log p over the segment's steps. S segments take S log S.
     """
+    ends = [0, *(t for t in range(1, len(best)) if best[t] != best[t - 1]), *[len(best)][: len(best)]]
+    first, last, tag = ends[:-1], ends[1:], [best[t] for t in ends[:-1]]
+    left, right = list(range(-1, len(tag) - 1)), [*range(1, len(tag)), -1]
+    sums = np.concatenate([np.zeros((1, log_p.shape[1])), log_p.cumsum(0)])
+    heap = [(b - a, k) for k, (a, b) in enumerate(zip(first, last, strict=True)) if b - a < steps]
+    heapq.heapify(heap)
+    gone: set[int] = set()
+    while heap:
+        length, k = heapq.heappop(heap)
+        beside = [n for n in (left[k], right[k]) if n >= 0]
+        if k in gone or length != last[k] - first[k] or not beside:
+            continue
+        gains = sums[last[k]] - sums[first[k]]
+        tag[k] = max((tag[n] for n in beside), key=lambda kind: gains[kind])
+        for n in beside:
+            if tag[n] == tag[k]:
+                gone.add(n)
+                if n == left[k]:
+                    first[k], left[k] = first[n], left[n]
+                    right[left[k]] = k if left[k] >= 0 else right[left[k]]
+                else:
+                    last[k], right[k] = last[n], right[n]
+                    left[right[k]] = k if right[k] >= 0 else left[right[k]]
+        if last[k] - first[k] < steps:
+            heapq.heappush(heap, (last[k] - first[k], k))
     out = list(best)
-    while steps > 1:
-        ends = [0, *(t for t in range(1, len(out)) if out[t] != out[t - 1]), len(out)]
-        short = [(high - low, low, high) for low, high in pairwise(ends) if high - low < steps]
-        if len(ends) < 3 or not short:
-            break
-        _, low, high = min(short)
-        beside = [out[t] for t in (low - 1, high) if 0 <= t < len(out)]
-        out[low:high] = [max(beside, key=lambda k: log_p[low:high, k].sum())] * (high - low)
+    for k in set(range(len(tag))) - gone:
+        out[first[k] : last[k]] = [tag[k]] * (last[k] - first[k])
     return out
 
 

@@ -37,7 +37,7 @@ test: $(READY)
 
 # Tests that touch the processor, on one that is lowered to AVX2: in our core, in torch's kernels and in oneDNN.
 LOWERED := GATED_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
-PROCESSOR := $(addprefix tests/test_,cpu.py native.py native_parity.py layers.py layer_laws.py stream.py initialise.py allocator.py noise.py)
+PROCESSOR := $(addprefix tests/test_,crf.py cpu.py native.py native_parity.py layers.py layer_laws.py stream.py initialise.py allocator.py noise.py)
 
 # Left out is what takes long and is the same on any processor: graphs, schemas, second derivatives, forks; and the test
 # that goes through the instruction sets by itself.

@@ -13,7 +13,7 @@ from gated.tasks.tag.run import fit
 
 COUNTS = (2500, 300, 1000)  # requests to train on, to validate on, and unseen
 RECIPE: dict[str, Any] = {"steps": 1500}
-SHOWN = ("Tell Olamar Zelfin I arrive on Friday at 7:45", "how do i get from norbaford to port lukarsund",
+SHOWN = ("Tell Olamar Zelfin I arrive on Friday at 7:45", "how do i get from norbaford to lukarsund",
          "play Harbour of Winter by Quinros")  # fmt: skip
 
 

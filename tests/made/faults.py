@@ -24,10 +24,10 @@ import soundfile
 import torch
 from PIL import Image
 
-from gated import InputError, cells, cli, forecast, transcribe, translate
+from gated import InputError, cells, cli, forecast, tag, transcribe, translate
 from gated.decode import ngram
 from gated.features import alphabet
-from gated.io import images
+from gated.io import images, vectors
 from gated.io.text import open_stream
 from gated.kernels.trace import trace
 from gated.tasks import TASKS
@@ -46,6 +46,14 @@ class Read(Exception):
 
 # ---- files of data
 
+TAGS = {
+    "x.conll": b"# c\n-DOCSTART- O\n\nMary B-PER\nsaw O\n\nNew B-LOC\nYork I-LOC\n",
+    "x.conllu": b"1-2\tDon't\t_\t_\t_\t_\t_\t_\t_\t_\n1\tDo\tdo\tAUX\tVB\t_\t0\troot\t_\t_\n\n",
+    "x.jsonl": b'{"text": "Mary saw Oslo", "spans": [[0, 4, "PER"], [9, 13, "LOC"]], "intent": "see"}\n' * 3,
+    "x": b"Mary saw Oslo.\n\nDon't!\n",
+    "v.txt": b"2 3\nthe 1 2 3\nof 0.5 -1 2e-3\n",
+    "v.bin": b"2 1\nthe \x00\x00\x80?\nof \x00\x00\x00@\n",
+}
 
 TIMES = ("%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M", "%Y%m%d%H", "%m/%d/%Y %H:%M")
 
@@ -151,7 +159,7 @@ def media_files():
 
 def fitted(folder):
     """The folders of tiny runs of tasks, by name, and of a language model of the transcriber's symbols."""
-    runs = {name: folder / name / "run" for name in ("forecast", "translate", "transcribe")}
+    runs = {name: folder / name / "run" for name in ("forecast", "tag", "translate", "transcribe")}
     for name, run in runs.items():
         run.parent.mkdir()
         EXAMPLES[name].write(run.parent)
@@ -173,7 +181,7 @@ class Data:
     @staticmethod
     def case(made, draw, place):
         runs, media = made
-        kind = draw.choice(("table", "table", "text", "text", "text", "media", "manifest"))
+        kind = draw.choice(("table", "table", "text", "text", "text", "media", "manifest", "tags"))
         if kind == "table":
             name, data = table_file(draw)
         elif kind == "text":
@@ -181,6 +189,8 @@ class Data:
             data = data.encode(draw.choice(("utf-8", "utf-8", "utf-8", "utf-16", "latin-1")), "replace")
         elif kind == "media":
             name, data = draw.choice(media)
+        elif kind == "tags":
+            name, data = draw.choice(list(TAGS.items()))
         else:
             rows = [{"path": f"{k}.wav", "text": "lo hi", "start": 0.0, "end": 0.05, "speaker": "a"} for k in range(3)]
             table = pd.DataFrame(rows)
@@ -196,7 +206,7 @@ class Data:
             name = draw.choice([*TEXTS, "x.parquet", "x.wav", "x.png", "x.xlsx", "x"])
         path = place / name
         path.write_bytes(data)
-        how = {"table": tables, "text": texts, "media": items, "manifest": items}[kind]
+        how = {"table": tables, "text": texts, "media": items, "manifest": items, "tags": tags}[kind]
         return attempt(lambda: how(runs, path, draw))
 
 
@@ -236,6 +246,16 @@ def texts(runs, path, draw):
             documents.translate(document, lambda lines: [[line.upper()] for line in lines])
         else:
             po.translate(document, lambda lines: [[line.upper()] for line in lines])
+
+
+def tags(runs, path, draw):
+    if path.name.startswith("v"):
+        vectors.read(str(path))
+    elif draw.random() < 0.5:
+        with mock.patch("gated.tasks.tag.training.fit", stop):
+            tag.fit(str(path), progress=False)
+    else:
+        runs["tag"].predict(path)
 
 
 def items(runs, path, draw):
@@ -373,6 +393,9 @@ def use(name, folder):
         run.predict()
     elif name == "translate":
         run.predict(["eins zwei", ""])
+    elif name == "tag":
+        run.predict(["Mary saw", ""])
+        run.score([[("Mary", "B-PER")]], crfsuite=False)
     else:
         run.search([np.zeros((run.model.frames.rows, 40), np.float32)], transcribe.Search())
 

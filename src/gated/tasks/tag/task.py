@@ -42,6 +42,11 @@ class Config(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("column", "word", "vectors", "target", "id", "time", "hold"):
+            value = getattr(self, name)
+            want(value is None or isinstance(value, str), name, "a text", repr(value)[:40])
+        fits = all(isinstance(name, str) for name in self.features)
+        want(fits, "features", "names of columns", repr(self.features)[:40])
         series = [name for name in ("id", "time", "hold") if getattr(self, name)]
         todo = "Name the column of the labels with target."
         want(bool(self.target) or not series, "target", f"a column of labels beside {', '.join(series)}", "none", todo)

@@ -42,7 +42,7 @@ def run(
         say(made.summary())
         result = made.score(parts[1])
         example = next(iter(sorted((parts[1] / "8").glob("*.png"))), None)
-        text = ["" if example is None else explain.attend(made, example, out / PICTURE)[1]]
+        text = [] if example is None else [explain.attend(made, example, out / PICTURE)[1].replace(f"{folder}/", "")]
     return result, "\n" + "\n\n".join([scoring.table(result), *text])
 
 

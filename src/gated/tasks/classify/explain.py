@@ -130,10 +130,11 @@ def attend(
 
 
 def picture(path: Path, one: Explanation, kind: str) -> None:
-    """Words shaded by their effect, or curves, a picture or a spectrum above the effects of its windows."""
+    """Words shaded by their effect, an image beside that of its rows, curves or a spectrum above that of windows."""
     sure = "" if one.probability is None else f", {100 * one.probability:.1f} %"
     title = f"{one.label}{sure}: blue speaks for it, orange against it"
-    (_draw_words if kind == "text" else _draw_steps)(output(path), one, title)
+    draw = {"text": _draw_words, "image": _draw_rows}.get(kind, _draw_steps)
+    draw(output(path), one, title)
 
 
 def _shade(effect: float, most: float) -> tuple[str, float]:
@@ -194,4 +195,23 @@ def _draw_steps(path: Path, one: Explanation, title: str) -> None:
     lower.set_xlabel("step", color=SOFT)
     lower.set_ylabel("effect", color=SOFT)
     upper.set_title(title, color=SOFT, fontsize=9, loc="left", parse_math=False)
+    save(figure, path, "classify", title)
+
+
+def _draw_rows(path: Path, one: Explanation, title: str) -> None:
+    """An image upright, whose rows are the steps."""
+    figure = canvas(7, 4, "classify")
+    left, right = figure.subplots(1, 2, sharey=True)
+    R, T = one.item.shape
+    left.imshow(one.item.T, aspect="auto", extent=(0, R, T, 0), cmap="Greys_r", interpolation="nearest")
+    most = max([1e-9, *map(abs, one.effects)])
+    for (a, b), effect in zip(one.places, one.effects, strict=True):
+        color, alpha = _shade(effect, most)
+        left.axhspan(a, b, color=color, alpha=alpha * 0.5, linewidth=0)
+        right.barh((a + b) / 2, effect, b - a, color=color)
+    right.axvline(0, color=LINE)
+    left.set_xticks([])
+    left.set_ylabel("step", color=SOFT)
+    right.set_xlabel("effect", color=SOFT)
+    figure.suptitle(title, color=SOFT, fontsize=9, x=0.125, ha="left", parse_math=False)
     save(figure, path, "classify", title)

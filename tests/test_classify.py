@@ -164,6 +164,23 @@ def test_a_number_is_predicted_as_one():
     assert run.classify(xs[:1])[0].spread > 0
 
 
+GUESSES = {
+    "words": (["a", "b"] * 20, "label"),
+    "stars": ([str(n % 5) for n in range(100)], "label"),
+    "fifty numbers of classes": ([str(n % 50 + 1) for n in range(450)], "label"),
+    "counts": ([str(n * n) for n in range(60)], "number"),
+    "halves": ([str(n % 3 / 2) for n in range(60)], "label"),
+    "measures": ([f"{n % 37 / 7:.3f}" for n in range(200)], "number"),
+}
+
+
+@pytest.mark.parametrize(("values", "kind"), GUESSES.values(), ids=GUESSES)
+def test_numbers_are_told_from_labels(values, kind):
+    """Labels may be numbers that come again; numbers that hardly do are to be predicted as such."""
+    places = [str(n) for n in range(len(values))]
+    assert targets.fit([(value,) for value in values], places, "auto", []).kind == kind
+
+
 def test_order_is_what_memory_sees():
     """Which of two words comes first is learnt by the network, and not by the same network without memory."""
     rng = np.random.default_rng(0)

@@ -202,13 +202,15 @@ def _memory(arrays: dict[str, np.ndarray], how: Layout, made: Classifier) -> tup
         items: list[Any] = data.split("\n") if len(codes) else []
     else:
         long, values = arrays["memory.lengths"].astype(np.int64), arrays["memory.values"]
-        want(bool((long >= 0).all()) and int(long.sum()) * how.count == len(values), "run folder memory",
-             f"{how.count} numbers a step", f"{len(values):,}")  # fmt: skip
+        fits = bool((long >= 0).all()) and int(long.sum()) * how.count == len(values) and values.dtype == np.float32
+        want(fits, "run folder memory", f"{how.count} numbers a step", f"{len(values):,}")
         ends = np.cumsum(long) * how.count
         parts = np.split(values, ends[:-1]) if len(long) else []
         items = [np.ascontiguousarray(part.reshape(-1, how.count).T) for part in parts]
     shape = (len(items), len(made.targets)) if made.targets.kind == "labels" else (len(items),)
-    want(codes.shape == shape, "run folder memory", f"targets of shape {shape}", codes.shape)
+    kind = np.dtype(np.int64 if made.targets.kind == "label" else np.float32)
+    fits = codes.shape == shape and codes.dtype == kind
+    want(fits, "run folder memory", f"{kind} targets of shape {shape}", f"{codes.dtype} {codes.shape}")
     good = made.targets.kind != "label" or bool(((codes >= 0) & (codes < len(made.targets))).all())
     want(good, "run folder memory", "labels of the run", "others")
     return items, codes

@@ -80,13 +80,14 @@ def _is_number(value: tuple[str, ...] | None) -> bool:
 def fit(values: Sequence[tuple[str, ...] | None], places: Sequence[str], output: str, notes: list[str]) -> Targets:
     """The targets of the training data.
 
-    output: "label", "labels", "number", or "auto": numbers, if all are, with a fraction or more than `MANY` of them,
-    less than a tenth of them often enough to be labels.
+    output: "label", "labels", "number", or "auto": numbers, if all are and more than `MANY` differ, and a tenth of the
+    examples; of whole numbers, which may be labels, half of them.
     """
     counts = Counter(label for value in values for label in value or ())
     numbers = output in ("auto", "number") and all(map(_is_number, values))
     if output == "auto":
-        rare = len(counts) > max(MANY, len(values) / 10)
+        whole = numbers and all(float(label) % 1 == 0 for label in counts)
+        rare = len(counts) > max(MANY, len(values) / (2 if whole else 10))
         output = "number" if numbers and rare else "label"
         if output == "number":
             notes.append(f"The target has {len(counts):,} different numbers, and is predicted as a number.")

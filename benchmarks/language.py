@@ -30,6 +30,7 @@ RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("GATED_DATA", "../shared/data")) / "language"
 WORK = Path("build/language")
 NAMES = {"short": "Tiny Shakespeare", "long": "Tiny Shakespeare", "words": "Penn Treebank"}
+WAYS = {"dynamic": dict(dynamic=True), "cache": dict(cache=2000), "ngram": dict(ngram=True)}
 WRITTEN = 2000  # characters
 SPEED = {"letters": Shape(66, "lstm", 1, 512, 64, False), "words": Shape(10_001, "lstm", 2, 400, 400, True)}
 
@@ -51,7 +52,7 @@ def fit(name: str, source: Path, minutes: float, seed: int, again: bool, **more:
     return language.fit(source, out=folder, overwrite=True, time_limit=60 * minutes, seed=seed, **more)
 
 
-def measure(run: language.Run, test: Path, minutes: float, ways: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def measure(run: language.Run, test: Path, minutes: float) -> dict[str, Any]:
     """The figures on the test text, plain and with what may join the network."""
     began = time.process_time()
     plain = run.score(test)
@@ -61,7 +62,7 @@ def measure(run: language.Run, test: Path, minutes: float, ways: dict[str, dict[
         **{name: run.metrics.get(name) for name in ("passes", "steps", "loss", "fit_seconds")},
          "score_seconds": time.process_time() - began,
     }  # fmt: skip
-    for name, mixing in ways.items():
+    for name, mixing in WAYS.items():
         one = run.score(test, **mixing)
         result[name] = {key: one[key] for key in ("nats", "bits_per_byte", "perplexity", "chosen")}
     return result
@@ -70,7 +71,7 @@ def measure(run: language.Run, test: Path, minutes: float, ways: dict[str, dict[
 def letters(name: str, minutes: float, seed: int, again: bool) -> dict[str, Any]:
     source, test = shakespeare()
     run = fit(name, source, minutes, seed, again)
-    return measure(run, test, minutes, {"dynamic": dict(dynamic=True), "ngram": dict(ngram=True)})
+    return measure(run, test, minutes)
 
 
 def words(name: str, minutes: float, seed: int, again: bool) -> dict[str, Any]:
@@ -79,8 +80,7 @@ def words(name: str, minutes: float, seed: int, again: bool) -> dict[str, Any]:
         parts[part] = WORK / f"ptb.{part}.txt"
         parts[part].write_bytes(gzip.decompress((DATA / f"ptb.{part}.txt.gz").read_bytes()))
     run = fit(name, parts["train"], minutes, seed, again, valid=parts["valid"])
-    ways = {"cache": dict(cache=2000), "dynamic": dict(dynamic=True), "ngram": dict(ngram=True)}
-    return measure(run, parts["test"], minutes, ways)
+    return measure(run, parts["test"], minutes)
 
 
 # ---- speed
@@ -168,38 +168,23 @@ def writing(seed: int) -> dict[str, Any]:
 
 def page(results: dict[str, Any]) -> str:
     text = ["# Language modelling, measured", "", f"`{json.dumps(sheet.machine())}`", ""]
-    rows = [
-        [
-            "",
-            "minutes",
-            "threads",
-            "weights",
-            "epochs",
-            "test nats/character",
-            "perplexity/word",
-            "n-gram",
-            "dynamic",
-            "cache",
-        ]
-    ]
-    for name in ("short", "long", "words"):
-        one = results.get(name)
-        if one:
-            level = "perplexity" if name == "words" else "nats"
-            more = [f"{one[way][level]:.4g}" if way in one else "–" for way in ("dynamic", "cache")]
-            plain = one["plain"]
-            rows.append(
-                [
-                    NAMES[name] + (f", {one['note']}" if "note" in one else ""), f"{one['minutes']:g}",
-                    str(one["threads"]), f"{one['weights']:,}", f"{one['passes']:.1f}", f"{plain['nats']:.4f}",
-                    f"{plain['perplexity']:,.1f}", f"{plain['baselines']['ngram'][level]:.4g}", *more,
-                ]
-            )  # fmt: skip
-    text += [sheet.table(rows), ""] if len(rows) > 1 else []
-    for part, unit in (
-        ("speed", "Training, tokens a second of one thread"),
-        ("writing", "Writing, characters a second of one thread"),
-    ):
+    head = ("", "minutes", "threads", "weights", "epochs", "nats/character", "perplexity/word", *WAYS, "Kneser-Ney")
+    rows = [[*head]]
+    for name in filter(results.get, NAMES):
+        one, level = results[name], "perplexity" if name == "words" else "nats"
+        plain = one["plain"]
+        more = [f"{one[way][level]:.4g}" if way in one else "–" for way in WAYS]
+        rows.append(
+            [
+                NAMES[name] + (f", {one['note']}" if "note" in one else ""), f"{one['minutes']:g}",
+                str(one["threads"]), f"{one['weights']:,}", f"{one['passes']:.1f}", f"{plain['nats']:.4f}",
+                f"{plain['perplexity']:,.1f}", *more, f"{plain['baselines']['ngram'][level]:.4g}",
+            ]
+        )  # fmt: skip
+    if len(rows) > 1:
+        last = "The last four columns are nats a character, and perplexity of words."
+        text += [sheet.table(rows), "", last, ""]
+    for part, unit in (("speed", "Training, tokens"), ("writing", "Writing, characters")):
         if results.get(part):
             rows = [["", "ours", "torch.nn", "ratio"]]
             for name, one in results[part].items():

@@ -431,3 +431,15 @@ def test_dynamic_evaluation_adapts_and_leaves_the_run(run, words, desk):
     for one in (run, words):  # at a rate of 0 it is the plain score
         ids, scale = one.vocabulary.encode(NEW), [torch.ones_like(p) for p in one.network.parameters()]
         np.testing.assert_allclose(mixture.adapt(one.network, [ids], scale, 0.0)[0], one.surprise(NEW), atol=1e-4)
+
+
+def test_all_of_a_text_may_be_trained_on(desk, tmp_path):
+    """With nothing held out the last weights stay; what would be fitted on held-out text is one error."""
+    fitted = language.fit(desk / "story.txt", hold=0, steps=2, out=tmp_path / "run", **TINY)
+    assert fitted.metrics["tokens"] == len((desk / "story.txt").read_text())
+    assert language.load(tmp_path / "run").held == []
+    with pytest.raises(InputError, match="held-out text"):
+        fitted.score(desk / "new.txt", cache=10)
+    (desk / "few.txt").write_text("ab")
+    with pytest.raises(InputError, match="at least 3 tokens"):
+        language.fit(desk / "few.txt", progress=False)

@@ -231,7 +231,7 @@ def encode(corpus: Corpus, vocabulary: Vocabulary) -> Tokens:
             inside = bool(chunk) and not chunk[-1].isspace()
         file.flush()
         if count:
-            tokens.ids = np.asarray(np.memmap(file, kind, "r", shape=(count,)))
+            tokens.ids = np.asarray(np.memmap(file, kind, "c", shape=(count,)))
     want(count > 0, corpus.where, "some text", "an empty file")
     return tokens
 

@@ -166,7 +166,7 @@ class Run:
         the fit's.
         """
         with runs.start(TASK, out, overwrite=overwrite, progress=progress) as job:
-            config = replace(self.config, lr=lr or self.config.lr / 4, time_limit=None)
+            config = replace(self.config, lr=lr or self.metrics["lr"] / 4, time_limit=None)
             return _fit(source, valid, config, job, self, steps)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -226,7 +226,7 @@ def _fit(
         notes += [*other.notes, *data.note_unknown(others, words)]
         held = [np.asarray(others.ids[: training.MAX_HELD])]
     if start is not None:
-        per = (config.batch or 32) * config.window
+        per = (config.batch or training.BATCH) * config.window
         config = replace(config, steps=steps or max(MIN_UPDATES, UPDATE_PASSES * len(ids) // per))
     more = _count(rest, held, words)
     first = None if start is None else start.network

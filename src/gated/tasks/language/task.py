@@ -40,7 +40,7 @@ class Config(Training):
     temporal: float | None = option(None, "Weight of the regularization of the outputs' change in a step.", low=0)
     batch: int | None = option(None, "Number of parallel streams of text.", low=1)
     window: int = option(64, "Steps of truncated backpropagation through time.", low=2)
-    lr: float = default("lr", 4e-3)
+    lr: float | None = option(None, "Peak learning rate.", low=1e-9)  # pyright: ignore[reportIncompatibleVariableOverride]
     ema: float = default("ema", 0.998)
 
 

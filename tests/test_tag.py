@@ -228,6 +228,8 @@ def test_a_table_is_written_with_its_tags(listener, tmp_path):
 
     waves(3).drop(columns="state").to_csv(tmp_path / "new.csv", index=False)
     sentences = listener.read(str(tmp_path / "new.csv"))
+    (pairs,) = listener.predict(str(tmp_path / "new.csv"))
+    assert len(pairs) == 400
     (tmp_path / "out.csv").write_bytes(formats.series(sentences, listener.tag(sentences)))
     table = pd.read_csv(tmp_path / "out.csv")
     assert list(table.columns) == ["t", "x", "y", "none", "tag", "p"]

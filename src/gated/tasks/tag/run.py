@@ -40,14 +40,16 @@ class Run:
     def predict(self, source: Any) -> Any:
         """(word, tag) pairs: of a string a list; of a list of sentences, or a `Path` to a file, a list of lists.
 
-        A sentence is a string, which is cut into words, or a list of words.
+        A sentence is a string, which is cut into words, or a list of words. Of a table, a file or a data frame, it is a
+        list for each series, whose words are empty.
         """
-        sentences = self.read([source] if isinstance(source, str) else source)
+        text = isinstance(source, str) and self.model.channels is None
+        sentences = self.read([source] if text else source)
         pairs = [
             [*zip(words, one.tags, strict=True)]
             for words, one in zip(sentences.words, self.tag(sentences), strict=True)
         ]
-        return pairs[0] if isinstance(source, str) else pairs
+        return pairs[0] if text else pairs
 
     def tag(self, sentences: Sentences, *, beside: Sequence[Run] = (), n_best: int = 1) -> list[Tagged]:
         """Tags, marginal probabilities and labels of sentences that `read` gave."""

@@ -24,7 +24,7 @@ import soundfile
 import torch
 from PIL import Image
 
-from gated import InputError, cells, cli, forecast, tag, transcribe, translate
+from gated import InputError, cells, classify, cli, forecast, tag, transcribe, translate
 from gated.decode import ngram
 from gated.features import alphabet
 from gated.io import images, vectors
@@ -46,6 +46,14 @@ class Read(Exception):
 
 # ---- files of data
 
+CLASSES = {
+    "x.csv": b'review,stars\nthe film is fine,good\n"a dull, sad plot",bad\n\nlovely,good\n' * 2,
+    "x.jsonl": b'{"review": "the film is fine", "stars": ["good"]}\n{"review": "dull", "stars": 3}\n' * 2,
+    "x.txt": b"__label__good the film is fine\n__label__bad dull\n" * 2,
+    "x.ts": b"# c\n@timeStamps false\n@classLabel true a b\n@data\n1,2,?:4,5,6:a\n1.5,-2e3:NaN,5:b\n",
+    "y.ts": b"@timeStamps true\n@classLabel true a b\n@data\n(0,1),(1,2):a\n(0,1):b\n",
+    "x.tsv": b"1\t0.5\t1e-3\t-2\tNaN\n2\t1\t2\t3\t4\n" * 2,
+}
 TAGS = {
     "x.conll": b"# c\n-DOCSTART- O\n\nMary B-PER\nsaw O\n\nNew B-LOC\nYork I-LOC\n",
     "x.conllu": b"1-2\tDon't\t_\t_\t_\t_\t_\t_\t_\t_\n1\tDo\tdo\tAUX\tVB\t_\t0\troot\t_\t_\n\n",
@@ -159,7 +167,7 @@ def media_files():
 
 def fitted(folder):
     """The folders of tiny runs of tasks, by name, and of a language model of the transcriber's symbols."""
-    runs = {name: folder / name / "run" for name in ("forecast", "tag", "translate", "transcribe")}
+    runs = {name: folder / name / "run" for name in ("classify", "forecast", "tag", "translate", "transcribe")}
     for name, run in runs.items():
         run.parent.mkdir()
         EXAMPLES[name].write(run.parent)
@@ -181,7 +189,7 @@ class Data:
     @staticmethod
     def case(made, draw, place):
         runs, media = made
-        kind = draw.choice(("table", "table", "text", "text", "text", "media", "manifest", "tags"))
+        kind = draw.choice(("table", "table", "text", "text", "text", "media", "manifest", "tags", "classes"))
         if kind == "table":
             name, data = table_file(draw)
         elif kind == "text":
@@ -191,6 +199,8 @@ class Data:
             name, data = draw.choice(media)
         elif kind == "tags":
             name, data = draw.choice(list(TAGS.items()))
+        elif kind == "classes":
+            name, data = draw.choice(list(CLASSES.items()))
         else:
             rows = [{"path": f"{k}.wav", "text": "lo hi", "start": 0.0, "end": 0.05, "speaker": "a"} for k in range(3)]
             table = pd.DataFrame(rows)
@@ -206,7 +216,9 @@ class Data:
             name = draw.choice([*TEXTS, "x.parquet", "x.wav", "x.png", "x.xlsx", "x"])
         path = place / name
         path.write_bytes(data)
-        how = {"table": tables, "text": texts, "media": items, "manifest": items, "tags": tags}[kind]
+        how = {"table": tables, "text": texts, "media": items, "manifest": items, "tags": tags, "classes": classes}[
+            kind
+        ]
         return attempt(lambda: how(runs, path, draw))
 
 
@@ -246,6 +258,15 @@ def texts(runs, path, draw):
             documents.translate(document, lambda lines: [[line.upper()] for line in lines])
         else:
             po.translate(document, lambda lines: [[line.upper()] for line in lines])
+
+
+def classes(runs, path, draw):
+    if draw.random() < 0.6:
+        names = dict(text="review", target="stars") if draw.random() < 0.5 and path.suffix in (".csv", ".jsonl") else {}
+        with mock.patch("gated.tasks.classify.training.fit", stop):
+            classify.fit(str(path), progress=False, output=draw.choice(("auto", "labels", "number")), **names)
+    else:
+        runs["classify"].predict(path)
 
 
 def tags(runs, path, draw):
@@ -393,6 +414,8 @@ def use(name, folder):
         run.predict()
     elif name == "translate":
         run.predict(["eins zwei", ""])
+    elif name == "classify":
+        run.predict(["the film", ""])
     elif name == "tag":
         run.predict(["Mary saw", ""])
         run.score([[("Mary", "B-PER")]], crfsuite=False)

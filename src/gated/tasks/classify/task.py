@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gated._check import want
 from gated.options import Training, default, option
 from gated.tasks import Task
 
@@ -46,6 +47,19 @@ class Config(Training):
     hold: float = option(0.1, "Share of the examples held out where there are no validation data.", low=0, high=0.5)
     batch: int | None = option(None, "Examples in a batch; by default 64 texts, 32 others.", low=1)
     lr: float = default("lr", 2e-3)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("text", "target", "id", "time", "separator"):
+            value = getattr(self, name)
+            fits = (
+                isinstance(value, str) and bool(value)
+                if name == "separator"
+                else value is None or isinstance(value, str)
+            )
+            want(fits, name, "a text", repr(value)[:40])
+        fits = all(isinstance(name, str) for name in (*self.channels, *self.pooling))
+        want(fits, "channels and pooling", "names", repr((self.channels, self.pooling))[:40])
 
 
 TASK = Task(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +20,7 @@ from gated import train
 from gated._check import optional
 from gated.io.text import plural
 from gated.tasks.classify import inputs, model, training
+from gated.tasks.classify.inputs import Scale
 from gated.tasks.classify.training import Classifier
 
 LENGTH = 96  # steps to which series are brought for neighbours
@@ -107,8 +108,7 @@ def _resample(
     made: Classifier, old: Sequence[np.ndarray], new: Sequence[np.ndarray], codes: np.ndarray
 ) -> tuple[Float[np.ndarray, "N L R"], Float[np.ndarray, "M L R"]]:
     """Training and new series at one length, in units of the data or in their own: as the nearest others do better."""
-    scale = made.inputs.scale
-    assert scale is not None  # noqa: S101, for the type checker
+    scale = cast(Scale, made.inputs.scale)
     C = len(scale.mean)
     ways = []
     for k in range(1 + scale.own):

@@ -140,9 +140,8 @@ def to_array(x: Any, where: str) -> np.ndarray:
 
 def _text_file(source: Any, where: str, layout: Layout, need: bool, notes: list[str]) -> tuple[Rows, Layout]:
     numbered = lines(source, notes=notes)
-    first = next((one for one in numbered if one[1].strip()), None)
-    want(first is not None, where, "at least one line", "an empty file")
-    assert first is not None  # noqa: S101, for the type checker
+    first = next((one for one in numbered if one[1].strip()), (0, ""))
+    want(first[0] > 0, where, "at least one line", "an empty file")
     numbered = itertools.chain([first], numbered)
     start = first[1].lstrip("\ufeff \t")
     if layout.kind in ("", "series") and series.is_ts(start) and not layout.channels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -115,13 +115,11 @@ class Inputs:
         """int64 [T] tokens of each text, or float32 [R, T]."""
         if self.tokens is not None:
             return [np.array(row[: self.longest], np.int64) for row in self.tokens.encode(list(items))]
-        assert self.scale is not None  # noqa: S101, for the type checker
-        return [self.scale.apply(x) for x in items]
+        return [cast(Scale, self.scale).apply(x) for x in items]
 
     def words(self, text: str) -> list[str]:
         """The words and marks of a text, one for each of its tokens."""
-        assert self.tokens is not None  # noqa: S101, for the type checker
-        return self.tokens.cuts(text)[: self.longest]
+        return cast(Tokens, self.tokens).cuts(text)[: self.longest]
 
 
 def fit(items: Sequence[Any], layout: Layout, size: int, lower: bool, longest: int) -> Inputs:

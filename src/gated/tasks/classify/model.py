@@ -105,7 +105,6 @@ class Network(nn.Module):
 
     def add(self, x: Int64[Tensor, "T B"], lengths: Int64[Tensor, " B"]) -> Float[Tensor, "B K"]:
         """The linear model's terms: of tokens but the unknown one, and of known pairs."""
-        assert self.wide is not None  # noqa: S101, for the type checker
         V, pairs, exists = self.shape.vocabulary, cast(Tensor, self.pairs), mask(lengths, len(x))
         code = x[:-1] * V + x[1:]
         k = torch.searchsorted(pairs, code).clamp(max=len(pairs) - 1)
@@ -114,7 +113,7 @@ class Network(nn.Module):
         use = terms != PAD
         if self.training:
             use = use & (torch.rand(terms.shape, device=terms.device) >= WIDE)
-        return (self.wide(terms) * use[..., None]).sum(0).float()
+        return (cast(nn.Embedding, self.wide)(terms) * use[..., None]).sum(0).float()
 
     def attention(self, x: Tensor, lengths: Int64[Tensor, " B"]) -> Float[Tensor, "S B"]:
         """The share of each step in the attention pooling."""

@@ -7,11 +7,11 @@ integration starts at embeddings of zero, or at the mean of the training data.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gated import train
 from gated._check import refuse, want
@@ -57,9 +57,8 @@ def _case(run: Run, network: Network, item: Any, place: str) -> Case:
     name = "the number" if made.targets.kind == "number" else made.targets.labels[k]
     if made.inputs.tokens is not None:
         words = tuple(made.inputs.words(item))
-        assert network.embed is not None  # noqa: S101, for the type checker
         with torch.no_grad():
-            start = network.embed(tensor).transpose(0, 1)
+            start = cast(nn.Module, network.embed)(tensor).transpose(0, 1)
         source = Input("tokens", T, "token", words, output=name)
         function, inside = _by_embeddings(network, tensor, lengths, k), lambda shares: shares[0].sum(1)
     else:

@@ -9,6 +9,7 @@ Zeiler & Fergus 2014, §4.2).
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,7 +100,7 @@ def attend(
     source: a text, or a file of which `row` is the number of the example.
     """
     text = run.model.layout.kind == "text"
-    is_file = isinstance(source, str | Path) and (not text or source == "-" or Path(str(source)[:200]).exists())
+    is_file = isinstance(source, str | Path) and (not text or source == "-" or os.path.exists(source))
     if out is not None:
         output(out)
     dataset: Dataset = run.read(Path(source) if is_file else [source])

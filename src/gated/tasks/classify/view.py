@@ -6,6 +6,7 @@ integration starts at embeddings of zero, or at the mean of the training data.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     """The first examples of a file, or of a list."""
     if data is None:
         refuse("probe", "examples: a file, a folder or a list", "none", "Name a file of examples.")
-    is_file = isinstance(data, str) and Path(data[:200]).exists()
+    is_file = isinstance(data, str) and os.path.exists(data)
     dataset = run.read(Path(data) if is_file else data)
     chosen = [k for k, x in enumerate(run.model.inputs.encode(dataset.inputs)) if x.shape[-1]]
     want(bool(chosen), "probe", "an example with at least one step", "empty ones")

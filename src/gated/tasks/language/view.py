@@ -6,7 +6,7 @@ attributed is log p of a token, to those before it; the path starts at embedding
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 import torch
@@ -43,7 +43,7 @@ def view(run: Run, source: Any = None, count: int = 3) -> View:
 
 def _read(run: Run, source: Any) -> list[list[int]]:
     """The tokens of a text in sequences: cut at line ends, where lines are short, and after so many tokens."""
-    if isinstance(source, str) and not Path(source).exists() and " " in source:
+    if isinstance(source, str) and not os.path.exists(source) and " " in source:
         ids = run.vocabulary.encode(source).tolist()
     else:
         with data.read(source, run.config.key) as corpus:

@@ -6,7 +6,7 @@ the inputs of the steps; the path starts at inputs of zero.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ def view(run: Run, data: Any = None, count: int = 3) -> View:
     todo = "Name a file with a sentence a line, or of columns."
     if data is None:
         refuse("probe", "sentences: a file or a list", "none", todo)
-    text = isinstance(data, str) and not Path(data).exists() and " " in data
+    text = isinstance(data, str) and not os.path.exists(data) and " " in data
     sentences = run.read([data] if text else data)
     if sentences.values:
         sentences = part(sentences, [(k, 0, STEPS) for k in range(len(sentences))])

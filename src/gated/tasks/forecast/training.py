@@ -159,14 +159,15 @@ def restore(stored: checkpoint.Run, config: Config, panel: Panel) -> Forecaster:
     rule = options.restore(Recipe, stored.extras["recipe"])
     widths, persistence, held = (stored.arrays[f"learnt.{name}"] for name in ("widths", "persistence", "held"))
     state = {name.replace(".lean", ".shrinkage"): weight for name, weight in stored.state.items()}  # a former name
-    for k in range(config.members):
+    members = {name.partition(".")[0] for name in state}
+    for k in members:
         model.renew(state, f"{k}.")
     counts = rule.season, rule.lags, rule.context, rule.long, rule.held, rule.batch
     longest, head = int(panel.lengths.max(initial=0)), state.get("0.head.weight", torch.empty(0, 0))
     fits = (  # before memory is taken for what the recipe says
         rule.horizon == config.horizon and rule.levels == config.quantiles and rule.likelihood == config.likelihood
         and all(type(number) is int for number in (rule.horizon, rule.width, *counts))
-        and head.shape[-1] == rule.width and len({name.partition(".")[0] for name in state}) == config.members
+        and head.shape[-1] == rule.width and len(members) == config.members
         and 1 <= rule.season <= longest and 1 <= rule.lags <= rule.context <= longest // rule.season + 1
         and 0 <= rule.long <= rule.context * rule.season and rule.held >= 1 and rule.held % rule.horizon == 0
         and 1 <= rule.batch <= (config.batch or BATCH)
